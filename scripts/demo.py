@@ -1,0 +1,44 @@
+"""The whole way once, on synthetic voices: corpus, training, validation, submission. What `make demo` runs."""
+
+from itertools import count
+from pathlib import Path
+
+from speakerid.cli import exit_with
+from speakerid.config import load_config
+from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.recognition.submission import infer
+from speakerid.training.run import choose_device, train
+
+CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
+
+
+def demo() -> int:
+    config = load_config(CONFIG, [f"run_dir={_free_folder(Path('runs/demo'))}"])
+    result = train(config)
+    if result.stopped_by:
+        print(f"Stopped. Go on with: python scripts/train.py --config {result.run.path}/config.yaml --resume")
+        return 128 + result.stopped_by
+    run, device = result.run, choose_device(config.device)
+    submission = run.path / "submission.csv"
+    infer([run.best], config.data.root, submission, device)
+    valid, test = (evaluate_checkpoints([run.best], None, part, [], device)[0] for part in ("valid", "test"))
+    print()
+    print(f"Validation accuracy  {valid.accuracy:.4f}   linear baseline on the same split  {valid.baseline:.4f}")
+    print(f"Test accuracy        {test.accuracy:.4f}   linear baseline on the same split  {test.baseline:.4f}")
+    for name, path in {
+        "checkpoint": run.best,
+        "metrics": run.metrics,
+        "curves": run.curves,
+        "submission": submission,
+    }.items():
+        print(f"{name + ':':<20} {path}")
+    return 0
+
+
+def _free_folder(folder: Path) -> Path:
+    """The folder, or its first numbered neighbour where it already holds a demonstration."""
+    return next(path for n in count(1) if not (path := folder if n == 1 else Path(f"{folder}-{n}")).exists())
+
+
+if __name__ == "__main__":
+    exit_with(demo)

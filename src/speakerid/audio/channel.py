@@ -1,0 +1,85 @@
+"""A recording session: the room, the microphone and the noise that all its utterances share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Array = NDArray[np.floating]
+
+SAMPLE_RATE = 16_000
+ROOM_SECONDS = 0.3
+CURVE_POINTS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Channel:
+    """One session's way from the mouth to the file.
+
+    Attributes:
+        room: (samples,) impulse response at 16 kHz, the direct sound first with gain 1.
+        microphone: (14,) gain in dB at points equally spaced in log frequency from 50 Hz to 8 kHz.
+        noise: (14,) spectrum of the background noise in dB at the same points.
+        snr_db: mean power of the speech over that of the noise.
+        peak: highest absolute sample of a recording, below 1.
+    """
+
+    room: Array
+    microphone: Array
+    noise: Array
+    snr_db: float
+    peak: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "Channel":
+        """A new session."""
+        slope = rng.normal(0, 4)
+        return cls(
+            room=_room(rng),
+            microphone=slope * np.linspace(-1, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
+            noise=rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
+            snr_db=rng.uniform(6, 30),
+            peak=rng.uniform(0.1, 0.9),
+        )
+
+    def apply(self, waveform: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Record an utterance in this session.
+
+        Args:
+            waveform: (samples,) clean speech at 16 kHz.
+            rng: decides this recording's stretch of noise.
+
+        Returns:
+            (samples,), the reverberation after the last sample cut off.
+        """
+        samples = waveform.size
+        length = fft.next_fast_len(samples + self.room.size, real=True)
+        microphone = _gain(self.microphone, length)
+        speech = fft.rfft(waveform, length) * fft.rfft(self.room.astype(np.float32), length) * microphone
+        hiss = fft.rfft(rng.standard_normal(length, dtype=np.float32)) * microphone * _gain(self.noise, length)
+        recorded = fft.irfft(speech, length)[:samples]
+        background = fft.irfft(hiss, length)[:samples]
+        ratio = np.sqrt(np.mean(recorded**2) / np.mean(background**2)) * 10 ** (-self.snr_db / 20)
+        recorded += np.float32(ratio) * background
+        return recorded * np.float32(self.peak / max(float(np.abs(recorded).max()), 1e-6))
+
+
+def _room(rng: np.random.Generator) -> Array:
+    """Direct sound, a few early reflections and a diffuse tail that decays exponentially (Schroeder 1962)."""
+    count = round(ROOM_SECONDS * SAMPLE_RATE)
+    time = np.arange(count) / SAMPLE_RATE
+    reverberation = rng.uniform(0.15, 0.6)
+    decay = 10 ** (-3 * time / reverberation)
+    response = rng.uniform(0.005, 0.03) * rng.standard_normal(count) * decay * (time > 0.01)
+    early = rng.integers(10, round(0.03 * SAMPLE_RATE), 8)
+    response[early] += rng.uniform(-0.5, 0.5, early.size) * decay[early]
+    response[0] = 1
+    return response
+
+
+def _gain(curve: Array, length: int) -> NDArray[np.float32]:
+    """A curve in dB as linear gain of the bins of a spectrum over `length` samples: (length // 2 + 1,)."""
+    points = np.geomspace(50, SAMPLE_RATE / 2, curve.size)
+    bins = np.maximum(np.arange(length // 2 + 1) * SAMPLE_RATE / length, 1)
+    return (10 ** (np.interp(np.log(bins), np.log(points), curve) / 20)).astype(np.float32)

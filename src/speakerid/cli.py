@@ -1,0 +1,283 @@
+"""The command line: `speakerid train|infer|prepare|…`, and the same behind scripts/*.py."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from speakerid.errors import UserError
+
+# Heavy imports stand inside the commands, so that --help and a mistyped option answer at once.
+
+TRAIN = """\
+Train a classifier by the settings of a YAML file.
+
+Single settings are laid over the file as section.setting=value:
+  python scripts/train.py --config configs/task1_transformer.yaml data.root=data/Dataset run_dir=runs/first
+The run's folder (run_dir) gets best.pt and last.pt, metrics.jsonl, curves.png, TensorBoard scalars and config.yaml.
+Ctrl-C finishes the step, saves, and says how to go on."""
+
+INFER = """\
+Recognise the test utterances of a corpus (testdata.json) and write a submission: Id,Category, one row each.
+
+Several checkpoints are averaged as an ensemble:
+  python scripts/infer.py --checkpoint runs/a/best.pt runs/b/best.pt --data data/Dataset --output submission.csv"""
+
+PREPARE = """\
+Turn recordings into a corpus of log-mel features in HW4 layout.
+
+SOURCE holds a folder per speaker with .wav, .flac, .ogg or .mp3 inside; inner folders are recording sessions:
+  recordings/anna/monday/01.wav  recordings/anna/tuesday/01.wav  recordings/ben/monday/01.wav
+Sessions let validation use occasions that training never heard, which is the only honest accuracy."""
+
+EVALUATE = """\
+Accuracy of a checkpoint on utterances whose speakers are known, beside a linear baseline on the same ones.
+
+The baseline (linear discriminant analysis on mean and deviation of every band) tells how much the channel and the
+average spectrum alone give away. --part valid takes the validation split of the run, --part test the corpus's test
+utterances, if it has answers.csv."""
+
+CHECK = """\
+Check a corpus: every entry of its JSON files and every feature file.
+
+All problems are listed at once, the first 20 of them in full: missing or damaged files, wrong shapes, values that are
+not finite, duplicates, speakers without enough utterances. Exit status 0 where the corpus is sound, 2 where it is not.
+Training makes the same check before its first step."""
+
+SYNTHESISE = """\
+Write the demonstration corpus: synthetic voices in rooms, with microphones and noise, no download.
+
+Every session has a channel of its own; training, validation and test share none. The same seed gives the same bytes."""
+
+
+def main(command: str | None = None) -> None:
+    """Run a command and exit.
+
+    Args:
+        command: of a script that has just one; by default the first word the user typed.
+    """
+    arguments = sys.argv[1:] if command is None else [command, *sys.argv[1:]]
+    program = "speakerid" if command is None else f"python {sys.argv[0]}"
+    exit_with(lambda: run(arguments, program))
+
+
+def exit_with(action: Callable[[], int]) -> None:
+    """Exit with the status an action returns, or with 2 and one line where the user made a mistake."""
+    try:
+        sys.exit(action())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def run(arguments: Sequence[str], program: str = "speakerid") -> int:
+    """Run a command.
+
+    Args:
+        arguments: the command and what belongs to it.
+        program: what the user typed to get here; `speakerid`, or a script of one command.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UserError: whatever the user can mend.
+    """
+    options = build_parser(program).parse_args(arguments)
+    return options.action(options)
+
+
+def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
+    """All commands with their options; `action` of what it parses runs the command."""
+    parser = argparse.ArgumentParser(prog="speakerid", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, add, text in _COMMANDS:
+        prog = program if program != "speakerid" else f"speakerid {name}"
+        summary = text.split("\n", 1)[0]
+        form = argparse.RawDescriptionHelpFormatter
+        command = commands.add_parser(name, prog=prog, help=summary, description=text, formatter_class=form)
+        command.set_defaults(program=prog)
+        add(command)
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, see configs/")
+    parser.add_argument("--resume", action="store_true", help="go on from last.pt in run_dir")
+    parser.add_argument("overrides", nargs="*", metavar="section.setting=value", help="laid over the file")
+    parser.set_defaults(action=_train)
+
+
+def _train(options: argparse.Namespace) -> int:
+    from speakerid.config import load_config
+    from speakerid.training.run import train
+
+    config = load_config(options.config, options.overrides)
+    result = train(config, options.resume)
+    if result.stopped_by:
+        arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
+        print(f"Stopped and saved to {result.run.last}. Go on with: {options.program} {arguments}")
+        return 128 + result.stopped_by
+    print(f"Best validation accuracy {result.best_accuracy:.4f}: {result.run.best}")
+    print(f"Curves: {result.run.curves}  Metrics: {result.run.metrics}")
+    return 0
+
+
+def _add_infer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of a run, or several"
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="corpus with testdata.json")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the CSV to write")
+    _add_device(parser)
+    parser.set_defaults(action=_infer)
+
+
+def _infer(options: argparse.Namespace) -> int:
+    from speakerid.recognition.submission import infer
+    from speakerid.training.run import choose_device
+
+    corpus = infer(
+        options.checkpoint, options.data, options.output, choose_device(options.device), options.frames_per_batch
+    )
+    print(f"{len(corpus.test)} rows: {options.output}")
+    return 0
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes the first GPU (default)")
+    parser.add_argument(
+        "--frames-per-batch", type=_positive, metavar="N",
+        help="bound on the padded frames of a batch: less memory when smaller, the same answers",
+    )  # fmt: skip
+
+
+def _add_prepare(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="folder with a folder per speaker")
+    parser.add_argument("out", type=Path, metavar="OUT", help="corpus to write; must not exist")
+    parser.add_argument("--n-mels", type=_positive, default=40, metavar="N", help="mel bands (default 40)")
+    parser.add_argument(
+        "--test-fraction", type=_fraction, default=0.0, metavar="F",
+        help="share of each speaker's recordings, the last ones, that becomes test data with answers.csv (default 0)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--equalise", action="store_true",
+        help="standardise every band over all of a speaker's frames: takes the channel out, for measuring only",
+    )  # fmt: skip
+    parser.add_argument("--strict", action="store_true", help="stop at broken recordings instead of leaving them out")
+    parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one for each core)")
+    parser.set_defaults(action=_prepare)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    from speakerid.config import FeatureConfig
+    from speakerid.corpus.prepare import prepare
+
+    features = FeatureConfig(n_mels=options.n_mels, equalise=options.equalise)
+    result = prepare(options.source, options.out, features, options.test_fraction, options.strict, options.workers)
+    for line in result.skipped:
+        print(line, file=sys.stderr)
+    corpus = result.corpus
+    print(
+        f"{options.out}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and {len(corpus.test)} test "
+        f"utterances; {len(result.skipped)} left out"
+    )
+    return 0
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of a run, or several"
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one trained on)")
+    parser.add_argument("--part", choices=["valid", "test"], default="valid", help="which utterances (default valid)")
+    parser.add_argument(
+        "--seconds", type=float, nargs="*", default=[1.0, 2.0], metavar="S",
+        help="durations cut from the middle of each utterance, besides whole ones (default 1 2)",
+    )  # fmt: skip
+    _add_device(parser)
+    parser.set_defaults(action=_evaluate)
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from speakerid.recognition.evaluation import evaluate_checkpoints
+    from speakerid.training.run import choose_device
+
+    rows = evaluate_checkpoints(
+        options.checkpoint,
+        options.data,
+        options.part,
+        options.seconds,
+        choose_device(options.device),
+        options.frames_per_batch,
+    )
+    print(f"{'duration':<10}{'accuracy':>10}{'macro':>10}{'linear baseline (macro)':>26}")
+    for row in rows:
+        print(f"{row.duration:<10}{row.accuracy:>10.4f}{row.macro_accuracy:>10.4f}{row.baseline:>26.4f}")
+    return 0
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, metavar="FOLDER", help="corpus in HW4 layout")
+    parser.set_defaults(action=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from speakerid.corpus.check import check_corpus
+
+    corpus = check_corpus(options.data)
+    print(
+        f"{options.data}: sound; {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
+        f"{len(corpus.test)} test utterances, {corpus.features.n_mels} mel bands"
+    )
+    return 0
+
+
+def _add_synthesise(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=Path, metavar="OUT", help="corpus to write; must not exist")
+    parser.add_argument("--speakers", type=_positive, default=40, metavar="N", help="default 40")
+    parser.add_argument("--utterances", type=_positive, metavar="N", help="of each speaker")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other voices (default 0)")
+    parser.add_argument("--wav", type=Path, metavar="FOLDER", help="write the recordings there as well")
+    parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one for each core)")
+    parser.set_defaults(action=_synthesise)
+
+
+def _synthesise(options: argparse.Namespace) -> int:
+    from speakerid.corpus.demo import write_demo_corpus
+
+    given = {"utterances": options.utterances} if options.utterances else {}
+    write_demo_corpus(
+        options.out, speakers=options.speakers, seed=options.seed, workers=options.workers, wav=options.wav, **given
+    )
+    print(f"{options.out}: {options.speakers} synthetic speakers")
+    return 0
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
+    return value
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a share between 0 and 1")
+    return value
+
+
+_COMMANDS = [
+    ("train", _add_train, TRAIN),
+    ("infer", _add_infer, INFER),
+    ("prepare", _add_prepare, PREPARE),
+    ("evaluate", _add_evaluate, EVALUATE),
+    ("check", _add_check, CHECK),
+    ("synthesise", _add_synthesise, SYNTHESISE),
+]

@@ -1,0 +1,114 @@
+"""The demonstration corpus: synthetic voices, each recording session with a room, a microphone and noise of its own."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from speakerid.audio.channel import Channel
+from speakerid.audio.decode import write_wav
+from speakerid.audio.log_mel import LogMel
+from speakerid.audio.synthesis import SAMPLE_RATE, Voice, speak
+from speakerid.config import FeatureConfig
+from speakerid.corpus import hw4
+from speakerid.corpus.parallel import parallel_map
+from speakerid.corpus.records import Corpus, Utterance
+from speakerid.errors import UserError
+from speakerid.files import atomic_folder
+
+TRAINING_SESSIONS = 10
+SESSIONS = TRAINING_SESSIONS + 2
+"""Of each speaker: the last but one is for validation, the last for the test."""
+UTTERANCES = 4
+"""Of each session."""
+SECONDS = (1.5, 3.0)
+
+_VOICE, _CHANNEL, _SPEECH = range(3)  # independent streams of random numbers
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One job: everything a speaker says on one occasion."""
+
+    speaker: int
+    session: int
+
+
+def write_demo_corpus(
+    root: Path,
+    speakers: int = 40,
+    utterances: int = UTTERANCES,
+    seed: int = 0,
+    workers: int | None = None,
+    wav: Path | None = None,
+) -> Corpus:
+    """Write a corpus in HW4 layout whose training, validation and test utterances share no session.
+
+    The labelled utterances of a speaker are in the order of their sessions, so that `data.split=session` validates on
+    the last of them. Every utterance depends on the seed and its own place alone: more speakers leave the first ones
+    as they are, and the number of workers changes nothing.
+
+    Args:
+        root: the corpus; there whole at the end, or not at all.
+        speakers: at least 2.
+        utterances: of each speaker in each of the 12 sessions.
+        seed: another seed, other voices.
+        workers: processes; by default one for each core.
+        wav: folder for the recordings, `speaker/session/nn.wav`, as well; by default they are not kept.
+
+    Raises:
+        UserError: fewer than two speakers, or a folder that exists already.
+    """
+    if speakers < 2:
+        raise UserError(f"speakers: found {speakers}, expected at least 2 to tell apart")
+    if wav is not None:
+        with atomic_folder(wav) as wav_folder:
+            return _write(root, speakers, utterances, seed, workers, wav_folder)
+    return _write(root, speakers, utterances, seed, workers, None)
+
+
+def _write(root: Path, speakers: int, utterances: int, seed: int, workers: int | None, wav: Path | None) -> Corpus:
+    features = FeatureConfig()
+    names = [f"demo{speaker:04d}" for speaker in range(speakers)]
+    jobs = [_Session(speaker, session) for speaker in range(speakers) for session in range(SESSIONS)]
+    with atomic_folder(root) as folder:
+        record = partial(_record, names=names, utterances=utterances, seed=seed, folder=folder, wav=wav)
+        labelled: list[Utterance] = []
+        spoken_in_test: list[Utterance] = []
+        for job, spoken in zip(jobs, parallel_map(record, jobs, "Synthesise", "session", workers), strict=True):
+            (spoken_in_test if job.session == SESSIONS - 1 else labelled).extend(spoken)
+        # Sorted by their hashed names: the order of the test data says nothing of who speaks.
+        spoken_in_test.sort(key=lambda utterance: utterance.feature_path)
+        test = tuple(Utterance(utterance.feature_path, utterance.length) for utterance in spoken_in_test)
+        answers = tuple(str(utterance.speaker) for utterance in spoken_in_test)
+        corpus = Corpus(root, features, tuple(names), tuple(labelled), test, answers)
+        hw4.write(folder, corpus)
+    return corpus
+
+
+def _record(
+    job: _Session, *, names: list[str], utterances: int, seed: int, folder: Path, wav: Path | None
+) -> list[Utterance]:
+    """Write the features of one session."""
+    voice = Voice.draw(np.random.default_rng([seed, _VOICE, job.speaker]))
+    channel = Channel.draw(np.random.default_rng([seed, _CHANNEL, job.speaker, job.session]))
+    name, session = names[job.speaker], f"session{job.session:02d}"
+    spoken = []
+    for place in range(utterances):
+        rng = np.random.default_rng([seed, _SPEECH, job.speaker, job.session, place])
+        waveform = channel.apply(speak(voice, rng.uniform(*SECONDS), rng), rng)
+        frames = _log_mel()(torch.from_numpy(waveform), SAMPLE_RATE)
+        key = hashlib.blake2b(repr((seed, job, place)).encode(), digest_size=16).hexdigest()
+        hw4.save_features(folder / f"uttr-{key}.pt", frames)
+        spoken.append(Utterance(f"uttr-{key}.pt", len(frames), name, session))
+        if wav is not None:
+            write_wav(wav / name / session / f"{place:02d}.wav", waveform, SAMPLE_RATE)
+    return spoken
+
+
+@lru_cache(maxsize=1)
+def _log_mel() -> LogMel:
+    return LogMel(FeatureConfig())

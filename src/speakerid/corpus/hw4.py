@@ -1,0 +1,265 @@
+"""The HW4 layout of the course's three editions: metadata.json, testdata.json, mapping.json and one tensor a file.
+
+Written corpora add what the course's readers skip: a `session` per utterance, `features.yaml`, and `answers.csv`
+for test data whose speakers are known.
+"""
+
+import csv
+import json
+import pickle
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import torch
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+from torch import Tensor
+
+from speakerid.config import FeatureConfig, parse, read_yaml
+from speakerid.corpus.records import Corpus, Utterance
+from speakerid.errors import UserError, describe
+
+METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
+FEATURES, ANSWERS = "features.yaml", "answers.csv"
+
+_Name = Annotated[str, Field(min_length=1)]
+
+
+class _Entry(BaseModel):
+    feature_path: _Name
+    mel_len: Annotated[int, Field(strict=True)]
+    session: str | None = None
+
+
+class _Metadata(BaseModel):
+    n_mels: Annotated[int, Field(strict=True, ge=1)]
+    speakers: dict[_Name, list[_Entry]]
+
+
+class _Testdata(BaseModel):
+    n_mels: Annotated[int, Field(strict=True, ge=1)]
+    utterances: list[_Entry]
+
+
+class _Mapping(BaseModel):
+    speaker2id: dict[_Name, Annotated[int, Field(strict=True, ge=0)]]
+    id2speaker: dict[str, str]
+
+
+_Json = TypeVar("_Json", bound=BaseModel)
+
+
+def read(root: Path, require: Iterable[str] = (METADATA, MAPPING)) -> tuple[Corpus, list[str]]:
+    """Everything the JSON files of a corpus say, and every problem in them, one line each.
+
+    `open_corpus` is what most callers want: it raises the problems, and checks the feature files too.
+
+    Args:
+        root: the folder.
+        require: of metadata.json, mapping.json and testdata.json, the ones that must be there.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise UserError(
+            f"{root}: no such folder; expected a corpus in HW4 layout ({METADATA}, {MAPPING}, {TESTDATA}, uttr-*.pt). "
+            "`python scripts/prepare.py RECORDINGS FOLDER` makes one from recordings"
+        )
+    problems: list[str] = []
+    required = set(require)
+    metadata = _read_json(root / METADATA, _Metadata, METADATA in required, problems)
+    mapping = _read_json(root / MAPPING, _Mapping, MAPPING in required, problems)
+    testdata = _read_json(root / TESTDATA, _Testdata, TESTDATA in required, problems)
+    labelled = _labelled(metadata) if metadata else ()
+    test = tuple(Utterance(e.feature_path, e.mel_len) for e in testdata.utterances) if testdata else ()
+    if metadata:
+        problems += _check_speakers(metadata, mapping)
+    if metadata and testdata and metadata.n_mels != testdata.n_mels:
+        problems.append(f"{TESTDATA}: n_mels: found {testdata.n_mels}, but {METADATA} has {metadata.n_mels}")
+    problems += _check_utterances(METADATA, labelled) + _check_utterances(TESTDATA, test)
+    head = metadata or testdata
+    features = _read_features(root, head.n_mels if head else None, problems)
+    answers = _read_answers(root, test, problems)
+    ids = mapping.speaker2id if mapping else {}
+    speakers = tuple(sorted(ids, key=ids.__getitem__))
+    return Corpus(root, features, speakers, labelled, test, answers), problems
+
+
+def write(root: Path, corpus: Corpus) -> None:
+    """Write the JSON files of a corpus whose feature files already lie in `root`."""
+    speakers: dict[str, list[dict[str, object]]] = {speaker: [] for speaker in corpus.speakers}
+    for utterance in corpus.labelled:
+        speakers[str(utterance.speaker)].append(_entry(utterance))
+    n_mels = corpus.features.n_mels
+    mapping = {
+        "speaker2id": {speaker: index for index, speaker in enumerate(corpus.speakers)},
+        "id2speaker": {str(index): speaker for index, speaker in enumerate(corpus.speakers)},
+    }
+    _write_json(root / METADATA, {"n_mels": n_mels, "speakers": speakers})
+    _write_json(root / TESTDATA, {"n_mels": n_mels, "utterances": [_entry(utterance) for utterance in corpus.test]})
+    _write_json(root / MAPPING, mapping)
+    (root / FEATURES).write_text(yaml.safe_dump(corpus.features.model_dump(), sort_keys=False), encoding="utf-8")
+    if corpus.answers is not None:
+        write_answers(root / ANSWERS, corpus.test, corpus.answers)
+
+
+def write_answers(path: Path, utterances: Sequence[Utterance], speakers: Sequence[str]) -> None:
+    """Write the course's submission format: `Id,Category`, one row per test utterance."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["Id", "Category"])
+        writer.writerows((u.feature_path, speaker) for u, speaker in zip(utterances, speakers, strict=True))
+
+
+def save_features(path: Path, features: Tensor) -> None:
+    """Write one utterance's (T, M) float32 features."""
+    assert features.dim() == 2
+    assert features.dtype == torch.float32
+    torch.save(features.clone(), path)  # clone: a view would be written with the whole storage behind it
+
+
+def load_features(path: Path, length: int, n_mels: int) -> Tensor:
+    """One utterance's features, checked.
+
+    Args:
+        path: of the tensor file.
+        length: frames the metadata promises.
+        n_mels: bands the metadata promises.
+
+    Returns:
+        (length, n_mels) float32.
+
+    Raises:
+        UserError: naming what is wrong with the file; one that carries code is refused without running it.
+    """
+    try:
+        features = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise UserError("the file is missing; restore it or remove its entry") from error
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            "holds Python objects or code instead of one tensor; refused, do not trust its source"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError("truncated or not a tensor file; write it again") from error
+    if not isinstance(features, Tensor):
+        raise UserError(f"holds {type(features).__name__}, expected one tensor of shape ({length}, {n_mels})")
+    if features.dtype != torch.float32:
+        raise UserError(f"holds {features.dtype}, expected torch.float32")
+    if tuple(features.shape) != (length, n_mels):
+        raise UserError(f"shape {tuple(features.shape)}, expected ({length}, {n_mels}) from mel_len and n_mels")
+    if not bool(torch.isfinite(features).all()):
+        raise UserError("holds NaN or infinite values; compute it again")
+    return features
+
+
+def _entry(utterance: Utterance) -> dict[str, object]:
+    entry: dict[str, object] = {"feature_path": utterance.feature_path, "mel_len": utterance.length}
+    if utterance.session is not None:
+        entry["session"] = utterance.session
+    return entry
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path, schema: type[_Json], required: bool, problems: list[str]) -> _Json | None:
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        if required:
+            problems.append(f"{path.name}: missing; expected beside the feature files")
+        return None
+    except OSError as error:
+        problems.append(f"{path.name}: cannot be read: {error.strerror}")
+        return None
+    try:
+        return schema.model_validate_json(text)
+    except ValidationError as error:
+        problems += [f"{path.name}: {field + ': ' if field else ''}{reason}" for field, reason in describe(error)]
+        return None
+
+
+def _labelled(metadata: _Metadata) -> tuple[Utterance, ...]:
+    return tuple(
+        Utterance(entry.feature_path, entry.mel_len, speaker, entry.session)
+        for speaker, entries in metadata.speakers.items()
+        for entry in entries
+    )
+
+
+def _check_speakers(metadata: _Metadata, mapping: _Mapping | None) -> list[str]:
+    problems = []
+    if not metadata.speakers:
+        problems.append(f"{METADATA}: speakers: none; a classifier needs at least two")
+    elif len(metadata.speakers) == 1:
+        problems.append(f"{METADATA}: speakers: one only; a classifier needs at least two")
+    for speaker, entries in metadata.speakers.items():
+        if len(entries) < 2:
+            problems.append(
+                f"{METADATA}: speakers.{speaker}: {len(entries)} utterance(s); "
+                "expected at least 2, one to train and one to validate"
+            )
+    if mapping:
+        problems += _check_mapping(mapping, set(metadata.speakers))
+    return problems
+
+
+def _check_mapping(mapping: _Mapping, speakers: set[str]) -> list[str]:
+    ids = mapping.speaker2id
+    problems = [
+        f"{MAPPING}: speaker2id.{s}: missing, but {METADATA} has this speaker" for s in sorted(speakers - ids.keys())
+    ]
+    problems += [
+        f"{METADATA}: speakers.{s}: missing, but {MAPPING} has this speaker" for s in sorted(ids.keys() - speakers)
+    ]
+    if sorted(ids.values()) != list(range(len(ids))):
+        problems.append(f"{MAPPING}: speaker2id: ids are not 0 to {len(ids) - 1}, each once")
+    if mapping.id2speaker != {str(index): speaker for speaker, index in ids.items()}:
+        problems.append(f"{MAPPING}: id2speaker: is not the inverse of speaker2id (its keys are ids as text)")
+    return problems
+
+
+def _check_utterances(source: str, utterances: Sequence[Utterance]) -> list[str]:
+    problems = []
+    for utterance in utterances:
+        if utterance.length < 1:
+            problems.append(f"{source}: {utterance.feature_path}: empty utterance (mel_len {utterance.length})")
+        if Path(utterance.feature_path).is_absolute() or ".." in Path(utterance.feature_path).parts:
+            problems.append(f"{source}: {utterance.feature_path}: points outside the corpus")
+    counts = Counter(utterance.feature_path for utterance in utterances)
+    problems += [f"{source}: {path}: duplicate utterance, listed {n} times" for path, n in counts.items() if n > 1]
+    return problems
+
+
+def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> FeatureConfig:
+    path = root / FEATURES
+    if not path.exists():
+        return FeatureConfig() if n_mels is None else FeatureConfig(n_mels=n_mels)
+    try:
+        features = parse(FeatureConfig, read_yaml(path), FEATURES)
+    except UserError as error:
+        problems.append(str(error))
+        return FeatureConfig()
+    if n_mels is not None and features.n_mels != n_mels:
+        problems.append(f"{FEATURES}: n_mels: found {features.n_mels}, but the JSON files have {n_mels}")
+    return features
+
+
+def _read_answers(root: Path, test: Sequence[Utterance], problems: list[str]) -> tuple[str, ...] | None:
+    path = root / ANSWERS
+    if not path.exists():
+        return None
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        if header == ["Id", "Category"] and [utterance for utterance, _ in rows] == [u.feature_path for u in test]:
+            return tuple(speaker for _, speaker in rows)
+    except (OSError, ValueError, csv.Error):
+        pass  # said below, together with readable files of another content
+    problems.append(f"{ANSWERS}: expected the header Id,Category and one row per utterance of {TESTDATA}, in its order")
+    return None

@@ -1,0 +1,67 @@
+"""Accuracy at several durations, beside the linear baseline's.
+
+Letters: N utterances.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from speakerid.corpus.store import FrameStore
+from speakerid.evaluation.baseline import linear_baseline
+from speakerid.evaluation.metrics import accuracy, macro_accuracy
+from speakerid.evaluation.predict import predict
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """N utterances whose speakers are known."""
+
+    store: FrameStore
+    indices: Sequence[int]
+    """Places in the store."""
+    labels: Sequence[int]
+    """Their classes, in the same order."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    duration: str
+    accuracy: float
+    macro_accuracy: float
+    baseline: float
+    """Macro accuracy of the linear baseline."""
+
+
+def evaluate(
+    models: Sequence[nn.Module],
+    train: Labelled,
+    test: Labelled,
+    durations: Sequence[int | None],
+    frames_per_batch: int,
+    frames_per_second: float,
+) -> list[Row]:
+    """One row for every duration.
+
+    Args:
+        models: an ensemble of the same speakers.
+        train: what the baseline is fitted on.
+        test: what is recognised.
+        durations: frames taken from the middle of each test utterance; None for all of them.
+        frames_per_batch: bound on the padded frames of a batch.
+        frames_per_second: of the features, to name the durations.
+    """
+    labels = torch.tensor(test.labels)
+    rows = []
+    for frames in durations:
+        predicted = predict(models, test.store, test.indices, frames_per_batch, frames).argmax(-1)
+        linear = linear_baseline(train.store, train.indices, train.labels, test.store, test.indices, frames)
+        name = "whole" if frames is None else f"{frames / frames_per_second:g} s"
+        rows.append(
+            Row(name, accuracy(predicted, labels), macro_accuracy(predicted, labels), macro_accuracy(linear, labels))
+        )
+    return rows

@@ -1,0 +1,60 @@
+"""What a model says of whole utterances, in one place for validation, evaluation and inference.
+
+Letters: N utterances, B of them in a batch, S speakers.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from speakerid.batches import whole_utterances
+from speakerid.corpus.store import FrameStore
+
+
+@torch.inference_mode()
+def predict_batches(
+    models: Sequence[nn.Module],
+    store: FrameStore,
+    indices: Sequence[int],
+    frames_per_batch: int,
+    crop_frames: int | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Log-probabilities of every utterance, batch by batch, averaged over the models.
+
+    Args:
+        models: classifiers of the same speakers, on one device; left in evaluation mode while this runs.
+        store: the features.
+        indices: places of the utterances in the store.
+        frames_per_batch: bound on the padded frames of a batch.
+        crop_frames: only so many frames from the middle of each utterance; all of them by default.
+
+    Yields:
+        (B,) places in `indices` and (B, S) log-probabilities, on the CPU.
+    """
+    device = next(models[0].parameters()).device
+    was_training = [model.training for model in models]
+    try:
+        for model in models:
+            model.eval()
+        for batch in whole_utterances(store, indices, frames_per_batch, crop_frames):
+            features = batch.features.to(device)
+            mask = None if batch.mask is None else batch.mask.to(device)
+            scores = torch.stack([model(features, mask).log_softmax(-1) for model in models]).mean(0)
+            yield torch.from_numpy(batch.places), scores.cpu()
+    finally:
+        for model, training in zip(models, was_training, strict=True):
+            model.train(training)
+
+
+def predict(
+    models: Sequence[nn.Module],
+    store: FrameStore,
+    indices: Sequence[int],
+    frames_per_batch: int,
+    crop_frames: int | None = None,
+) -> Tensor:
+    """(N, S) log-probabilities in the order of `indices`; arguments as for `predict_batches`."""
+    parts = list(predict_batches(models, store, indices, frames_per_batch, crop_frames))
+    places, scores = (torch.cat(column) for column in zip(*parts, strict=True))
+    return scores[places.argsort()]

@@ -1,0 +1,110 @@
+"""Multi-head self-attention, without and with relative positions.
+
+Letters: B utterances in a batch, T frames, D width, H heads, E = D / H.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speakerid.layers.positions import relative_positions, relative_shift
+
+QUERY_CHUNK = 1024
+"""Queries answered at a time, so that the scores of a long recording fit in memory."""
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product self-attention with H heads (Vaswani et al., 2017, section 3.2).
+
+    Args:
+        d_model: width of input and output, a multiple of `nhead`.
+        nhead: heads.
+        dropout: on the attention weights.
+        qkv_bias: biases in the projections to queries, keys and values.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dropout: float, qkv_bias: bool = True) -> None:
+        super().__init__()
+        assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
+        self.nhead = nhead
+        self.dropout = dropout
+        self.query = nn.Linear(d_model, d_model, bias=qkv_bias)
+        self.key = nn.Linear(d_model, d_model, bias=qkv_bias)
+        self.value = nn.Linear(d_model, d_model, bias=qkv_bias)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend over the real frames.
+
+        Args:
+            x: (B, T, D).
+            mask: (B, T), true at real frames; None where all are.
+
+        Returns:
+            (B, T, D); what stands at padded frames is of no meaning.
+        """
+        q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout)
+        return self.output(join_heads(attended))
+
+
+class RelativePositionAttention(nn.Module):
+    """Self-attention that scores content and distance (Dai et al., 2019, section 3.3; Gulati et al., 2020).
+
+    With queries q, keys k and projected sinusoids p: score[i, j] = ((q_i + u)·k_j + (q_i + v)·p_{i−j}) / √E.
+
+    Args:
+        d_model: width of input and output, a multiple of `nhead`.
+        nhead: heads.
+        dropout: on the attention weights.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dropout: float) -> None:
+        super().__init__()
+        assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
+        self.nhead = nhead
+        self.dropout = dropout
+        self.query = nn.Linear(d_model, d_model)
+        self.key = nn.Linear(d_model, d_model)
+        self.value = nn.Linear(d_model, d_model)
+        self.position = nn.Linear(d_model, d_model, bias=False)
+        self.content_bias = nn.Parameter(torch.zeros(nhead, d_model // nhead))
+        self.position_bias = nn.Parameter(torch.zeros(nhead, d_model // nhead))
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend over the real frames; shapes as in `MultiHeadAttention.forward`."""
+        q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
+        chunks = [self._attend(q, k, v, start, mask) for start in range(0, x.shape[1], QUERY_CHUNK)]
+        return self.output(join_heads(chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2)))
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int, mask: Tensor | None) -> Tensor:
+        """Answer the (B, H, T, E) queries from `start` on, at most `QUERY_CHUNK` of them."""
+        frames, head_width = q.shape[2:]
+        q = q[:, :, start : start + QUERY_CHUNK]
+        end = start + q.shape[2]
+        p = self.position(relative_positions(end - 1, start - frames + 1, self.position.in_features, q.device, q.dtype))
+        p = p.view(-1, self.nhead, head_width).permute(1, 2, 0)  # (H, E, distances)
+        bias = relative_shift((q + self.position_bias[:, None]) @ p) / math.sqrt(head_width)
+        if mask is not None:
+            bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
+        dropout = self.dropout if self.training else 0.0
+        return F.scaled_dot_product_attention(q + self.content_bias[:, None], k, v, bias, dropout)
+
+
+def split_heads(x: Tensor, nhead: int) -> Tensor:
+    """(B, T, D) to (B, H, T, E)."""
+    return x.unflatten(-1, (nhead, -1)).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """(B, H, T, E) to (B, T, D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def key_mask(mask: Tensor | None) -> Tensor | None:
+    """(B, T) frame mask to the (B, 1, 1, T) mask that hides padded keys from every query."""
+    return None if mask is None else mask[:, None, None]

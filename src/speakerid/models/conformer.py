@@ -1,0 +1,89 @@
+"""The Conformer encoder (Gulati et al., 2020), report Task 2.
+
+Letters: B utterances in a batch, T frames, D width.
+"""
+
+from torch import Tensor, nn
+
+from speakerid.layers.attention import RelativePositionAttention
+from speakerid.layers.convolution import ConvolutionModule
+from speakerid.layers.dropout import Dropout
+from speakerid.layers.feed_forward import FeedForward
+from speakerid.layers.stack import LayerStack
+
+
+class ConformerBlock(nn.Module):
+    """Half a feed-forward step, attention, convolution, half a feed-forward step, LayerNorm.
+
+    Args:
+        d_model: width, a multiple of `nhead`.
+        nhead: attention heads.
+        dim_feedforward: inner width of both feed-forward networks.
+        kernel_size: frames of the depthwise convolution, odd.
+        conv_channels: channels of the depthwise convolution; by default `d_model`.
+        dropout: on the attention weights and in and after every module.
+        glu: gate of the convolution module, see `ConvolutionModule`.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int,
+        kernel_size: int = 31,
+        conv_channels: int | None = None,
+        dropout: float = 0.1,
+        glu: bool = True,
+    ) -> None:
+        super().__init__()
+        self.first_norm = nn.LayerNorm(d_model)
+        self.first_feed_forward = FeedForward(d_model, dim_feedforward, dropout, nn.SiLU())
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.attention = RelativePositionAttention(d_model, nhead, dropout)
+        self.attention_dropout = Dropout(dropout)
+        self.convolution_norm = nn.LayerNorm(d_model)
+        self.convolution = ConvolutionModule(d_model, kernel_size, conv_channels or d_model, dropout, glu)
+        self.second_norm = nn.LayerNorm(d_model)
+        self.second_feed_forward = FeedForward(d_model, dim_feedforward, dropout, nn.SiLU())
+        self.final_norm = nn.LayerNorm(d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
+        x = x + self.first_feed_forward(self.first_norm(x)) / 2
+        x = x + self.attention_dropout(self.attention(self.attention_norm(x), mask))
+        x = x + self.convolution(self.convolution_norm(x), mask)
+        x = x + self.second_feed_forward(self.second_norm(x)) / 2
+        return self.final_norm(x)
+
+
+class ConformerEncoder(nn.Module):
+    """`num_layers` Conformer blocks.
+
+    Args:
+        num_layers: applications.
+        share_layers: apply one block's weights every time.
+        others: of each block, see `ConformerBlock`.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int,
+        num_layers: int,
+        kernel_size: int = 31,
+        conv_channels: int | None = None,
+        dropout: float = 0.1,
+        glu: bool = True,
+        share_layers: bool = False,
+    ) -> None:
+        super().__init__()
+
+        def make_block() -> ConformerBlock:
+            return ConformerBlock(d_model, nhead, dim_feedforward, kernel_size, conv_channels, dropout, glu)
+
+        self.stack = LayerStack(make_block, num_layers, share_layers)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
+        return self.stack(x, mask)

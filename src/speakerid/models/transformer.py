@@ -1,0 +1,84 @@
+"""The Transformer encoder (Vaswani et al., 2017), report Task 1.
+
+Letters: B utterances in a batch, T frames, D width.
+"""
+
+from torch import Tensor, nn
+
+from speakerid.layers.attention import MultiHeadAttention
+from speakerid.layers.dropout import Dropout
+from speakerid.layers.feed_forward import FeedForward
+from speakerid.layers.stack import LayerStack
+
+
+class TransformerEncoderLayer(nn.Module):
+    """Self-attention and feed-forward network, each with a residual connection and a LayerNorm.
+
+    With the same weights it equals `torch.nn.TransformerEncoderLayer(batch_first=True)`.
+
+    Args:
+        d_model: width, a multiple of `nhead`.
+        nhead: attention heads.
+        dim_feedforward: inner width of the feed-forward network.
+        dropout: on the attention weights, in the feed-forward network and on both residual branches.
+        qkv_bias: biases in the projections to queries, keys and values.
+        norm_first: LayerNorm in front of each branch (Xiong et al., 2020) instead of after each sum.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int,
+        dropout: float = 0.1,
+        qkv_bias: bool = True,
+        norm_first: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm_first = norm_first
+        self.attention = MultiHeadAttention(d_model, nhead, dropout, qkv_bias)
+        self.attention_dropout = Dropout(dropout)
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.feed_forward = FeedForward(d_model, dim_feedforward, dropout, nn.ReLU())
+        self.feed_forward_norm = nn.LayerNorm(d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
+        if self.norm_first:
+            x = x + self.attention_dropout(self.attention(self.attention_norm(x), mask))
+            return x + self.feed_forward(self.feed_forward_norm(x))
+        x = self.attention_norm(x + self.attention_dropout(self.attention(x, mask)))
+        return self.feed_forward_norm(x + self.feed_forward(x))
+
+
+class TransformerEncoder(nn.Module):
+    """`num_layers` Transformer layers; pre-norm layers are followed by one more LayerNorm.
+
+    Args:
+        num_layers: applications.
+        share_layers: apply one layer's weights every time.
+        others: of each layer, see `TransformerEncoderLayer`.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int,
+        num_layers: int,
+        dropout: float = 0.1,
+        qkv_bias: bool = True,
+        norm_first: bool = False,
+        share_layers: bool = False,
+    ) -> None:
+        super().__init__()
+
+        def make_layer() -> TransformerEncoderLayer:
+            return TransformerEncoderLayer(d_model, nhead, dim_feedforward, dropout, qkv_bias, norm_first)
+
+        self.stack = LayerStack(make_layer, num_layers, share_layers)
+        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
+        return self.norm(self.stack(x, mask))

@@ -1,0 +1,76 @@
+"""Checkpoints held against utterances whose speakers are known."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from speakerid.config import Config
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import Corpus
+from speakerid.corpus.split import split
+from speakerid.corpus.store import FrameStore, open_store
+from speakerid.errors import UserError
+from speakerid.evaluation.evaluate import Labelled, Row, evaluate
+from speakerid.recognition.submission import check_features, load_ensemble
+
+
+def evaluate_checkpoints(
+    checkpoints: Sequence[Path],
+    data: Path | None,
+    part: Literal["valid", "test"],
+    seconds: Sequence[float],
+    device: torch.device,
+    frames_per_batch: int | None = None,
+) -> list[Row]:
+    """Accuracy at the given durations and on whole utterances, beside the linear baseline.
+
+    Args:
+        checkpoints: one, or several of the same speakers, averaged.
+        data: the corpus; by default the one the first checkpoint was trained on.
+        part: the validation split of the first checkpoint's run, or the corpus's test utterances.
+        seconds: durations.
+        device: where the models run.
+        frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting.
+
+    Raises:
+        UserError: checkpoints and corpus that do not belong together, or test utterances without answers.
+    """
+    loaded = load_ensemble(checkpoints)
+    first = loaded[0]
+    corpus, store = open_corpus(data or first.config.data.root, "labelled", None if data else first.config.data.packed)
+    check_features(checkpoints[0], first.features, corpus)
+    if corpus.speakers != first.speakers:
+        raise UserError(f"{corpus.root}: its speakers are not those of {checkpoints[0]}")
+    train, valid = labelled_parts(corpus, store, first.config)
+    tested = valid if part == "valid" else test_part(corpus)
+    rate = corpus.features.sample_rate / corpus.features.hop_length
+    durations = [*(max(1, round(s * rate)) for s in seconds), None]
+    models = [checkpoint.build_model().to(device) for checkpoint in loaded]
+    return evaluate(models, train, tested, durations, frames_per_batch or first.config.data.frames_per_batch, rate)
+
+
+def labelled_parts(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
+    """The training and the validation utterances of a run."""
+    parts = split(corpus.labelled, config.data.split, config.data.valid_fraction, config.seed)
+    labels = corpus.labels()
+    train, valid = (Labelled(store, part, [labels[i] for i in part]) for part in (parts.train, parts.valid))
+    return train, valid
+
+
+def test_part(corpus: Corpus) -> Labelled:
+    """The test utterances with their answers.
+
+    Raises:
+        UserError: the corpus has no answers.csv, or it names speakers the corpus has not.
+    """
+    if corpus.answers is None:
+        raise UserError(
+            f"{corpus.root}: no answers.csv, so nobody knows who speaks in the test utterances; use --part valid"
+        )
+    classes = {speaker: index for index, speaker in enumerate(corpus.speakers)}
+    unknown = sorted(set(corpus.answers) - classes.keys())
+    if unknown:
+        raise UserError(f"{corpus.root}: answers.csv names {unknown[0]!r}, which is no speaker of the corpus")
+    return Labelled(open_store(corpus, "test"), range(len(corpus.test)), [classes[s] for s in corpus.answers])

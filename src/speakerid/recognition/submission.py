@@ -1,0 +1,80 @@
+"""The speakers of a corpus's test utterances, as the course's CSV."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from speakerid.config import FeatureConfig
+from speakerid.corpus import hw4
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import Corpus
+from speakerid.errors import UserError
+from speakerid.evaluation.predict import predict_batches
+from speakerid.files import atomic_file
+from speakerid.training.checkpoint import Checkpoint
+
+
+def infer(
+    checkpoints: Sequence[Path], data: Path, output: Path, device: torch.device, frames_per_batch: int | None = None
+) -> Corpus:
+    """Recognise the test utterances of a corpus and write `Id,Category` rows, whole or not at all.
+
+    Args:
+        checkpoints: one, or several of the same speakers whose log-probabilities are averaged.
+        data: a corpus with testdata.json.
+        output: the CSV.
+        device: where the models run.
+        frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting; it does not
+            change the answers.
+
+    Returns:
+        The corpus that was recognised.
+
+    Raises:
+        UserError: checkpoints of different speakers or features, a corpus of other features than theirs, bad files.
+    """
+    loaded = load_ensemble(checkpoints)
+    first = loaded[0]
+    corpus, store = open_corpus(data, "test")
+    check_features(checkpoints[0], first.features, corpus)
+    models = [checkpoint.build_model().to(device) for checkpoint in loaded]
+    frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
+    classes = [0] * len(corpus.test)
+    with tqdm(total=len(classes), desc="Infer", unit=" uttr", ncols=0) as bar:
+        for places, scores in predict_batches(models, store, range(len(classes)), frames_per_batch):
+            for place, index in zip(places.tolist(), scores.argmax(-1).tolist(), strict=True):
+                classes[place] = index
+            bar.update(len(places))
+    with atomic_file(output) as partial:
+        hw4.write_answers(partial, corpus.test, [first.speakers[index] for index in classes])
+    return corpus
+
+
+def load_ensemble(paths: Sequence[Path]) -> list[Checkpoint]:
+    """Checkpoints that answer the same question.
+
+    Raises:
+        UserError: their speakers or features differ.
+    """
+    loaded = [Checkpoint.load(path) for path in paths]
+    for path, checkpoint in zip(paths, loaded, strict=True):
+        for name in ("speakers", "features"):
+            if getattr(checkpoint, name) != getattr(loaded[0], name):
+                raise UserError(f"{path}: its {name} differ from those of {paths[0]}; an ensemble needs the same")
+    return loaded
+
+
+def check_features(path: Path, expected: FeatureConfig, corpus: Corpus) -> None:
+    """Refuse a corpus whose features are not the ones a checkpoint was trained on.
+
+    Raises:
+        UserError: naming every feature setting that differs.
+    """
+    trained, found = expected.model_dump(), corpus.features.model_dump()
+    different = [
+        f"{name} {found[name]} (trained on {trained[name]})" for name in trained if trained[name] != found[name]
+    ]
+    if different:
+        raise UserError(f"{corpus.root}: does not belong to {path}: {', '.join(different)}")

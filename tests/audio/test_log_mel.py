@@ -1,0 +1,229 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speakerid.audio.log_mel import LogMel, remove_silence, set_level
+from speakerid.config import FeatureConfig
+from speakerid.errors import UserError
+
+RATE = 16_000
+
+
+def expected_log_mel(waveform: NDArray[np.float64], n_mels: int) -> NDArray[np.float64]:
+    """(N,) samples to (T, M) features of the HW4 corpus, in double precision and NumPy alone."""
+    waveform = waveform * 10 ** (-3 / 20) / np.abs(waveform).max()
+    padded = np.pad(waveform, 200, mode="reflect")
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    windows = np.stack([padded[start : start + 400] * hann for start in range(0, len(waveform) + 1, 160)])
+    power = np.abs(np.fft.rfft(windows)) ** 2
+    lowest, highest = (2595 * np.log10(1 + hertz / 700) for hertz in (50, 8000))
+    edges = 700 * (10 ** (np.linspace(lowest, highest, n_mels + 2) / 2595) - 1)
+    bins = np.arange(201)[:, None] * RATE / 400
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    return np.log(np.maximum(power @ np.clip(np.minimum(rising, falling), 0, None), 1e-9))
+
+
+def waveforms() -> dict[str, NDArray[np.float64]]:
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal(8_000)
+    time = np.arange(8_000) / RATE
+    clicks = np.zeros(8_000)
+    clicks[::97] = 1.0
+    return {
+        "noise": noise,
+        "noise of 401 samples": noise[:401],
+        "shortest": noise[:201],
+        "a multiple of the hop": noise[:1600],
+        "one sample less": noise[:1599],
+        "chirp in noise": np.sin(2 * np.pi * (100 + 7_000 * time) * time) + 0.01 * noise,
+        "swelling noise": noise * (0.2 + np.abs(np.sin(20 * time))),
+        "clicks": clicks + 0.01 * noise,
+    }
+
+
+# The filterbank is in single precision: a narrow band that only touches a frequency feels it.
+@pytest.mark.parametrize(("n_mels", "tolerance"), [(40, 1e-4), (80, 3e-4)])
+@pytest.mark.parametrize("name", waveforms())
+def test_log_mel_is_that_of_the_formula(name: str, n_mels: int, tolerance: float) -> None:
+    waveform = waveforms()[name]
+    found = LogMel(FeatureConfig(n_mels=n_mels, trim_silence=False))(torch.tensor(waveform, dtype=torch.float32), RATE)
+    expected = expected_log_mel(waveform.astype(np.float32).astype(np.float64), n_mels)
+    assert found.dtype == torch.float32
+    assert found.shape == (1 + len(waveform) // 160, n_mels)
+    assert found.is_contiguous()
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=tolerance)
+
+
+def test_values_stop_at_the_floor() -> None:
+    # 100 ms of a tone and then nothing at all.
+    waveform = torch.zeros(8_000)
+    waveform[:1_600] = torch.sin(torch.arange(1_600.0))
+    found = LogMel(FeatureConfig(trim_silence=False))(waveform, RATE)
+    assert found.min().item() == pytest.approx(-20.723, abs=1e-3)
+    assert (found[15:] == found.min()).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(gain=st.floats(-120, 120).map(lambda decibels: 10 ** (decibels / 20)))
+def test_loudness_of_the_recording_does_not_matter(gain: float) -> None:
+    log_mel = LogMel(FeatureConfig())
+    waveform = noise(3_000)
+    torch.testing.assert_close(log_mel(waveform * gain, RATE), log_mel(waveform, RATE), rtol=0, atol=1e-3)
+
+
+def test_channels_are_averaged() -> None:
+    log_mel = LogMel(FeatureConfig())
+    left, right = noise(3_000, seed=1), noise(3_000, seed=2)
+    torch.testing.assert_close(log_mel(torch.stack([left, right]), RATE), log_mel((left + right) / 2, RATE))
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_other_sample_rates_give_the_same_features(rate: int) -> None:
+    def tones(rate: int) -> Tensor:
+        time = torch.arange(round(0.5 * rate), dtype=torch.float64) / rate
+        return sum((torch.sin(2 * math.pi * hertz * time) for hertz in (300, 1_000, 2_500)), torch.zeros(())).float()
+
+    log_mel = LogMel(FeatureConfig(trim_silence=False))
+    expected, found = log_mel(tones(RATE), RATE), log_mel(tones(rate), rate)
+    assert found.shape == expected.shape
+    # Inner frames only, for resampling rounds the ends off; and the bands that sound.
+    loud = expected[5:-5] > 0
+    assert loud.any(1).all()
+    assert (found - expected)[5:-5][loud].abs().max() < 0.05
+
+
+@pytest.mark.parametrize("samples", [0, 1, 199, 200])
+@pytest.mark.parametrize("trim_silence", [False, True])
+def test_too_short_is_refused_with_the_number_of_samples(samples: int, trim_silence: bool) -> None:
+    with pytest.raises(UserError, match=rf"^{samples} samples of sound are too few; expected over 200$"):
+        LogMel(FeatureConfig(trim_silence=trim_silence))(noise(samples), RATE)
+
+
+def test_shortest_that_is_taken() -> None:
+    assert LogMel(FeatureConfig())(noise(201), RATE).shape == (2, 40)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_digital_silence_is_refused(channels: int) -> None:
+    with pytest.raises(UserError, match="0 samples of sound are too few"):
+        LogMel(FeatureConfig())(torch.zeros(channels, RATE), RATE)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_samples_that_are_no_numbers_are_refused(value: float) -> None:
+    waveform = noise(RATE)
+    waveform[777] = value
+    with pytest.raises(UserError, match="not finite"):
+        LogMel(FeatureConfig())(waveform, RATE)
+
+
+@pytest.mark.parametrize("scale", [1e-45, 1e-40, 1e-38, 1e-20, 1e20, 1e38])
+@pytest.mark.parametrize("channels", [1, 6])
+def test_extreme_samples_give_numbers_or_are_refused(scale: float, channels: int) -> None:
+    waveform = noise(4_000).clamp(-3, 3).expand(channels, -1) * scale
+    try:
+        found = LogMel(FeatureConfig())(waveform, RATE)
+    except UserError:
+        return
+    assert found.isfinite().all()
+
+
+@pytest.mark.parametrize("level", [-3.0, 0.0, -20.0])
+def test_peak_is_brought_to_the_level(level: float) -> None:
+    found = set_level(torch.tensor([0.0, 0.01, -0.02]), level)
+    assert found.abs().amax().item() == pytest.approx(10 ** (level / 20))
+    torch.testing.assert_close(found, torch.tensor([0.0, -0.5, 1.0]) * found[-1])
+
+
+@pytest.mark.parametrize("samples", [0, 5])
+def test_level_of_digital_silence_stays(samples: int) -> None:
+    assert torch.equal(set_level(torch.zeros(samples), -3.0), torch.zeros(samples))
+
+
+def noise(samples: int, level: float = 0.3, seed: int = 0) -> Tensor:
+    return level * torch.randn(samples, generator=torch.Generator().manual_seed(seed))
+
+
+def seconds(duration: float) -> int:
+    return round(duration * RATE)
+
+
+@pytest.mark.parametrize("gap", [0.02, 0.05, 0.09, 0.0999])
+@pytest.mark.parametrize("start", [0.3, 0.307])
+def test_gaps_below_a_tenth_of_a_second_stay(gap: float, start: float) -> None:
+    waveform = torch.cat([noise(seconds(start)), torch.zeros(seconds(gap)), noise(seconds(0.3))])
+    assert torch.equal(remove_silence(waveform, RATE), waveform)
+
+
+@pytest.mark.parametrize("gap", [0.15, 0.5, 2.0])
+@pytest.mark.parametrize("start", [0.3, 0.307, 0.0])
+@pytest.mark.parametrize("end", [0.3, 0.293, 0.0])
+def test_longer_gaps_go_at_the_ends_too(gap: float, start: float, end: float) -> None:
+    loud = noise(seconds(start) + seconds(end))
+    waveform = torch.cat([loud[: seconds(start)], torch.zeros(seconds(gap)), loud[seconds(start) :]])
+    found = remove_silence(waveform, RATE)
+    assert torch.equal(found[found != 0], loud)
+    # What stays of a gap lies in the two windows of 20 ms that it shares with sound.
+    assert len(found) - len(loud) < seconds(0.04)
+
+
+def test_a_gap_of_exactly_a_tenth_of_a_second_goes() -> None:
+    loud = noise(seconds(0.4))
+    waveform = torch.cat([loud[: seconds(0.2)], torch.zeros(seconds(0.1)), loud[seconds(0.2) :]])
+    assert torch.equal(remove_silence(waveform, RATE), loud)
+
+
+@pytest.mark.parametrize(("level", "kept"), [(0.012, True), (0.008, False)])
+def test_one_per_cent_of_full_scale_is_silence(level: float, kept: bool) -> None:
+    waveform = level * torch.ones(RATE)
+    assert len(remove_silence(waveform, RATE)) == (RATE if kept else 0)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    stretches=st.lists(
+        st.tuples(st.integers(1, 5_000), st.sampled_from([0.0, 1e-4, 0.005, 0.02, 0.3])), min_size=0, max_size=8
+    ),
+    seed=st.integers(0, 100),
+)
+def test_silence_removal_only_removes_and_only_what_is_quiet(stretches: list[tuple[int, float]], seed: int) -> None:
+    levels = torch.cat([torch.zeros(0), *(torch.full((samples,), level) for samples, level in stretches)])
+    # Every sample differs from all others, so that each can be recognised in what is left.
+    tags = 1 + 0.1 * torch.linspace(-1, 1, len(levels), dtype=torch.float64)
+    waveform = levels.double() * tags * (1 - 2 * torch.randint(0, 2, levels.shape, generator=_generator(seed)))
+    waveform += 1e-9 * tags
+    found = remove_silence(waveform, RATE)
+    places = {value: place for place, value in enumerate(waveform.tolist())}
+    kept = [places[value] for value in found.tolist()]
+    assert kept == sorted(set(kept))
+    removed = torch.ones(len(waveform), dtype=torch.bool)
+    removed[kept] = False
+    for start, end in _runs(removed):
+        # At the very end the last window may be short, and what is missing of it counts as silence.
+        assert end - start >= seconds(0.1) - (seconds(0.02) if end == len(waveform) else 0)
+        assert waveform[start:end].square().sum() <= 0.01**2 * (end - start + seconds(0.02))
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _runs(flags: Tensor) -> list[tuple[int, int]]:
+    edges = torch.diff(torch.nn.functional.pad(flags.int(), (1, 1))).nonzero().flatten().tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
+def test_silence_goes_before_the_features() -> None:
+    log_mel = LogMel(FeatureConfig())
+    loud = noise(seconds(0.4), seed=3)
+    waveform = torch.cat([loud[: seconds(0.2)], torch.zeros(RATE), loud[seconds(0.2) :]])
+    torch.testing.assert_close(log_mel(waveform, RATE), log_mel(loud, RATE))
+    untrimmed = LogMel(FeatureConfig(trim_silence=False))(waveform, RATE)
+    assert len(untrimmed) == 1 + len(waveform) // 160

@@ -1,0 +1,363 @@
+"""Every mistake in a corpus is answered by one line that names the file and the field or the utterance."""
+
+import json
+import pickle
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import torch
+
+from corpora import edited, write_corpus
+from speakerid.corpus import hw4
+from speakerid.corpus.check import open_corpus
+from speakerid.errors import CorpusError, UserError
+
+FEATURES = "uttr-broken.pt"
+"""The first utterance of the first speaker: 5 frames of 4 bands."""
+FRAMES, N_MELS = 5, 4
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "corpus"
+    path = next(iter(write_corpus(root, ("zoe", "ann", "mia"), frames=(FRAMES, FRAMES), n_mels=N_MELS, test=2)))
+    (root / path).rename(root / FEATURES)
+    with edited(root / "metadata.json") as metadata:
+        metadata["speakers"]["zoe"][0]["feature_path"] = FEATURES
+    return root
+
+
+def problems(root: Path, part: Literal["labelled", "test"] = "labelled") -> list[str]:
+    with pytest.raises(CorpusError) as caught:
+        open_corpus(root, part)
+    lines = caught.value.problems
+    count = f"{len(lines)} problem" + "s" * (len(lines) > 1)
+    assert str(caught.value).startswith(f"{root}: {count}\n  ")
+    for line in lines:
+        assert "\n" not in line
+        assert len(line) < 300
+    return lines
+
+
+def test_sound_corpus_opens(root: Path) -> None:
+    assert len(open_corpus(root)[1]) == 9
+    assert len(open_corpus(root, "test")[1]) == 2
+
+
+@pytest.mark.parametrize("part", ["labelled", "test"])
+def test_missing_folder_says_how_to_make_one(root: Path, part: Literal["labelled", "test"]) -> None:
+    for path in (root / "nowhere", root / FEATURES):
+        with pytest.raises(UserError, match=rf"^{path}: no such folder; expected .*metadata\.json.*prepare\.py.*$"):
+            open_corpus(path, part)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("metadata.json", "labelled"), ("mapping.json", "labelled"), ("testdata.json", "test")]
+)
+class TestJson:
+    def test_missing(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
+        (root / name).unlink()
+        assert problems(root, part) == [f"{name}: missing; expected beside the feature files"]
+
+    def test_a_folder(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
+        (root / name).unlink()
+        (root / name).mkdir()
+        assert problems(root, part) == [f"{name}: cannot be read: Is a directory"]
+
+    @pytest.mark.parametrize("keep", [0, 1, 0.5, -1])
+    def test_cut_off(self, root: Path, name: str, part: Literal["labelled", "test"], keep: float) -> None:
+        content = (root / name).read_bytes()
+        (root / name).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else int(keep)])
+        (line,) = problems(root, part)
+        assert line.startswith(f"{name}: ")
+        assert "Invalid JSON: EOF while parsing" in line
+
+    @pytest.mark.parametrize("content", [b"{'n_mels': 40}", b"\x80\x04]", b'{"n_mels": 40,}', b"\xff\xfe{\0}\0"])
+    def test_not_json(self, root: Path, name: str, part: Literal["labelled", "test"], content: bytes) -> None:
+        (root / name).write_bytes(content)
+        (line,) = problems(root, part)
+        assert line.startswith(f"{name}: ")
+        assert "Invalid JSON" in line
+
+    @pytest.mark.parametrize("content", ["[]", "null", "7", '"text"'])
+    def test_not_an_object(self, root: Path, name: str, part: Literal["labelled", "test"], content: str) -> None:
+        (root / name).write_text(content)
+        (line,) = problems(root, part)
+        assert line.startswith(f"{name}: ")
+        assert "object" in line
+
+
+MISSING = object()
+Place = Sequence[str | int]
+
+
+def put(content: Any, place: Place, value: object) -> None:
+    """Set what lies at a place inside a JSON content, or take it away."""
+    for step in place[:-1]:
+        content = content[step]
+    if value is MISSING:
+        del content[place[-1]]
+    else:
+        content[place[-1]] = value
+
+
+MISTAKES: list[tuple[str, Place, object, str]] = [
+    ("metadata", ["n_mels"], MISSING, "n_mels: missing"),
+    ("metadata", ["n_mels"], "4", "n_mels: found '4': Input should be a valid integer"),
+    ("metadata", ["n_mels"], 0, "n_mels: found 0: Input should be greater than or equal to 1"),
+    ("metadata", ["speakers"], MISSING, "speakers: missing"),
+    ("metadata", ["speakers"], ["zoe"], "speakers: Input should be an object"),
+    ("metadata", ["speakers"], {}, "speakers: none; a classifier needs at least two"),
+    ("metadata", ["speakers", "ann"], {}, "speakers.ann: Input should be a valid array"),
+    ("metadata", ["speakers", "ann"], None, "speakers.ann: found None: Input should be a valid array"),
+    ("metadata", ["speakers", "ann"], MISSING, "speakers.ann: missing, but mapping.json has this speaker"),
+    ("metadata", ["speakers", "ann"], [], "speakers.ann: 0 utterance(s); expected at least 2"),
+    ("metadata", ["speakers", "ann", 2], "uttr-x.pt", "speakers.ann.2: found 'uttr-x.pt': Input should be an object"),
+    ("metadata", ["speakers", "ann", 2, "feature_path"], MISSING, "speakers.ann.2.feature_path: missing"),
+    ("metadata", ["speakers", "ann", 2, "feature_path"], 7, "speakers.ann.2.feature_path: found 7: Input should be"),
+    ("metadata", ["speakers", "ann", 2, "feature_path"], "", "speakers.ann.2.feature_path: found '': "),
+    ("metadata", ["speakers", "ann", 2, "mel_len"], MISSING, "speakers.ann.2.mel_len: missing"),
+    ("metadata", ["speakers", "ann", 2, "mel_len"], "5", "speakers.ann.2.mel_len: found '5': Input should be"),
+    ("metadata", ["speakers", "ann", 2, "mel_len"], 5.0, "speakers.ann.2.mel_len: found 5.0: Input should be"),
+    ("metadata", ["speakers", "ann", 2, "mel_len"], True, "speakers.ann.2.mel_len: found True: Input should be"),
+    ("metadata", ["speakers", "ann", 2, "session"], 3, "speakers.ann.2.session: found 3: Input should be"),
+    ("metadata", ["speakers", "zoe", 0, "mel_len"], 0, f"{FEATURES}: empty utterance (mel_len 0)"),
+    ("metadata", ["speakers", "zoe", 0, "mel_len"], -5, f"{FEATURES}: empty utterance (mel_len -5)"),
+    ("metadata", ["speakers", "zoe", 0, "feature_path"], "../x.pt", "../x.pt: points outside the corpus"),
+    ("metadata", ["speakers", "zoe", 0, "feature_path"], "a/../../x.pt", "a/../../x.pt: points outside the corpus"),
+    ("metadata", ["speakers", "zoe", 0, "feature_path"], "/etc/passwd", "/etc/passwd: points outside the corpus"),
+    ("metadata", ["speakers", "ann", 2, "feature_path"], FEATURES, f"{FEATURES}: duplicate utterance, listed 2 times"),
+    ("mapping", ["speaker2id"], MISSING, "speaker2id: missing"),
+    ("mapping", ["speaker2id"], ["ann"], "speaker2id: Input should be an object"),
+    ("mapping", ["speaker2id", "ann"], MISSING, "speaker2id.ann: missing, but metadata.json has this speaker"),
+    ("mapping", ["speaker2id", "ann"], "0", "speaker2id.ann: found '0': Input should be a valid integer"),
+    ("mapping", ["speaker2id", "ann"], -1, "speaker2id.ann: found -1: Input should be greater than or equal to 0"),
+    ("mapping", ["speaker2id", "ann"], 3, "speaker2id: ids are not 0 to 2, each once"),
+    ("mapping", ["speaker2id", "ann"], 1, "speaker2id: ids are not 0 to 2, each once"),
+    ("mapping", ["id2speaker"], MISSING, "id2speaker: missing"),
+    ("mapping", ["id2speaker"], {"0": "mia", "1": "ann", "2": "zoe"}, "id2speaker: is not the inverse of speaker2id"),
+    ("mapping", ["id2speaker", "0"], MISSING, "id2speaker: is not the inverse of speaker2id"),
+    ("mapping", ["id2speaker", "7"], "bob", "id2speaker: is not the inverse of speaker2id"),
+    ("mapping", ["id2speaker", "0"], 0, "id2speaker.0: found 0: Input should be a valid string"),
+]
+
+
+@pytest.mark.parametrize(("name", "place", "value", "line"), MISTAKES, ids=lambda argument: str(argument)[:60])
+def test_mistake_in_a_json_file_is_named(root: Path, name: str, place: Place, value: object, line: str) -> None:
+    with edited(root / f"{name}.json") as content:
+        put(content, place, value)
+    assert problems(root)[0].startswith(f"{name}.json: {line}")
+
+
+def test_speaker_of_one_utterance_is_named(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        del metadata["speakers"]["ann"][1:]
+    assert problems(root) == [
+        "metadata.json: speakers.ann: 1 utterance(s); expected at least 2, one to train and one to validate"
+    ]
+
+
+def test_single_speaker_is_named(tmp_path: Path) -> None:
+    write_corpus(tmp_path, ("ann",))
+    assert problems(tmp_path) == ["metadata.json: speakers: one only; a classifier needs at least two"]
+
+
+def test_same_mistake_in_test_data_is_named(root: Path) -> None:
+    with edited(root / "testdata.json") as testdata:
+        testdata["utterances"][1]["feature_path"] = testdata["utterances"][0]["feature_path"]
+        testdata["utterances"][0]["mel_len"] = 0
+    lines = problems(root, "test")
+    assert any(line.startswith("testdata.json: uttr-") and "empty utterance" in line for line in lines)
+    assert any(line.startswith("testdata.json: uttr-") and "duplicate utterance" in line for line in lines)
+
+
+def test_path_with_a_null_character_is_refused(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        metadata["speakers"]["zoe"][0]["feature_path"] = "uttr\0.pt"
+    assert len(problems(root)) == 1
+
+
+def test_other_n_mels_than_the_tensors(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        metadata["n_mels"] = 40
+    with edited(root / "testdata.json") as testdata:
+        testdata["n_mels"] = 80
+    first, *others = problems(root)
+    assert first == "testdata.json: n_mels: found 80, but metadata.json has 40"
+    assert len(others) == 9
+    assert others[0] == f"{FEATURES}: shape (5, 4), expected (5, 40) from mel_len and n_mels"
+
+
+def tensor(*shape: int) -> torch.Tensor:
+    return torch.zeros(shape)
+
+
+def save(content: object) -> Callable[[Path], None]:
+    return lambda path: torch.save(content, path)
+
+
+def save_script(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (lambda path: path.unlink(), "the file is missing; restore it or remove its entry"),
+    "empty": (lambda path: path.write_bytes(b""), "truncated or not a tensor file; write it again"),
+    "text": (lambda path: path.write_text("5 frames\n"), ""),
+    "text that reads like a pickle": (lambda path: path.write_text("root:x:0:0\n"), ""),
+    "dict": (save({"mel": tensor(5, 4)}), "holds dict, expected one tensor of shape (5, 4)"),
+    "list": (save([tensor(5, 4)]), "holds list, expected one tensor of shape (5, 4)"),
+    "None": (save(None), "holds NoneType, expected one tensor of shape (5, 4)"),
+    "float64": (save(tensor(5, 4).double()), "holds torch.float64, expected torch.float32"),
+    "float16": (save(tensor(5, 4).half()), "holds torch.float16, expected torch.float32"),
+    "int64": (save(tensor(5, 4).long()), "holds torch.int64, expected torch.float32"),
+    "frames": (save(tensor(6, 4)), "shape (6, 4), expected (5, 4) from mel_len and n_mels"),
+    "bands": (save(tensor(5, 3)), "shape (5, 3), expected (5, 4) from mel_len and n_mels"),
+    "transposed": (save(tensor(4, 5)), "shape (4, 5), expected (5, 4) from mel_len and n_mels"),
+    "batch": (save(tensor(1, 5, 4)), "shape (1, 5, 4), expected (5, 4) from mel_len and n_mels"),
+    "NaN": (save(torch.full((5, 4), torch.nan)), "holds NaN or infinite values; compute it again"),
+    "infinite": (save(torch.full((5, 4), torch.inf)), "holds NaN or infinite values; compute it again"),
+    "TorchScript": (save_script, ""),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_feature_file_is_named(root: Path, case: str) -> None:
+    write, reason = BROKEN[case]
+    write(root / FEATURES)
+    (line,) = problems(root)
+    assert line.startswith(f"{FEATURES}: ")
+    assert reason in line
+
+
+def test_frame_that_is_no_number_is_found(root: Path) -> None:
+    features = torch.zeros(FRAMES, N_MELS)
+    features[4, 3] = torch.nan
+    torch.save(features, root / FEATURES)
+    assert problems(root) == [f"{FEATURES}: holds NaN or infinite values; compute it again"]
+
+
+@pytest.mark.parametrize(
+    "features",
+    [torch.ones(4, 5).T, torch.ones(9, 4)[::2], torch.ones(5, 4, requires_grad=True), torch.nn.Parameter(tensor(5, 4))],
+    ids=["transposed", "strided", "with gradient", "parameter"],
+)
+def test_any_float32_tensor_of_the_shape_is_taken(root: Path, features: torch.Tensor) -> None:
+    torch.save(features, root / FEATURES)
+    _, store = open_corpus(root)
+    assert torch.equal(store.utterance(0), features.detach())
+
+
+def test_file_cut_off_anywhere_is_refused(root: Path) -> None:
+    path = root / FEATURES
+    content = path.read_bytes()
+    for end in range(0, len(content), 5):
+        path.write_bytes(content[:end])
+        with pytest.raises(UserError, match=r"^(truncated|holds Python objects or code)"):
+            hw4.load_features(path, FRAMES, N_MELS)
+    path.write_bytes(content[:-1])
+    assert problems(root) == [f"{FEATURES}: truncated or not a tensor file; write it again"]
+
+
+def test_damaged_file_is_refused_or_holds_the_promised_shape(root: Path) -> None:
+    path = root / FEATURES
+    content = path.read_bytes()
+    for place in range(0, len(content), 2):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        try:
+            features = hw4.load_features(path, FRAMES, N_MELS)
+        except UserError:
+            continue
+        assert features.shape == (FRAMES, N_MELS)
+        assert features.isfinite().all()
+
+
+class Malice:
+    """Unpickled without care, this writes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.marker,)
+
+
+@pytest.mark.parametrize("form", ["torch", "old torch", "pickle"])
+def test_code_in_a_feature_file_is_refused_and_not_run(root: Path, tmp_path: Path, form: str) -> None:
+    marker = tmp_path / "executed"
+    path = root / FEATURES
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(Malice(marker)))
+        pickle.loads(path.read_bytes())
+    else:
+        torch.save([Malice(marker)], path, _use_new_zipfile_serialization=form == "torch")
+        torch.load(path, weights_only=False)
+    assert marker.exists(), "the file does no harm, so the test would prove nothing"
+    marker.unlink()
+    (line,) = problems(root)
+    assert line.startswith(f"{FEATURES}: holds Python objects or code")
+    assert "refused" in line
+    assert not marker.exists()
+
+
+def test_everything_is_said_at_once(root: Path) -> None:
+    other = "uttr-other.pt"
+    with edited(root / "metadata.json") as metadata:
+        (root / metadata["speakers"]["ann"][0]["feature_path"]).rename(root / other)
+        metadata["speakers"]["ann"][0]["feature_path"] = other
+    with edited(root / "mapping.json") as mapping:
+        mapping["id2speaker"]["0"] = "bob"
+    with edited(root / "testdata.json") as testdata:
+        testdata["utterances"][0]["mel_len"] = 0
+        empty = testdata["utterances"][0]["feature_path"]
+    (root / FEATURES).unlink()
+    torch.save([], root / other)
+    assert problems(root) == [
+        "mapping.json: id2speaker: is not the inverse of speaker2id (its keys are ids as text)",
+        f"testdata.json: {empty}: empty utterance (mel_len 0)",
+        f"{FEATURES}: the file is missing; restore it or remove its entry",
+        f"{other}: holds list, expected one tensor of shape (5, 4)",
+    ]
+
+
+def test_twenty_problems_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    paths = list(write_corpus(tmp_path, utterances=10))[:25]
+    for path in paths:
+        (tmp_path / path).unlink()
+    with pytest.raises(CorpusError) as caught:
+        open_corpus(tmp_path)
+    reason = "the file is missing; restore it or remove its entry"
+    assert str(caught.value).split("\n  ") == [
+        f"{tmp_path}: 25 problems",
+        *(f"{path}: {reason}" for path in paths[:20]),
+        "… and 5 more",
+    ]
+    assert caught.value.problems == [f"{path}: {reason}" for path in paths]
+
+
+def test_twenty_problems_are_all_shown(tmp_path: Path) -> None:
+    for path in list(write_corpus(tmp_path, utterances=10))[:20]:
+        (tmp_path / path).unlink()
+    with pytest.raises(CorpusError) as caught:
+        open_corpus(tmp_path)
+    assert len(str(caught.value).splitlines()) == 21
+    assert "more" not in str(caught.value)
+
+
+def test_long_value_is_not_repeated_whole(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        metadata["n_mels"] = "many " * 10_000
+    assert problems(root)[0].startswith("metadata.json: n_mels: found 'many many")
+
+
+def test_broken_corpus_leaves_nothing_behind(root: Path) -> None:
+    before = json.dumps(sorted(path.name for path in root.iterdir()))
+    with edited(root / "mapping.json") as mapping:
+        mapping["id2speaker"] = {}
+    problems(root)
+    assert json.dumps(sorted(path.name for path in root.iterdir())) == before

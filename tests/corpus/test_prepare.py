@@ -1,0 +1,361 @@
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+
+from corpora import disk, write_recording
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import LogMel
+from speakerid.config import FeatureConfig
+from speakerid.corpus import hw4
+from speakerid.corpus.check import check_corpus, open_corpus
+from speakerid.corpus.prepare import Prepared, prepare
+from speakerid.errors import CorpusError, UserError
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return tmp_path / "recordings"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out" / "corpus"
+
+
+def record(source: Path, *names: str) -> dict[str, int]:
+    """Write recordings that all differ in length.
+
+    Returns:
+        Frames by name.
+    """
+    for place, name in enumerate(names):
+        write_recording(source / name, seconds=0.1 + 0.01 * place)
+    return {name: 11 + place for place, name in enumerate(names)}
+
+
+def labelled_and_test(prepared: Prepared, frames: dict[str, int]) -> tuple[list[str], list[str]]:
+    """The recordings that became labelled and test utterances, recognised by their lengths."""
+    names = {length: name for name, length in frames.items()}
+    corpus = prepared.corpus
+    return [names[u.length] for u in corpus.labelled], [names[u.length] for u in corpus.test]
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_every_format_rate_and_number_of_channels(source: Path, out: Path) -> None:
+    forms = [
+        ("0.wav", 16_000, 1, "PCM_16"),
+        ("1.wav", 44_100, 2, "FLOAT"),
+        ("2.wav", 8_000, 1, "PCM_U8"),
+        ("3.flac", 48_000, 2, "PCM_24"),
+        ("4.ogg", 22_050, 1, "VORBIS"),
+        ("5.ogg", 48_000, 2, "OPUS"),
+        ("6.mp3", 44_100, 1, "MPEG_LAYER_III"),
+    ]
+    for speaker in ("ann", "bob"):
+        for name, sample_rate, channels, subtype in forms:
+            write_recording(source / speaker / name, 0.4, sample_rate, channels, subtype)
+    prepared = prepare(source, out, workers=1)
+    assert prepared.skipped == []
+    corpus, store = open_corpus(out)
+    assert corpus == prepared.corpus
+    assert corpus.speakers == ("ann", "bob")
+    assert len(corpus.labelled) == 14
+    log_mel = LogMel(FeatureConfig())
+    for place, (name, *_) in enumerate(forms):
+        expected = log_mel(*decode(source / "ann" / name))
+        torch.testing.assert_close(store.utterance(place), expected, rtol=0, atol=1e-4)
+        # 0.4 s and 1 frame; MP3 adds some silence, which goes, and the sound that lies in its frames.
+        assert 39 <= len(expected) <= 46
+
+
+def test_inner_folders_are_sessions(source: Path, out: Path) -> None:
+    record(source, "ann/2019/a.wav", "ann/2020/b.wav", "ann/2020/tape 1/c.wav", "bob/a.wav", "bob/b.wav")
+    prepare(source, out, workers=1)
+    corpus = check_corpus(out)
+    assert [(u.speaker, u.session) for u in corpus.labelled] == [
+        ("ann", "2019"),
+        ("ann", "2020"),
+        ("ann", "2020/tape 1"),
+        ("bob", None),
+        ("bob", None),
+    ]
+    assert corpus.test == ()
+    assert corpus.answers is None
+    assert not (out / "answers.csv").exists()
+
+
+def test_last_recordings_become_test_data(source: Path, out: Path) -> None:
+    frames = record(source, *(f"{speaker}/{place}.wav" for speaker in ("ann", "bob", "cid") for place in range(10)))
+    prepared = prepare(source, out, test_fraction=0.3, workers=1)
+    labelled, test = labelled_and_test(prepared, frames)
+    assert labelled == [name for name in frames if name[4] < "7"]
+    assert sorted(test) == [name for name in frames if name[4] >= "7"]
+    assert check_corpus(out) == prepared.corpus
+    assert (out / "answers.csv").read_text() == "Id,Category\n" + "".join(
+        f"{u.feature_path},{name[:3]}\n" for u, name in zip(prepared.corpus.test, test, strict=True)
+    )
+    assert len(open_corpus(out, "test")[1]) == 9
+
+
+def test_nothing_but_the_answers_tells_who_speaks_in_the_test_data(source: Path, out: Path) -> None:
+    record(source, *(f"{speaker}/day {day}/{n}.wav" for speaker in ("ann", "bob") for day in (1, 2) for n in range(8)))
+    prepared = prepare(source, out, test_fraction=0.5, workers=1)
+    answers = prepared.corpus.answers
+    assert answers is not None
+    assert len(answers) == 16
+    # Were they grouped, the speaker would change once.
+    assert sum(before != after for before, after in pairwise(answers)) > 3
+    text = (out / "testdata.json").read_text()
+    assert {key for entry in json.loads(text)["utterances"] for key in entry} == {"feature_path", "mel_len"}
+    for hint in ("ann", "bob", "day"):
+        assert hint not in text
+
+
+@pytest.mark.parametrize(("fraction", "test_sessions"), [(0.1, "3"), (0.4, "3"), (0.6, "23"), (0.9, "23")])
+def test_whole_sessions_become_test_data(source: Path, out: Path, fraction: float, test_sessions: str) -> None:
+    frames = record(source, *(f"{speaker}/{s}/{n}.wav" for speaker in ("ann", "bob") for s in "123" for n in range(3)))
+    labelled, test = labelled_and_test(prepare(source, out, test_fraction=fraction, workers=1), frames)
+    assert {name[4] for name in test} == set(test_sessions)
+    assert {name[4] for name in labelled} == set("123") - set(test_sessions)
+
+
+def test_sessions_inside_sessions_are_kept_whole_too(source: Path, out: Path) -> None:
+    # By name, recordings of 2020 lie before and behind those of the tape.
+    recordings = ("2020/a.wav", "2020/tape/b.wav", "2020/tape/c.wav", "2020/z.wav", "2021/d.wav")
+    frames = record(source, *(f"{speaker}/{name}" for speaker in ("ann", "bob") for name in recordings))
+    labelled, test = labelled_and_test(prepare(source, out, test_fraction=0.4, workers=1), frames)
+    assert test
+    assert not {Path(name).parent for name in labelled} & {Path(name).parent for name in test}
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.99])
+def test_every_speaker_keeps_two_to_train_and_validate(source: Path, out: Path, fraction: float) -> None:
+    record(source, "ann/1.wav", "ann/2.wav", "bob/1.wav", "bob/2.wav", "bob/3.wav", "bob/4.wav")
+    record(source, "cid/a/1.wav", "cid/b/2.wav", "cid/b/3.wav", "cid/c/4.wav")
+    corpus = prepare(source, out, test_fraction=fraction, workers=1).corpus
+    speakers = [utterance.speaker for utterance in corpus.labelled]
+    assert all(speakers.count(name) >= 2 for name in ("ann", "bob", "cid"))
+    assert check_corpus(out) == corpus
+
+
+def write_samples(samples: np.ndarray) -> Callable[[Path], None]:
+    return lambda path: soundfile.write(str(path), samples, 16_000, "FLOAT")
+
+
+def write_half_a_flac(path: Path) -> None:
+    soundfile.write(str(path), np.random.default_rng(0).standard_normal(32_000) * 0.1, 16_000, format="FLAC")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "garbage.mp3": (lambda path: path.write_bytes(b"not a recording\n" * 100), "cannot be decoded: "),
+    "half.flac": (write_half_a_flac, "cannot be decoded: "),
+    "nothing.wav": (lambda path: path.write_bytes(b""), "cannot be decoded: "),
+    "no samples.wav": (write_samples(np.zeros(0)), "holds no samples"),
+    "no numbers.wav": (write_samples(np.full(16_000, np.nan)), "holds samples that are not finite numbers"),
+    "short.wav": (write_samples(np.ones(200)), "200 samples of sound are too few; expected over 200"),
+    "silent.wav": (write_samples(np.zeros(16_000)), "0 samples of sound are too few; expected over 200"),
+}
+
+
+def record_with_broken(source: Path) -> dict[str, str]:
+    """Write two sound speakers, one of them with every kind of broken recording.
+
+    Returns:
+        The reason for each broken recording, in the order of their names.
+    """
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
+    for name, (write, _) in BROKEN.items():
+        write(source / "bob" / name)
+    return {f"bob/{name}": reason for name, (_, reason) in sorted(BROKEN.items())}
+
+
+def test_broken_recordings_are_left_out_and_named(source: Path, out: Path) -> None:
+    broken = record_with_broken(source)
+    prepared = prepare(source, out, workers=1)
+    assert len(prepared.skipped) == len(broken)
+    for line, (name, reason) in zip(prepared.skipped, broken.items(), strict=True):
+        assert line.startswith(f"{name}: {reason}")
+        assert line.endswith("; left out")
+        assert "\n" not in line
+    assert len(check_corpus(out).labelled) == 4
+
+
+def test_broken_recordings_are_refused_when_strict(source: Path, out: Path, tmp_path: Path) -> None:
+    broken = record_with_broken(source)
+    with pytest.raises(CorpusError) as caught:
+        prepare(source, out, strict=True, workers=1)
+    assert str(caught.value).startswith(f"{source}: {len(broken)} problems\n")
+    for line, (name, reason) in zip(caught.value.problems, broken.items(), strict=True):
+        assert line.startswith(f"{name}: {reason}")
+    assert names(out.parent) == []
+
+
+@pytest.mark.parametrize("value", [1e-40, 1e-42])
+def test_recording_of_hardly_any_sound_never_makes_a_broken_corpus(source: Path, out: Path, value: float) -> None:
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
+    write_samples(np.full(16_000, value))(source / "bob" / "c.wav")
+    prepare(source, out, workers=1)
+    check_corpus(out)
+
+
+def test_speaker_of_one_sound_recording_is_left_out_and_named(source: Path, out: Path) -> None:
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav", "cid/a.wav")
+    (source / "cid" / "b.wav").write_bytes(b"")
+    prepared = prepare(source, out, workers=1)
+    assert prepared.corpus.speakers == ("ann", "bob")
+    assert prepared.skipped[0].startswith("cid/b.wav: cannot be decoded")
+    assert prepared.skipped[1:] == ["cid: one sound recording only, at least 2 are needed; left out"]
+    assert check_corpus(out) == prepared.corpus
+
+
+@pytest.mark.parametrize("recordings", [["ann/a.wav", "ann/b.wav"], ["ann/a.wav", "bob/a.wav"]])
+def test_too_little_is_refused_and_says_why(source: Path, out: Path, recordings: list[str]) -> None:
+    record(source, *recordings)
+    (source / recordings[0]).with_name("z.wav").write_bytes(b"")
+    expected = r"^fewer than two speakers with two sound recordings each: ann/z\.wav: cannot be decoded"
+    with pytest.raises(UserError, match=expected):
+        prepare(source, out, workers=1)
+    assert names(out.parent) == []
+
+
+def test_no_recordings_are_refused(source: Path, out: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        prepare(source, out)
+    source.mkdir()
+    with pytest.raises(UserError, match="no recordings found"):
+        prepare(source, out)
+    assert names(tmp_path) == ["recordings"]
+
+
+def test_existing_target_is_refused_and_untouched(source: Path, tmp_path: Path) -> None:
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "metadata.json").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("empty", "full", "file"):
+        with pytest.raises(UserError, match=rf"^{tmp_path / name}: already exists"):
+            prepare(source, tmp_path / name, workers=1)
+    assert names(tmp_path) == ["empty", "file", "full", "recordings"]
+    assert names(tmp_path / "empty") == []
+    assert contents(tmp_path / "full") == {"metadata.json": b"mine"}
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("when", ["save_features", "write"])
+def test_failure_leaves_nothing_behind(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException], when: str
+) -> None:
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
+    original = getattr(hw4, when)
+
+    def fail(*arguments: object) -> None:
+        original(*arguments)
+        raise failure
+
+    monkeypatch.setattr(hw4, when, fail)
+    with pytest.raises(failure):
+        prepare(source, out, workers=1)
+    assert names(out.parent) == []
+
+
+def test_full_disk_is_said_in_one_line(source: Path, tmp_path: Path) -> None:
+    for name in ("ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav"):
+        write_recording(source / name, seconds=2)
+    with disk(tmp_path / "disk") as folder:
+        with pytest.raises(UserError, match=r"disk/out: cannot be written"):
+            prepare(source, folder / "out", workers=1)
+        assert names(folder) == []
+
+
+@pytest.mark.parametrize("test_fraction", [0.0, 0.4])
+def test_equalise_standardises_every_band_of_every_speaker(source: Path, out: Path, test_fraction: float) -> None:
+    record(source, *(f"{speaker}/{place}.wav" for speaker in ("ann", "bob") for place in range(5)))
+    write_recording(source / "ann" / "muffled.wav", 0.5, sample_rate=8_000)
+    features = FeatureConfig(equalise=True)
+    corpus = prepare(source, out, features, test_fraction, workers=1).corpus
+    assert corpus.features == features
+    assert hw4.read(out)[0].features == features
+    spoken: dict[str, list[torch.Tensor]] = {"ann": [], "bob": []}
+    speakers = [str(utterance.speaker) for utterance in corpus.labelled] + list(corpus.answers or ())
+    for utterance, speaker in zip(corpus.labelled + corpus.test, speakers, strict=True):
+        spoken[speaker].append(hw4.load_features(out / utterance.feature_path, utterance.length, 40))
+    for utterances in spoken.values():
+        frames = torch.cat(utterances).double()
+        torch.testing.assert_close(frames.mean(0), torch.zeros(40).double(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(frames.std(0), torch.ones(40).double(), rtol=0, atol=1e-4)
+
+
+def test_equalise_takes_a_band_that_holds_nothing(source: Path, out: Path) -> None:
+    time = np.arange(8_000) / 16_000
+    for speaker in ("ann", "bob"):
+        for place in range(2):
+            path = source / speaker / f"{place}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_samples(np.sin(2 * np.pi * 400 * time))(path)
+    # Under so high a floor all bands but one are constant.
+    prepare(source, out, FeatureConfig(equalise=True, floor=100.0), workers=1)
+    corpus, store = open_corpus(out)
+    assert len(corpus.labelled) == 4
+    assert np.abs(store.frames).max() < 50
+
+
+def test_settings_reach_the_features_and_are_stored(source: Path, out: Path) -> None:
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
+    features = FeatureConfig(sample_rate=8_000, window_length=256, hop_length=80, n_mels=20, trim_silence=False)
+    corpus = prepare(source, out, features, workers=1).corpus
+    assert yaml.safe_load((out / "features.yaml").read_text()) == features.model_dump()
+    assert open_corpus(out)[0] == corpus
+    utterance = corpus.labelled[0]
+    found = hw4.load_features(out / utterance.feature_path, utterance.length, 20)
+    torch.testing.assert_close(found, LogMel(features)(*decode(source / "ann/a.wav")))
+
+
+def test_number_of_workers_changes_no_byte(source: Path, tmp_path: Path) -> None:
+    record(source, *(f"{speaker}/{s}/{n}.wav" for speaker in ("ann", "bob") for s in "12" for n in range(3)))
+    (source / "ann" / "1" / "broken.wav").write_bytes(b"")
+    features = FeatureConfig(equalise=True)
+    one, two = (
+        prepare(source, tmp_path / f"{workers}", features, test_fraction=0.5, workers=workers) for workers in (1, 2)
+    )
+    assert one.skipped == two.skipped
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+def test_any_name_will_do(source: Path, out: Path) -> None:
+    record(source, *(f"Jürgen Müller/Sitzung {n}/grüße & mehr.wav" for n in range(3)), "王 (2)/a.wav", "王 (2)/b.wav")
+    corpus = prepare(source, out, test_fraction=0.4, workers=1).corpus
+    assert check_corpus(out) == corpus
+    assert corpus.speakers == ("Jürgen Müller", "王 (2)")
+    assert corpus.labelled[0].session == "Sitzung 0"
+    assert corpus.answers == ("Jürgen Müller",)
+    assert "Jürgen Müller" in (out / "metadata.json").read_text(encoding="utf-8")
+
+
+# Written under Windows and copied, umlauts are no UTF-8.
+@pytest.mark.parametrize("name", ["ann/J\udcfcrgen.wav", "J\udcfcrgen/c.wav"], ids=["file", "speaker"])
+def test_name_that_is_not_unicode_is_taken_or_named(source: Path, out: Path, name: str) -> None:
+    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
+    try:
+        record(source, name, str(Path(name).with_stem("d")))
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    with suppress(UserError):
+        prepared = prepare(source, out, workers=1)
+        assert len(check_corpus(out).labelled) + len(prepared.skipped) >= 6

@@ -1,0 +1,138 @@
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speakerid.corpus.records import Utterance
+from speakerid.corpus.split import Split, split
+from speakerid.errors import UserError
+
+By = Literal["auto", "session", "order", "random"]
+EVERY: list[By] = ["auto", "session", "order", "random"]
+
+
+def utterances(*parts: tuple[str, str | None]) -> list[Utterance]:
+    return [Utterance(f"uttr-{place}.pt", 100, speaker, session) for place, (speaker, session) in enumerate(parts)]
+
+
+@st.composite
+def corpora(draw: st.DrawFn, known: bool) -> list[Utterance]:
+    """Speakers interleaved, each with at least two utterances; with known sessions, each with at least two of them."""
+    parts: list[tuple[str, str | None]] = []
+    for speaker in "abcd"[: draw(st.integers(1, 4))]:
+        sessions: list[str | None] = ["1", "2"] if known else [None]
+        choice = st.sampled_from(["1", "2", "3", "4"]) if known else st.sampled_from(["1", "2", None])
+        sessions += draw(st.lists(choice, min_size=0 if known else 1, max_size=10))
+        parts += [(speaker, session) for session in sessions]
+    return utterances(*draw(st.permutations(parts)))
+
+
+def places_by_speaker(corpus: Sequence[Utterance]) -> list[list[int]]:
+    places: dict[str | None, list[int]] = defaultdict(list)
+    for place, utterance in enumerate(corpus):
+        places[utterance.speaker].append(place)
+    return list(places.values())
+
+
+def sessions(corpus: Sequence[Utterance], places: Sequence[int]) -> set[tuple[str | None, str | None]]:
+    return {(corpus[place].speaker, corpus[place].session) for place in places}
+
+
+fractions = st.floats(0.01, 0.99)
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.booleans().flatmap(corpora), st.sampled_from(EVERY), fractions, st.integers(0, 9))
+def test_both_parts_of_every_speaker_and_nothing_twice(
+    corpus: list[Utterance], by: By, fraction: float, seed: int
+) -> None:
+    if by == "session" and split(corpus, "auto", fraction, seed).how == split(corpus, "order", fraction, seed).how:
+        with pytest.raises(UserError, match=r"use data\.split=order"):
+            split(corpus, by, fraction, seed)
+        return
+    parts = split(corpus, by, fraction, seed)
+    assert parts.train == sorted(parts.train)
+    assert parts.valid == sorted(parts.valid)
+    assert sorted(parts.train + parts.valid) == list(range(len(corpus)))
+    for places in places_by_speaker(corpus):
+        assert set(places) & set(parts.train)
+        assert set(places) & set(parts.valid)
+    assert split(list(corpus), by, fraction, seed) == parts
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.booleans().flatmap(corpora), fractions, st.integers(0, 9))
+def test_order_takes_the_last_of_each_speaker(corpus: list[Utterance], fraction: float, seed: int) -> None:
+    parts = split(corpus, "order", fraction, seed)
+    for places in places_by_speaker(corpus):
+        valid = [place for place in places if place in parts.valid]
+        assert places[-len(valid) :] == valid
+        assert abs(len(valid) - fraction * len(places)) <= 1
+    assert split(corpus, "order", fraction, seed + 1) == parts
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.booleans().flatmap(corpora), fractions, st.integers(0, 9))
+def test_random_takes_the_same_share(corpus: list[Utterance], fraction: float, seed: int) -> None:
+    parts, order = split(corpus, "random", fraction, seed), split(corpus, "order", fraction, seed)
+    for places in places_by_speaker(corpus):
+        assert len(set(places) & set(parts.valid)) == len(set(places) & set(order.valid))
+
+
+def test_random_takes_any_and_others_for_another_seed() -> None:
+    corpus = utterances(*[("a", None)] * 20, *[("b", None)] * 20)
+    found = [split(corpus, "random", 0.1, seed).valid for seed in range(40)]
+    assert len({tuple(valid) for valid in found}) > 30
+    assert len({place for valid in found for place in valid}) > 30
+    # Speakers are drawn one by one: the places inside a speaker are not the same for all of them.
+    assert any([place - 20 for place in valid[2:]] != valid[:2] for valid in found)
+
+
+@settings(deadline=None, max_examples=50)
+@given(corpora(known=True), fractions, st.integers(0, 9))
+def test_sessions_are_never_on_both_sides(corpus: list[Utterance], fraction: float, seed: int) -> None:
+    parts = split(corpus, "session", fraction, seed)
+    assert not sessions(corpus, parts.train) & sessions(corpus, parts.valid)
+    for places in places_by_speaker(corpus):
+        # In the order in which they are first seen, the sessions that validate are the last ones.
+        order = list(dict.fromkeys(corpus[place].session for place in places))
+        held_out = {corpus[place].session for place in places if place in parts.valid}
+        assert set(order[-len(held_out) :]) == held_out
+    assert split(corpus, "session", fraction, seed + 1) == parts
+    assert split(corpus, "auto", fraction, seed) == parts
+
+
+@pytest.mark.parametrize(
+    ("fraction", "valid"),
+    [(0.01, [7]), (0.1, [7]), (0.4, [6, 7]), (0.5, [3, 4, 5, 6, 7]), (0.75, [3, 4, 5, 6, 7]), (0.99, [3, 4, 5, 6, 7])],
+)
+def test_as_many_sessions_as_come_near_the_fraction(fraction: float, valid: list[int]) -> None:
+    corpus = utterances(*[("a", session) for session in ("1", "1", "1", "2", "2", "2", "3", "4")])
+    assert split(corpus, "session", fraction, 0).valid == valid
+
+
+def test_sessions_of_the_same_name_belong_to_their_speakers() -> None:
+    corpus = utterances(("a", "1"), ("a", "2"), ("b", "2"), ("b", "1"))
+    assert split(corpus, "session", 0.5, 0) == Split([0, 2], [1, 3], split(corpus, "auto", 0.5, 0).how)
+
+
+@pytest.mark.parametrize(
+    "speaker_b", [[("b", "1"), ("b", "1")], [("b", None), ("b", None)], [("b", "1"), ("b", "2"), ("b", None)]]
+)
+def test_one_speaker_without_sessions_decides(speaker_b: list[tuple[str, str | None]]) -> None:
+    corpus = utterances(("a", "1"), ("a", "2"), *speaker_b)
+    assert split(corpus, "auto", 0.1, 0) == split(corpus, "order", 0.1, 0)
+    with pytest.raises(UserError, match=r"^data\.split: speaker b has not two known sessions; use data\.split=order$"):
+        split(corpus, "session", 0.1, 0)
+
+
+def test_each_way_says_what_it_means() -> None:
+    corpus = utterances(("a", "1"), ("a", "2"))
+    said = {by: split(corpus, by, 0.1, 0).how for by in EVERY}
+    assert said["auto"] == said["session"]
+    assert "whole sessions" in said["session"]
+    assert "last utterances" in said["order"]
+    assert "at random" in said["random"]

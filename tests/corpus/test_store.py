@@ -1,0 +1,325 @@
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from corpora import disk, edited, make_read_only, write_corpus, write_json
+from speakerid.corpus import hw4
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.store import FrameStore, open_store
+from speakerid.errors import CorpusError, UserError
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_corpus(tmp_path / "corpus", test=4)
+    return tmp_path / "corpus"
+
+
+def labelled_entries(root: Path) -> list[dict[str, Any]]:
+    speakers = json.loads((root / "metadata.json").read_text())["speakers"]
+    return [entry for entries in speakers.values() for entry in entries]
+
+
+def check_store(root: Path, store: FrameStore, part: str = "labelled") -> None:
+    """The store holds what the files of a part hold, in the order of its JSON file."""
+    if part == "labelled":
+        entries = labelled_entries(root)
+    else:
+        entries = json.loads((root / "testdata.json").read_text())["utterances"]
+    expected = [torch.load(root / entry["feature_path"], weights_only=True) for entry in entries]
+    assert len(store) == len(expected)
+    assert store.lengths.tolist() == [len(features) for features in expected]
+    assert store.frames.dtype == np.float32
+    assert torch.equal(torch.from_numpy(np.array(store.frames)), torch.cat(expected))
+    for place, features in enumerate(expected):
+        assert torch.equal(store.utterance(place), features)
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on no feature file may be read."""
+
+    def read(*_: object) -> None:
+        raise AssertionError("a feature file was read")
+
+    monkeypatch.setattr(hw4, "load_features", read)
+
+
+def test_frames_are_those_of_the_files(root: Path) -> None:
+    check_store(root, open_corpus(root)[1])
+    check_store(root, open_corpus(root, "test")[1], "test")
+    check_store(root, open_corpus(root)[1])
+
+
+def test_an_utterance_is_a_copy(root: Path) -> None:
+    store = open_corpus(root)[1]
+    store.utterance(0).zero_()
+    check_store(root, store)
+    check_store(root, open_corpus(root)[1])
+
+
+def test_frames_stay_on_disk(root: Path) -> None:
+    assert isinstance(open_corpus(root)[1].frames, np.memmap)
+
+
+def test_second_opening_reads_no_feature_file_and_writes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_corpus(root)
+    before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (root / "packed").iterdir()}
+    assert set(before) == {"labelled.frames", "labelled.json"}
+    with monkeypatch.context() as patch:
+        forbid(patch)
+        store = open_corpus(root)[1]
+    check_store(root, store)
+    after = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (root / "packed").iterdir()}
+    assert after == before
+
+
+def paths(root: Path) -> list[Path]:
+    return [root / entry["feature_path"] for entry in labelled_entries(root)]
+
+
+def write_other_values(root: Path) -> None:
+    path = paths(root)[4]
+    before = path.stat()
+    torch.save(torch.load(path, weights_only=True) + 1, path)
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000))
+
+
+def write_other_size_at_the_same_time(root: Path) -> None:
+    path = paths(root)[4]
+    before = path.stat()
+    shape = torch.load(path, weights_only=True).shape
+    torch.save(torch.randn(100, *shape)[3], path)
+    assert path.stat().st_size != before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def exchange_two_files(root: Path) -> None:
+    first, second = paths(root)[:2]
+    with edited(root / "metadata.json") as metadata:
+        entries = next(iter(metadata["speakers"].values()))
+        entries[0]["mel_len"], entries[1]["mel_len"] = entries[1]["mel_len"], entries[0]["mel_len"]
+    first.rename(root / "aside")
+    second.rename(first)
+    (root / "aside").rename(second)
+
+
+def replace_by_an_older_file(root: Path) -> None:
+    path = paths(root)[4]
+    torch.save(torch.load(path, weights_only=True) * 2, root / "new")
+    os.utime(root / "new", (1_000, 1_000))
+    (root / "new").replace(path)
+
+
+def add_an_utterance(root: Path) -> None:
+    torch.save(torch.randn(7, 4), root / "uttr-new.pt")
+    with edited(root / "metadata.json") as metadata:
+        next(iter(metadata["speakers"].values())).insert(1, {"feature_path": "uttr-new.pt", "mel_len": 7})
+
+
+def remove_an_utterance(root: Path) -> None:
+    paths(root)[0].unlink()
+    with edited(root / "metadata.json") as metadata:
+        del next(iter(metadata["speakers"].values()))[0]
+
+
+def reorder_the_utterances(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        next(iter(metadata["speakers"].values())).reverse()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        write_other_values,
+        write_other_size_at_the_same_time,
+        exchange_two_files,
+        replace_by_an_older_file,
+        add_an_utterance,
+        remove_an_utterance,
+        reorder_the_utterances,
+    ],
+    ids=lambda change: change.__name__,
+)
+def test_a_change_is_noticed(root: Path, change: Callable[[Path], None]) -> None:
+    store = open_corpus(root)[1]
+    before = np.array(store.frames)
+    change(root)
+    changed = open_corpus(root)[1]
+    check_store(root, changed)
+    assert not np.array_equal(changed.frames, before)
+    # Whoever has the former copy open keeps it.
+    assert np.array_equal(store.frames, before)
+
+
+def test_a_file_that_went_is_named_though_packed(root: Path) -> None:
+    open_corpus(root)
+    gone = paths(root)[2]
+    gone.unlink()
+    with pytest.raises(CorpusError, match=f"{gone.name}: the file is missing"):
+        open_corpus(root)
+
+
+@pytest.mark.parametrize("name", ["labelled.frames", "labelled.json"])
+@pytest.mark.parametrize("keep", [None, 0, 1, -1])
+def test_a_damaged_packed_copy_is_made_again(root: Path, name: str, keep: int | None) -> None:
+    open_corpus(root)
+    path = root / "packed" / name
+    content = path.read_bytes()
+    path.unlink() if keep is None else path.write_bytes(content[:keep])
+    check_store(root, open_corpus(root)[1])
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", '{"fingerprint": 1, "bytes": "many"}', "\x00"])
+def test_an_index_of_other_content_is_made_again(root: Path, content: str) -> None:
+    open_corpus(root)
+    (root / "packed" / "labelled.json").write_text(content)
+    check_store(root, open_corpus(root)[1])
+
+
+def test_chosen_folder_takes_the_copy_and_the_corpus_stays_as_it_is(root: Path, tmp_path: Path) -> None:
+    before = sorted(path.name for path in root.iterdir())
+    folder = tmp_path / "new" / "packed"
+    for part in ("labelled", "test"):
+        check_store(root, open_corpus(root, part, folder)[1], part)
+    assert sorted(path.name for path in root.iterdir()) == before
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "labelled.frames",
+        "labelled.json",
+        "test.frames",
+        "test.json",
+    ]
+
+
+def test_chosen_folder_that_cannot_be_is_named(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"file/labelled\.frames: cannot be written"):
+        open_corpus(root, packed=tmp_path / "file")
+
+
+def test_another_corpus_in_the_same_folder_is_no_confusion(root: Path, tmp_path: Path) -> None:
+    write_corpus(tmp_path / "other", seed=1)
+    for corpus in (root, tmp_path / "other", root):
+        check_store(corpus, open_corpus(corpus, packed=tmp_path / "packed")[1])
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made during a test."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_read_only_corpus_is_packed_for_this_run(
+    root: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != root and access(path, mode))
+    store = open_corpus(root)[1]
+    assert not (root / "packed").exists()
+    assert list(temporary.iterdir()) == []
+    check_store(root, store)
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert f"{root} is read-only" in said
+    assert "data.packed=FOLDER" in said
+
+
+def test_corpus_on_a_read_only_disk(root: Path, temporary: Path, tmp_path: Path) -> None:
+    with disk(tmp_path / "disk", "1m") as folder:
+        write_corpus(folder / "corpus")
+        make_read_only(folder)
+        check_store(folder / "corpus", open_corpus(folder / "corpus")[1])
+        check_store(folder / "corpus", open_corpus(folder / "corpus", packed=tmp_path / "packed")[1])
+    assert list(temporary.iterdir()) == []
+
+
+def test_read_only_corpus_with_its_copy_is_only_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_corpus(root)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    forbid(monkeypatch)
+    assert len(open_corpus(root)[1]) == 9
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("packed_before", [False, True])
+def test_failed_packing_leaves_no_part_of_a_file(root: Path, packed_before: bool) -> None:
+    if packed_before:
+        open_corpus(root)
+    before = {path.name: path.read_bytes() for path in root.glob("packed/*")}
+    paths(root)[-1].write_bytes(b"")
+    with pytest.raises(CorpusError):
+        open_corpus(root)
+    assert {path.name: path.read_bytes() for path in root.glob("packed/*")} == before
+
+
+def test_interrupted_packing_leaves_no_part_of_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    load = hw4.load_features
+
+    def interrupted(path: Path, length: int, n_mels: int) -> torch.Tensor:
+        if path == paths(root)[5]:
+            raise KeyboardInterrupt
+        return load(path, length, n_mels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hw4, "load_features", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            open_corpus(root)
+    assert list((root / "packed").iterdir()) == []
+    check_store(root, open_corpus(root)[1])
+
+
+def test_packing_on_a_full_disk_is_refused_in_one_line(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", frames=(2_000, 2_000))
+    with disk(tmp_path / "disk") as folder:
+        with pytest.raises(UserError, match=r"labelled\.frames: cannot be written: No space left on device"):
+            open_corpus(tmp_path / "corpus", packed=folder / "packed")
+        assert list((folder / "packed").iterdir()) == []
+
+
+def test_test_data_without_utterances(root: Path) -> None:
+    write_json(root / "testdata.json", {"n_mels": 4, "utterances": []})
+    assert len(open_corpus(root, "test")[1]) == 0
+
+
+def test_corpus_of_the_course_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 56_666
+    speakers = [f"id{place:05}" for place in range(600)]
+    metadata: dict[str, list[Any]] = {speaker: [] for speaker in speakers}
+    # Not below tmp_path, of which pytest would keep the last three.
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "empty").touch()
+        for place in range(count):
+            path = f"uttr-{place:032}.pt"
+            os.link(root / "empty", f"{folder}/{path}")
+            metadata[speakers[place % 600]].append({"feature_path": path, "mel_len": 1})
+        write_json(root / "metadata.json", {"n_mels": 1, "speakers": metadata})
+        ids = {speaker: place for place, speaker in enumerate(speakers)}
+        write_json(
+            root / "mapping.json", {"speaker2id": ids, "id2speaker": {str(ids[speaker]): speaker for speaker in ids}}
+        )
+        corpus, problems = hw4.read(root)
+        assert problems == []
+        numbers = torch.arange(count, dtype=torch.float32)[:, None]
+        with monkeypatch.context() as patch:
+            # Reading so many tensors takes half a minute; the number in the name does as well.
+            patch.setattr(hw4, "load_features", lambda path, *_: numbers[int(path.name[5:-3])][None])
+            open_store(corpus, "labelled")
+        forbid(monkeypatch)
+        store = open_store(corpus, "labelled")
+        assert len(corpus.labelled) == len(store) == count
+        for place in (0, 94, 95, count - 1):
+            assert store.utterance(place).item() == int(corpus.labelled[place].feature_path[5:-3])

@@ -1,0 +1,145 @@
+"""What every model keeps: one suite over every encoder with every classifier.
+
+Letters: B utterances in a batch, T frames, M mel bands, S speakers.
+"""
+
+from functools import cache
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from speakerid.config import ModelConfig
+from speakerid.layers.masks import frame_mask
+from speakerid.models.classifier import SpeakerClassifier
+
+MELS, SPEAKERS = 5, 4
+
+ENCODERS: dict[str, dict[str, Any]] = {
+    "post-norm transformer": {"kind": "transformer", "norm_first": False},
+    "pre-norm transformer": {"kind": "transformer", "norm_first": True},
+    "glu conformer": {"kind": "conformer", "kernel_size": 5, "glu": True},
+    "no_glu conformer": {"kind": "conformer", "kernel_size": 5, "glu": False, "conv_channels": 12},
+}
+
+
+def configs() -> dict[str, ModelConfig]:
+    found = {}
+    for (name, encoder), nhead, share, classifier in product(
+        ENCODERS.items(), (1, 2), (True, False), ("mlp", "batchnorm", "linear")
+    ):
+        common = {"num_layers": 2, "dim_feedforward": 12, "nhead": nhead, "share_layers": share, "dropout": 0.2}
+        title = f"{'shared ' if share else ''}{name}, {nhead} head{'s' * (nhead > 1)}, {classifier}"
+        found[title] = ModelConfig.model_validate({"d_model": 8, "encoder": encoder | common, "classifier": classifier})
+    return found
+
+
+CONFIGS = configs()
+each_model = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+
+
+def a_model(config: ModelConfig) -> SpeakerClassifier:
+    """In eval mode, with BatchNorm statistics that are no longer the initial ones."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = SpeakerClassifier(config, MELS, SPEAKERS)
+        model(log_mels(8, 20))
+    return model.eval()
+
+
+the_model = cache(a_model)
+"""For the tests that leave it as it is."""
+
+
+def log_mels(*shape: int) -> Tensor:
+    """Of the size that real ones have."""
+    return 4 * torch.randn(*shape, MELS) - 10
+
+
+def padded(lengths: list[int], padding: float) -> tuple[Tensor, Tensor]:
+    """(B, T, M) features and (B, T) mask."""
+    mask = frame_mask(torch.tensor(lengths), max(lengths))
+    return log_mels(*mask.shape).masked_fill(~mask[..., None], padding), mask
+
+
+@each_model
+@settings(deadline=None, max_examples=5)
+@given(lengths=st.lists(st.integers(1, 30), min_size=2, max_size=3), padding=st.sampled_from([0.0, -20.0, 1e4]))
+def test_padding_and_neighbours_are_invisible(config: ModelConfig, lengths: list[int], padding: float) -> None:
+    torch.manual_seed(0)
+    model = the_model(config)
+    features, mask = padded(lengths, padding)
+    alone = [model(utterance[None, :length]) for utterance, length in zip(features, lengths, strict=True)]
+    torch.testing.assert_close(model(features, mask), torch.cat(alone), rtol=0, atol=1e-5)
+
+
+@each_model
+def test_the_order_of_the_utterances_does_not_matter(config: ModelConfig) -> None:
+    model = the_model(config)
+    features, mask = padded([9, 3, 6], padding=-20.0)
+    order = torch.tensor([2, 0, 1])
+    logits = model(features, mask)
+    assert not torch.allclose(logits, logits[order])
+    torch.testing.assert_close(model(features[order], mask[order]), logits[order], rtol=0, atol=1e-5)
+
+
+@each_model
+def test_one_embedding_and_one_score_a_speaker_for_each_utterance(config: ModelConfig) -> None:
+    model = the_model(config)
+    features, mask = padded([9, 1, 6], padding=-20.0)
+    assert model.embed(features, mask).shape == (3, config.d_model)
+    assert model(features, mask).shape == (3, SPEAKERS)
+
+
+@each_model
+def test_gradients_reach_every_parameter(config: ModelConfig) -> None:
+    model = a_model(config)  # in training BatchNorm takes out the biases in front of it
+    features, mask = padded([9, 3, 6], padding=-20.0)
+    F.cross_entropy(model.double()(features.double(), mask), torch.tensor([0, 1, 2])).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        # What a key bias adds is the same for every key, and the softmax takes it out.
+        assert name.endswith("key.bias") or parameter.grad.abs().max() > 1e-9, name
+
+
+@each_model
+def test_float64_works_and_agrees(config: ModelConfig) -> None:
+    model = a_model(config)
+    features, mask = padded([9, 3, 6], padding=-20.0)
+    single = model(features, mask)
+    double = model.double()(features.double(), mask)
+    assert double.dtype == torch.float64
+    torch.testing.assert_close(double.float(), single, rtol=0, atol=1e-5)
+
+
+@each_model
+def test_one_frame_is_an_utterance(config: ModelConfig) -> None:
+    model = the_model(config)
+    first, second = model(log_mels(1, 1)), model(log_mels(1, 1))
+    assert torch.isfinite(first).all()
+    assert not torch.allclose(first, second)
+
+
+@each_model
+def test_a_training_step_has_finite_gradients(config: ModelConfig) -> None:
+    model = a_model(config).train()
+    loss = F.cross_entropy(model(log_mels(4, 20)), torch.arange(4))
+    loss.backward()
+    assert loss.isfinite()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@each_model
+def test_eval_is_deterministic_and_training_is_not(config: ModelConfig) -> None:
+    model = a_model(config)
+    features = log_mels(2, 7)
+    assert torch.equal(model(features), model(features))
+    model.train()
+    assert not torch.allclose(model(features), model(features))

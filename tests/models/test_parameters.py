@@ -1,0 +1,119 @@
+"""The report's parameter counts, row by row."""
+
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from speakerid.config import load_config
+from speakerid.models.classifier import SpeakerClassifier
+from speakerid.models.summary import applied_parameters, summary, unique_parameters
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+TASK1, TASK2 = CONFIGS / "task1_transformer.yaml", CONFIGS / "task2_conformer.yaml"
+
+TASK1_ROWS = {
+    "queries, keys and values": (("attention.query", "attention.key", "attention.value"), 19_200),
+    "output projection": (("attention.output",), 6_480),
+    "feed-forward": (("feed_forward",), 128_880),
+    "two LayerNorms": (("attention_norm", "feed_forward_norm"), 320),
+}
+TASK2_ROWS = {
+    "two feed-forwards": (("first_feed_forward", "second_feed_forward"), 161_160),
+    "queries, keys, values and output": (
+        ("attention.query", "attention.key", "attention.value", "attention.output"),
+        25_920,
+    ),
+    "position projection": (("attention.position",), 6_400),
+    "position biases": (("attention.content_bias", "attention.position_bias"), 160),
+    "first pointwise": (("convolution.expand",), 12_960),
+    "depthwise": (("convolution.depthwise",), 5_120),
+    "BatchNorm": (("convolution.norm",), 320),
+    "second pointwise": (("convolution.project",), 12_880),
+    "five LayerNorms": (("first_norm", "attention_norm", "convolution_norm", "second_norm", "final_norm"), 800),
+}
+
+
+def report_model(config: Path) -> SpeakerClassifier:
+    return SpeakerClassifier(load_config(config).model, n_mels=40, n_speakers=600)
+
+
+def the_layer(model: SpeakerClassifier) -> nn.Module:
+    """The one layer that the three applications share."""
+    (layer,) = (module for name, module in model.encoder.named_modules() if name == "stack.layers.0")
+    return layer
+
+
+def count(layer: nn.Module, names: tuple[str, ...]) -> int:
+    """Parameters of the layer that lie in one of the named parts."""
+    return sum(
+        parameter.numel()
+        for name, parameter in layer.named_parameters()
+        if any(f"{name}.".startswith(f"{part}.") for part in names)
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "names", "expected"),
+    [
+        pytest.param(config, *row, id=f"{config.stem}: {title}")
+        for config, rows in ((TASK1, TASK1_ROWS), (TASK2, TASK2_ROWS))
+        for title, row in rows.items()
+    ],
+)
+def test_each_row_of_the_reports_tables(config: Path, names: tuple[str, ...], expected: int) -> None:
+    assert count(the_layer(report_model(config)), names) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "unique", "line"),
+    [
+        pytest.param(TASK1, 154_880, "The parameter size of encoder block is 154.88k", id="task1"),
+        pytest.param(TASK2, 225_720, "The parameter size of encoder block is 225.72k", id="task2"),
+    ],
+)
+def test_the_reports_encoders(config: Path, unique: int, line: str) -> None:
+    model = report_model(config)
+    assert unique_parameters(model.encoder) == unique
+    assert applied_parameters(model.encoder) == 3 * unique
+    assert summary(model).splitlines()[-1] == line
+
+
+@pytest.mark.parametrize(
+    ("config", "classifier"),
+    [
+        pytest.param(TASK1, 80 * 80 + 80 + 80 * 600 + 600, id="task1: Linear, ReLU, Linear"),
+        pytest.param(TASK2, 2 * 80 + 80 * 600 + 600, id="task2: BatchNorm1d, Linear"),
+    ],
+)
+def test_the_reports_classifiers(config: Path, classifier: int) -> None:
+    assert unique_parameters(report_model(config).classifier) == classifier
+
+
+@pytest.mark.parametrize(("config", "encoder"), [(TASK1, 154_880), (TASK2, 225_720)], ids=["task1", "task2"])
+def test_summary_counts_every_part_once_and_as_applied(config: Path, encoder: int) -> None:
+    model = report_model(config)
+    rows = [line.split() for line in summary(model).splitlines()[:-1]]
+    counts = {row[0]: [int(cell.replace(",", "")) for cell in row[1:]] for row in rows[1:]}
+    others = unique_parameters(model.prenet) + unique_parameters(model.classifier)
+    assert counts == {
+        "prenet": [40 * 80 + 80] * 2,
+        "encoder": [encoder, 3 * encoder],
+        "classifier": [unique_parameters(model.classifier)] * 2,
+        "model": [encoder + others, 3 * encoder + others],
+    }
+
+
+@pytest.mark.parametrize("config", [TASK1, TASK2], ids=["task1", "task2"])
+def test_independent_layers_are_applied_once_each(config: Path) -> None:
+    settings = load_config(config, ["model.encoder.share_layers=false"]).model
+    encoder = SpeakerClassifier(settings, n_mels=40, n_speakers=600).encoder
+    layer = the_layer(report_model(config))
+    assert unique_parameters(encoder) == applied_parameters(encoder) == 3 * unique_parameters(layer)
+
+
+def test_the_final_norm_of_a_shared_pre_norm_stack_is_applied_once() -> None:
+    settings = load_config(TASK1, ["model.encoder.norm_first=true"]).model
+    encoder = SpeakerClassifier(settings, n_mels=40, n_speakers=600).encoder
+    assert unique_parameters(encoder) == 154_880 + 160
+    assert applied_parameters(encoder) == 3 * 154_880 + 160

@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from runs import small_config, write_easy_corpus
+from speakerid.errors import UserError
+from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.training.run import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluation")
+    config = small_config(write_easy_corpus(folder / "corpus"), folder / "run", total_steps=40, valid_steps=10)
+    return train(config).run.best
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_a_row_for_every_duration(part: str, best: Path) -> None:
+    rows = evaluate_checkpoints([best], None, part, [0.1, 0.25], CPU)  # type: ignore[arg-type]
+    assert [row.duration for row in rows] == ["0.1 s", "0.25 s", "whole"]
+    assert rows[-1].accuracy == rows[-1].macro_accuracy == 1.0
+    assert all(row.baseline > 0.5 for row in rows)
+
+
+def test_answers_are_needed(best: Path, tmp_path: Path) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus")
+    (corpus / "answers.csv").unlink()
+    with pytest.raises(UserError, match=r"no answers\.csv.*--part valid"):
+        evaluate_checkpoints([best], corpus, "test", [], CPU)
+
+
+def test_answers_name_known_speakers(best: Path, tmp_path: Path) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus")
+    answers = corpus / "answers.csv"
+    answers.write_text(answers.read_text().replace("ben", "nobody"))
+    with pytest.raises(UserError, match="names 'nobody'"):
+        evaluate_checkpoints([best], corpus, "test", [], CPU)
+
+
+def test_other_speakers_are_refused(best: Path, tmp_path: Path) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus", speakers=("anna", "ben", "dora"))
+    with pytest.raises(UserError, match="its speakers are not those of"):
+        evaluate_checkpoints([best], corpus, "valid", [], CPU)

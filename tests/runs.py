@@ -1,0 +1,54 @@
+"""Runs small enough for a test: eight bands, three speakers who are easy to tell apart."""
+
+from pathlib import Path
+
+import torch
+
+from speakerid.config import Config, FeatureConfig, parse
+from speakerid.corpus import hw4
+from speakerid.corpus.records import Corpus, Utterance
+
+N_MELS = 8
+SPEAKERS = ("anna", "ben", "cleo")
+
+
+def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: int = N_MELS, tests: int = 7) -> Path:
+    """Eight utterances a speaker, each around the speaker's own spectrum, of 20 to 60 frames, and test utterances."""
+    root.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(1)
+    spectra = 3 * torch.randn(len(speakers), n_mels, generator=generator)
+    labelled, test, answers = [], [], []
+
+    def write(name: str, speaker: int) -> Utterance:
+        length = int(torch.randint(20, 60, (1,), generator=generator))
+        frames = spectra[speaker] + torch.randn(length, n_mels, generator=generator)
+        hw4.save_features(root / name, frames)
+        return Utterance(name, length, speakers[speaker])
+
+    for index, speaker in enumerate(speakers):
+        labelled += [write(f"uttr-{speaker}{n}.pt", index) for n in range(8)]
+    for n in range(tests):
+        utterance = write(f"uttr-test{n}.pt", n % len(speakers))
+        test.append(Utterance(utterance.feature_path, utterance.length))
+        answers.append(str(utterance.speaker))
+    features = FeatureConfig(n_mels=n_mels)
+    hw4.write(root, Corpus(root, features, speakers, tuple(labelled), tuple(test), tuple(answers)))
+    return root
+
+
+def small_config(corpus: Path, run_dir: Path, **train: object) -> Config:
+    """A Conformer with dropout, twelve steps, three validations."""
+    settings = {
+        "run_dir": run_dir,
+        "device": "cpu",
+        "data": {"root": corpus, "valid_fraction": 0.25},
+        "model": {
+            "d_model": 8,
+            "encoder": {"kind": "conformer", "num_layers": 1, "dim_feedforward": 16, "kernel_size": 3},
+        },
+        "train": {
+            "total_steps": 12, "warmup_steps": 2, "valid_steps": 4, "save_steps": 3, "log_steps": 2,
+            "batch_size": 6, "crop_frames": 16, "learning_rate": 0.01, **train,
+        },
+    }  # fmt: skip
+    return parse(Config, settings, "test")

@@ -1,0 +1,191 @@
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from corpora import write_corpus
+from speakerid.batches import PaddedBatch, TrainingBatches, whole_utterances
+from speakerid.corpus import hw4
+from speakerid.corpus.store import FrameStore, open_store
+
+
+def marked_store(lengths: Sequence[int]) -> FrameStore:
+    """Frames that say which they are: (utterance, frame), both counted from 1 so that padding shows."""
+    frames = [[u + 1, t + 1] for u, length in enumerate(lengths) for t in range(length)]
+    counts = np.array(lengths, dtype=np.int64)
+    return FrameStore(np.array(frames, dtype=np.float32), np.cumsum(counts) - counts, counts)
+
+
+def marks(row: Tensor) -> tuple[int, list[int]]:
+    """The utterance that a (T, M) piece of a marked store was taken from, and which of its frames."""
+    utterances = set((row[:, 0] - 1).int().tolist())
+    assert len(utterances) == 1
+    return utterances.pop(), (row[:, 1] - 1).int().tolist()
+
+
+corpora = st.lists(st.integers(1, 12), min_size=1, max_size=12).flatmap(
+    lambda lengths: st.tuples(
+        st.just(lengths),
+        st.lists(st.integers(0, len(lengths) - 1), min_size=1, unique=True),
+    )
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(corpora, st.integers(1, 9), st.integers(1, 15), st.integers(0, 3))
+def test_training_rows_are_whole_pieces_of_the_asked_utterances(
+    corpus: tuple[list[int], list[int]], batch_size: int, crop: int, seed: int
+) -> None:
+    lengths, indices = corpus
+    labels = [100 + 7 * utterance for utterance in range(len(lengths))]
+    batches = TrainingBatches(marked_store(lengths), indices, labels, batch_size, crop, seed)
+    drawn: list[int] = []
+    for step in range(3 * len(indices) // batch_size + 1):
+        features, classes = batches[step]
+        assert features.shape == (batch_size, crop, 2)
+        assert features.dtype == torch.float32
+        assert classes.dtype == torch.int64
+        for row, label in zip(features, classes.tolist(), strict=True):
+            utterance, frames = marks(row)
+            assert label == labels[utterance]
+            start, length = frames[0], lengths[utterance]
+            if length >= crop:
+                assert frames == list(range(start, start + crop))
+            else:
+                assert frames == [place % length for place in range(crop)]
+            drawn.append(utterance)
+    for first in range(0, len(drawn) - len(indices) + 1, len(indices)):
+        assert sorted(drawn[first : first + len(indices)]) == sorted(indices)
+
+
+@settings(deadline=None, max_examples=30)
+@given(steps=st.lists(st.integers(0, 40), min_size=1, max_size=8), seed=st.integers(0, 2**40))
+def test_a_batch_depends_on_its_step_alone(steps: list[int], seed: int) -> None:
+    def fresh() -> TrainingBatches:
+        return TrainingBatches(marked_store([9, 4, 12, 7, 5, 30]), [5, 0, 3, 1], range(6), 3, 5, seed)
+
+    used = fresh()
+    for step in steps:
+        features, labels = used[step]
+        expected_features, expected_labels = fresh()[step]
+        assert torch.equal(features, expected_features)
+        assert torch.equal(labels, expected_labels)
+
+
+def test_neither_reads_nor_moves_the_global_random_state() -> None:
+    def batch() -> Tensor:
+        return TrainingBatches(marked_store([20] * 8), range(8), range(8), 4, 5, seed=1)[3][0]
+
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = batch()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(batch(), first)
+
+
+def test_epochs_and_seeds_differ() -> None:
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        features, _ = TrainingBatches(marked_store([3] * 30), range(30), range(30), 30, 3, seed)[epoch]
+        return tuple(marks(row)[0] for row in features)
+
+    assert len({order(seed, epoch) for seed in range(3) for epoch in range(3)}) == 9
+
+
+def test_a_batch_larger_than_the_corpus_spans_epochs() -> None:
+    features, labels = TrainingBatches(marked_store([3, 4, 5]), [2, 0], [7, 8, 9], 6, 2, seed=0)[1]
+    assert features.shape == (6, 2, 2)
+    for first in range(0, 6, 2):
+        assert sorted(labels[first : first + 2].tolist()) == [7, 9]
+
+
+def test_crops_start_everywhere_they_fit_and_nowhere_else() -> None:
+    batches = TrainingBatches(marked_store([8, 5]), [0, 1], [0, 1], 2, 5, seed=0)
+    starts: dict[int, set[int]] = {0: set(), 1: set()}
+    for step in range(200):
+        for row in batches[step][0]:
+            utterance, frames = marks(row)
+            starts[utterance].add(frames[0])
+    assert starts == {0: {0, 1, 2, 3}, 1: {0}}
+
+
+def test_crops_of_one_batch_are_drawn_one_by_one() -> None:
+    features, _ = TrainingBatches(marked_store([1_000] * 8), range(8), range(8), 8, 5, seed=0)[0]
+    assert len({marks(row)[1][0] for row in features}) > 4
+
+
+def test_packed_corpus_gives_batches(tmp_path: Path) -> None:
+    features = list(write_corpus(tmp_path / "corpus").values())
+    corpus, _ = hw4.read(tmp_path / "corpus")
+    store = open_store(corpus, "labelled")
+    batch, labels = TrainingBatches(store, range(len(store)), corpus.labels(), 5, 4, seed=0)[0]
+    pieces = [torch.cat([u[i : i + 4].flatten() for i in range(len(u) - 3)]) for u in features]
+    for row, label in zip(batch, labels.tolist(), strict=True):
+        (place,) = [i for i, piece in enumerate(pieces) if (piece.view(-1, 16) == row.flatten()).all(1).any()]
+        assert corpus.labels()[place] == label
+    batch.zero_()
+    for place, expected in enumerate(features):
+        assert torch.equal(store.utterance(place), expected)
+
+
+def check_padded(batch: PaddedBatch, lengths: Sequence[int]) -> None:
+    """Mask and zeros are where the (B,) lengths say."""
+    real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    assert batch.features.shape == (len(lengths), max(lengths), 2)
+    assert batch.features.dtype == torch.float32
+    assert torch.equal(batch.features[..., 0] != 0, real)
+    assert not batch.features[~real].any()
+    if min(lengths) == max(lengths):
+        assert batch.mask is None
+    else:
+        assert batch.mask is not None
+        assert batch.mask.dtype == torch.bool
+        assert torch.equal(batch.mask, real)
+
+
+@settings(deadline=None, max_examples=100)
+@given(corpora, st.integers(1, 60), st.none() | st.integers(1, 15))
+def test_whole_utterances_come_once_within_the_bound(
+    corpus: tuple[list[int], list[int]], bound: int, crop: int | None
+) -> None:
+    lengths, indices = corpus
+    expected = [min(lengths[index], crop or 99) for index in indices]
+    places: list[int] = []
+    batches = list(whole_utterances(marked_store(lengths), indices, bound, crop))
+    for batch in batches:
+        inside = [expected[place] for place in batch.places]
+        check_padded(batch, inside)
+        assert len(inside) * max(inside) <= bound or len(inside) == 1
+        for place, row, length in zip(batch.places, batch.features, inside, strict=True):
+            utterance, frames = marks(row[:length])
+            assert utterance == indices[place]
+            before, after = frames[0], lengths[utterance] - 1 - frames[-1]
+            assert frames == list(range(before, before + length))
+            assert abs(before - after) <= 1
+        places += batch.places.tolist()
+    assert sorted(places) == list(range(len(indices)))
+    # Neighbours in length, the first come first among equals, and no batch smaller than it must be.
+    assert places == sorted(range(len(indices)), key=expected.__getitem__)
+    for batch, following in pairwise(batches):
+        assert (len(batch.places) + 1) * expected[following.places[0]] > bound
+
+
+def test_an_utterance_beyond_the_bound_goes_alone() -> None:
+    shapes = [tuple(b.features.shape[:2]) for b in whole_utterances(marked_store([50, 4, 60, 5]), range(4), 20)]
+    assert shapes == [(2, 5), (1, 50), (1, 60)]
+
+
+def test_no_utterances_give_no_batches() -> None:
+    assert list(whole_utterances(marked_store([3]), [], 20)) == []
+
+
+@pytest.mark.parametrize(("crop", "frames"), [(2, range(3, 5)), (4, range(2, 6)), (8, range(8)), (9, range(8))])
+def test_crop_is_the_middle(crop: int, frames: range) -> None:
+    (batch,) = whole_utterances(marked_store([5, 8]), [1], 100, crop)
+    assert marks(batch.features[0]) == (1, list(frames))

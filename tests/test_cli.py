@@ -1,0 +1,125 @@
+"""The command line as a user meets it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from runs import small_config, write_easy_corpus
+from speakerid.cli import build_parser, main
+from speakerid.training.checkpoint import Checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = ["train", "infer", "prepare", "evaluate", "check", "synthesise"]
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Exit status of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["speakerid", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert isinstance(exit.value.code, int)
+    return exit.value.code
+
+
+def write_config(path: Path, corpus: Path, run_dir: Path, **train: object) -> Path:
+    path.write_text(yaml.safe_dump(small_config(corpus, run_dir, **train).model_dump(mode="json")))
+    return path
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_for_and_answers_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        build_parser().parse_args([command, "--help"])
+    assert exit.value.code == 0
+    assert len(capsys.readouterr().out) > 400
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_a_script(command: str) -> None:
+    assert f'main("{command}")' in (ROOT / "scripts" / f"{command}.py").read_text()
+
+
+def test_help_does_not_import_torch() -> None:
+    code = "import sys; from speakerid.cli import build_parser; build_parser(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_from_corpus_to_submission(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus")
+    config = write_config(tmp_path / "config.yaml", corpus, tmp_path / "run")
+    assert answer(monkeypatch, "check", str(corpus)) == 0
+    assert "sound; 3 speakers, 24 labelled and 7 test utterances" in capsys.readouterr().out
+    assert answer(monkeypatch, "train", "--config", str(config), "train.total_steps=6", f"run_dir={tmp_path}/a") == 0
+    best = tmp_path / "a" / "best.pt"
+    assert Checkpoint.load(tmp_path / "a" / "last.pt").step == 6
+    output = tmp_path / "out.csv"
+    arguments = ["--checkpoint", str(best), "--data", str(corpus), "--output", str(output)]
+    assert answer(monkeypatch, "infer", *arguments) == 0
+    assert len(output.read_text().splitlines()) == 8
+    assert answer(monkeypatch, "evaluate", "--checkpoint", str(best), "--seconds", "0.1", "--part", "test") == 0
+    assert re.search(r"whole +\d\.\d{4} +\d\.\d{4} +\d\.\d{4}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["train", "--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["train", "--config", "CONFIG", "model.d_modle=96"], "did you mean 'd_model'?"),
+        (
+            ["train", "--config", "CONFIG", "data.root=nowhere"],
+            "nowhere: no such folder; expected a corpus in HW4 layout",
+        ),
+        (["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv"], "no.pt: no such checkpoint"),
+        (["check", "nowhere"], "nowhere: no such folder"),
+        (["prepare", "nowhere", "out"], "nowhere: no such folder; expected one folder per speaker"),
+    ],
+    ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "",
+)
+def test_mistakes_are_one_line_and_status_2(
+    arguments: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = write_config(tmp_path / "config.yaml", tmp_path / "corpus", tmp_path / "run")
+    monkeypatch.chdir(tmp_path)
+    assert answer(monkeypatch, *[str(config) if word == "CONFIG" else word for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert expected in error
+    assert error.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
+    """In a process of its own, at whatever step it happens to be."""
+    corpus = write_easy_corpus(tmp_path / "corpus")
+    config = write_config(tmp_path / "config.yaml", corpus, tmp_path / "run", total_steps=100_000, valid_steps=100_000)
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", str(config)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
+        while not (tmp_path / "run" / "last.pt").exists():
+            time.sleep(0.05)
+            assert process.poll() is None
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "Traceback" not in err
+    stopped = Checkpoint.load(tmp_path / "run" / "last.pt").step
+    again = " ".join(["python", *command[1:], "--resume"])
+    assert f"Go on with: {again}" in out
+    metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert len(metrics) == stopped // 2

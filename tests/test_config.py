@@ -1,0 +1,377 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from speakerid.config import (
+    Config,
+    ConformerConfig,
+    DataConfig,
+    ModelConfig,
+    TrainConfig,
+    TransformerConfig,
+    load_config,
+)
+from speakerid.errors import UserError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+TRANSFORMER = "run_dir: runs/x\nmodel: {encoder: {kind: transformer}}\n"
+"""The shortest experiment there is."""
+CONFORMER = TRANSFORMER.replace("transformer", "conformer")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "experiment.yaml"
+
+
+def load(file: Path, text: str, *overrides: str) -> Config:
+    file.write_text(text, encoding="utf-8")
+    return load_config(file, overrides)
+
+
+def refusal(file: Path, text: str, *overrides: str) -> str:
+    """The message, which is one line."""
+    with pytest.raises(UserError) as refused:
+        load(file, text, *overrides)
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
+
+
+def with_encoder(settings: str, kind: str = "transformer") -> str:
+    return f"run_dir: runs/x\nmodel: {{encoder: {{kind: {kind}, {settings}}}}}\n"
+
+
+def test_what_is_not_written_has_its_default(file: Path) -> None:
+    config = load(file, TRANSFORMER)
+    assert config == Config(run_dir=Path("runs/x"), model=ModelConfig(encoder=TransformerConfig(kind="transformer")))
+
+
+@pytest.mark.parametrize("written", ["1e-3", "1E-3", "0.001", "1.0e-3"])
+def test_a_number_may_be_written_as_people_write_it(file: Path, written: str) -> None:
+    assert load(file, TRANSFORMER + f"train: {{learning_rate: {written}}}").train.learning_rate == 1e-3
+    assert load(file, TRANSFORMER, f"train.learning_rate={written}").train.learning_rate == 1e-3
+
+
+def test_a_batch_of_one_is_fine_without_batchnorm(file: Path) -> None:
+    assert load(file, TRANSFORMER, "train.batch_size=1", "model.classifier=linear").train.batch_size == 1
+
+
+def test_settings_are_frozen(file: Path) -> None:
+    config = load(file, TRANSFORMER)
+    with pytest.raises(ValidationError, match="frozen"):
+        config.train.batch_size = 7  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(TRANSFORMER + "sede: 1", "sede: unknown setting; did you mean 'seed'?", id="top"),
+        pytest.param(
+            TRANSFORMER + "train: {totalsteps: 5}",
+            "train.totalsteps: unknown setting; did you mean 'total_steps'?",
+            id="section",
+        ),
+        pytest.param(
+            with_encoder("kernel_sise: 5", "conformer"),
+            "model.encoder.kernel_sise: unknown setting; did you mean 'kernel_size'?",
+            id="encoder",
+        ),
+        pytest.param(
+            TRANSFORMER + "data: {zzz: 5}",
+            "data.zzz: unknown setting; known here: root, split, valid_fraction, packed, frames_per_batch",
+            id="like nothing",
+        ),
+    ],
+)
+def test_a_misspelling_is_refused_with_what_is_meant(file: Path, text: str, expected: str) -> None:
+    assert refusal(file, text) == f"{file}: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            TRANSFORMER + "batch_size: 5",
+            "batch_size: no setting here; it belongs to train.batch_size",
+            id="top",
+        ),
+        pytest.param(
+            TRANSFORMER + "train: {seed: 5}",
+            "train.seed: no setting here; it belongs to seed",
+            id="section",
+        ),
+        pytest.param(
+            TRANSFORMER + "nhead: 5",
+            "nhead: no setting here; it belongs to "
+            "model.encoder (kind: transformer).nhead or model.encoder (kind: conformer).nhead",
+            id="of both encoders",
+        ),
+        pytest.param(
+            with_encoder("kernel_size: 5"),
+            "model.encoder.kernel_size: no setting here; it belongs to model.encoder (kind: conformer).kernel_size",
+            id="conformer's under a transformer",
+        ),
+        pytest.param(
+            with_encoder("norm_first: true", "conformer"),
+            "model.encoder.norm_first: no setting here; it belongs to model.encoder (kind: transformer).norm_first",
+            id="transformer's under a conformer",
+        ),
+    ],
+)
+def test_a_setting_that_belongs_elsewhere_is_refused_with_its_place(file: Path, text: str, expected: str) -> None:
+    assert refusal(file, text) == f"{file}: {expected}"
+
+
+def test_a_section_named_like_an_encoder_is_named_in_the_refusal(file: Path) -> None:
+    message = refusal(file, "run_dir: runs/x\nmodel: {transformer: {nhead: 1}}")
+    assert "model.transformer: unknown setting" in message
+
+
+def test_all_errors_stand_in_one_message(file: Path) -> None:
+    text = "sede: 1\nmodel: {d_model: wide, encoder: {kind: conformer, heads: 2}}\ntrain: {batch_size: 0}"
+    message = refusal(file, text)
+    for field in ("sede", "run_dir", "model.d_model", "model.encoder.heads", "train.batch_size"):
+        assert f" {field}: " in message
+    assert "found 'wide'" in message
+    assert "found 0" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("model: {encoder: {kind: transformer}}", "run_dir: missing", id="missing"),
+        pytest.param(TRANSFORMER + "seed: many", "seed: found 'many'", id="no number"),
+        pytest.param(TRANSFORMER + "train: {crop_frames: 1.5}", "train.crop_frames: found 1.5", id="no whole number"),
+        pytest.param(TRANSFORMER + "train: {learning_rate: .nan}", "train.learning_rate: found nan", id="nan"),
+        pytest.param(TRANSFORMER + "train: {learning_rate: .inf}", "train.learning_rate: found inf", id="inf"),
+        pytest.param(TRANSFORMER + "train: {batch_size: -1}", "train.batch_size: found -1", id="negative"),
+        pytest.param(TRANSFORMER + "data: {valid_fraction: 1}", "data.valid_fraction: found 1", id="all validate"),
+        pytest.param(TRANSFORMER + "data: {split: sesion}", "data.split: found 'sesion'", id="no such split"),
+        pytest.param(with_encoder("dropout: 1"), "model.encoder.dropout: found 1", id="all dropped"),
+        pytest.param(TRANSFORMER + "train: 5", "train: found 5", id="a value for a section"),
+        pytest.param(
+            "run_dir: x\nmodel: {encoder: {kind: transfomer}}",
+            "model.encoder: Input tag 'transfomer'",
+            id="no such encoder",
+        ),
+        pytest.param(
+            with_encoder("kernel_size: 30", "conformer"),
+            "kernel_size must be odd to stay centred on its frame, found 30",
+            id="even kernel",
+        ),
+        pytest.param(with_encoder("nhead: 3"), "encoder.nhead (3) must divide d_model (80)", id="heads"),
+        pytest.param(
+            TRANSFORMER + "train: {total_steps: 100, warmup_steps: 100}",
+            "warmup_steps (100) must be below total_steps (100)",
+            id="warm-up",
+        ),
+        pytest.param(
+            TRANSFORMER + "train: {batch_size: 1}",
+            "train.batch_size must be at least 2 with model.classifier=batchnorm, found 1",
+            id="BatchNorm over one",
+        ),
+    ],
+)
+def test_a_wrong_value_is_refused_with_field_and_reason(file: Path, text: str, expected: str) -> None:
+    message = refusal(file, text)
+    assert message.startswith(f"{file}: ")
+    assert expected in message
+
+
+def test_overrides_are_laid_over_the_file(file: Path) -> None:
+    config = load(
+        file,
+        TRANSFORMER + "seed: 1\n",
+        "seed=2",
+        "train.batch_size=8",
+        "model.encoder={kind: conformer}",
+        "model.encoder.kernel_size=5",
+        "run_dir=runs/a=b",
+    )
+    assert config == Config(
+        run_dir=Path("runs/a=b"),
+        seed=2,
+        model=ModelConfig(encoder=ConformerConfig(kind="conformer", kernel_size=5)),
+        train=TrainConfig(batch_size=8),
+    )
+
+
+def test_an_override_may_fill_an_empty_section(file: Path) -> None:
+    assert load(file, TRANSFORMER + "train:\n", "train.batch_size=8").train.batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        pytest.param("train.batchsize=8", "train.batchsize: unknown setting; did you mean 'batch_size'?", id="unknown"),
+        pytest.param("batch_size=8", "batch_size: no setting here; it belongs to train.batch_size", id="elsewhere"),
+        pytest.param("train.batch_size=many", "train.batch_size: found 'many'", id="wrong type"),
+        pytest.param("train.total_steps=5", "warmup_steps (1000) must be below total_steps (5)", id="wrong together"),
+        pytest.param("train=5", "train: found 5", id="a value for a section"),
+        pytest.param("run_dir=", "run_dir: found None", id="nothing"),
+    ],
+)
+def test_overrides_are_checked_like_the_file(file: Path, override: str, expected: str) -> None:
+    message = refusal(file, TRANSFORMER, override)
+    assert message.startswith(f"{file} with {override}: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize("override", ["seed", "=5", "train.=5", "train..batch_size=5", ""])
+def test_a_malformed_override_is_refused_with_the_form(file: Path, override: str) -> None:
+    expected = f"override {override!r}: expected section.setting=value, as in model.d_model=96"
+    assert refusal(file, TRANSFORMER, override) == expected
+
+
+@pytest.mark.parametrize("override", ["seed=[1", "seed=1: 2: 3", "train={batch_size: 1, batch_size: 2}"])
+def test_an_override_that_is_no_yaml_is_refused(file: Path, override: str) -> None:
+    assert refusal(file, TRANSFORMER, override) == f"override {override!r}: the value is not valid YAML"
+
+
+def test_an_override_below_a_setting_is_refused(file: Path) -> None:
+    message = refusal(file, TRANSFORMER + "seed: 1", "seed.x=5")
+    assert message == "override 'seed.x=5': 'seed' is a setting, not a section"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        pytest.param(TRANSFORMER + "seed: 1\nseed: 2", "seed", id="top"),
+        pytest.param(with_encoder("nhead: 1, nhead: 2"), "nhead", id="nested"),
+        pytest.param(TRANSFORMER + "model: {encoder: {kind: conformer}}", "model", id="section"),
+    ],
+)
+def test_a_key_written_twice_is_refused(file: Path, text: str, key: str) -> None:
+    message = refusal(file, text)
+    assert message.startswith(f"{file}: not valid YAML: ")
+    assert f"'{key}' is written twice" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"model: {encoder", id="unclosed"),
+        pytest.param(b"model: a: b", id="nested on a line"),
+        pytest.param(b"\tmodel: a", id="tab"),
+        pytest.param(b"seed: \xff", id="no utf-8"),
+        pytest.param(b"seed: !!python/name:os.system", id="code"),
+        pytest.param(b"[1]: 2", id="a list for a key"),
+        pytest.param(b"seed: 2001-02-30", id="no such day"),
+    ],
+)
+def test_broken_yaml_is_refused_with_the_file(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=f"^{re.escape(str(file))}: not valid YAML: [^\n]+$"):
+        load_config(file)
+
+
+@pytest.mark.parametrize(("text", "found"), [("", "NoneType"), ("- seed", "list"), ("seed", "str")])
+def test_a_file_that_holds_no_settings_is_refused(file: Path, text: str, found: str) -> None:
+    assert refusal(file, text) == f"{file}: found {found}, expected settings like 'run_dir: runs/first'"
+
+
+def test_a_missing_file_is_refused(file: Path) -> None:
+    with pytest.raises(UserError, match=f"^{re.escape(str(file))}: cannot be read: No such file"):
+        load_config(file)
+
+
+def restated(section: BaseModel, prefix: str = "") -> list[str]:
+    """Settings that are written out although they have their default."""
+    found = []
+    for name in section.model_fields_set:
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            found += restated(value, f"{prefix}{name}.")
+        elif value == type(section).model_fields[name].default:
+            found.append(prefix + name)
+    return sorted(found)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_experiment_states_only_what_departs_from_the_defaults(path: Path) -> None:
+    assert restated(load_config(path)) == []
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_experiment_writes_to_a_folder_of_its_own_name(path: Path) -> None:
+    assert load_config(path).run_dir == Path("runs") / path.stem
+
+
+counts = st.integers(1, 10**6)
+positive = st.floats(0, exclude_min=True, allow_infinity=False)
+probabilities = st.floats(0, 1, exclude_max=True)
+paths = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(Path)
+common = {"num_layers": counts, "dim_feedforward": counts, "dropout": probabilities, "share_layers": st.booleans()}
+
+
+@st.composite
+def models(draw: st.DrawFn) -> ModelConfig:
+    nhead = draw(st.integers(1, 64))
+    transformer = st.builds(
+        TransformerConfig,
+        kind=st.just("transformer"),
+        nhead=st.just(nhead),
+        qkv_bias=st.booleans(),
+        norm_first=st.booleans(),
+        **common,
+    )
+    conformer = st.builds(
+        ConformerConfig,
+        kind=st.just("conformer"),
+        nhead=st.just(nhead),
+        kernel_size=counts.map(lambda half: 2 * half - 1),
+        conv_channels=st.none() | counts,
+        glu=st.booleans(),
+        **common,
+    )
+    return ModelConfig(
+        d_model=nhead * draw(counts),
+        encoder=draw(transformer | conformer),
+        classifier=draw(st.sampled_from(["mlp", "batchnorm", "linear"])),
+    )
+
+
+configs = st.builds(
+    Config,
+    run_dir=paths,
+    seed=st.integers(0, 2**64),
+    device=st.text(st.characters(exclude_categories=["Cs"])),
+    model=models(),
+    data=st.builds(
+        DataConfig,
+        root=paths,
+        split=st.sampled_from(["auto", "session", "order", "random"]),
+        valid_fraction=st.floats(0, 1, exclude_min=True, exclude_max=True),
+        packed=st.none() | paths,
+        frames_per_batch=counts,
+    ),
+    train=st.builds(
+        TrainConfig,
+        total_steps=st.integers(10**4, 10**6),
+        warmup_steps=st.integers(0, 10**4 - 1),
+        valid_steps=counts,
+        save_steps=counts,
+        log_steps=counts,
+        batch_size=st.integers(2, 10**6),
+        crop_frames=counts,
+        learning_rate=positive,
+        weight_decay=positive | st.just(0.0),
+        max_grad_norm=positive,
+    ),
+)
+
+
+@settings(deadline=None, max_examples=50)
+@given(config=configs)
+def test_a_config_written_as_yaml_is_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, config: Config
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "round_trip.yaml"
+    assert load(file, yaml.safe_dump(config.model_dump(mode="json"))) == config

@@ -1,0 +1,151 @@
+import threading
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from corpora import disk, make_read_only
+from speakerid.errors import UserError
+from speakerid.files import atomic_file, atomic_folder
+
+
+def write(path: Path, text: str) -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(text)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_is_written_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "file.txt"
+    for text in ("first", "second"):
+        write(path, text)
+        assert path.read_text() == text
+    assert names(path.parent) == ["file.txt"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit, MemoryError])
+def test_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    write(path, "old")
+    with pytest.raises(failure), atomic_file(path) as partial:  # noqa: PT012
+        partial.write_text("half of the n")
+        raise failure
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_user_error_of_the_block_passes_unchanged(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^mine$"), atomic_file(tmp_path / "file.txt"):
+        raise UserError("mine")
+
+
+def test_reader_sees_the_old_or_the_new_file_and_no_mixture(tmp_path: Path) -> None:
+    path, size = tmp_path / "file.txt", 1 << 19
+    write(path, "a" * size)
+    done = threading.Event()
+    seen: set[str] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            text = path.read_text()
+            seen.add(text[:1] if text == text[:1] * size else f"torn after {len(text)}")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for letter, _ in zip(cycle("ba"), range(20), strict=False):
+        write(path, letter * size)
+    done.set()
+    reader.join()
+    assert seen
+    assert seen <= {"a", "b"}
+
+
+def test_a_reader_keeps_the_file_it_opened(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    write(path, "old")
+    with path.open() as file:
+        write(path, "new")
+        assert file.read() == "old"
+
+
+@pytest.mark.parametrize("place", ["file/inside", "file/folder/inside"])
+def test_file_below_a_file_is_refused_in_one_line(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=rf"^{tmp_path / place}: cannot be written: "):
+        write(tmp_path / place, "new")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match=r"folder: cannot be written: Is a directory"):
+        write(tmp_path / "folder", "new")
+    assert names(tmp_path) == ["folder"]
+
+
+def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk") as folder:
+        write(folder / "file", "old")
+        with pytest.raises(UserError, match=r"disk/file: cannot be written: No space left on device"):
+            write(folder / "file", "new" * 100_000)
+        assert (folder / "file").read_text() == "old"
+        assert names(folder) == ["file"]
+
+
+def test_read_only_disk_is_refused_in_one_line(tmp_path: Path) -> None:
+    with disk(tmp_path / "disk") as folder:
+        write(folder / "file", "old")
+        make_read_only(folder)
+        with pytest.raises(UserError, match=r"disk/file: cannot be written: Read-only file system"):
+            write(folder / "file", "new")
+        with (
+            pytest.raises(UserError, match=r"disk/folder: cannot be written: Read-only file system"),
+            atomic_folder(folder / "folder"),
+        ):
+            pass
+
+
+def test_folder_appears_whole(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "out"
+    with atomic_folder(out) as partial:
+        (partial / "inner").mkdir()
+        (partial / "inner" / "file").write_text("content")
+        assert not out.exists()
+    assert (out / "inner" / "file").read_text() == "content"
+    assert names(out.parent) == ["out"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_failing_block_leaves_no_folder(tmp_path: Path, failure: type[BaseException]) -> None:
+    with pytest.raises(failure), atomic_folder(tmp_path / "out") as partial:  # noqa: PT012
+        (partial / "file").write_text("content")
+        raise failure
+    assert names(tmp_path) == []
+
+
+def test_existing_target_of_a_folder_is_untouched(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    for name in ("folder", "file"):
+        with pytest.raises(UserError, match=rf"{name}: already exists"), atomic_folder(tmp_path / name):
+            raise AssertionError("the block must not run")
+    assert names(tmp_path) == ["file", "folder"]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_target_of_a_folder_that_appears_meanwhile_is_untouched(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UserError, match=r"out: cannot be written"), atomic_folder(out):  # noqa: PT012
+        out.mkdir()
+        (out / "file").write_text("someone else's")
+    assert names(tmp_path) == ["out"]
+    assert names(out) == ["file"]
+
+
+def test_folder_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"^\S+/file/out: cannot be written: "), atomic_folder(tmp_path / "file/out"):
+        pass

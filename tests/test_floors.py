@@ -1,0 +1,53 @@
+"""The house keeps its floors: imports point down, and one module imports torchaudio."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "speakerid"
+FLOORS = {
+    "errors": 0, "files": 0, "config": 0, "layers": 1, "audio": 1, "models": 2, "corpus": 2, "batches": 3,
+    "evaluation": 4, "training": 5, "recognition": 6, "cli": 7,
+}  # fmt: skip
+MODULES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            yield str(node.module)
+
+
+def room(module: str) -> str:
+    return module.split(".")[1]
+
+
+def own(path: Path) -> str:
+    return path.relative_to(SOURCE).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_imports_point_down(path: Path) -> None:
+    for module in imports(path):
+        if module.startswith("speakerid."):
+            assert room(module) == own(path) or FLOORS[room(module)] <= FLOORS[own(path)], module
+            if FLOORS[room(module)] == FLOORS[own(path)] > 0:
+                assert room(module) == own(path), f"{module} is next door"
+
+
+def test_one_module_imports_torchaudio() -> None:
+    importers = [path.relative_to(SOURCE).as_posix() for path in MODULES if any(
+        module.split(".")[0] == "torchaudio" for module in imports(path)
+    )]  # fmt: skip
+    assert importers == ["audio/log_mel.py"]
+
+
+def test_layers_know_torch_alone() -> None:
+    for path in (SOURCE / "layers").glob("*.py"):
+        foreign = {module.split(".")[0] for module in imports(path)} - {"torch", "speakerid", "math", "collections"}
+        assert not foreign, f"{path.name}: {foreign}"

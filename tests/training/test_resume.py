@@ -1,0 +1,159 @@
+"""Contract 5, on the CPU: an interrupted run that is resumed is the uninterrupted run, bit for bit."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from runs import small_config, write_easy_corpus
+from speakerid.batches import TrainingBatches
+from speakerid.config import Config
+from speakerid.errors import UserError
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import TrainResult, train
+
+
+class Crash(Exception):
+    """The machine goes away in the middle of a step."""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_easy_corpus(tmp_path_factory.mktemp("resume") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train(small_config(corpus, tmp_path_factory.mktemp("resume") / "whole"))
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
+    """Do something while the batch of a step is fetched."""
+    fetch = TrainingBatches.__getitem__
+
+    def fetch_and_act(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:
+        if k == step:
+            action()
+        return fetch(self, k)
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", fetch_and_act)
+
+
+def crash() -> None:
+    raise Crash
+
+
+def crash_at_step(monkeypatch: pytest.MonkeyPatch, step: int, config: Config) -> None:
+    with monkeypatch.context() as patch:
+        at_step(patch, step, crash)
+        with pytest.raises(Crash):
+            train(config)
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def assert_same(found: Any, expected: Any, where: str) -> None:
+    """Equal all the way down, tensors bit for bit."""
+    if isinstance(expected, Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_same(found[key], expected[key], f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for place, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert_same(a, b, f"{where}[{place}]")
+    else:
+        assert found == expected, where
+
+
+def assert_same_run(found: TrainResult, expected: TrainResult) -> None:
+    for name in ("best", "last"):
+        a, b = (vars(Checkpoint.load(getattr(result.run, name))) for result in (found, expected))
+        assert_same({**a, "config": None}, {**b, "config": None}, name)
+    assert found.run.metrics.read_text() == expected.run.metrics.read_text()
+    assert found.best_accuracy == expected.best_accuracy
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 7, 11])
+def test_ctrl_c_finishes_the_step_and_saves(
+    step: int, corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(corpus, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        at_step(patch, step, interrupt)
+        stopped = train(config)
+    assert stopped.stopped_by == signal.SIGINT
+    assert Checkpoint.load(stopped.run.last).step == step + 1
+    assert_same_run(train(config, resume=True), whole)
+
+
+@pytest.mark.parametrize("step", [4, 8, 10])
+def test_a_crash_goes_back_to_the_last_checkpoint(
+    step: int, corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(corpus, tmp_path / "run")
+    crash_at_step(monkeypatch, step, config)
+    assert_same_run(train(config, resume=True), whole)
+
+
+def test_two_interruptions(corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_config(corpus, tmp_path / "run")
+    for step in (2, 9):
+        with monkeypatch.context() as patch:
+            at_step(patch, step, interrupt)
+            train(config, resume=step > 2)
+    assert_same_run(train(config, resume=True), whole)
+
+
+def test_a_finished_run_resumes_to_itself(corpus: Path, whole: TrainResult, tmp_path: Path) -> None:
+    config = small_config(corpus, tmp_path / "run")
+    train(config)
+    assert_same_run(train(config, resume=True), whole)
+
+
+def test_a_metrics_line_torn_by_a_crash_is_written_again(
+    corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small_config(corpus, tmp_path / "run")
+    crash_at_step(monkeypatch, 7, config)
+    with (config.run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "pa')
+    assert_same_run(train(config, resume=True), whole)
+
+
+def test_another_seed_is_another_run(corpus: Path, whole: TrainResult, tmp_path: Path) -> None:
+    config = small_config(corpus, tmp_path / "run").model_copy(update={"seed": 1})
+    other = train(config)
+    assert other.run.metrics.read_text() != whole.run.metrics.read_text()
+
+
+def test_a_run_is_not_overwritten(corpus: Path, whole: TrainResult) -> None:
+    before = whole.run.last.read_bytes()
+    with pytest.raises(UserError, match=r"already holds a run.*--resume"):
+        train(small_config(corpus, whole.run.path))
+    assert whole.run.last.read_bytes() == before
+
+
+def test_nothing_to_resume(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"last\.pt: no such checkpoint"):
+        train(small_config(corpus, tmp_path / "run"), resume=True)
+
+
+def test_other_settings_do_not_resume(corpus: Path, whole: TrainResult) -> None:
+    config = small_config(corpus, whole.run.path, learning_rate=0.5)
+    with pytest.raises(UserError, match=r"train\.learning_rate is 0\.5, was 0\.01"):
+        train(config, resume=True)
+
+
+def test_other_speakers_do_not_resume(whole: TrainResult, tmp_path: Path) -> None:
+    other = write_easy_corpus(tmp_path / "other", speakers=("anna", "ben", "dora"))
+    with pytest.raises(UserError, match="speakers that are not the run's"):
+        train(small_config(other, whole.run.path), resume=True)

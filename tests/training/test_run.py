@@ -1,0 +1,123 @@
+"""What a run prints, writes and refuses."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from runs import small_config, write_easy_corpus
+from speakerid.batches import TrainingBatches
+from speakerid.config import Config, load_config
+from speakerid.corpus.check import open_corpus
+from speakerid.errors import CorpusError, UserError
+from speakerid.evaluation.predict import predict
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import TrainResult, choose_device, open_training_data, train
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_easy_corpus(tmp_path_factory.mktemp("run") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def config(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return small_config(corpus, tmp_path_factory.mktemp("run") / "run", total_steps=40, valid_steps=10)
+
+
+@pytest.fixture(scope="module")
+def result(config: Config) -> TrainResult:
+    return train(config)
+
+
+def test_it_learns(result: TrainResult) -> None:
+    assert result.best_accuracy == 1.0
+
+
+def test_metrics_hold_training_and_validation(result: TrainResult) -> None:
+    records = [json.loads(line) for line in result.run.metrics.read_text().splitlines()]
+    assert [r["step"] for r in records if r["part"] == "valid"] == [10, 20, 30, 40]
+    assert [r["step"] for r in records if r["part"] == "train"] == list(range(2, 41, 2))
+    first = records[0]
+    assert first["learning_rate"] == 0.01  # the second of two warm-up steps
+    assert first["loss"] > records[-2]["loss"]
+
+
+def test_everything_is_beside_it(result: TrainResult, config: Config) -> None:
+    assert result.run.curves.read_bytes().startswith(b"\x89PNG")
+    assert list((result.run.path / "tensorboard").glob("events.*"))
+    assert load_config(result.run.path / "config.yaml") == config
+    assert yaml.safe_load((result.run.path / "config.yaml").read_text())["train"]["total_steps"] == 40
+
+
+def test_the_best_checkpoint_is_the_best(result: TrainResult, config: Config) -> None:
+    """Its weights give the accuracy it claims, by the way inference takes."""
+    checkpoint = Checkpoint.load(result.run.best)
+    corpus, store, parts = open_training_data(config)
+    labels = torch.tensor(corpus.labels())[parts.valid]
+    predicted = predict([checkpoint.build_model()], store, parts.valid, 100).argmax(-1)
+    assert (predicted == labels).double().mean().item() == checkpoint.accuracy == result.best_accuracy
+
+
+def test_the_best_checkpoint_does_not_train_on(corpus: Path, tmp_path: Path) -> None:
+    """A tie is no improvement: best.pt stays at the first of equal validations."""
+    result = train(small_config(corpus, tmp_path / "run", total_steps=40, valid_steps=10))
+    records = result.run.records()
+    best = next(r for r in records if r["part"] == "valid" and r["accuracy"] == result.best_accuracy)
+    assert Checkpoint.load(result.run.best).step == best["step"] < 40
+    assert Checkpoint.load(result.run.last).step == 40
+
+
+def test_progress_lines_are_the_course_s(corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(small_config(corpus, tmp_path / "run"))
+    out, err = capfd.readouterr()
+    assert "The parameter size of encoder block is" in out
+    number = r"\d+\.\d+"
+    line = rf"Train: 100% 4/4 \[00:\d\d<00:00, +{number} step/s, accuracy={number}, loss={number}, step=12\]"
+    assert re.search(line, err)
+    assert re.search(rf"Valid: 100% 6/6 \[00:\d\d<00:00, +{number} uttr/s, accuracy={number}, loss={number}\]", err)
+    assert re.search(r"Step \d+, best model saved\. \(accuracy=\d\.\d{4}\)", out + err)
+
+
+@pytest.mark.parametrize("poison", [torch.nan, torch.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(
+    poison: float, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetch = TrainingBatches.__getitem__
+
+    def poisoned(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:
+        features, labels = fetch(self, k)
+        return (features * poison if k == 7 else features), labels
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", poisoned)
+    config = small_config(corpus, tmp_path / "run")
+    with pytest.raises(UserError, match=r"step 8: the loss is nan.*last\.pt.*Try a lower train\.learning_rate"):
+        train(config)
+    saved = Checkpoint.load(config.run_dir / "last.pt")
+    assert saved.step == 6
+    assert all(torch.isfinite(weight).all() for weight in saved.model.values())
+
+
+def test_a_damaged_corpus_stops_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    damaged = write_easy_corpus(tmp_path / "damaged")
+    (damaged / "uttr-anna0.pt").write_bytes(b"")
+    (damaged / "uttr-ben1.pt").unlink()
+    with pytest.raises(CorpusError, match=r"(?s)2 problems.*uttr-anna0\.pt.*uttr-ben1\.pt"):
+        train(small_config(damaged, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_device_that_is_not_here() -> None:
+    with pytest.raises(UserError, match="'cuda:99' is not here"):
+        choose_device("cuda:99")
+
+
+def test_the_labelled_part_alone_trains(tmp_path: Path) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus")
+    (corpus / "testdata.json").unlink()
+    (corpus / "answers.csv").unlink()
+    assert open_corpus(corpus)[0].test == ()
