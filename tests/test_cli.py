@@ -78,7 +78,10 @@ def test_from_corpus_to_submission(
             ["train", "--config", "CONFIG", "data.root=nowhere"],
             "nowhere: no such folder; expected a corpus in HW4 layout",
         ),
-        (["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv"], "no.pt: no such checkpoint"),
+        (
+            ["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv"],
+            "no.pt: no such checkpoint",
+        ),
         (["check", "nowhere"], "nowhere: no such folder"),
         (["prepare", "nowhere", "out"], "nowhere: no such folder; expected one folder per speaker"),
     ],

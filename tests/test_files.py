@@ -3,10 +3,11 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+import torch
 
 from corpora import disk, make_read_only
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, atomic_folder
+from speakerid.files import atomic_file, atomic_folder, save_plain
 
 
 def write(path: Path, text: str) -> None:
@@ -91,6 +92,11 @@ def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
         write(folder / "file", "old")
         with pytest.raises(UserError, match=r"disk/file: cannot be written: No space left on device"):
             write(folder / "file", "new" * 100_000)
+        with (
+            pytest.raises(UserError, match=r"disk/file: cannot be written: No space left on device"),
+            atomic_file(folder / "file") as partial,
+        ):
+            save_plain(partial, torch.zeros(100_000))
         assert (folder / "file").read_text() == "old"
         assert names(folder) == ["file"]
 

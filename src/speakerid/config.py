@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import typing
 from collections.abc import Hashable, Sequence
 from pathlib import Path
@@ -171,7 +172,7 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} is written twice", node.start_mark)
@@ -188,7 +189,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; expected a YAML file, see configs/") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: text that is no UTF-8, a date that is none
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected settings like 'run_dir: runs/first'")
@@ -218,7 +219,8 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
         return settings.model_validate(content)
     except ValidationError as error:
         lines = []
-        for (field, reason), problem in zip(describe(error, skip=tuple(_ENCODER_KINDS)), error.errors(), strict=True):
+        for (field, reason), problem in zip(describe(error), error.errors(), strict=True):
+            field = re.sub(rf"\bencoder\.({'|'.join(_ENCODER_KINDS)})\b", "encoder", field)  # a tag, not in the file
             if problem["type"] == "extra_forbidden":
                 reason = _unknown(settings, problem["loc"])
             lines.append(f"{field}: {reason}" if field else reason)
@@ -236,11 +238,13 @@ def _lay_over(content: dict[str, Any], override: str) -> None:
         raise UserError(f"override {override!r}: expected section.setting=value, as in model.d_model=96")
     try:
         value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise UserError(f"override {override!r}: the value is not valid YAML") from error
     *sections, setting = name.split(".")
     for section in sections:
-        content = content.setdefault(section, {})
+        if content.get(section) is None:  # missing, or written without anything below it
+            content[section] = {}
+        content = content[section]
         if not isinstance(content, dict):
             raise UserError(f"override {override!r}: {section!r} is a setting, not a section")
     content[setting] = value

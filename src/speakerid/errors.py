@@ -1,5 +1,6 @@
 """What a user can get wrong, said in one line each: file, field, what was found, what was expected, what to do."""
 
+import reprlib
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -28,20 +29,15 @@ class CorpusError(UserError):
         super().__init__("\n  ".join(lines))
 
 
-def describe(error: ValidationError, skip: Sequence[object] = ()) -> list[tuple[str, str]]:
-    """Pydantic's complaints as (dotted field, reason with the value found).
-
-    Args:
-        error: what pydantic raised.
-        skip: parts of a location that are no field of the file (the tags of a discriminated union).
-    """
+def describe(error: ValidationError) -> list[tuple[str, str]]:
+    """Pydantic's complaints as (dotted field, reason with the value found)."""
     lines = []
     for problem in error.errors():
-        field = ".".join(str(part) for part in problem["loc"] if part not in skip)
+        field = ".".join(str(part) for part in problem["loc"])
         reason = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "missing":
             reason = "missing"
-        elif not isinstance(problem["input"], (dict, list)):
-            reason = f"found {problem['input']!r}: {reason}"
+        elif problem["type"] != "json_invalid" and not isinstance(problem["input"], (dict, list)):
+            reason = f"found {reprlib.repr(problem['input'])}: {reason}"
         lines.append((field, reason))
     return lines

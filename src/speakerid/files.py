@@ -1,10 +1,15 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and that hold data and nothing that runs."""
 
+import io
 import os
+import pickle
 import shutil
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import torch
 
 from speakerid.errors import UserError
 
@@ -29,7 +34,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
             f"{path}: cannot be written: {error.strerror or error}; what was there before is kept"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # where it could not even be made, the reason is on its way already
+            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -51,6 +57,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def save_plain(path: Path, content: object) -> None:
+    """Write tensors and plain Python data; a full disk is an OSError, where `torch.save` to a path crashes."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
+
+
+def load_plain(path: Path) -> object:
+    """What `save_plain` or `torch.save` wrote, on the CPU, without executing anything from it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UserError: it is damaged or carries code; the message does not name it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old or foreign formats: they are read or refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            "holds Python objects or code instead of plain data; refused, do not trust its source"
+        ) from error
+    except Exception as error:  # damaged bytes end in any of a dozen exceptions of torch, zipfile and pickle
+        raise UserError("truncated or not a tensor file; write it again") from error
 
 
 def _sync_folder(folder: Path) -> None:

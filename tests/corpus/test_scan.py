@@ -20,8 +20,8 @@ def test_folders_are_speakers_and_inner_folders_sessions(tmp_path: Path) -> None
     touch(tmp_path, "zoe/b.wav", "zoe/a.flac", "ann/2020/x.ogg", "ann/2020/tape 1/y.mp3", "ann/2019/z.wav")
     assert found(tmp_path) == [
         ("ann/2019/z.wav", "ann", "2019"),
-        ("ann/2020/tape 1/y.mp3", "ann", "2020/tape 1"),
         ("ann/2020/x.ogg", "ann", "2020"),
+        ("ann/2020/tape 1/y.mp3", "ann", "2020/tape 1"),
         ("zoe/a.flac", "zoe", None),
         ("zoe/b.wav", "zoe", None),
     ]
@@ -31,6 +31,13 @@ def test_order_is_by_folder_and_not_by_the_whole_text(tmp_path: Path) -> None:
     # As text "a b/…" sorts before "a/…", for a blank comes before a slash.
     touch(tmp_path, "a b/1.wav", "a/2.wav", "a/1.wav")
     assert [name for name, *_ in found(tmp_path)] == ["a/1.wav", "a/2.wav", "a b/1.wav"]
+
+
+def test_numbers_are_in_order_of_their_value(tmp_path: Path) -> None:
+    touch(tmp_path, "ann/take10.wav", "ann/take2.wav", "ann/take1b.wav", "ann/7.wav")
+    assert [name for name, *_ in found(tmp_path)] == [
+        "ann/7.wav", "ann/take1b.wav", "ann/take2.wav", "ann/take10.wav",
+    ]  # fmt: skip
 
 
 def test_endings_in_capitals_count(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Channel:
             room=_room(rng),
             microphone=slope * np.linspace(-1, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
             noise=rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
-            snr_db=rng.uniform(6, 30),
+            snr_db=rng.uniform(6, 28),
             peak=rng.uniform(0.1, 0.9),
         )
 

@@ -26,7 +26,8 @@ def decode(path: Path) -> tuple[Tensor, int]:
         UserError: the file cannot be decoded or holds no samples.
     """
     try:
-        samples, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with path.open("rb") as file:  # by its handle: soundfile wants names to be Unicode
+            samples, sample_rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
         raise UserError(f"cannot be decoded: {' '.join(str(error).split())}") from error
     if not len(samples):

@@ -16,6 +16,8 @@ SILENCE_LEVEL = 0.01
 SILENCE_SECONDS = 0.1
 """Shorter silences stay: they belong to the speech (stops, for instance)."""
 RMS_SECONDS = 0.02
+SMALLEST_PEAK = 2.0**-31
+"""One step of a 32-bit recording; what is quieter is digital silence."""
 
 
 class LogMel:
@@ -52,10 +54,10 @@ class LogMel:
             UserError: nothing but silence, or too short for one window, or samples that are no numbers.
         """
         features = self.features
-        if not bool(torch.isfinite(waveform).all()):
-            raise UserError("holds samples that are not finite numbers")
         if waveform.dim() == 2:
             waveform = waveform.mean(0)
+        if not bool(torch.isfinite(waveform).all()):
+            raise UserError("holds samples that are not finite numbers")
         if sample_rate != features.sample_rate:
             waveform = F.resample(waveform, sample_rate, features.sample_rate)
         waveform = set_level(waveform, features.level)
@@ -69,9 +71,9 @@ class LogMel:
 
 
 def set_level(waveform: Tensor, level: float) -> Tensor:
-    """Scale (N,) samples so that the peak is at `level` dB of full scale; digital silence stays as it is."""
+    """Scale (N,) samples so that the peak is at `level` dB of full scale; digital silence is left alone."""
     peak = waveform.abs().amax() if len(waveform) else torch.zeros(())
-    return waveform * (10 ** (level / 20) / peak) if peak > 0 else waveform
+    return waveform * (10 ** (level / 20) / peak) if peak > SMALLEST_PEAK else waveform
 
 
 def remove_silence(waveform: Tensor, sample_rate: int) -> Tensor:
@@ -86,11 +88,13 @@ def remove_silence(waveform: Tensor, sample_rate: int) -> Tensor:
     """
     window = max(1, round(RMS_SECONDS * sample_rate))
     blocks = -(-len(waveform) // window)
+    if not blocks:
+        return waveform
     padded = torch.nn.functional.pad(waveform, (0, blocks * window - len(waveform)))
     rms = padded.view(blocks, window).square().mean(1).sqrt()
     quiet = rms < SILENCE_LEVEL
     keep = ~quiet
-    edges = torch.cat([torch.tensor([True]), quiet[1:] != quiet[:-1]]) if blocks else quiet
+    edges = torch.cat([torch.tensor([True]), quiet[1:] != quiet[:-1]])
     starts = edges.nonzero().flatten().tolist()
     for start, end in zip(starts, [*starts[1:], blocks], strict=True):
         if quiet[start] and (end - start) * window < SILENCE_SECONDS * sample_rate:

@@ -128,14 +128,14 @@ class Voice:
             final=rng.normal(0, 2.5),
             jitter=rng.uniform(0.003, 0.02),
             shimmer=rng.uniform(0.02, 0.12),
-            open_quotient=rng.uniform(0.45, 0.8),
-            tilt=rng.uniform(0.0, 0.6),
-            breathiness=np.exp(rng.uniform(np.log(0.003), np.log(0.06))),
-            bandwidth=rng.uniform(0.8, 1.5),
+            open_quotient=rng.uniform(0.5, 0.7),
+            tilt=rng.uniform(0.2, 0.5),
+            breathiness=np.exp(rng.uniform(np.log(0.006), np.log(0.03))),
+            bandwidth=rng.uniform(0.9, 1.3),
             vowels=_vowels(scale, upper, rng),
-            vowel_seconds=pace * np.exp(rng.normal(0, 0.2, len(VOWELS))),
+            vowel_seconds=pace * np.exp(rng.normal(0, 0.1, len(VOWELS))),
             consonants=_consonants(scale, upper, rng),
-            consonant_seconds=CONSONANTS[:, -1] * np.exp(rng.normal(0, 0.3, len(CONSONANTS))),
+            consonant_seconds=CONSONANTS[:, -1] * np.exp(rng.normal(0, 0.2, len(CONSONANTS))),
             coarticulation=rng.uniform(0.008, 0.035),
             phrase_syllables=rng.uniform(4, 9),
         )
@@ -163,12 +163,12 @@ def _consonants(scale: float, upper: Array, rng: np.random.Generator) -> Array:
     count = len(CONSONANTS)
     consonants = np.zeros((count, COLUMNS))
     consonants[:, FORMANTS] = np.concatenate([np.log(CONSONANTS[:, :3] * scale), np.tile(upper, (count, 1))], axis=1)
-    consonants[:, FORMANTS] += rng.normal(0, 1, (count, 7)) * [0.08, 0.08, 0.08, 0.05, 0.05, 0.05, 0.05]
+    consonants[:, FORMANTS] += rng.normal(0, 1, (count, 7)) * [0.05, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03]
     consonants[:, FORMANTS] = np.minimum(consonants[:, FORMANTS], np.log(HIGHEST_FORMANT_HZ))
     consonants[:, EXCITATION] = CONSONANTS[:, 3:9]
     # The cavity in front of the tongue sets where frication peaks: a habit of the tongue more than of the tract.
-    consonants[:, CENTRE] *= scale**0.5 * np.exp(rng.normal(0, 0.09, count))
-    consonants[:, WIDTH] *= np.exp(rng.normal(0, 0.2, count))
+    consonants[:, CENTRE] *= scale**0.5 * np.exp(rng.normal(0, 0.06, count))
+    consonants[:, WIDTH] *= np.exp(rng.normal(0, 0.1, count))
     return consonants
 
 

@@ -6,7 +6,6 @@ for test data whose speakers are known.
 
 import csv
 import json
-import pickle
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus.records import Corpus, Utterance
 from speakerid.errors import UserError, describe
+from speakerid.files import load_plain, save_plain
 
 METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
 FEATURES, ANSWERS = "features.yaml", "answers.csv"
@@ -79,7 +79,8 @@ def read(root: Path, require: Iterable[str] = (METADATA, MAPPING)) -> tuple[Corp
         problems += _check_speakers(metadata, mapping)
     if metadata and testdata and metadata.n_mels != testdata.n_mels:
         problems.append(f"{TESTDATA}: n_mels: found {testdata.n_mels}, but {METADATA} has {metadata.n_mels}")
-    problems += _check_utterances(METADATA, labelled) + _check_utterances(TESTDATA, test)
+    labelled = _check_utterances(METADATA, labelled, problems)
+    test = _check_utterances(TESTDATA, test, problems)
     head = metadata or testdata
     features = _read_features(root, head.n_mels if head else None, problems)
     answers = _read_answers(root, test, problems)
@@ -118,7 +119,7 @@ def save_features(path: Path, features: Tensor) -> None:
     """Write one utterance's (T, M) float32 features."""
     assert features.dim() == 2
     assert features.dtype == torch.float32
-    torch.save(features.clone(), path)  # clone: a view would be written with the whole storage behind it
+    save_plain(path, features.clone())  # clone: a view would be written with the whole storage behind it
 
 
 def load_features(path: Path, length: int, n_mels: int) -> Tensor:
@@ -136,15 +137,9 @@ def load_features(path: Path, length: int, n_mels: int) -> Tensor:
         UserError: naming what is wrong with the file; one that carries code is refused without running it.
     """
     try:
-        features = torch.load(path, map_location="cpu", weights_only=True)
+        features = load_plain(path)
     except FileNotFoundError as error:
         raise UserError("the file is missing; restore it or remove its entry") from error
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            "holds Python objects or code instead of one tensor; refused, do not trust its source"
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        raise UserError("truncated or not a tensor file; write it again") from error
     if not isinstance(features, Tensor):
         raise UserError(f"holds {type(features).__name__}, expected one tensor of shape ({length}, {n_mels})")
     if features.dtype != torch.float32:
@@ -153,7 +148,7 @@ def load_features(path: Path, length: int, n_mels: int) -> Tensor:
         raise UserError(f"shape {tuple(features.shape)}, expected ({length}, {n_mels}) from mel_len and n_mels")
     if not bool(torch.isfinite(features).all()):
         raise UserError("holds NaN or infinite values; compute it again")
-    return features
+    return features.detach()
 
 
 def _entry(utterance: Utterance) -> dict[str, object]:
@@ -224,16 +219,20 @@ def _check_mapping(mapping: _Mapping, speakers: set[str]) -> list[str]:
     return problems
 
 
-def _check_utterances(source: str, utterances: Sequence[Utterance]) -> list[str]:
-    problems = []
+def _check_utterances(source: str, utterances: Sequence[Utterance], problems: list[str]) -> tuple[Utterance, ...]:
+    """The utterances whose files may be opened: none outside the corpus."""
+    inside = []
     for utterance in utterances:
+        path = utterance.feature_path
         if utterance.length < 1:
-            problems.append(f"{source}: {utterance.feature_path}: empty utterance (mel_len {utterance.length})")
-        if Path(utterance.feature_path).is_absolute() or ".." in Path(utterance.feature_path).parts:
-            problems.append(f"{source}: {utterance.feature_path}: points outside the corpus")
+            problems.append(f"{source}: {path}: empty utterance (mel_len {utterance.length})")
+        if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
+            problems.append(f"{source}: {path}: points outside the corpus; expected a file name such as uttr-….pt")
+        else:
+            inside.append(utterance)
     counts = Counter(utterance.feature_path for utterance in utterances)
     problems += [f"{source}: {path}: duplicate utterance, listed {n} times" for path, n in counts.items() if n > 1]
-    return problems
+    return tuple(inside)
 
 
 def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> FeatureConfig:

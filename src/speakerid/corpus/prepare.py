@@ -1,6 +1,7 @@
 """From recordings to a corpus in HW4 layout."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -74,8 +75,8 @@ def _write_features(recording: Recording, *, source: Path, folder: Path, feature
     try:
         frames = _log_mel(features)(*decode(recording.path))
     except UserError as error:
-        return f"{name}: {error}; left out"
-    feature_path = f"uttr-{hashlib.blake2b(name.encode(errors='surrogateescape'), digest_size=16).hexdigest()}.pt"
+        return f"{os.fsencode(name).decode(errors='replace')}: {error}; left out"
+    feature_path = f"uttr-{hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()}.pt"
     hw4.save_features(folder / feature_path, frames)
     return Utterance(feature_path, len(frames), recording.speaker, recording.session)
 

@@ -1,5 +1,7 @@
 """Recordings found on disk: a folder per speaker, inner folders are sessions."""
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +31,7 @@ def scan(source: Path) -> list[Recording]:
     """
     if not source.is_dir():
         raise UserError(f"{source}: no such folder; expected one folder per speaker with recordings inside")
-    recordings = sorted(_recordings(source), key=lambda recording: recording.path.relative_to(source).parts)
+    recordings = sorted(_recordings(source), key=_order)
     if not recordings:
         raise UserError(
             f"{source}: no recordings found; expected {source}/SPEAKER/anything with one of the endings "
@@ -42,4 +44,20 @@ def _recordings(source: Path) -> Iterator[Recording]:
     for path in source.rglob("*"):
         folders = path.relative_to(source).parts[:-1]
         if folders and path.suffix.lower() in EXTENSIONS and path.is_file():
-            yield Recording(path, folders[0], "/".join(folders[1:]) or None)
+            speaker, *session = (_text(folder) for folder in folders)
+            yield Recording(path, speaker, "/".join(session) or None)
+
+
+def _order(recording: Recording) -> tuple[tuple[object, ...], ...]:
+    """By speaker, session and name; numbers in them by value, so that take2 comes before take10."""
+    return tuple(map(_natural, (recording.speaker, recording.session or "", recording.path.name)))
+
+
+def _natural(text: str) -> tuple[object, ...]:
+    # Split at numbers, words and numbers take turns, so equal places always compare.
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text))
+
+
+def _text(name: str) -> str:
+    """A file name as text that can be written anywhere, even where it is no valid UTF-8."""
+    return os.fsencode(name).decode("utf-8", errors="replace")

@@ -14,8 +14,9 @@ class Dropout(nn.Dropout):
 
     def forward(self, input: Tensor) -> Tensor:
         """(…) to (…), in training with a share `p` of the elements zero and the others scaled by 1 / (1 − p)."""
-        if not self.training or self.p == 0 or input.device.type != "cpu":
+        dropped = round(self.p * 2**16)
+        if not self.training or not 0 < dropped < 2**16 or input.device.type != "cpu":
             return super().forward(input)
         draws = torch.empty((input.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        kept = draws.view(torch.int16)[: input.numel()].view(input.shape) >= round(self.p * 2**16) - 2**15
+        kept = draws.view(torch.int16)[: input.numel()].view(input.shape) >= dropped - 2**15
         return input * kept.to(input.dtype).mul_(1 / (1 - self.p))

@@ -1,18 +1,15 @@
 """A checkpoint says everything: settings, speakers, features, weights, optimizer, random state, place in the run."""
 
-import io
-import pickle
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 import speakerid
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.errors import UserError
-from speakerid.files import atomic_file
+from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
 
 FORMAT = "speakerid checkpoint 1"
@@ -49,10 +46,8 @@ class Checkpoint:
             "features": self.features.model_dump(mode="json"),
             "speakers": list(self.speakers),
         }
-        buffer = io.BytesIO()  # so that a full disk is an OSError of ours, not a crash inside the archive writer
-        torch.save(content, buffer)
         with atomic_file(path) as partial:
-            partial.write_bytes(buffer.getbuffer())
+            save_plain(partial, content)
 
     @staticmethod
     def load(path: Path) -> "Checkpoint":
@@ -62,18 +57,14 @@ class Checkpoint:
             UserError: it is missing, damaged, of another format, or carries code.
         """
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = load_plain(path)
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such checkpoint; a training run writes best.pt and last.pt") from error
-        except pickle.UnpicklingError as error:
-            raise UserError(f"{path}: holds Python objects or code instead of plain data; refused") from error
-        except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-            raise UserError(f"{path}: truncated or not a checkpoint; use another one of the run") from error
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        if found != FORMAT:
-            raise UserError(
-                f"{path}: found format {found!r}, expected {FORMAT!r}; written by another program or version"
-            )
+        except UserError as error:
+            raise UserError(f"{path}: no sound checkpoint: {error}") from error
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            found = content.get("format") if isinstance(content, dict) else type(content).__name__
+            raise UserError(f"{path}: found format {found!r}, expected {FORMAT!r}; another program or version wrote it")
         content["config"] = parse(Config, content["config"], f"{path}: config")
         content["features"] = parse(FeatureConfig, content["features"], f"{path}: features")
         content["speakers"] = tuple(content["speakers"])
