@@ -181,7 +181,7 @@ def _prepare(options: argparse.Namespace) -> int:
     features = FeatureConfig(n_mels=options.n_mels, equalise=options.equalise)
     result = prepare(options.source, options.out, features, options.test_fraction, options.strict, options.workers)
     for line in result.skipped:
-        print(line, file=sys.stderr)
+        print(f"left out: {line}", file=sys.stderr)
     corpus = result.corpus
     print(
         f"{options.out}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and {len(corpus.test)} test "

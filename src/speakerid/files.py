@@ -77,7 +77,7 @@ def load_plain(path: Path) -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old or foreign formats: they are read or refused below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, MemoryError):
         raise
     except pickle.UnpicklingError as error:
         raise UserError(

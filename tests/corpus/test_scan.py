@@ -80,3 +80,25 @@ def test_folder_without_recordings_says_what_is_expected(tmp_path: Path, names: 
     expected = rf"^{tmp_path}: no recordings found; expected {tmp_path}/SPEAKER/.*\.wav, \.flac, \.ogg, \.mp3$"
     with pytest.raises(UserError, match=expected):
         scan(tmp_path)
+
+
+def test_order_is_not_that_of_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "ann/1.wav", "ann/01.wav", "ann/001.wav", "1/a.wav", "01/b.wav", "01/c.wav")
+    recordings = scan(tmp_path)
+    rglob = Path.rglob
+    monkeypatch.setattr(Path, "rglob", lambda path, pattern: reversed(list(rglob(path, pattern))))
+    assert scan(tmp_path) == recordings
+
+
+def test_numbers_of_other_scripts_are_names_too(tmp_path: Path) -> None:
+    touch(tmp_path, "١٢/a.wav", "１２/a.wav", "²/a.wav", "12/a.wav", "ann/a.wav")
+    assert len(scan(tmp_path)) == 5
+
+
+def test_speakers_whose_names_are_not_unicode_stay_apart(tmp_path: Path) -> None:
+    # Müller and Möller as Windows once wrote them.
+    try:
+        touch(tmp_path, "M\udcfcller/a.wav", "M\udcf6ller/a.wav")
+    except OSError:
+        pytest.skip("this file system takes Unicode names only")
+    assert len({recording.speaker for recording in scan(tmp_path)}) == 2

@@ -90,6 +90,12 @@ def test_other_feature_settings_are_refused(folder: Path, tmp_path: Path) -> Non
         infer([folder / "run0" / "last.pt"], corpus, tmp_path / "out.csv", CPU)
 
 
+def test_nothing_to_recognise(folder: Path, tmp_path: Path) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus", tests=0)
+    with pytest.raises(UserError, match=r"testdata\.json: utterances: none to recognise"):
+        infer([folder / "run0" / "last.pt"], corpus, tmp_path / "out.csv", CPU)
+
+
 def test_an_ensemble_of_other_speakers_is_refused(folder: Path, tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus", speakers=("anna", "ben"))
     train(small_config(corpus, tmp_path / "run", total_steps=3))

@@ -29,7 +29,8 @@ def decode(path: Path) -> tuple[Tensor, int]:
         with path.open("rb") as file:  # by its handle: soundfile wants names to be Unicode
             samples, sample_rate = soundfile.read(file, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError) as error:
-        raise UserError(f"cannot be decoded: {' '.join(str(error).split())}") from error
+        reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else error
+        raise UserError(f"cannot be decoded: {' '.join(str(reason).split())}") from error
     if not len(samples):
         raise UserError("holds no samples")
     return torch.from_numpy(samples.T), sample_rate

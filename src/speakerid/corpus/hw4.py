@@ -142,6 +142,8 @@ def load_features(path: Path, length: int, n_mels: int) -> Tensor:
         raise UserError("the file is missing; restore it or remove its entry") from error
     if not isinstance(features, Tensor):
         raise UserError(f"holds {type(features).__name__}, expected one tensor of shape ({length}, {n_mels})")
+    if features.layout != torch.strided or features.device.type != "cpu":
+        raise UserError(f"holds a {features.layout} tensor on {features.device}, expected a plain one")
     if features.dtype != torch.float32:
         raise UserError(f"holds {features.dtype}, expected torch.float32")
     if tuple(features.shape) != (length, n_mels):
@@ -226,7 +228,7 @@ def _check_utterances(source: str, utterances: Sequence[Utterance], problems: li
         path = utterance.feature_path
         if utterance.length < 1:
             problems.append(f"{source}: {path}: empty utterance (mel_len {utterance.length})")
-        if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
+        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
             problems.append(f"{source}: {path}: points outside the corpus; expected a file name such as uttr-….pt")
         else:
             inside.append(utterance)

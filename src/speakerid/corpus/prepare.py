@@ -61,7 +61,7 @@ def prepare(
         skipped = [result for result in results if isinstance(result, str)]
         if strict and skipped:
             raise CorpusError(source, skipped)
-        utterances = _enough([result for result in results if isinstance(result, Utterance)], skipped)
+        utterances = _enough(folder, [result for result in results if isinstance(result, Utterance)], skipped)
         if features.equalise:
             _equalise(folder, utterances, features.n_mels)
         corpus = _arrange(out, features, utterances, test_fraction)
@@ -75,7 +75,7 @@ def _write_features(recording: Recording, *, source: Path, folder: Path, feature
     try:
         frames = _log_mel(features)(*decode(recording.path))
     except UserError as error:
-        return f"{os.fsencode(name).decode(errors='replace')}: {error}; left out"
+        return f"{os.fsencode(name).decode(errors='backslashreplace')}: {error}"
     feature_path = f"uttr-{hashlib.blake2b(os.fsencode(name), digest_size=16).hexdigest()}.pt"
     hw4.save_features(folder / feature_path, frames)
     return Utterance(feature_path, len(frames), recording.speaker, recording.session)
@@ -86,12 +86,13 @@ def _log_mel(features: FeatureConfig) -> LogMel:
     return LogMel(features)
 
 
-def _enough(utterances: list[Utterance], skipped: list[str]) -> list[Utterance]:
-    """Without the speakers of whom only one utterance is left."""
+def _enough(folder: Path, utterances: list[Utterance], skipped: list[str]) -> list[Utterance]:
+    """Without the speakers of whom only one utterance is left, whose features are removed."""
     by_speaker = _by_speaker(utterances)
     for speaker, members in by_speaker.items():
         if len(members) < 2:
-            skipped.append(f"{speaker}: one sound recording only, at least 2 are needed; left out")
+            skipped.append(f"{speaker}: one sound recording only, at least 2 are needed")
+            (folder / members[0].feature_path).unlink()
     kept = [utterance for utterance in utterances if len(by_speaker[str(utterance.speaker)]) > 1]
     if len(_by_speaker(kept)) < 2:
         reasons = "; ".join(skipped[:3])

@@ -50,14 +50,16 @@ def _recordings(source: Path) -> Iterator[Recording]:
 
 def _order(recording: Recording) -> tuple[tuple[object, ...], ...]:
     """By speaker, session and name; numbers in them by value, so that take2 comes before take10."""
-    return tuple(map(_natural, (recording.speaker, recording.session or "", recording.path.name)))
+    names = (recording.speaker, recording.session or "", recording.path.name)
+    return (*map(_natural, names), names)  # names once more, for 1 and 01
 
 
 def _natural(text: str) -> tuple[object, ...]:
-    # Split at numbers, words and numbers take turns, so equal places always compare.
-    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", text))
+    parts = re.split(r"([0-9]+)", text)  # words and numbers take turns, so that equal places always compare
+    return tuple(int(part) if place % 2 else part for place, part in enumerate(parts))
 
 
 def _text(name: str) -> str:
-    """A file name as text that can be written anywhere, even where it is no valid UTF-8."""
-    return os.fsencode(name).decode("utf-8", errors="replace")
+    """A file name as text that can be written anywhere, even where it is no valid UTF-8 or holds a line break."""
+    text = os.fsencode(name).decode("utf-8", errors="backslashreplace")
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

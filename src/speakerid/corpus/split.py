@@ -32,7 +32,8 @@ def split(
         utterances: labelled, at least two a speaker.
         by: `session` gives a speaker's last sessions to validation, whole; `order` the last utterances;
             `random` any; `auto` is `session` where all speakers have two sessions or more, else `order`.
-        valid_fraction: the share of a speaker's utterances that validation takes at least.
+        valid_fraction: the share of a speaker's utterances that validation takes, as nearly as whole utterances or
+            sessions allow.
         seed: of the random split.
 
     Raises:

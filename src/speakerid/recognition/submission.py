@@ -39,6 +39,10 @@ def infer(
     first = loaded[0]
     corpus, store = open_corpus(data, "test")
     check_features(checkpoints[0], first.features, corpus)
+    if not corpus.test:
+        raise UserError(
+            f"{data / hw4.TESTDATA}: utterances: none to recognise; `prepare --test-fraction` sets some aside"
+        )
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
     classes = [0] * len(corpus.test)
