@@ -110,9 +110,11 @@ EncoderConfig = Annotated[TransformerConfig | ConformerConfig, Field(discriminat
 
 
 class ModelConfig(Settings, frozen=True):
-    """prenet → encoder → mean pooling → classifier."""
+    """(mean subtraction →) prenet → encoder → mean pooling → classifier."""
 
     d_model: PositiveInt = 80
+    subtract_mean: bool = False
+    """Subtract from every band its mean over the utterance, which takes out what a microphone adds throughout."""
     encoder: EncoderConfig
     classifier: Literal["mlp", "batchnorm", "linear"] = "batchnorm"
     """`mlp`: Linear-ReLU-Linear; `batchnorm`: BatchNorm1d-Linear; `linear`: one Linear."""

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from speakerid.config import ConformerConfig, EncoderConfig, ModelConfig, TransformerConfig
-from speakerid.layers.pooling import MeanPooling
+from speakerid.layers.pooling import MeanPooling, MeanSubtraction
 from speakerid.models.conformer import ConformerEncoder
 from speakerid.models.transformer import TransformerEncoder
 
@@ -24,6 +24,7 @@ class SpeakerClassifier(nn.Module):
 
     def __init__(self, config: ModelConfig, n_mels: int, n_speakers: int) -> None:
         super().__init__()
+        self.input_norm = MeanSubtraction() if config.subtract_mean else None
         self.prenet = nn.Linear(n_mels, config.d_model)
         self.encoder = build_encoder(config.encoder, config.d_model)
         self.pooling = MeanPooling()
@@ -31,6 +32,8 @@ class SpeakerClassifier(nn.Module):
 
     def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) embeddings."""
+        if self.input_norm:
+            features = self.input_norm(features, mask)
         return self.pooling(self.encoder(self.prenet(features), mask), mask)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
