@@ -19,8 +19,8 @@ class Channel:
 
     Attributes:
         room: (samples,) impulse response at 16 kHz, the direct sound first with gain 1.
-        microphone: (14,) gain in dB at points equally spaced in log frequency from 50 Hz to 8 kHz.
-        noise: (14,) spectrum of the background noise in dB at the same points.
+        microphone: (20,) gain in dB at points equally spaced in log frequency from 50 Hz to 8 kHz.
+        noise: (20,) spectrum of the background noise in dB at the same points.
         snr_db: mean power of the speech over that of the noise.
         peak: highest absolute sample of a recording, below 1.
     """
@@ -37,9 +37,9 @@ class Channel:
         slope = rng.normal(0, 4)
         return cls(
             room=_room(rng),
-            microphone=slope * np.linspace(-1, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
+            microphone=slope * np.linspace(-1, 1, CURVE_POINTS) + rng.normal(0, 8, CURVE_POINTS),
             noise=rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
-            snr_db=rng.uniform(6, 28),
+            snr_db=rng.uniform(12, 34),
             peak=rng.uniform(0.1, 0.9),
         )
 
@@ -71,7 +71,7 @@ def _room(rng: np.random.Generator) -> Array:
     time = np.arange(count) / SAMPLE_RATE
     reverberation = rng.uniform(0.15, 0.6)
     decay = 10 ** (-3 * time / reverberation)
-    response = rng.uniform(0.005, 0.03) * rng.standard_normal(count) * decay * (time > 0.01)
+    response = rng.uniform(0.003, 0.02) * rng.standard_normal(count) * decay * (time > 0.01)
     early = rng.integers(10, round(0.03 * SAMPLE_RATE), 8)
     response[early] += rng.uniform(-0.5, 0.5, early.size) * decay[early]
     response[0] = 1

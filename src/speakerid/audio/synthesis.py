@@ -110,6 +110,8 @@ class Voice:
     """(20,)."""
     coarticulation: float
     """Seconds over which neighbouring targets blend (standard deviation)."""
+    attack: float
+    """Seconds in which voice and noise set in and cease (standard deviation)."""
     phrase_syllables: float
     """Mean number of syllables between pauses."""
 
@@ -137,6 +139,7 @@ class Voice:
             consonants=_consonants(scale, upper, rng),
             consonant_seconds=CONSONANTS[:, -1] * np.exp(rng.normal(0, 0.2, len(CONSONANTS))),
             coarticulation=rng.uniform(0.008, 0.035),
+            attack=rng.uniform(0.004, 0.02),
             phrase_syllables=rng.uniform(4, 9),
         )
 
@@ -204,7 +207,7 @@ def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Arra
             break
     tracks = np.repeat(np.stack(targets), counts, axis=0)[:frames]
     blend_frames = voice.coarticulation * SAMPLE_RATE / HOP
-    for columns, blend in ((FORMANTS, blend_frames), (EXCITATION, 1.2), (slice(PITCH, COLUMNS), 6.0)):
+    for columns, blend in ((FORMANTS, blend_frames), (EXCITATION, voice.attack * SAMPLE_RATE / HOP), (slice(PITCH, COLUMNS), 6.0)):
         tracks[:, columns] = gaussian_filter1d(tracks[:, columns], blend, axis=0, mode="nearest")
     tracks[:, PITCH] = voice.pitch_span * np.tanh(tracks[:, PITCH] / voice.pitch_span)
     return tracks
@@ -212,8 +215,8 @@ def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Arra
 
 def _segments(voice: Voice, rng: np.random.Generator) -> Iterator[tuple[Array, float]]:
     """Phrase after phrase without end, as targets (14,) and how long each is held, in seconds."""
-    tempo = np.exp(rng.normal(0, 0.1))
-    register = rng.normal(0, 1.5)
+    tempo = np.exp(rng.normal(0, 0.07))
+    register = rng.normal(0, 1.0)
     # The words of one utterance use some sounds often and others never.
     onsets, vowels, codas = (rng.dirichlet(np.full(len(kind), 0.5)) for kind in (ONSETS, VOWELS, CODAS))
 

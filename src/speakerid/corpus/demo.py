@@ -24,7 +24,8 @@ SESSIONS = TRAINING_SESSIONS + 2
 """Of each speaker: the last but one is for validation, the last for the test."""
 UTTERANCES = 4
 """Of each session."""
-SECONDS = (1.5, 3.0)
+SECONDS = (2.0, 4.0)
+"""Shortest and longest utterance."""
 
 _VOICE, _CHANNEL, _SPEECH = range(3)  # independent streams of random numbers
 
