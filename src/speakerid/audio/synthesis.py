@@ -207,7 +207,11 @@ def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Arra
             break
     tracks = np.repeat(np.stack(targets), counts, axis=0)[:frames]
     blend_frames = voice.coarticulation * SAMPLE_RATE / HOP
-    for columns, blend in ((FORMANTS, blend_frames), (EXCITATION, voice.attack * SAMPLE_RATE / HOP), (slice(PITCH, COLUMNS), 6.0)):
+    for columns, blend in (
+        (FORMANTS, blend_frames),
+        (EXCITATION, voice.attack * SAMPLE_RATE / HOP),
+        (slice(PITCH, COLUMNS), 6.0),
+    ):
         tracks[:, columns] = gaussian_filter1d(tracks[:, columns], blend, axis=0, mode="nearest")
     tracks[:, PITCH] = voice.pitch_span * np.tanh(tracks[:, PITCH] / voice.pitch_span)
     return tracks
@@ -280,9 +284,8 @@ def _vocal_tract(voice: Voice, tracks: Array) -> NDArray[np.complex64]:
     zero = NASAL_POLE_HZ + (NASAL_ZERO_HZ - NASAL_POLE_HZ) * tracks[:, [NASALITY]]
     width = np.full((frames, 1), 100.0)
     poles = _polynomial(np.concatenate([formants, pole], axis=1), np.concatenate([bandwidths, width], axis=1))
-    response = fft.rfft(_polynomial(zero, width), FFT)
-    response /= fft.rfft(poles, FFT)
-    return response
+    response = fft.rfft(_polynomial(zero, width), FFT) / fft.rfft(poles, FFT)
+    return response.astype(np.complex64, copy=False)
 
 
 def _polynomial(frequencies: Array, bandwidths: Array) -> NDArray[np.float32]:
