@@ -46,6 +46,13 @@ def test_every_command_is_a_script(command: str) -> None:
     assert f'main("{command}")' in (ROOT / "scripts" / f"{command}.py").read_text()
 
 
+def test_every_script_answers_help() -> None:
+    for script in sorted((ROOT / "scripts").glob("*.py")):
+        done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True)
+        assert done.returncode == 0, script
+        assert len(done.stdout) > 400, script
+
+
 def test_help_does_not_import_torch() -> None:
     code = "import sys; from speakerid.cli import build_parser; build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,10 +1,8 @@
 """Synthetic voices: a source-filter model of speech (Fant 1970) that says random syllables.
 
 A glottal flow (Rosenberg 1971) and aspiration noise excite a cascade of formant resonators with one nasal
-pole-zero pair, frication noise is added in parallel (Klatt 1980). The filters move every 5 ms and are applied by
-overlap-add of short-time spectra. Vowels start from the mean formants of Peterson & Barney (1952).
-
-Letters: K frames of 5 ms.
+pole-zero pair, frication noise is added in parallel (Klatt 1980). The filters move every 5 ms (K frames) and are
+applied by overlap-add of short-time spectra. Vowels start from the mean formants of Peterson & Barney (1952).
 """
 
 from collections.abc import Iterator
@@ -20,49 +18,41 @@ Array = NDArray[np.floating]
 
 SAMPLE_RATE = 16_000
 HOP = 80
-WINDOW = 2 * HOP
-FFT = 5 * HOP
+WINDOW, FFT = 2 * HOP, 5 * HOP
 
 MALE_TRACT_CM = 17.5
-NASAL_POLE_HZ = 270.0
-NASAL_ZERO_HZ = 550.0
-HIGHEST_FORMANT_HZ = 7600.0
+NASAL_POLE_HZ, NASAL_ZERO_HZ, HIGHEST_FORMANT_HZ = 270.0, 550.0, 7600.0
 
 # F1, F2, F3 in Hz of men, Peterson & Barney (1952), table II: heed hid head had hod hawed hood who'd hud heard.
-VOWELS = np.array(
-    [
-        *([270, 2290, 3010], [390, 1990, 2550], [530, 1840, 2480], [660, 1720, 2410], [730, 1090, 2440]),
-        *([570, 840, 2410], [440, 1020, 2240], [300, 870, 2240], [640, 1190, 2390], [490, 1350, 1690]),
-    ],
-    dtype=float,
-)
+VOWELS = np.array([
+    [270, 2290, 3010], [390, 1990, 2550], [530, 1840, 2480], [660, 1720, 2410], [730, 1090, 2440],
+    [570, 840, 2410], [440, 1020, 2240], [300, 870, 2240], [640, 1190, 2390], [490, 1350, 1690],
+], dtype=float)  # fmt: skip
 UPPER_FORMANTS = np.array([3500, 4500, 5500, 6500], dtype=float)  # of a uniform tube of 17.5 cm
 
 # F1, F2, F3 in Hz; voicing, aspiration, frication; centre and width of the frication in Hz; nasality; seconds.
-CONSONANTS = np.array(
-    [
-        [250, 1100, 2150, 0.50, 0.00, 0.00, 1000, 900, 1.0, 0.070],  # m
-        [250, 1650, 2600, 0.50, 0.00, 0.00, 4500, 900, 1.0, 0.065],  # n
-        [250, 2200, 2800, 0.45, 0.00, 0.00, 2000, 900, 1.0, 0.075],  # ng
-        [360, 1150, 2800, 0.65, 0.00, 0.00, 1000, 900, 0.1, 0.060],  # l
-        [330, 1150, 1550, 0.65, 0.00, 0.00, 1000, 900, 0.0, 0.065],  # r
-        [290, 650, 2200, 0.60, 0.00, 0.00, 1000, 900, 0.0, 0.060],  # w
-        [270, 2250, 3000, 0.60, 0.00, 0.00, 3000, 900, 0.0, 0.060],  # y
-        [320, 1650, 2550, 0.00, 0.00, 0.30, 6000, 900, 0.0, 0.110],  # s
-        [300, 1850, 2500, 0.00, 0.00, 0.35, 3200, 800, 0.0, 0.110],  # sh
-        [340, 1050, 2100, 0.00, 0.00, 0.07, 4500, 3500, 0.0, 0.095],  # f
-        [320, 1650, 2550, 0.40, 0.00, 0.15, 5800, 900, 0.0, 0.080],  # z
-        [300, 1050, 2100, 0.45, 0.00, 0.05, 4500, 3500, 0.0, 0.065],  # v
-        [500, 1500, 2500, 0.00, 0.45, 0.00, 1500, 900, 0.0, 0.050],  # h, and the release of p t k
-        [250, 1000, 2150, 0.00, 0.00, 0.00, 1000, 900, 0.0, 0.070],  # p b, closure
-        [320, 1000, 2150, 0.00, 0.00, 0.12, 900, 900, 0.0, 0.012],  # p b, burst
-        [250, 1700, 2600, 0.00, 0.00, 0.00, 4500, 1400, 0.0, 0.060],  # t d, closure
-        [320, 1700, 2600, 0.00, 0.00, 0.35, 4500, 1400, 0.0, 0.015],  # t d, burst
-        [250, 2000, 2500, 0.00, 0.00, 0.00, 2000, 600, 0.0, 0.065],  # k g, closure
-        [320, 2000, 2500, 0.00, 0.00, 0.30, 2000, 600, 0.0, 0.022],  # k g, burst
-        [500, 1500, 2500, 0.00, 0.00, 0.00, 2000, 900, 0.0, 0.200],  # pause
-    ]
-)
+CONSONANTS = np.array([
+    [250, 1100, 2150, 0.50, 0.00, 0.00, 1000, 900, 1.0, 0.070],  # m
+    [250, 1650, 2600, 0.50, 0.00, 0.00, 4500, 900, 1.0, 0.065],  # n
+    [250, 2200, 2800, 0.45, 0.00, 0.00, 2000, 900, 1.0, 0.075],  # ng
+    [360, 1150, 2800, 0.65, 0.00, 0.00, 1000, 900, 0.1, 0.060],  # l
+    [330, 1150, 1550, 0.65, 0.00, 0.00, 1000, 900, 0.0, 0.065],  # r
+    [290, 650, 2200, 0.60, 0.00, 0.00, 1000, 900, 0.0, 0.060],  # w
+    [270, 2250, 3000, 0.60, 0.00, 0.00, 3000, 900, 0.0, 0.060],  # y
+    [320, 1650, 2550, 0.00, 0.00, 0.30, 6000, 900, 0.0, 0.110],  # s
+    [300, 1850, 2500, 0.00, 0.00, 0.35, 3200, 800, 0.0, 0.110],  # sh
+    [340, 1050, 2100, 0.00, 0.00, 0.07, 4500, 3500, 0.0, 0.095],  # f
+    [320, 1650, 2550, 0.40, 0.00, 0.15, 5800, 900, 0.0, 0.080],  # z
+    [300, 1050, 2100, 0.45, 0.00, 0.05, 4500, 3500, 0.0, 0.065],  # v
+    [500, 1500, 2500, 0.00, 0.45, 0.00, 1500, 900, 0.0, 0.050],  # h, and the release of p t k
+    [250, 1000, 2150, 0.00, 0.00, 0.00, 1000, 900, 0.0, 0.070],  # p b, closure
+    [320, 1000, 2150, 0.00, 0.00, 0.12, 900, 900, 0.0, 0.012],  # p b, burst
+    [250, 1700, 2600, 0.00, 0.00, 0.00, 4500, 1400, 0.0, 0.060],  # t d, closure
+    [320, 1700, 2600, 0.00, 0.00, 0.35, 4500, 1400, 0.0, 0.015],  # t d, burst
+    [250, 2000, 2500, 0.00, 0.00, 0.00, 2000, 600, 0.0, 0.065],  # k g, closure
+    [320, 2000, 2500, 0.00, 0.00, 0.30, 2000, 600, 0.0, 0.022],  # k g, burst
+    [500, 1500, 2500, 0.00, 0.00, 0.00, 2000, 900, 0.0, 0.200],  # pause
+])  # fmt: skip
 PAUSE = (19,)
 # Rows of CONSONANTS that may begin and end a syllable.
 ONSETS = (*((row,) for row in range(13)), (13, 14, 12), (13, 14), (15, 16, 12), (15, 16), (17, 18, 12), (17, 18), ())
@@ -72,48 +62,43 @@ CODA_PROBABILITY = 0.35
 # Columns of a control track: seven formants as log Hz, the excitation, and semitones off the middle pitch.
 FORMANTS = slice(0, 7)
 VOICING, ASPIRATION, FRICATION, CENTRE, WIDTH, NASALITY, PITCH = range(7, 14)
-EXCITATION = slice(VOICING, PITCH)
+EXCITATION, INTONATION = slice(VOICING, PITCH), slice(PITCH, PITCH + 1)
 COLUMNS = 14
 
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """The habits that make one speaker, each drawn from a continuous distribution."""
+    """The habits that make one speaker, each drawn from a continuous distribution.
+
+    Attributes:
+        pitch_hz, pitch_span: the middle of the range in Hz, and the semitones it reaches to either side at most.
+        declination, final: semitones that the pitch falls over a phrase, and that its last syllable adds.
+        jitter, shimmer: relative standard deviations of period and amplitude from cycle to cycle.
+        open_quotient, tilt: share of the cycle with an open glottis; pole of the low-pass on the source, 0 to 1.
+        breathiness, bandwidth: aspiration noise relative to the voicing; factor on the formant bandwidths.
+        vowels, vowel_seconds: (10, 3, 14) targets at the beginning, middle and end under full accent; (10,).
+        consonants, consonant_seconds: (20, 14) targets of each consonantal segment and the pause; (20,).
+        coarticulation, attack: seconds over which formants blend, and voice and noise set in (standard deviations).
+        phrase_syllables: mean number of syllables between pauses.
+    """
 
     pitch_hz: float
-    """In the middle of the speaker's range."""
     pitch_span: float
-    """Semitones that the intonation reaches to either side at most."""
     declination: float
-    """Semitones that the pitch falls over a phrase."""
     final: float
-    """Semitones added on the last syllable of a phrase."""
     jitter: float
-    """Relative standard deviation of the period from cycle to cycle."""
     shimmer: float
-    """Relative standard deviation of the amplitude from cycle to cycle."""
     open_quotient: float
-    """Share of the cycle during which the glottis is open."""
     tilt: float
-    """Pole of the low-pass on the source, 0 (bright) to 1 (dark)."""
     breathiness: float
-    """Aspiration noise relative to the voicing."""
     bandwidth: float
-    """Factor on the formant bandwidths."""
     vowels: Array
-    """(10, 3, 14) targets in the beginning, middle and end of each vowel under full accent."""
     vowel_seconds: Array
-    """(10,)."""
     consonants: Array
-    """(20, 14) targets of each consonantal segment and of the pause."""
     consonant_seconds: Array
-    """(20,)."""
     coarticulation: float
-    """Seconds over which neighbouring targets blend (standard deviation)."""
     attack: float
-    """Seconds in which voice and noise set in and cease (standard deviation)."""
     phrase_syllables: float
-    """Mean number of syllables between pauses."""
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Voice":
@@ -198,20 +183,15 @@ def speak(voice: Voice, seconds: float, rng: np.random.Generator) -> NDArray[np.
 
 def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Array:
     """What the voice does in each frame: (K, 14), see the names of the columns."""
-    targets: list[Array] = []
-    counts: list[int] = []
+    targets, counts = list[Array](), list[int]()
     for target, seconds in _segments(voice, rng):
         targets.append(target)
         counts.append(max(1, round(seconds * SAMPLE_RATE / HOP)))
         if sum(counts) >= frames:
             break
     tracks = np.repeat(np.stack(targets), counts, axis=0)[:frames]
-    blend_frames = voice.coarticulation * SAMPLE_RATE / HOP
-    for columns, blend in (
-        (FORMANTS, blend_frames),
-        (EXCITATION, voice.attack * SAMPLE_RATE / HOP),
-        (slice(PITCH, COLUMNS), 6.0),
-    ):
+    for columns, seconds in ((FORMANTS, voice.coarticulation), (EXCITATION, voice.attack), (INTONATION, 0.03)):
+        blend = seconds * SAMPLE_RATE / HOP
         tracks[:, columns] = gaussian_filter1d(tracks[:, columns], blend, axis=0, mode="nearest")
     tracks[:, PITCH] = voice.pitch_span * np.tanh(tracks[:, PITCH] / voice.pitch_span)
     return tracks
@@ -219,16 +199,13 @@ def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Arra
 
 def _segments(voice: Voice, rng: np.random.Generator) -> Iterator[tuple[Array, float]]:
     """Phrase after phrase without end, as targets (14,) and how long each is held, in seconds."""
-    tempo = np.exp(rng.normal(0, 0.07))
-    register = rng.normal(0, 1.0)
+    tempo, register = np.exp(rng.normal(0, 0.07)), rng.normal(0, 1.0)
     # The words of one utterance use some sounds often and others never.
     onsets, vowels, codas = (rng.dirichlet(np.full(len(kind), 0.5)) for kind in (ONSETS, VOWELS, CODAS))
 
     def consonant(rows: tuple[int, ...], pitch: float) -> Iterator[tuple[Array, float]]:
         for row in rows:
-            target = voice.consonants[row].copy()
-            target[PITCH] = pitch
-            yield target, tempo * voice.consonant_seconds[row]
+            yield np.append(voice.consonants[row, :PITCH], pitch), tempo * voice.consonant_seconds[row]
 
     while True:
         count = 2 + rng.poisson(voice.phrase_syllables - 2)
@@ -268,21 +245,18 @@ def _source(voice: Voice, tracks: Array, rng: np.random.Generator) -> NDArray[np
 def _glottal_flow(phase: Array, open_quotient: float) -> Array:
     """Rosenberg (1971), trigonometric pulse: rises over 2/3 of the open phase, falls over the rest; 0 to 1."""
     rise, fall = open_quotient * 2 / 3, open_quotient / 3
-    rising = 0.5 * (1 - np.cos(np.pi * phase / rise))
     falling = np.cos(np.pi / 2 * np.clip((phase - rise) / fall, 0, 1))
-    return np.where(phase < rise, rising, falling)
+    return np.where(phase < rise, 0.5 * (1 - np.cos(np.pi * phase / rise)), falling)
 
 
 def _vocal_tract(voice: Voice, tracks: Array) -> NDArray[np.complex64]:
     """Frequency response of the formants and of the nasal pole-zero pair in each frame: (K, 201)."""
-    frames = len(tracks)
     formants = np.exp(tracks[:, FORMANTS])
     # Losses grow with frequency; a lowered velum adds to those of the first formant.
     bandwidths = voice.bandwidth * 50 * (1 + (formants / 2450) ** 2)
     bandwidths[:, 0] *= 1 + 1.5 * tracks[:, NASALITY]
-    pole = np.full((frames, 1), NASAL_POLE_HZ)
     zero = NASAL_POLE_HZ + (NASAL_ZERO_HZ - NASAL_POLE_HZ) * tracks[:, [NASALITY]]
-    width = np.full((frames, 1), 100.0)
+    pole, width = np.full_like(zero, NASAL_POLE_HZ), np.full_like(zero, 100.0)
     poles = _polynomial(np.concatenate([formants, pole], axis=1), np.concatenate([bandwidths, width], axis=1))
     response = fft.rfft(_polynomial(zero, width), FFT) / fft.rfft(poles, FFT)
     return response.astype(np.complex64, copy=False)

@@ -61,10 +61,14 @@ def write_demo_corpus(
         wav: folder for the recordings, `speaker/session/nn.wav`, as well; by default they are not kept.
 
     Raises:
-        UserError: fewer than two speakers, or a folder that exists already.
+        UserError: fewer than two speakers, no utterances, a negative seed, or a folder that exists already.
     """
     if speakers < 2:
         raise UserError(f"speakers: found {speakers}, expected at least 2 to tell apart")
+    if utterances < 1:
+        raise UserError(f"utterances: found {utterances}, expected at least 1 in each session")
+    if seed < 0:
+        raise UserError(f"seed: found {seed}, expected 0 or more")
     if wav is not None:
         with atomic_folder(wav) as wav_folder:
             return _write(root, speakers, utterances, seed, workers, wav_folder)
