@@ -26,8 +26,8 @@ def decode(path: Path) -> tuple[Tensor, int]:
         UserError: the file cannot be decoded or holds no samples.
     """
     try:
-        with path.open("rb") as file:  # by its handle: soundfile wants names to be Unicode
-            samples, sample_rate = soundfile.read(file, dtype="float32", always_2d=True)
+        with path.open("rb") as file:  # by its descriptor: soundfile wants names to be Unicode
+            samples, sample_rate = soundfile.read(file.fileno(), dtype="float32", always_2d=True, closefd=False)
     except (soundfile.SoundFileError, OSError) as error:
         reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else error
         raise UserError(f"cannot be decoded: {' '.join(str(reason).split())}") from error
