@@ -244,7 +244,9 @@ def _check(options: argparse.Namespace) -> int:
 def _add_synthesise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="corpus to write; must not exist")
     parser.add_argument("--speakers", type=_positive, default=40, metavar="N", help="default 40")
-    parser.add_argument("--utterances", type=_positive, metavar="N", help="of each speaker")
+    parser.add_argument(
+        "--utterances", type=_positive, metavar="N", help="of each speaker in each of 12 sessions (default 4)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other voices (default 0)")
     parser.add_argument("--wav", type=Path, metavar="FOLDER", help="write the recordings there as well")
     parser.add_argument("--workers", type=_positive, metavar="N", help="processes (default: one for each core)")

@@ -63,7 +63,8 @@ def save_plain(path: Path, content: object) -> None:
     """Write tensors and plain Python data; a full disk is an OSError, where `torch.save` to a path crashes."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    path.write_bytes(buffer.getbuffer())
+    # Not getbuffer(): an export still alive in a traceback crashes the garbage collector of Python 3.12.1.
+    path.write_bytes(buffer.getvalue())
 
 
 def load_plain(path: Path) -> object:
