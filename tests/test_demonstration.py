@@ -28,4 +28,4 @@ def test_a_line_fails_where_the_conformer_succeeds(tmp_path: Path) -> None:
         torch.set_num_threads(1)
     assert all(row.baseline < 0.6 for row in rows)
     assert all(row.baseline > 0.1 for row in rows)
-    assert sum(row.accuracy for row in rows) / len(rows) > 0.85  # 160 utterances each: one alone is a noisy figure
+    assert all(row.accuracy > 0.85 for row in rows)
