@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from runs import small_config, write_easy_corpus
+from experiments import small_config, write_easy_corpus
 from speakerid.cli import build_parser, main
 from speakerid.training.checkpoint import Checkpoint
 

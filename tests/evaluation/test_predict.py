@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from runs import N_MELS, write_easy_corpus
+from experiments import N_MELS, write_easy_corpus
 from speakerid.config import ConformerConfig, ModelConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.store import FrameStore

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runs import SPEAKERS, small_config, write_easy_corpus
+from experiments import SPEAKERS, small_config, write_easy_corpus
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
 from speakerid.recognition.submission import infer

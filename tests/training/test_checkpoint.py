@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from runs import small_config, write_easy_corpus
+from experiments import small_config, write_easy_corpus
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from runs import small_config, write_easy_corpus
+from experiments import small_config, write_easy_corpus
 from speakerid.batches import TrainingBatches
 from speakerid.config import Config
 from speakerid.errors import UserError

@@ -9,7 +9,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from runs import small_config, write_easy_corpus
+from experiments import small_config, write_easy_corpus
 from speakerid.batches import TrainingBatches
 from speakerid.config import Config, load_config
 from speakerid.corpus.check import open_corpus
