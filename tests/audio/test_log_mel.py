@@ -1,18 +1,26 @@
 import math
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speakerid.audio.log_mel import LogMel, remove_silence, set_level
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import CHUNK, LogMel, gain_to, stretches_of_sound
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 
 RATE = 16_000
+VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"
 
 
 def expected_log_mel(waveform: NDArray[np.float64], n_mels: int) -> NDArray[np.float64]:
@@ -61,6 +69,94 @@ def test_log_mel_is_that_of_the_formula(name: str, n_mels: int, tolerance: float
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=tolerance)
 
 
+def torchaudio_log_mel(waveform: Tensor, features: FeatureConfig) -> Tensor:
+    """What the course's tool computes, of (N,) samples at the corpus's level."""
+    spectrogram = torchaudio.transforms.MelSpectrogram(
+        features.sample_rate, features.window_length, hop_length=features.hop_length, f_min=features.f_min,
+        n_mels=features.n_mels,
+    )  # fmt: skip
+    levelled = waveform * (10 ** (features.level / 20) / waveform.abs().max())
+    return spectrogram(levelled).clamp_min(features.floor).log().T
+
+
+def assert_same_features(found: Tensor, expected: Tensor) -> None:
+    """To 1e-4 down to 30 dB below a frame's loudest band; beyond, the rounding of single precision shows, in both."""
+    assert found.shape == expected.shape
+    below = (expected.amax(1, keepdim=True) - expected) * 10 / math.log(10)
+    difference = (found - expected).abs()
+    assert difference[below <= 30].max() < 1e-4
+    assert difference[below <= 70].max() < 1e-2
+
+
+@pytest.mark.parametrize("n_mels", [40, 80])
+@pytest.mark.parametrize("name", waveforms())
+def test_log_mel_is_torchaudios(name: str, n_mels: int) -> None:
+    features = FeatureConfig(n_mels=n_mels, trim_silence=False)
+    waveform = torch.tensor(waveforms()[name], dtype=torch.float32)
+    assert_same_features(LogMel(features)(waveform, RATE), torchaudio_log_mel(waveform, features))
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    window=st.integers(2, 600), hop=st.integers(1, 300), f_min=st.integers(0, 3_000),
+    rate=st.sampled_from([8_000, 16_000]), samples=st.integers(1_000, 3_000), level=st.floats(-30, 0),
+    seed=st.integers(0, 9),
+)  # fmt: skip
+def test_log_mel_is_torchaudios_under_all_settings(
+    window: int, hop: int, f_min: int, rate: int, samples: int, level: float, seed: int
+) -> None:
+    features = FeatureConfig(
+        sample_rate=rate, window_length=window, hop_length=hop, f_min=f_min, n_mels=3, level=level, trim_silence=False
+    )
+    waveform = noise(samples, seed=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of short windows, which leave bands empty
+        found, expected = LogMel(features)(waveform, rate), torchaudio_log_mel(waveform, features)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+
+
+def test_frames_do_not_know_their_chunk() -> None:
+    log_mel = LogMel(FeatureConfig(trim_silence=False))
+    waveform = noise(160 * (2 * CHUNK + 10))
+    waveform[0] = 3.0  # the peak, so that both stand at the same level
+    whole, beginning = log_mel(waveform, RATE), log_mel(waveform[: 160 * 20], RATE)
+    torch.testing.assert_close(whole[:18], beginning[:18], rtol=0, atol=1e-4)
+    expected = expected_log_mel(waveform.double().numpy(), 40)
+    np.testing.assert_allclose(whole.numpy(), expected, rtol=0, atol=1e-4)
+
+
+def test_real_voices_have_torchaudios_features() -> None:
+    paths = sorted(VOICES.glob("*/*.ogg"))[::60]
+    if not paths:
+        pytest.skip(f"no recordings at {VOICES}")
+    features = FeatureConfig(trim_silence=False)
+    log_mel = LogMel(features)
+    for path in paths:
+        sound = decode(path)
+        found = log_mel(sound.waveform, sound.sample_rate)
+        assert_same_features(found, torchaudio_log_mel(sound.waveform, features))
+
+
+def test_twenty_minutes_take_little_memory() -> None:
+    log_mel = LogMel(FeatureConfig())
+    waveform = noise(20 * 60 * RATE)
+    with memory_growth() as grown:
+        assert log_mel(waveform, RATE).shape == (120_001, 40)
+    assert grown[0] < 2 * waveform.nbytes  # a padded copy and the features; the whole spectrogram would be 4 times
+
+
+@contextmanager
+def memory_growth() -> Iterator[list[int]]:
+    """Fills in, when the block ends, by how many bytes the memory grew at most."""
+    status, grown = Path("/proc/self/status"), list[int]()
+    if not status.exists():
+        pytest.skip("reads the peak of the memory from Linux")
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak from here on
+    before = int(re.findall(r"VmRSS:\s+(\d+)", status.read_text(encoding="ascii"))[0])
+    yield grown
+    grown.append(1024 * (int(re.findall(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))[0]) - before))
+
+
 def test_values_stop_at_the_floor() -> None:
     # 100 ms of a tone and then nothing at all.
     waveform = torch.zeros(8_000)
@@ -84,7 +180,7 @@ def test_channels_are_averaged() -> None:
     torch.testing.assert_close(log_mel(torch.stack([left, right]), RATE), log_mel((left + right) / 2, RATE))
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 44_101, 48_000, 96_000])
 def test_other_sample_rates_give_the_same_features(rate: int) -> None:
     def tones(rate: int) -> Tensor:
         time = torch.arange(round(0.5 * rate), dtype=torch.float64) / rate
@@ -136,15 +232,21 @@ def test_extreme_samples_give_numbers_or_are_refused(scale: float, channels: int
 
 
 @pytest.mark.parametrize("level", [-3.0, 0.0, -20.0])
-def test_peak_is_brought_to_the_level(level: float) -> None:
-    found = set_level(torch.tensor([0.0, 0.01, -0.02]), level)
-    assert found.abs().amax().item() == pytest.approx(10 ** (level / 20))
-    torch.testing.assert_close(found, torch.tensor([0.0, -0.5, 1.0]) * found[-1])
+def test_gain_brings_the_peak_to_the_level(level: float) -> None:
+    for peak in (0.02, -0.02, 5.0, 1e-9):
+        gain = gain_to(torch.tensor([0.0, peak / 2, peak]), level)
+        assert gain * abs(peak) == pytest.approx(10 ** (level / 20))
 
 
 @pytest.mark.parametrize("samples", [0, 5])
-def test_level_of_digital_silence_stays(samples: int) -> None:
-    assert torch.equal(set_level(torch.zeros(samples), -3.0), torch.zeros(samples))
+def test_digital_silence_is_not_amplified(samples: int) -> None:
+    assert gain_to(torch.zeros(samples), -3.0) == 1.0
+    assert gain_to(torch.full((samples,), 1e-12), -3.0) == 1.0
+
+
+def test_a_lowest_band_beyond_the_highest_frequency_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^f_min: found 4000 Hz, expected below half the sample rate, 4000 Hz$"):
+        LogMel(FeatureConfig(sample_rate=8_000, f_min=4_000))
 
 
 def noise(samples: int, level: float = 0.3, seed: int = 0) -> Tensor:
@@ -155,11 +257,15 @@ def seconds(duration: float) -> int:
     return round(duration * RATE)
 
 
+def remove_silence(waveform: Tensor) -> Tensor:
+    return torch.cat([waveform[stretch] for stretch in stretches_of_sound(waveform, RATE)])
+
+
 @pytest.mark.parametrize("gap", [0.02, 0.05, 0.09, 0.0999])
 @pytest.mark.parametrize("start", [0.3, 0.307])
 def test_gaps_below_a_tenth_of_a_second_stay(gap: float, start: float) -> None:
     waveform = torch.cat([noise(seconds(start)), torch.zeros(seconds(gap)), noise(seconds(0.3))])
-    assert torch.equal(remove_silence(waveform, RATE), waveform)
+    assert torch.equal(remove_silence(waveform), waveform)
 
 
 @pytest.mark.parametrize("gap", [0.15, 0.5, 2.0])
@@ -168,7 +274,7 @@ def test_gaps_below_a_tenth_of_a_second_stay(gap: float, start: float) -> None:
 def test_longer_gaps_go_at_the_ends_too(gap: float, start: float, end: float) -> None:
     loud = noise(seconds(start) + seconds(end))
     waveform = torch.cat([loud[: seconds(start)], torch.zeros(seconds(gap)), loud[seconds(start) :]])
-    found = remove_silence(waveform, RATE)
+    found = remove_silence(waveform)
     assert torch.equal(found[found != 0], loud)
     # What stays of a gap lies in the two windows of 20 ms that it shares with sound.
     assert len(found) - len(loud) < seconds(0.04)
@@ -177,13 +283,19 @@ def test_longer_gaps_go_at_the_ends_too(gap: float, start: float, end: float) ->
 def test_a_gap_of_exactly_a_tenth_of_a_second_goes() -> None:
     loud = noise(seconds(0.4))
     waveform = torch.cat([loud[: seconds(0.2)], torch.zeros(seconds(0.1)), loud[seconds(0.2) :]])
-    assert torch.equal(remove_silence(waveform, RATE), loud)
+    assert torch.equal(remove_silence(waveform), loud)
 
 
 @pytest.mark.parametrize(("level", "kept"), [(0.012, True), (0.008, False)])
 def test_one_per_cent_of_full_scale_is_silence(level: float, kept: bool) -> None:
     waveform = level * torch.ones(RATE)
-    assert len(remove_silence(waveform, RATE)) == (RATE if kept else 0)
+    assert len(remove_silence(waveform)) == (RATE if kept else 0)
+
+
+def test_silence_is_below_what_is_asked() -> None:
+    waveform = 0.5 * torch.ones(RATE)
+    assert sum(len(waveform[stretch]) for stretch in stretches_of_sound(waveform, RATE, silence=0.49)) == RATE
+    assert sum(len(waveform[stretch]) for stretch in stretches_of_sound(waveform, RATE, silence=0.51)) == 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -199,7 +311,7 @@ def test_silence_removal_only_removes_and_only_what_is_quiet(stretches: list[tup
     tags = 1 + 0.1 * torch.linspace(-1, 1, len(levels), dtype=torch.float64)
     waveform = levels.double() * tags * (1 - 2 * torch.randint(0, 2, levels.shape, generator=_generator(seed)))
     waveform += 1e-9 * tags
-    found = remove_silence(waveform, RATE)
+    found = remove_silence(waveform)
     places = {value: place for place, value in enumerate(waveform.tolist())}
     kept = [places[value] for value in found.tolist()]
     assert kept == sorted(set(kept))

@@ -36,9 +36,9 @@ class Channel:
         """A new session."""
         slope = rng.normal(0, 4)
         return cls(
-            room=_room(rng),
+            room=room_response(rng, ROOM_SECONDS),
             microphone=slope * np.linspace(-1, 1, CURVE_POINTS) + rng.normal(0, 8, CURVE_POINTS),
-            noise=rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS),
+            noise=noise_curve(rng),
             snr_db=rng.uniform(12, 34),
             peak=rng.uniform(0.1, 0.9),
         )
@@ -55,9 +55,9 @@ class Channel:
         """
         samples = waveform.size
         length = fft.next_fast_len(samples + self.room.size, real=True)
-        microphone = _gain(self.microphone, length)
+        microphone = gain(self.microphone, length)
         speech = fft.rfft(waveform, length) * fft.rfft(self.room.astype(np.float32), length) * microphone
-        hiss = fft.rfft(rng.standard_normal(length, dtype=np.float32)) * microphone * _gain(self.noise, length)
+        hiss = fft.rfft(rng.standard_normal(length, dtype=np.float32)) * microphone * gain(self.noise, length)
         recorded = fft.irfft(speech, length)[:samples]
         background = fft.irfft(hiss, length)[:samples]
         ratio = np.sqrt(np.mean(recorded**2) / np.mean(background**2)) * 10 ** (-self.snr_db / 20)
@@ -65,21 +65,52 @@ class Channel:
         return recorded * np.float32(self.peak / max(float(np.abs(recorded).max()), 1e-6))
 
 
-def _room(rng: np.random.Generator) -> Array:
-    """Direct sound, a few early reflections and a diffuse tail that decays exponentially (Schroeder 1962)."""
-    count = round(ROOM_SECONDS * SAMPLE_RATE)
-    time = np.arange(count) / SAMPLE_RATE
-    reverberation = rng.uniform(0.15, 0.6)
-    decay = 10 ** (-3 * time / reverberation)
-    response = rng.uniform(0.003, 0.02) * rng.standard_normal(count) * decay * (time > 0.01)
-    early = rng.integers(10, round(0.03 * SAMPLE_RATE), 8)
+def room_response(
+    rng: np.random.Generator,
+    seconds: float,
+    reverberation: tuple[float, float] = (0.15, 0.6),
+    diffuse: tuple[float, float] = (0.003, 0.02),
+    sample_rate: int = SAMPLE_RATE,
+) -> Array:
+    """A random room: direct sound, early reflections and a diffuse tail that decays exponentially (Schroeder 1962).
+
+    Args:
+        rng: decides the room.
+        seconds: length of the response.
+        reverberation: shortest and longest time in seconds in which the tail falls by 60 dB.
+        diffuse: smallest and largest standard deviation of the tail's samples before it decays, at 16 kHz.
+        sample_rate: in Hz; the energy of the tail is the same at all of them.
+
+    Returns:
+        (samples,), the direct sound first with gain 1.
+    """
+    count = round(seconds * sample_rate)
+    time = np.arange(count) / sample_rate
+    decay = 10 ** (-3 * time / rng.uniform(*reverberation))
+    deviation = rng.uniform(*diffuse) * np.sqrt(SAMPLE_RATE / sample_rate)
+    response = deviation * rng.standard_normal(count) * decay * (time > 0.01)
+    early = rng.integers(round(sample_rate / 1600), round(0.03 * sample_rate), 8)
     response[early] += rng.uniform(-0.5, 0.5, early.size) * decay[early]
     response[0] = 1
     return response
 
 
-def _gain(curve: Array, length: int) -> NDArray[np.float32]:
-    """A curve in dB as linear gain of the bins of a spectrum over `length` samples: (length // 2 + 1,)."""
+def noise_curve(rng: np.random.Generator) -> Array:
+    """A random spectrum of background noise: (20,) in dB, from flat to falling, with bumps."""
+    return rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS)
+
+
+def gain(curve: Array, length: int, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
+    """A curve over 50 Hz to 8 kHz as linear gain of the bins of a spectrum.
+
+    Args:
+        curve: (points,) in dB, equally spaced in log frequency; outside of it the outermost points hold.
+        length: samples that the spectrum is of.
+        sample_rate: of the samples, in Hz.
+
+    Returns:
+        (length // 2 + 1,)
+    """
     points = np.geomspace(50, SAMPLE_RATE / 2, curve.size)
-    bins = np.maximum(np.arange(length // 2 + 1) * SAMPLE_RATE / length, 1)
+    bins = np.maximum(np.arange(length // 2 + 1) * sample_rate / length, 1)
     return (10 ** (np.interp(np.log(bins), np.log(points), curve) / 20)).astype(np.float32)

@@ -1,5 +1,12 @@
-"""Recordings to samples, and back."""
+"""Recordings to samples, and back.
 
+A recording is mixed to mono block by block, so that the memory depends on how long it is, and not on what its header
+claims or how many channels it has.
+"""
+
+import importlib.util
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,35 +15,152 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speakerid.audio.recording import Recording, UnknownToSoundfile, open_with_av, open_with_soundfile
+from speakerid.audio.resample import check_rate
 from speakerid.errors import UserError
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+SOUNDFILE_EXTENSIONS = (
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd",
+    ".caf", ".w64", ".rf64", ".voc", ".sph", ".nist",
+)  # fmt: skip
+AV_EXTENSIONS = (
+    ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".webm", ".mka", ".mkv", ".wma", ".amr", ".3gp", ".3g2", ".ac3", ".ape",
+    ".wv", ".spx",
+)  # fmt: skip
+EXTENSIONS = SOUNDFILE_EXTENSIONS + AV_EXTENSIONS
+
+FULL_SCALE = 0.999
+"""A sample from here on counts as clipped."""
+LONGEST = 1e9
+"""Seconds; what lies beyond is as good as infinite, and would overflow the arithmetic of samples."""
 
 
-def decode(path: Path) -> tuple[Tensor, int]:
-    """Samples and sample rate of a recording.
+@dataclass(frozen=True, slots=True, eq=False)
+class Sound:
+    """One stretch of sound, mixed to mono.
+
+    Attributes:
+        waveform: (N,) float32 mean over the channels; full scale is 1.
+        sample_rate: in Hz.
+        channels: of the file, before mixing.
+        clipped: share of the samples that are at or beyond 0.999 of full scale in any channel.
+    """
+
+    waveform: Tensor
+    sample_rate: int
+    channels: int
+    clipped: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What is asked for, in seconds."""
+
+    start: float
+    end: float
+    longest: float
+
+
+def decode(path: Path, start: float | None = None, end: float | None = None, max_seconds: float = 1200.0) -> Sound:
+    """A recording, or a stretch of it.
 
     Args:
-        path: anything soundfile reads: WAV, FLAC, Ogg (Vorbis, Opus), MP3.
-
-    Returns:
-        (channels, N) float32 in [-1, 1], and Hz.
+        path: a file with one of EXTENSIONS; those of libsndfile are told apart by their contents.
+        start: of the stretch, in seconds; by default the beginning.
+        end: of the stretch, in seconds; by default the end.
+        max_seconds: what is longer is refused, as soon as it shows.
 
     Raises:
-        UserError: the file cannot be decoded or holds no samples.
+        UserError: the file cannot be decoded, is cut off (it holds clearly less than its header promises), is longer
+            than `max_seconds`, ends before the stretch, holds no samples, or has an impossible sample rate.
     """
+    stretch = _Stretch(start or 0.0, math.inf if end is None else end, max_seconds)
+    if not 0 <= stretch.start < min(stretch.end, LONGEST):
+        raise UserError(f"stretch from {stretch.start:g} to {stretch.end:g} s: expected 0 <= start < end")
+    extension = path.suffix.lower()
     try:
-        with path.open("rb") as file:  # by its descriptor: soundfile wants names to be Unicode
-            samples, sample_rate = soundfile.read(file.fileno(), dtype="float32", always_2d=True, closefd=False)
-    except (soundfile.SoundFileError, OSError) as error:
-        reason = error.error_string if isinstance(error, soundfile.LibsndfileError) else error
-        raise UserError(f"cannot be decoded: {' '.join(str(reason).split())}") from error
-    if not len(samples):
-        raise UserError("holds no samples")
-    return torch.from_numpy(samples.T), sample_rate
+        with path.open("rb") as file:  # by its descriptor: libraries want names to be Unicode
+            if extension not in AV_EXTENSIONS:
+                try:
+                    with open_with_soundfile(file) as recording:
+                        return _mix(recording, stretch)
+                except UnknownToSoundfile:
+                    if importlib.util.find_spec("av") is None:
+                        raise
+                    file.seek(0)
+            with open_with_av(file, extension) as recording:
+                return _mix(recording, stretch)
+    except OSError as error:
+        raise UserError(f"cannot be decoded: {error.strerror or error}") from error
 
 
 def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit WAV, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, waveform, sample_rate, subtype="PCM_16")
+
+
+def _mix(recording: Recording, stretch: _Stretch) -> Sound:
+    """Read a stretch block by block, checked as early as its length shows."""
+    rate, promised = recording.sample_rate, recording.promised
+    check_rate(rate)
+    first = round(stretch.start * rate)
+    last = round(min(stretch.end, LONGEST) * rate)
+    longest = round(min(stretch.longest, LONGEST) * rate)
+    if recording.length is not None and promised is not None:
+        _check_inside(stretch, promised, rate)
+        if 0 < first >= recording.length:
+            raise recording.cut_off(recording.length)
+        _check_length(min(recording.length, last) - first, longest, rate)
+    parts, found, clipped = list[Tensor](), 0, 0
+    for block in recording.blocks(first):
+        wanted = block[: last - first - found]
+        parts.append(_mean_of_channels(wanted))
+        clipped += _count_clipped(wanted)
+        found += len(wanted)
+        _check_length(found, longest, rate)
+        if found == last - first:
+            break
+    if promised is not None and _clearly_less(first + found, min(promised, last), rate):
+        raise recording.cut_off(first + found)
+    _check_inside(stretch, first + found, rate)
+    if not found:
+        raise UserError("holds no samples")
+    return Sound(parts[0] if len(parts) == 1 else torch.cat(parts), rate, recording.channels, clipped / found)
+
+
+def _mean_of_channels(block: Tensor) -> Tensor:
+    channels = block.shape[1]
+    return block[:, 0] if channels == 1 else block @ block.new_full((channels,), 1 / channels)
+
+
+def _count_clipped(block: Tensor) -> int:
+    if not len(block):
+        return 0
+    lowest, highest = (extreme.item() for extreme in block.aminmax())
+    if lowest > -FULL_SCALE and highest < FULL_SCALE:
+        return 0
+    return int((block.abs() >= FULL_SCALE).any(1).sum())
+
+
+def _check_length(samples: int, longest: int, rate: int) -> None:
+    if samples > longest:
+        minutes, limit = (round(count / rate / 60, 2) for count in (samples, longest))
+        raise UserError(
+            f"is at least {minutes:g} min long, the limit is {limit:g} min; name stretches of it in a CSV with start "
+            "and end, or raise the limit with --max-minutes"
+        )
+
+
+def _check_inside(stretch: _Stretch, length: int, rate: int) -> None:
+    first, last = stretch.start * rate, stretch.end * rate
+    if 0 < first >= length or (math.isfinite(last) and _clearly_less(length, last, rate)):
+        raise UserError(
+            f"is {length / rate:.2f} s long, which the stretch from {stretch.start:g} to {stretch.end:g} s exceeds; "
+            "correct start and end"
+        )
+
+
+def _clearly_less(found: float, expected: float, rate: int) -> bool:
+    """Beyond what encoders count differently: their delay, a last frame that is not full."""
+    return expected - found > max(0.1 * rate, 0.02 * expected)

@@ -1,0 +1,42 @@
+"""Any sample rate to any other."""
+
+import soxr
+import torch
+from torch import Tensor
+
+from speakerid.errors import UserError
+
+LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
+"""Hz. What lies outside is a damaged header, not a recording."""
+
+
+def check_rate(sample_rate: int) -> None:
+    """Refuse a sample rate at which nobody records.
+
+    Raises:
+        UserError: it lies outside 1,000 to 384,000 Hz.
+    """
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise UserError(f"sample rate is {sample_rate:,} Hz; expected {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz")
+
+
+def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
+    """Band-limited interpolation by the SoX resampler (libsoxr, "high quality": 20 bits, flat to 91 % of the band).
+
+    One kernel serves all pairs of rates, where a polyphase one takes gigabytes for 44,101 to 16,000 Hz.
+
+    Args:
+        waveform: (N,) float32 samples.
+        sample_rate: theirs, in Hz.
+        target_rate: in Hz.
+
+    Returns:
+        (N',) float32 samples, N' = N · target_rate / sample_rate to within one.
+
+    Raises:
+        UserError: `sample_rate` lies outside 1,000 to 384,000 Hz.
+    """
+    if sample_rate == target_rate:
+        return waveform
+    check_rate(sample_rate)
+    return torch.from_numpy(soxr.resample(waveform.numpy(), sample_rate, target_rate, "HQ"))
