@@ -1,0 +1,285 @@
+"""Labels that the sound contradicts: a recording filed under the wrong speaker, a person under two names.
+
+Judged by what microphone and average spectrum give away, the mean and standard deviation of every log-mel band; so it
+finds what was mixed up while filing, and says nothing of one voice on two microphones. Distances are Mahalanobis's.
+
+Letters: R recordings, S speakers, D features of a recording (2 M for M mel bands).
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+from sklearn.covariance import ledoit_wolf
+
+FURTHER, ODD = 1.1, 2.5
+"""A label is doubted where the own speaker is so many times as far as another, and the logarithm of that is so many
+standard deviations above its median in the corpus: where channels vary as much as voices, more must come together."""
+MOST_DOUBTED = 20_000
+"""Recordings compared with all others: those furthest from the mean of their speaker and session. Bounds the time."""
+MIXED, FEWEST_MIXED = 0.1, 3
+"""Two names are one person's where this share of the recordings, and so many, are nearest to the other name's; half
+would be by chance, of two people hardly any is."""
+COMPARED, CANDIDATES = 200, 5
+"""Recordings of each speaker, evenly spaced, that are compared with those of so many speakers, the nearest by mean."""
+MANY_SESSIONS, MANY_SPEAKERS = 4, 10
+"""Sessions that let a speaker's mean say more than the microphones', and speakers that show how far apart is usual."""
+FALSE_ALARMS = 0.5
+"""Pairs of different people, in the whole corpus, that are expected as near as what is reported."""
+_SAMPLE = 50_000
+"""Deviations from which a covariance is estimated."""
+_CELLS = 2**23
+"""Distances held in memory at a time."""
+
+Points = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A recording that is likely someone else's."""
+
+    place: int
+    nearer: str
+    """The speaker whose recordings are nearest."""
+    factor: float
+    """So many times as far are those of the speaker it is said to be of."""
+
+
+def whiten(statistics: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> Points:
+    """Rotate and scale so that recordings of one speaker and session scatter alike in all directions.
+
+    Args:
+        statistics: (R, D).
+        speakers: R names.
+        sessions: R names, or None where unknown; not used where most have a single recording.
+
+    Returns:
+        (R, D); Euclidean distances here are Mahalanobis distances there.
+    """
+    group = _numbered(list(zip(speakers, sessions, strict=True)))
+    if 2 * (group.max() + 1) > len(group):
+        group = _numbered(speakers)
+    features = statistics.astype(np.float64)
+    return _whiten(features, _deviations(features, group))
+
+
+def doubted_labels(points: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[Doubt]:
+    """Recordings further from their speaker's others than from another speaker's, the most doubtful first.
+
+    How far a speaker is says the mean distance to the nearest two recordings of any session. So a speaker may have many
+    sessions, each with a microphone of its own: what is in the right place has its own session beside it. A
+    recording that is alone in its session is not judged.
+
+    Args:
+        points: (R, D) from `whiten`.
+        speakers: R names.
+        sessions: R names, or None where unknown.
+    """
+    names, speaker = np.unique(np.asarray(speakers), return_inverse=True)
+    group = _numbered(list(zip(speakers, sessions, strict=True)))
+    alone = _alone(speakers, sessions)
+    outlying = np.where(alone, -1, np.square(_deviations(points, group)).sum(1))
+    judged = np.sort(np.argsort(-outlying, kind="stable")[: min(MOST_DOUBTED, np.count_nonzero(~alone))])
+    nearest, factor = _nearest_other(points, speaker, judged)
+    comparable = factor > 0
+    if not comparable.any():
+        return []
+    low, middle = np.quantile(np.log(factor[comparable]), [norm.cdf(-1), 0.5])
+    doubted = np.flatnonzero(comparable & (factor > max(FURTHER, np.exp(middle + ODD * (middle - low)))))
+    doubts = [Doubt(int(judged[row]), str(names[nearest[row]]), float(factor[row])) for row in doubted]
+    return sorted(doubts, key=lambda doubt: (-doubt.factor, doubt.place))
+
+
+def mixed_speakers(points: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[tuple[str, str]]:
+    """Pairs of names whose recordings mix, as those of one person on one microphone do.
+
+    After the two-sample test of Schilling (1986) and Henze (1988): how often is the nearest recording the other's?
+    Recordings that are alone in their session say nothing of this.
+
+    Args:
+        points: (R, D) from `whiten`.
+        speakers: R names.
+        sessions: R names, or None where unknown.
+    """
+    judged = ~_alone(speakers, sessions)
+    points = points[judged]
+    names, speaker = np.unique(np.asarray(speakers)[judged], return_inverse=True)
+    if len(names) < 2:
+        return []
+    members = np.split(np.argsort(speaker, kind="stable"), np.cumsum(np.bincount(speaker))[:-1])
+    samples = [points[own[:: -(-len(own) // COMPARED)]] for own in members]
+    mixed: dict[tuple[int, int], list[NDArray[np.bool_]]] = {}
+    for one, others in enumerate(_candidates(np.stack([points[own].mean(0) for own in members]))):
+        own = _nearest_two(samples[one], samples[one])
+        distances = np.stack([_nearest_two(samples[one], samples[other]) for other in others])
+        nearest = np.where(np.isfinite(own) & (distances.min(0) < own), distances.argmin(0), -1)
+        for column, other in enumerate(others):
+            mixed.setdefault((min(one, other), max(one, other)), []).append(nearest == column)
+    return [
+        (str(names[one]), str(names[other]))
+        for (one, other), (there, back) in sorted(mixed.items())
+        if there.mean() + back.mean() >= 2 * MIXED and there.sum() + back.sum() >= FEWEST_MIXED
+    ]
+
+
+def equal_means(statistics: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[tuple[str, str]]:
+    """Pairs of names whose means over many sessions are as near as one person's, and nearer than two people's.
+
+    Hotelling's two-sample statistic (1931) over the means of sessions, with the covariance that sessions of one
+    speaker have. Reported is what is below its expectation for one person and far below the other pairs of this corpus:
+    so far that half a pair of different people would be expected there, the logarithms taken for normal.
+
+    Args:
+        statistics: (R, D).
+        speakers: R names.
+        sessions: R names, or None where unknown.
+    """
+    known = [place for place, session in enumerate(sessions) if session is not None]
+    occasions = [(speakers[place], sessions[place]) for place in known]
+    group = _numbered(occasions)
+    if not len(group):
+        return []
+    means = _means(statistics[known].astype(np.float64), group)
+    owner = np.empty(len(means), object)
+    owner[group] = [speaker for speaker, _ in occasions]
+    names, speaker, counts = np.unique(owner.astype(str), return_inverse=True, return_counts=True)
+    if np.count_nonzero(counts >= MANY_SESSIONS) < MANY_SPEAKERS:
+        return []
+    unbiased = np.sqrt(counts / np.maximum(counts - 1, 1))[speaker][:, None]
+    points = _whiten(means, _deviations(means, speaker) * unbiased)
+    judged = np.flatnonzero(counts >= MANY_SESSIONS)
+    return [(str(names[a]), str(names[b])) for a, b in _below_all(_means(points, speaker), counts, judged)]
+
+
+def _below_all(centres: Points, counts: NDArray[np.int64], judged: NDArray[np.int64]) -> list[tuple[int, int]]:
+    centres, counts = centres[judged], counts[judged]
+    dimensions = centres.shape[1]
+
+    def statistic(rows: NDArray[np.int64]) -> Points:
+        apart = _squared_distances(centres[rows], centres) / (1 / counts[rows][:, None] + 1 / counts) / dimensions
+        apart[np.arange(len(rows)), rows] = np.inf
+        return np.log(np.maximum(apart, 1e-6))
+
+    usual = statistic(np.arange(0, len(judged), -(-len(judged) // 500)))
+    low, middle = np.quantile(usual[np.isfinite(usual)], [norm.cdf(-1), 0.5])
+    pairs = len(judged) * (len(judged) - 1) / 2
+    threshold = min(0.0, middle + norm.ppf(FALSE_ALARMS / pairs) * (middle - low))
+    found: list[tuple[int, int]] = []
+    for rows in _chunks(np.arange(len(judged)), len(judged)):
+        near = np.argwhere(statistic(rows) < threshold)
+        found += [(int(judged[rows[a]]), int(judged[b])) for a, b in near if rows[a] < b]
+    return found
+
+
+def _alone(speakers: Sequence[str], sessions: Sequence[str | None]) -> NDArray[np.bool_]:
+    """Recordings without another one of their speaker's session, where sessions are known."""
+    group = _numbered(list(zip(speakers, sessions, strict=True)))
+    return (np.bincount(group)[group] < 2) & np.array([session is not None for session in sessions])
+
+
+def _numbered(keys: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Equal keys get equal numbers, in the order in which they first come."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+def _means(rows: NDArray[np.floating], group: NDArray[np.int64]) -> NDArray[np.floating]:
+    """The mean row of every group."""
+    counts = np.bincount(group)
+    order = np.argsort(group, kind="stable")
+    return np.add.reduceat(rows[order], np.cumsum(counts) - counts, axis=0) / counts[:, None].astype(rows.dtype)
+
+
+def _deviations(rows: NDArray[np.floating], group: NDArray[np.int64]) -> NDArray[np.floating]:
+    """Every row less the mean of its group; zero where it is alone."""
+    return rows - _means(rows, group)[group]
+
+
+def _whiten(rows: NDArray[np.floating], deviations: NDArray[np.floating]) -> Points:
+    """Rows in coordinates in which the deviations have unit covariance.
+
+    The covariance is shrunk (Ledoit & Wolf 2004) and, where there are enough, estimated twice more without the tenth of
+    the deviations that is furthest out, where the wrong labels are.
+    """
+    deviations = deviations[np.any(deviations != 0, axis=1)]
+    if not len(deviations):  # nobody has two recordings
+        deviations = rows - rows.mean(0)
+    deviations = deviations[:: -(-len(deviations) // _SAMPLE)]
+    scale = deviations.std(0)
+    scale[scale < 1e-6] = 1  # an empty band
+    deviations = deviations / scale
+    kept, rotation = deviations, np.eye(rows.shape[1])
+    for _ in range(3 if len(deviations) >= 10 else min(1, len(deviations) - 1)):
+        covariance, _ = ledoit_wolf(kept, assume_centered=True)
+        values, vectors = np.linalg.eigh(covariance)
+        rotation = vectors / np.sqrt(np.maximum(values, 1e-6))
+        distance = np.square(deviations @ rotation).sum(1)
+        kept = deviations[distance <= np.quantile(distance, 0.9)]
+    return ((rows - rows.mean(0)) / scale @ rotation).astype(np.float32)
+
+
+def _squared_distances(rows: Points, columns: Points) -> Points:
+    products = rows @ columns.T
+    squares = np.square(rows).sum(1)[:, None] + np.square(columns).sum(1)
+    return np.maximum(squares - 2 * products, 0)
+
+
+def _chunks(places: NDArray[np.int64], width: int) -> list[NDArray[np.int64]]:
+    """Pieces of `places` whose distances to `width` others fit into memory."""
+    rows = max(1, _CELLS // max(1, width))
+    return [places[start : start + rows] for start in range(0, len(places), rows)]
+
+
+def _nearest_other(
+    points: Points, speaker: NDArray[np.int64], judged: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Points]:
+    """For each recording of `judged` the nearest other speaker, and how many times as far the own one is.
+
+    A speaker without two recordings besides is not compared; where nothing is left to compare, the factor is 0.
+    """
+    order = np.argsort(speaker, kind="stable")
+    rank = np.argsort(order, kind="stable")
+    counts = np.bincount(speaker)
+    starts = np.cumsum(counts) - counts
+    columns, owners = points[order], speaker[order]
+    nearest, factor = np.zeros(len(judged), np.int64), np.zeros(len(judged), np.float32)
+    for piece in _chunks(np.arange(len(judged)), len(points)):
+        places, rows = judged[piece], np.arange(len(piece))
+        squared = _squared_distances(points[places], columns)
+        squared[rows, rank[places]] = np.inf
+        first = np.minimum.reduceat(squared, starts, axis=1)
+        squared[squared <= first[:, owners]] = np.inf
+        far = (np.sqrt(first) + np.sqrt(np.minimum.reduceat(squared, starts, axis=1))) / 2
+        own = far[rows, speaker[places]]
+        far[rows, speaker[places]] = np.inf
+        nearest[piece] = far.argmin(1)
+        other = np.maximum(far[rows, nearest[piece]], 1e-6)
+        compared = np.flatnonzero(np.isfinite(own) & np.isfinite(other))
+        factor[piece[compared]] = own[compared] / other[compared]
+    return nearest, factor
+
+
+def _nearest_two(rows: Points, columns: Points) -> Points:
+    """Mean distance of every row to the two nearest columns other than itself; infinite where there are no two."""
+    squared = _squared_distances(rows, columns)
+    if rows is columns:
+        np.fill_diagonal(squared, np.inf)
+    if squared.shape[1] < 2:
+        return np.full(len(rows), np.inf, np.float32)
+    return np.sqrt(np.partition(squared, 1, axis=1)[:, :2]).mean(1)
+
+
+def _candidates(means: Points) -> list[list[int]]:
+    """For every speaker the few whose means are nearest, and those to whom it is one of these; ascending."""
+    candidates: list[set[int]] = [set() for _ in means]
+    for rows in _chunks(np.arange(len(means)), len(means)):
+        squared = _squared_distances(means[rows], means)
+        squared[np.arange(len(rows)), rows] = np.inf
+        nearest = np.argsort(squared, axis=1, kind="stable")[:, : min(CANDIDATES, len(means) - 1)]
+        for one, others in zip(rows.tolist(), nearest.tolist(), strict=True):
+            candidates[one].update(others)
+            for other in others:
+                candidates[other].add(one)
+    return [sorted(others) for others in candidates]

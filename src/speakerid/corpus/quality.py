@@ -1,0 +1,286 @@
+"""What is wrong with a corpus, in sentences: which files, and what to do about them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.audio.measure import Measured
+from speakerid.config import DataConfig, FeatureConfig
+from speakerid.corpus.duplicates import same_content, same_sound
+from speakerid.corpus.likeness import doubted_labels, equal_means, mixed_speakers, whiten
+
+KINDS = (
+    "duplicate across speakers",
+    "near duplicate across speakers",
+    "wrong label?",
+    "one person under two names?",
+    "left out",
+    "duplicate",
+    "near duplicate",
+    "too little",
+    "single session",
+    "clipped",
+    "noisy",
+    "mostly silence",
+    "quiet",
+    "low sample rate",
+)
+"""Of findings, the most serious first: what teaches a model the wrong thing, what flatters it, what makes it worse."""
+
+LITTLE_SECONDS = 60.0
+"""Sound of a speaker under which it is too little: less than 50 training crops of 1.28 s without overlap."""
+LITTLE_UTTERANCES = round(1 / DataConfig().valid_fraction)
+"""Utterances of a speaker under which it is too little: with fewer than ten, more than the tenth validates."""
+CLIPPED_SHARE = 1e-3
+"""Samples at full scale above which a recording is distorted; a loud one touches it now and then."""
+NOISY_DB = 10.0
+"""Signal-to-noise ratio under which the quieter sounds of speech drown."""
+SILENCE_SHARE = 0.75
+QUIET_DB = -40.0
+"""Peak under which a 16-bit recording uses less than 10 bits."""
+NAMED = 10
+"""Files that a finding's text names."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What was measured of R recordings, column by column, in the order of the corpus.
+
+    Attributes:
+        names: of the files.
+        speakers: of each recording.
+        sessions: of each recording, None where unknown.
+        measured: level, noise and so on.
+        digests: of the files' content.
+        fingerprints: (K,) each, from `speakerid.audio.measure.fingerprint`.
+        statistics: (R, 2 M) mean and standard deviation of each of the M log-mel bands over the frames.
+    """
+
+    names: Sequence[str]
+    speakers: Sequence[str]
+    sessions: Sequence[str | None]
+    measured: Sequence[Measured]
+    digests: Sequence[str]
+    fingerprints: Sequence[NDArray[np.uint32]]
+    statistics: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to look at."""
+
+    kind: str
+    """One of `KINDS`."""
+    text: str
+    """What was found and where: one line that names at most ten files."""
+    files: tuple[str, ...]
+    """All of them."""
+    advice: str
+    """What to do: one line, the same for all of a kind."""
+
+
+def findings(
+    examined: Examined, left_out: Sequence[str], sample_rate: int = FeatureConfig().sample_rate
+) -> list[Finding]:
+    """Everything worth a look, the most serious kinds first; the same for the same recordings.
+
+    Args:
+        examined: at least one recording.
+        left_out: "name: reason" of each recording that could not be used.
+        sample_rate: of the corpus's features, in Hz.
+    """
+    speakers = by_speaker(examined)
+    found = [
+        *_duplicates(examined),
+        *_near_duplicates(examined),
+        *_contradictions(examined, speakers),
+        *(_left_out(line) for line in left_out),
+        *_too_little(examined, speakers),
+        *_single_sessions(examined, speakers),
+        *_poor_recordings(examined, speakers),
+        *_low_sample_rates(examined, sample_rate),
+    ]
+    return sorted(found, key=lambda finding: KINDS.index(finding.kind))
+
+
+def by_speaker(examined: Examined) -> dict[str, list[int]]:
+    """The places of every speaker's recordings, in the order of the corpus."""
+    speakers: dict[str, list[int]] = {}
+    for place, speaker in enumerate(examined.speakers):
+        speakers.setdefault(speaker, []).append(place)
+    return speakers
+
+
+def _duplicates(examined: Examined) -> Iterator[Finding]:
+    for group in same_content(examined.digests):
+        yield _copies(examined, group, "duplicate", "the same file")
+
+
+def _near_duplicates(examined: Examined) -> Iterator[Finding]:
+    first = {digest: place for place, digest in reversed(list(enumerate(examined.digests)))}
+    places = sorted(first.values())  # copies to the byte are a finding of their own
+    for group in same_sound([examined.fingerprints[place] for place in places]):
+        yield _copies(examined, [places[member] for member in group], "near duplicate", "likely one recording")
+
+
+def _copies(examined: Examined, group: Sequence[int], kind: str, what: str) -> Finding:
+    files = tuple(examined.names[place] for place in group)
+    speakers = sorted({examined.speakers[place] for place in group})
+    if len(speakers) > 1:
+        return Finding(
+            f"{kind} across speakers",
+            f"{what} under {listed(speakers)}: {listed(files)}",
+            files,
+            "listen who speaks and delete it from the others; a recording under two names teaches nothing",
+        )
+    return Finding(
+        kind,
+        f"{what}, {len(group)} times: {listed(files)}",
+        files,
+        "keep one; a copy in training and in validation flatters the accuracy",
+    )
+
+
+def _contradictions(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
+    """Labels that the sound does not bear out."""
+    names, sessions = examined.speakers, examined.sessions
+    points = whiten(examined.statistics, names, sessions)
+    pairs = sorted({*mixed_speakers(points, names, sessions), *equal_means(examined.statistics, names, sessions)})
+    for one, other in pairs:
+        files = tuple(examined.names[place] for speaker in (one, other) for place in speakers[speaker])
+        yield Finding(
+            "one person under two names?",
+            f"{one} and {other} sound alike, as one person's recordings do: "
+            f"listen to {examined.names[speakers[one][0]]} beside {examined.names[speakers[other][0]]}",
+            files,
+            "if it is one person, put the recordings under one name; else leave them",
+        )
+    for doubt in doubted_labels(points, names, sessions):
+        name, speaker = examined.names[doubt.place], names[doubt.place]
+        if (min(speaker, doubt.nearer), max(speaker, doubt.nearer)) not in pairs:
+            yield Finding(
+                "wrong label?",
+                f"{name}: {doubt.factor:.1f} times as far from {speaker}'s other recordings as from {doubt.nearer}'s",
+                (name,),
+                "listen to it beside both speakers; move it if it is the other's, delete it if it is nobody's",
+            )
+
+
+def _left_out(line: str) -> Finding:
+    advice = "mend the file or delete it, then prepare again; everything else is there"
+    return Finding("left out", line, (line.partition(": ")[0],), advice)
+
+
+def _too_little(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
+    for speaker, places in speakers.items():
+        measured = [examined.measured[place] for place in places]
+        seconds = sum(recording.seconds * (1 - recording.silence) for recording in measured)
+        if seconds < LITTLE_SECONDS or len(places) < LITTLE_UTTERANCES:
+            yield Finding(
+                "too little",
+                f"{speaker}: {seconds:.0f} s of sound in {counted(len(places), 'recording')}",
+                tuple(examined.names[place] for place in places),
+                f"record more, {LITTLE_SECONDS:.0f} s without the silence in {LITTLE_UTTERANCES} recordings at least, "
+                "or leave the speaker out",
+            )
+
+
+def _single_sessions(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
+    advice = (
+        "record on another day, and give each occasion a folder inside the speaker's: validation needs one of its own"
+    )
+    single = [name for name, places in speakers.items() if len({examined.sessions[place] for place in places}) < 2]
+    files = tuple(examined.names[place] for name in single for place in speakers[name])
+    if single and all(session is None for session in examined.sessions):
+        text = (
+            f"no sessions are known in {counted(len(files), 'recording')}: validation may share occasions with training"
+        )
+        yield Finding("single session", text, files, advice)
+    elif single:
+        text = f"{len(single)} of {counted(len(speakers), 'speaker')} with one session only: {listed(single)}"
+        yield Finding("single session", text, files, advice)
+
+
+def _poor_recordings(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
+    """One finding for each flaw and speaker."""
+    for flaw in _FLAWS:
+        for speaker, places in speakers.items():
+            bad = [place for place in places if flaw.excess(examined.measured[place]) > 0]
+            if bad:
+                files = tuple(examined.names[place] for place in bad)
+                worst = flaw.shown(max((examined.measured[place] for place in bad), key=flaw.excess))
+                share = f"{len(bad)} of {counted(len(places), 'recording')}"
+                yield Finding(
+                    flaw.kind, f"{speaker}: {share} {flaw.what}, worst {worst}: {listed(files)}", files, flaw.advice
+                )
+
+
+@dataclass(frozen=True)
+class _Flaw:
+    kind: str
+    what: str
+    excess: Callable[[Measured], float]
+    """Above 0 where a recording has the flaw; the more, the worse."""
+    shown: Callable[[Measured], str]
+    advice: str
+
+
+_FLAWS = (
+    _Flaw(
+        "clipped",
+        f"with over {100 * CLIPPED_SHARE:.1f} % of the samples at full scale",
+        lambda recording: recording.clipped - CLIPPED_SHARE,
+        lambda recording: f"{100 * recording.clipped:.1f} %",
+        "lower the input level and record again; delete what is audibly distorted",
+    ),
+    _Flaw(
+        "noisy",
+        f"with a signal-to-noise ratio under {NOISY_DB:.0f} dB",
+        lambda recording: NOISY_DB - recording.snr_db,
+        lambda recording: f"{recording.snr_db:.1f} dB",
+        "keep it if the model is to work in such noise and all speakers have it; one speaker's noise gives them away",
+    ),
+    _Flaw(
+        "mostly silence",
+        f"with over {100 * SILENCE_SHARE:.0f} % silence",
+        lambda recording: recording.silence - SILENCE_SHARE,
+        lambda recording: f"{100 * recording.silence:.0f} %",
+        "look for a click that makes the rest count as silence (37 dB below the peak); silence is cut, the rest used",
+    ),
+    _Flaw(
+        "quiet",
+        f"with a peak under {QUIET_DB:.0f} dB of full scale",
+        lambda recording: QUIET_DB - recording.peak_db,
+        lambda recording: f"{recording.peak_db:.0f} dB",
+        "raise the input level and record again; raised afterwards, the steps of the quantisation become noise",
+    ),
+)
+
+
+def _low_sample_rates(examined: Examined, sample_rate: int) -> Iterator[Finding]:
+    rates = [recording.sample_rate for recording in examined.measured]
+    for rate in sorted({rate for rate in rates if rate < sample_rate}):
+        places = [place for place, found in enumerate(rates) if found == rate]
+        files = tuple(examined.names[place] for place in places)
+        few = len({examined.speakers[place] for place in places})
+        yield Finding(
+            "low sample rate",
+            f"{counted(len(files), 'recording')} of {counted(few, 'speaker')} at {rate:,} Hz, "
+            f"nothing above {rate // 2:,} Hz: {listed(files)}",
+            files,
+            f"record at {sample_rate:,} Hz, or prepare everything with features.sample_rate={rate}: "
+            "bands that are empty for some speakers only give them away",
+        )
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def counted(count: int, what: str) -> str:
+    """A number with its noun, in the plural where need be."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,132 @@
+"""The corpus report in the terminal: how much there is of whom, how good it is, and what to look at."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from speakerid.corpus.quality import Examined, Finding, by_speaker, counted
+
+SHOWN = 5
+"""Findings of a kind that the terminal shows."""
+QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How one quantity is spread over speakers, sessions or recordings."""
+
+    of: str
+    what: str
+    quantiles: tuple[str, ...]
+    """In the order of `QUANTILES`, as text."""
+
+
+def terminal_report(examined: Examined, findings: Sequence[Finding]) -> str:
+    """The report as plain text, without colours.
+
+    Args:
+        examined: at least one recording.
+        findings: from `quality.findings`, in its order.
+    """
+    lines = [overview(examined), rates(examined), ""]
+    lines.append(f"{'':34}" + "".join(f"{name:>10}" for name in QUANTILES))
+    of = ""
+    for spread in spreads(examined):
+        if spread.of != of:
+            of = spread.of
+            lines.append(f"of a {of}")
+        lines.append(f"  {spread.what:32}" + "".join(f"{text:>10}" for text in spread.quantiles))
+    lines += ["", counted(len(findings), "finding") + ("" if findings else ": nothing to mend")]
+    for kind, members in grouped(findings).items():
+        lines += ["", f"{kind}: {len(members):,}", f"  → {members[0].advice}"]
+        lines += [f"  - {finding.text}" for finding in members[:SHOWN]]
+        if len(members) > SHOWN:
+            lines.append(f"  … and {len(members) - SHOWN:,} more")
+    return "\n".join(lines)
+
+
+def overview(examined: Examined) -> str:
+    """The size of the corpus in one line."""
+    seconds = sum(recording.seconds for recording in examined.measured)
+    sound = sum(recording.seconds * (1 - recording.silence) for recording in examined.measured)
+    sessions = len(sizes_of_sessions(examined))
+    return (
+        f"{counted(len(set(examined.speakers)), 'speaker')}, {counted(len(examined.names), 'utterance')}, "
+        f"{duration(seconds)} ({duration(sound)} without silence), "
+        + (counted(sessions, "session") if sessions else "sessions unknown")
+    )
+
+
+def rates(examined: Examined) -> str:
+    """Sample rates and channels with the number of recordings, the most frequent first, in one line."""
+    hertz = Counter(recording.sample_rate for recording in examined.measured)
+    channels = Counter(recording.channels for recording in examined.measured)
+    return "; ".join(
+        [f"{rate:,} Hz: {count:,}" for rate, count in _by_count(hertz)]
+        + [f"{counted(number, 'channel')}: {count:,}" for number, count in _by_count(channels)]
+    )
+
+
+def spreads(examined: Examined) -> list[Spread]:
+    """What is spread over speakers, sessions (where they are known) and recordings."""
+    measured, speakers = examined.measured, by_speaker(examined)
+    minutes = [sum(measured[place].seconds for place in places) / 60 for places in speakers.values()]
+    sessions = sizes_of_sessions(examined)
+    by_owner = Counter(speaker for speaker, _ in sessions)
+    rows = [
+        _spread("speaker", "utterances", (len(places) for places in speakers.values()), ",.0f"),
+        _spread("speaker", "minutes", minutes, ",.1f"),
+    ]
+    if sessions:
+        rows += [
+            _spread("speaker", "sessions", (by_owner[speaker] for speaker in speakers), ",.0f"),
+            _spread("session", "utterances", (count for count, _ in sessions.values()), ",.0f"),
+            _spread("session", "minutes", (seconds / 60 for _, seconds in sessions.values()), ",.1f"),
+        ]
+    return [
+        *rows,
+        _spread("recording", "seconds", (recording.seconds for recording in measured), ",.1f"),
+        _spread("recording", "silence, %", (100 * recording.silence for recording in measured), ".0f"),
+        _spread("recording", "peak, dB of full scale", (recording.peak_db for recording in measured), ".1f"),
+        _spread("recording", "level, dB of full scale", (recording.level_db for recording in measured), ".1f"),
+        _spread("recording", "samples at full scale, %", (100 * recording.clipped for recording in measured), ".2f"),
+        _spread("recording", "signal-to-noise, dB", (recording.snr_db for recording in measured), ".0f"),
+    ]
+
+
+def sizes_of_sessions(examined: Examined) -> dict[tuple[str, str], tuple[int, float]]:
+    """Utterances and seconds of every known session of every speaker, in the order of the corpus."""
+    sizes: dict[tuple[str, str], tuple[int, float]] = {}
+    for speaker, session, recording in zip(examined.speakers, examined.sessions, examined.measured, strict=True):
+        if session is not None:
+            count, seconds = sizes.get((speaker, session), (0, 0.0))
+            sizes[speaker, session] = (count + 1, seconds + recording.seconds)
+    return sizes
+
+
+def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    """The findings of every kind, in their order."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        kinds.setdefault(finding.kind, []).append(finding)
+    return kinds
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, whichever reads best."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:,.1f} h"
+
+
+def _spread(of: str, what: str, values: Iterable[float], form: str) -> Spread:
+    column = np.fromiter(values, np.float64)
+    # Observed values and not interpolated ones: no speaker has 32.5 utterances.
+    quantiles = np.quantile(column, list(QUANTILES.values()), method="inverted_cdf")
+    return Spread(of, what, tuple(format(float(value), form) for value in quantiles))
+
+
+def _by_count(numbers: "Counter[int]") -> list[tuple[int, int]]:
+    return sorted(numbers.items(), key=lambda item: (-item[1], item[0]))

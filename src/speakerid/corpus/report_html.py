@@ -1,0 +1,197 @@
+"""The corpus report as one HTML file that needs nothing else: no network, no scripts."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+import numpy as np
+
+from speakerid.corpus.quality import (
+    LITTLE_SECONDS,
+    LITTLE_UTTERANCES,
+    NOISY_DB,
+    SILENCE_SHARE,
+    Examined,
+    Finding,
+    by_speaker,
+    counted,
+)
+from speakerid.corpus.report import QUANTILES, grouped, overview, rates, sizes_of_sessions, spreads
+from speakerid.corpus.report_plots import Plot, plots
+
+ENTRIES = 20_000
+"""Files, and sessions, that are listed in the whole page beside the findings' own texts: it stays under 5 MB."""
+
+
+def html_report(examined: Examined, findings: Sequence[Finding], title: str) -> str:
+    """The report as a page; the same bytes for the same recordings.
+
+    Args:
+        examined: at least one recording.
+        findings: from `quality.findings`, in its order.
+        title: of the page, for instance the corpus's folder.
+    """
+    kinds = grouped(findings)
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="lead">{escape(overview(examined))}</p><p class="faint">{escape(rates(examined))}</p>',
+        *_glance(kinds),
+        '<section class="plots">',
+        *(_plot(plot) for plot in plots(examined)),
+        "</section>",
+        '<p class="faint">The outermost bars of a histogram hold what lies beyond them.</p>',
+        *_spreads(examined),
+        *_findings(kinds),
+        *_speakers(examined),
+    ]
+    return _PAGE.format(title=escape(title), style=_STYLE, body="\n".join(parts))
+
+
+def _glance(kinds: dict[str, list[Finding]]) -> Iterator[str]:
+    if not kinds:
+        yield '<p class="glance">Nothing was found that needs mending.</p>'
+        return
+    yield '<ul class="glance">'
+    for number, (kind, members) in enumerate(kinds.items()):
+        yield f'<li><a href="#kind{number}"><b>{len(members):,}</b> {escape(kind)}</a></li>'
+    yield "</ul>"
+
+
+def _plot(plot: Plot) -> str:
+    return f"<figure><h3>{escape(plot.title)}</h3>{plot.svg}<figcaption>{escape(plot.caption)}</figcaption></figure>"
+
+
+def _spreads(examined: Examined) -> Iterator[str]:
+    yield "<h2>In numbers</h2><div class='wide'><table><thead><tr><th></th>"
+    yield "".join(f"<th>{name}</th>" for name in QUANTILES) + "</tr></thead><tbody>"
+    of = ""
+    for spread in spreads(examined):
+        if spread.of != of:
+            of = spread.of
+            yield f'<tr class="group"><th colspan="{len(QUANTILES) + 1}">of a {of}</th></tr>'
+        yield f"<tr><th>{spread.what}</th>" + "".join(f"<td>{text}</td>" for text in spread.quantiles) + "</tr>"
+    yield "</tbody></table></div>"
+
+
+def _findings(kinds: dict[str, list[Finding]]) -> Iterator[str]:
+    if not kinds:
+        return
+    yield "<h2>Findings</h2>"
+    files = max(1, ENTRIES // sum(len(members) for members in kinds.values()))
+    for number, (kind, members) in enumerate(kinds.items()):
+        yield f'<section id="kind{number}"><h3>{escape(kind)} <span class="faint">{len(members):,}</span></h3>'
+        yield f'<p class="advice">{escape(members[0].advice)}</p><ul class="findings">'
+        for finding in members:
+            yield f"<li>{escape(finding.text)}{_files(finding, files)}</li>"
+        yield "</ul></section>"
+
+
+def _files(finding: Finding, most: int) -> str:
+    """The files of a finding where its text does not name them all."""
+    if all(name in finding.text for name in finding.files):
+        return ""
+    return _folded(counted(len(finding.files), "file"), finding.files, most)
+
+
+def _folded(summary: str, entries: Sequence[str], most: int) -> str:
+    more = len(entries) - most
+    shown = "<br>".join(escape(entry) for entry in entries[:most]) + (f"<br>… and {more:,} more" if more > 0 else "")
+    return f"<details><summary>{escape(summary)}</summary><p>{shown}</p></details>"
+
+
+_COLUMNS = (
+    "speaker", "utterances", "minutes", "without silence", "sessions", "seconds, median", "level, dB", "SNR, dB",
+    "silence, %", "clipped, %", "Hz",
+)  # fmt: skip
+
+
+def _speakers(examined: Examined) -> Iterator[str]:
+    yield "<h2>Speakers</h2>"
+    yield (
+        '<p class="faint">Level, signal-to-noise ratio, silence and clipping are medians over the recordings. '
+        "What is beyond its limit is coloured.</p>"
+    )
+    yield "<div class='wide'><table><thead><tr>"
+    yield "".join(f"<th>{column}</th>" for column in _COLUMNS) + "</tr></thead><tbody>"
+    sessions: dict[str, list[str]] = {}
+    for (speaker, session), (count, seconds) in sizes_of_sessions(examined).items():
+        line = f"{session}: {counted(count, 'utterance')}, {seconds / 60:.1f} min"
+        sessions.setdefault(speaker, []).append(line)
+    speakers = by_speaker(examined)
+    for speaker, places in speakers.items():
+        lines = sessions.get(speaker, [])
+        folded = _folded(str(len(lines)), lines, max(1, ENTRIES // len(speakers))) if lines else "?"
+        yield _speaker(examined, speaker, places, folded)
+    yield "</tbody></table></div>"
+
+
+def _speaker(examined: Examined, speaker: str, places: Sequence[int], sessions: str) -> str:
+    measured = [examined.measured[place] for place in places]
+    seconds = [recording.seconds for recording in measured]
+    sound = sum(recording.seconds * (1 - recording.silence) for recording in measured)
+    snr = float(np.median([recording.snr_db for recording in measured]))
+    silence = float(np.median([recording.silence for recording in measured]))
+    cells = (
+        (f"{len(places):,}", len(places) < LITTLE_UTTERANCES),
+        (f"{sum(seconds) / 60:.1f}", False),
+        (f"{sound / 60:.1f}", sound < LITTLE_SECONDS),
+        (sessions, False),
+        (f"{np.median(seconds):.1f}", False),
+        (f"{np.median([recording.level_db for recording in measured]):.0f}", False),
+        (f"{snr:.0f}", snr < NOISY_DB),
+        (f"{100 * silence:.0f}", silence > SILENCE_SHARE),
+        (f"{100 * np.median([recording.clipped for recording in measured]):.2f}", False),
+        (", ".join(f"{rate:,}" for rate in sorted({recording.sample_rate for recording in measured})), False),
+    )
+    row = "".join(f'<td class="bad">{text}</td>' if bad else f"<td>{text}</td>" for text, bad in cells)
+    return f"<tr><th>{escape(speaker)}</th>{row}</tr>"
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --paper: #fdfdfc; --faint: #6b7078; --line: #e3e3df;
+  --bar: #4a7fa7; --limit: #c0492f; --panel: #f5f5f2; }
+@media (prefers-color-scheme: dark) { :root { --ink: #dcdedf; --paper: #17191c; --faint: #969ca5; --line: #33373c;
+  --bar: #6c9fc6; --limit: #e27a5f; --panel: #1f2226; } }
+body { margin: 0 auto; max-width: 54rem; padding: 3rem 1.5rem 6rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .6rem; font-weight: 650; letter-spacing: -.015em;
+  overflow-wrap: anywhere; }
+h2 { font-size: 1.25rem; margin: 3.2rem 0 .8rem; font-weight: 650; }
+h3 { font-size: .95rem; margin: 0 0 .3rem; font-weight: 600; }
+p { margin: .3rem 0; } a { color: inherit; }
+.lead { font-size: 1.1rem; } .faint { color: var(--faint); font-size: .9rem; }
+.glance { list-style: none; margin: 1.6rem 0 2.4rem; padding: 0; display: flex; flex-wrap: wrap; gap: .5rem; }
+.glance a { display: block; padding: .25rem .75rem; border: 1px solid var(--line); border-radius: 1rem;
+  text-decoration: none; font-size: .9rem; } .glance a:hover { border-color: var(--limit); }
+.glance b { color: var(--limit); font-weight: 650; }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 2rem 2.2rem;
+  margin: 0 0 1rem; }
+figure { margin: 0; } figure svg { display: block; width: 100%; height: auto; }
+figure svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; }
+figcaption { color: var(--faint); font-size: .82rem; line-height: 1.4; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .28rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
+th:first-child { text-align: left; padding-left: 0; }
+tbody th { font-weight: 400; min-width: 7rem; overflow-wrap: break-word; }
+thead th { color: var(--faint); font-weight: 500; vertical-align: bottom; }
+.group th { color: var(--faint); padding-top: .9rem; } .bad { color: var(--limit); font-weight: 600; }
+section[id] { margin: 0 0 1.8rem; } section[id] h3 { font-size: 1.02rem; }
+.advice { color: var(--faint); } .findings { margin: .5rem 0 0; padding: 0; list-style: none; font-size: .9rem; }
+.findings li { padding: .35rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
+details { font-size: .85rem; color: var(--faint); } td details { min-width: 3rem; }
+td details p { text-align: left; white-space: nowrap; } summary { cursor: pointer; }
+"""

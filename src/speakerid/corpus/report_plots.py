@@ -1,0 +1,210 @@
+"""The plots of the corpus report as SVG that takes its colours and its font from the page around it."""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.corpus.quality import (
+    CLIPPED_SHARE,
+    LITTLE_SECONDS,
+    LITTLE_UTTERANCES,
+    NOISY_DB,
+    SILENCE_SHARE,
+    Examined,
+    by_speaker,
+    counted,
+)
+from speakerid.corpus.report import sizes_of_sessions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SINGLE_BARS = 60
+"""Speakers or sessions up to which each has a bar of its own; more are one outline."""
+OUTLINE = 500
+"""Steps of an outline, at most."""
+BINS = 40
+OUTERMOST = 0.005
+"""Share of the recordings at either end that the outermost bars of a histogram gather."""
+_FAINT, _BAR, _LIMIT = "#010203", "#010204", "#010205"
+_VARIABLES = {_FAINT: "var(--faint)", _BAR: "var(--bar)", _LIMIT: "var(--limit)"}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of the page."""
+
+    title: str
+    caption: str
+    svg: str
+    """Empty where there is nothing to draw."""
+
+
+def plots(examined: Examined) -> list[Plot]:
+    """All plots, the same bytes for the same recordings."""
+    measured, speakers = examined.measured, by_speaker(examined)
+    sound = [sum(measured[i].seconds * (1 - measured[i].silence) for i in places) / 60 for places in speakers.values()]
+    return [
+        _plot(
+            "Minutes of sound per speaker",
+            f"{counted(len(sound), 'speaker')}, the longest first, silence left out. "
+            f"Dashed: {LITTLE_SECONDS:.0f} s, under which it is too little.",
+            _profile,
+            sound,
+            LITTLE_SECONDS / 60,
+        ),
+        _utterances([count for count, _ in sizes_of_sessions(examined).values()], speakers),
+        _plot(
+            "Length",
+            "Seconds of a recording, silence included.",
+            _histogram,
+            [recording.seconds for recording in measured],
+        ),
+        _plot(
+            "Sample rate",
+            "Recordings at each. A rate that only some speakers have gives them away.",
+            _counts,
+            Counter(f"{recording.sample_rate:,} Hz" for recording in measured),
+        ),
+        _plot(
+            "Level",
+            "RMS of what is not silence, in dB of full scale.",
+            _histogram,
+            [recording.level_db for recording in measured],
+        ),
+        _plot(
+            "Signal-to-noise ratio",
+            f"Estimate in dB. Dashed: {NOISY_DB:.0f} dB, under which a recording is noisy.",
+            _histogram,
+            [recording.snr_db for recording in measured],
+            NOISY_DB,
+        ),
+        _plot(
+            "Silence",
+            f"Per cent of a recording. Dashed: {100 * SILENCE_SHARE:.0f} %, above which it is mostly silence.",
+            _histogram,
+            [100 * recording.silence for recording in measured],
+            100 * SILENCE_SHARE,
+        ),
+        _clipping(np.array([100 * recording.clipped for recording in measured])),
+    ]
+
+
+def _utterances(sessions: list[int], speakers: dict[str, list[int]]) -> Plot:
+    if sessions:
+        return _plot(
+            "Utterances per session", f"{counted(len(sessions), 'session')}, the largest first.", _profile, sessions
+        )
+    return _plot(
+        "Utterances per speaker",
+        f"{counted(len(speakers), 'speaker')}, the largest first. "
+        f"Dashed: {LITTLE_UTTERANCES}, under which it is too little.",
+        _profile,
+        [len(places) for places in speakers.values()],
+        LITTLE_UTTERANCES,
+    )
+
+
+def _clipping(percent: NDArray[np.float64]) -> Plot:
+    some = percent[percent > 0]
+    caption = f"{len(some):,} of {counted(len(percent), 'recording')} touch full scale at all"
+    if not len(some):
+        return Plot("Clipping", f"{caption}.", "")
+    limit = 100 * CLIPPED_SHARE
+    caption += f": per cent of their samples. Dashed: {limit:.1f} %, above which it is clipped."
+    return _plot("Clipping", caption, _logarithmic_histogram, some, limit)
+
+
+def _plot(title: str, caption: str, draw: Callable[..., None], *arguments: object) -> Plot:
+    """A figure of its own, on which `draw(axes, *arguments)` draws, whatever the user's matplotlibrc says."""
+    from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
+    from matplotlib.figure import Figure
+
+    with rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
+        rcParams["svg.hashsalt"] = title
+        figure = Figure(figsize=(4.4, 2.0), layout="constrained")
+        draw(figure.subplots(), *arguments)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return Plot(title, caption, _for_the_page(file.getvalue()))
+
+
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none", "font.size": 9, "text.parse_math": False, "axes.axisbelow": True,
+    "axes.edgecolor": _FAINT, "axes.labelcolor": _FAINT, "xtick.color": _FAINT, "ytick.color": _FAINT,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.linewidth": 0.6,
+    "ytick.major.size": 0, "xtick.major.width": 0.6, "xtick.major.size": 3,
+    "axes.grid": True, "axes.grid.axis": "y", "grid.color": _FAINT, "grid.alpha": 0.25, "grid.linewidth": 0.5,
+}  # fmt: skip
+
+
+def _for_the_page(svg: str) -> str:
+    """Without prolog, fixed size and the names of groups, which would stand in the page once for every plot."""
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
+        r'<svg \1 role="img" xmlns:xlink="http://www.w3.org/1999/xlink">',
+        svg,
+        count=1,
+    )
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, variable)
+    return re.sub(r"\s*\n\s*", "\n", svg).strip()
+
+
+def _profile(axes: "Axes", values: Sequence[float], limit: float | None = None) -> None:
+    """The values from the largest to the smallest."""
+    ordered = np.sort(np.asarray(values, np.float64))[::-1]
+    if len(ordered) <= SINGLE_BARS:
+        axes.bar(np.arange(len(ordered)) + 0.5, ordered, width=0.8, color=_BAR)
+    else:
+        edges = np.linspace(0, len(ordered), min(len(ordered), OUTLINE) + 1)
+        axes.stairs(ordered[edges[:-1].astype(int)], edges, fill=True, color=_BAR)
+    axes.set_xlim(0, len(ordered))
+    axes.locator_params(axis="both", integer=True, nbins=6)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    if limit is not None:
+        axes.axhline(limit, color=_LIMIT, linewidth=1, linestyle="--")
+
+
+def _histogram(axes: "Axes", values: Sequence[float], limit: float | None = None) -> None:
+    low, high = np.quantile(values, [OUTERMOST, 1 - OUTERMOST])
+    if high - low < 1e-6:
+        low, high = low - 0.5, high + 0.5
+    counts, edges = np.histogram(np.clip(values, low, high), BINS, (low, high))
+    axes.stairs(counts, edges, fill=True, color=_BAR)
+    axes.locator_params(axis="y", integer=True, nbins=5)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    if limit is not None:
+        axes.axvline(limit, color=_LIMIT, linewidth=1, linestyle="--")
+
+
+def _logarithmic_histogram(axes: "Axes", values: NDArray[np.float64], limit: float) -> None:
+    edges = np.geomspace(min(values.min(), limit) / 1.5, max(values.max(), limit) * 1.5, BINS + 1)
+    axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=_BAR)
+    axes.locator_params(axis="y", integer=True, nbins=5)
+    axes.yaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.axvline(limit, color=_LIMIT, linewidth=1, linestyle="--")
+
+
+def _counts(axes: "Axes", counts: "Counter[str]") -> None:
+    ordered = counts.most_common(8)[::-1]
+    bars = axes.barh([name for name, _ in ordered], [count for _, count in ordered], height=0.6, color=_BAR)
+    axes.bar_label(bars, [f"{count:,}" for _, count in ordered], padding=4, color=_FAINT)
+    axes.set_ylim(len(ordered) - max(4, len(ordered)) - 0.5, len(ordered) - 0.5)
+    axes.margins(x=0.15)
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.tick_params(bottom=False, labelbottom=False)
