@@ -25,7 +25,7 @@ from speakerid.cli import exit_with
 from speakerid.config import FeatureConfig, ModelConfig, TransformerConfig, load_config
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.parallel import parallel_map
-from speakerid.corpus.prepare import prepare
+from speakerid.corpus.prepare import Options, prepare
 from speakerid.evaluation.evaluate import evaluate
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import unique_parameters
@@ -58,9 +58,9 @@ class TorchEncoder(nn.Module):
         return x
 
 
-def make_course_sample(config: ModelConfig, n_mels: int, n_speakers: int) -> SpeakerClassifier:
+def make_course_sample(config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int) -> SpeakerClassifier:
     assert isinstance(config.encoder, TransformerConfig)
-    model = SpeakerClassifier(config, n_mels, n_speakers)
+    model = SpeakerClassifier(config, n_mels, n_speakers, n_extra)
     model.encoder = TorchEncoder(config.encoder, config.d_model)
     return model
 
@@ -92,13 +92,13 @@ def run(job: Job, out: Path, steps: int) -> dict[str, Any]:
     with (run_dir / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         result = train(config, resume=(run_dir / "last.pt").exists(), make_model=make_model)
         corpus, store = open_corpus(corpus_root)
-        model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers))
+        model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), 0)
         model.load_state_dict(Checkpoint.load(result.run.best).model)
         train_part, _ = labelled_parts(corpus, store, config)
         rows = evaluate(
             [model],
             train_part,
-            test_part(corpus),
+            test_part(*open_corpus(corpus_root, "test")),
             list(DURATIONS.values()),
             config.data.frames_per_batch,
             FRAMES_PER_SECOND,
@@ -149,7 +149,7 @@ def compare() -> int:
     for variant in options.variants:
         if not (options.out / variant).exists():
             features = FeatureConfig(equalise=VARIANTS[variant])
-            prepare(options.recordings, options.out / variant, features, TEST_FRACTION)
+            prepare(options.recordings, options.out / variant, Options(features=features, test_fraction=TEST_FRACTION))
         open_corpus(options.out / variant)  # packed here, once, and not by every worker
         open_corpus(options.out / variant, "test")
     results_path = options.out / "results.jsonl"

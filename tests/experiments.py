@@ -6,7 +6,7 @@ import torch
 
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import hw4
-from speakerid.corpus.records import Corpus, Utterance
+from speakerid.corpus.records import Corpus, Utterance, Utterances
 
 N_MELS = 8
 SPEAKERS = ("anna", "ben", "cleo")
@@ -17,7 +17,7 @@ def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: 
     root.mkdir(parents=True)
     generator = torch.Generator().manual_seed(1)
     spectra = 3 * torch.randn(len(speakers), n_mels, generator=generator)
-    labelled, test, answers = [], [], []
+    labelled: list[Utterance] = []
 
     def write(name: str, speaker: int) -> Utterance:
         length = int(torch.randint(20, 60, (1,), generator=generator))
@@ -27,12 +27,9 @@ def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: 
 
     for index, speaker in enumerate(speakers):
         labelled += [write(f"uttr-{speaker}{n}.pt", index) for n in range(8)]
-    for n in range(tests):
-        utterance = write(f"uttr-test{n}.pt", n % len(speakers))
-        test.append(Utterance(utterance.feature_path, utterance.length))
-        answers.append(str(utterance.speaker))
+    test = [write(f"uttr-test{n}.pt", n % len(speakers)) for n in range(tests)]
     features = FeatureConfig(n_mels=n_mels)
-    hw4.write(root, Corpus(root, features, speakers, tuple(labelled), tuple(test), tuple(answers)))
+    hw4.write(root, Corpus(root, features, speakers, Utterances.of(labelled, speakers), Utterances.of(test, speakers)))
     return root
 
 

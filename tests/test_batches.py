@@ -12,7 +12,8 @@ from torch import Tensor
 from corpora import write_corpus
 from speakerid.batches import PaddedBatch, TrainingBatches, whole_utterances
 from speakerid.corpus import hw4
-from speakerid.corpus.store import FrameStore, open_store
+from speakerid.corpus.packing import packed_store
+from speakerid.corpus.store import FrameStore
 
 
 def marked_store(lengths: Sequence[int]) -> FrameStore:
@@ -123,12 +124,12 @@ def test_crops_of_one_batch_are_drawn_one_by_one() -> None:
 def test_packed_corpus_gives_batches(tmp_path: Path) -> None:
     features = list(write_corpus(tmp_path / "corpus").values())
     corpus, _ = hw4.read(tmp_path / "corpus")
-    store = open_store(corpus, "labelled")
-    batch, labels = TrainingBatches(store, range(len(store)), corpus.labels(), 5, 4, seed=0)[0]
+    store = packed_store(corpus, "labelled")
+    batch, labels = TrainingBatches(store, range(len(store)), corpus.labelled.speakers.tolist(), 5, 4, seed=0)[0]
     pieces = [torch.cat([u[i : i + 4].flatten() for i in range(len(u) - 3)]) for u in features]
     for row, label in zip(batch, labels.tolist(), strict=True):
         (place,) = [i for i, piece in enumerate(pieces) if (piece.view(-1, 16) == row.flatten()).all(1).any()]
-        assert corpus.labels()[place] == label
+        assert corpus.labelled.speakers.tolist()[place] == label
     batch.zero_()
     for place, expected in enumerate(features):
         assert torch.equal(store.utterance(place), expected)

@@ -90,7 +90,7 @@ def test_from_corpus_to_submission(
             "no.pt: no such checkpoint",
         ),
         (["check", "nowhere"], "nowhere: no such folder"),
-        (["prepare", "nowhere", "out"], "nowhere: no such folder; expected one folder per speaker"),
+        (["prepare", "nowhere", "out"], "nowhere: no such folder or table; expected SPEAKER/anything.wav"),
     ],
     ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "",
 )

@@ -1,6 +1,8 @@
-"""The house keeps its floors: imports point down, and one module imports torchaudio."""
+"""The house keeps its floors: imports point down, and few need torchaudio."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,11 +42,17 @@ def test_imports_point_down(path: Path) -> None:
                 assert room(module) == own(path), f"{module} is next door"
 
 
-def test_one_module_imports_torchaudio() -> None:
+def test_torchaudio_computes_in_one_module_and_downloads_in_another() -> None:
     importers = [path.relative_to(SOURCE).as_posix() for path in MODULES if any(
         module.split(".")[0] == "torchaudio" for module in imports(path)
     )]  # fmt: skip
-    assert importers == ["audio/log_mel.py"]
+    assert importers == ["audio/download.py", "audio/log_mel.py"]
+
+
+@pytest.mark.parametrize("module", ["training.run", "recognition.submission", "recognition.evaluation", "cli"])
+def test_training_and_inference_live_without_torchaudio(module: str) -> None:
+    blocked = f"import sys; sys.modules['torchaudio'] = sys.modules['soundfile'] = None; import speakerid.{module}"
+    subprocess.run([sys.executable, "-c", blocked], check=True)
 
 
 def test_layers_know_torch_alone() -> None:

@@ -1,13 +1,18 @@
 """What is shipped works as it stands: every config loads, every command of the README is one."""
 
+import io
+import json
 import re
 import shlex
+import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from speakerid.cli import build_parser
-from speakerid.config import DEMO_ROOT, load_config
+from speakerid.config import DEMO_ROOT, FeatureConfig, load_config
+from speakerid.corpus.check import open_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
@@ -49,3 +54,28 @@ def test_the_readme_has_commands() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_documented_code_turns_shards_into_a_store(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8"), re.DOTALL)
+    rng = np.random.default_rng(0)
+    frames = {f"u{n}": rng.normal(size=(5 + n, 3)).astype(np.float16) for n in range(6)}
+    for shard in range(2):
+        with tarfile.open(tmp_path / f"{shard}.tar", "w") as archive:
+            for n in range(3 * shard, 3 * shard + 3):
+                values = io.BytesIO()
+                np.save(values, frames[f"u{n}"])
+                told = {"speaker": "ab"[n % 2], "session": f"day {n // 2}", "length": 5 + n}
+                for name, content in ((f"u{n}.json", json.dumps(told).encode()), (f"u{n}.npy", values.getvalue())):
+                    member = tarfile.TarInfo(name)
+                    member.size = len(content)
+                    archive.addfile(member, io.BytesIO(content))
+    names: dict[str, object] = {}
+    exec(code, names)
+    shards = [tmp_path / "0.tar", tmp_path / "1.tar"]
+    names["store_of_shards"](shards, tmp_path / "corpus", FeatureConfig(n_mels=3))  # type: ignore[operator]
+    corpus, store = open_corpus(tmp_path / "corpus")
+    assert corpus.labelled.speakers.tolist() == [0, 1] * 3
+    assert corpus.labelled[5].session == "day 2"
+    for place, expected in enumerate(frames.values()):
+        assert np.array_equal(store.utterance(place).numpy(), expected)

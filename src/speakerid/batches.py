@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from speakerid.corpus.store import FrameStore
@@ -37,7 +37,7 @@ class TrainingBatches:
         self,
         store: FrameStore,
         indices: Sequence[int],
-        labels: Sequence[int],
+        labels: ArrayLike,
         batch_size: int,
         crop_frames: int,
         seed: int,
@@ -45,7 +45,7 @@ class TrainingBatches:
         assert len(indices), "no utterances to train on"
         self._store = store
         self._indices = np.asarray(indices)
-        self._labels = np.asarray(labels)
+        self._labels = np.asarray(labels, np.int64)
         self._batch_size = batch_size
         self._crop_frames = crop_frames
         self._seed = seed
@@ -62,7 +62,7 @@ class TrainingBatches:
         starts = rng.integers(0, np.maximum(lengths - self._crop_frames, 0) + 1)
         within = (starts[:, None] + np.arange(self._crop_frames)) % lengths[:, None]
         frames = self._store.frames[self._store.offsets[batch][:, None] + within]
-        return torch.from_numpy(frames), torch.from_numpy(self._labels[batch])
+        return torch.from_numpy(frames.astype(np.float32, copy=False)), torch.from_numpy(self._labels[batch])
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self._indices)
@@ -112,10 +112,12 @@ def whole_utterances(
         first = last
 
 
-def _padded(store: FrameStore, starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[Tensor, Tensor | None]:
+def _padded(
+    store: FrameStore, starts: NDArray[np.integer], lengths: NDArray[np.integer]
+) -> tuple[Tensor, Tensor | None]:
     longest = int(lengths.max())
     features = torch.zeros(len(lengths), longest, store.frames.shape[1])
     for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        features[row, :length] = torch.from_numpy(np.array(store.frames[start : start + length]))
+        features[row, :length] = torch.from_numpy(np.array(store.frames[start : start + length], np.float32))
     mask = None if lengths.min() == longest else frame_mask(torch.from_numpy(lengths), longest)
     return features, mask

@@ -63,9 +63,13 @@ class DataConfig(Settings, frozen=True):
     """Folder in HW4 layout (see data/README.md)."""
     split: Literal["auto", "session", "order", "random"] = "auto"
     """How each speaker's utterances are parted: `session` keeps sessions whole, `order` takes the last ones,
-    `random` mixes sessions into both parts; `auto` is `session` where the corpus knows sessions, else `order`."""
+    `random` mixes sessions into both parts; `auto` is `session` for every speaker of two known sessions or more,
+    and `order` for the others."""
     valid_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of each speaker's utterances that validates."""
+    dtype: Literal["float16", "float32"] | None = None
+    """Of the packed copy; float16 by default (rounded by one part in 2,048 at most, and half the size), or what
+    `prepare` packed the corpus as."""
     packed: Path | None = None
     """Folder for the packed copy of the features; by default `packed/` inside `root`."""
     frames_per_batch: PositiveInt = 16_384
@@ -209,6 +213,18 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
         _lay_over(content, override)
     source = f"{path} with {' '.join(overrides)}" if overrides else str(path)
     return parse(Config, content, source)
+
+
+def parse_features(overrides: Sequence[str]) -> FeatureConfig:
+    """The feature settings with `setting=value` laid over the defaults.
+
+    Raises:
+        UserError: naming every unknown or wrong setting at once.
+    """
+    content: dict[str, Any] = {}
+    for override in overrides:
+        _lay_over(content, override)
+    return parse(FeatureConfig, content, "--features")
 
 
 def parse(settings: type[_S], content: object, source: object) -> _S:

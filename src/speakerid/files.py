@@ -1,5 +1,6 @@
 """Files that are there whole or not at all, and that hold data and nothing that runs."""
 
+import fcntl
 import io
 import os
 import pickle
@@ -57,6 +58,27 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def remove_partials(folder: Path) -> None:
+    """Remove what killed processes left of `atomic_file` in a folder that nobody else writes to now."""
+    for path in folder.glob(".*.partial"):
+        path.unlink()
+
+
+@contextmanager
+def sole_user(path: Path) -> Iterator[None]:
+    """Hold a lock file while the block runs; it is released however the process ends.
+
+    Raises:
+        UserError: another process holds it.
+    """
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{path.parent}: another process is at work here; wait until it has ended") from error
+        yield
 
 
 def save_plain(path: Path, content: object) -> None:

@@ -1,5 +1,6 @@
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from corpora import edited, write_corpus, write_json
 from speakerid.config import FeatureConfig
 from speakerid.corpus import hw4
 from speakerid.corpus.check import check_corpus, open_corpus
-from speakerid.corpus.records import Corpus, Utterance
+from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError
 
 
@@ -47,16 +48,19 @@ def test_course_corpus_is_read_as_it_is(tmp_path: Path) -> None:
         tmp_path,
         FeatureConfig(n_mels=40),
         ("id00464", "id03074"),
-        (
-            Utterance("uttr-a.pt", 435, "id03074"),
-            Utterance("uttr-b.pt", 91, "id03074"),
-            Utterance("uttr-c.pt", 541, "id00464"),
-            Utterance("uttr-d.pt", 7, "id00464"),
+        Utterances.of(
+            [
+                Utterance("uttr-a.pt", 435, "id03074"),
+                Utterance("uttr-b.pt", 91, "id03074"),
+                Utterance("uttr-c.pt", 541, "id00464"),
+                Utterance("uttr-d.pt", 7, "id00464"),
+            ],
+            ("id00464", "id03074"),
         ),
-        (Utterance("uttr-z.pt", 813), Utterance("uttr-y.pt", 9)),
-        None,
+        Utterances.of([Utterance("uttr-z.pt", 813), Utterance("uttr-y.pt", 9)], ("id00464", "id03074")),
     )
-    assert corpus.labels() == [1, 1, 0, 0]
+    assert corpus.answers is None
+    assert corpus.labelled.speakers.tolist() == [1, 1, 0, 0]
 
 
 def test_classes_are_those_of_the_mapping(tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_classes_are_those_of_the_mapping(tmp_path: Path) -> None:
     )
     corpus, problems = hw4.read(tmp_path)
     assert problems == []
-    assert corpus.labels() == [ids[speaker] for speaker in speakers for _ in range(2)]
+    assert corpus.labelled.speakers.tolist() == [ids[speaker] for speaker in speakers for _ in range(2)]
     assert [corpus.speakers[ids[speaker]] for speaker in speakers] == speakers
 
 
@@ -99,7 +103,7 @@ def test_sessions_are_read_and_those_of_test_data_are_not(tmp_path: Path) -> Non
 def test_training_needs_no_test_data(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     corpus, store = open_corpus(tmp_path)
-    assert corpus.test == ()
+    assert len(corpus.test) == 0
     assert len(store) == len(corpus.labelled) == 9
 
 
@@ -186,13 +190,19 @@ def corpora(draw: st.DrawFn) -> Corpus:
     speakers = draw(st.lists(name, min_size=2, max_size=4, unique=True))
     paths = (f"uttr-{number}.pt" for number in range(100))
     lengths, sessions = st.integers(1, 10_000), st.none() | name
-    labelled = [
-        Utterance(next(paths), draw(lengths), speaker, draw(sessions))
-        for speaker in speakers
-        for _ in range(draw(st.integers(2, 3)))
+
+    def spoken(speaker: str, copies: bool) -> list[Utterance]:
+        rows = [Utterance(next(paths), draw(lengths), speaker, draw(sessions)) for _ in range(draw(st.integers(2, 3)))]
+        if copies and draw(st.booleans()):
+            rows.append(Utterance(next(paths), draw(lengths), speaker, rows[0].session, rows[0].feature_path))
+        return rows
+
+    labelled = [row for speaker in speakers for row in spoken(speaker, copies=True)]
+    answered = draw(st.booleans())
+    test = [
+        Utterance(next(paths), draw(lengths), draw(name) if answered else None) for _ in range(draw(st.integers(0, 3)))
     ]
-    test = [Utterance(next(paths), draw(lengths)) for _ in range(draw(st.integers(0, 3)))]
-    answers = draw(st.none() | st.tuples(*(st.sampled_from(speakers) for _ in test)))
+    strangers = [row for stranger in draw(st.lists(name, max_size=2, unique=True)) for row in spoken(stranger, False)]
     features = FeatureConfig(
         n_mels=draw(st.integers(1, 200)),
         hop_length=draw(st.integers(1, 1_000)),
@@ -202,27 +212,35 @@ def corpora(draw: st.DrawFn) -> Corpus:
         trim_silence=draw(st.booleans()),
         equalise=draw(st.booleans()),
     )
-    return Corpus(Path(), features, tuple(speakers), tuple(labelled), tuple(test), answers)
+    return Corpus(
+        Path(),
+        features,
+        tuple(speakers),
+        Utterances.of(draw(st.permutations(labelled)), speakers),
+        Utterances.of(test, speakers),
+        Utterances.of(strangers),
+    )
 
 
 @settings(deadline=None, max_examples=25)
 @given(corpora())
 def test_what_is_written_is_read_again(corpus: Corpus) -> None:
-    by_speaker = tuple(sorted(corpus.labelled, key=lambda utterance: corpus.speakers.index(str(utterance.speaker))))
+    order = list(dict.fromkeys(utterance.speaker for utterance in corpus.labelled))
+    by_speaker = sorted(corpus.labelled, key=lambda utterance: order.index(utterance.speaker))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         hw4.write(root, corpus)
         assert hw4.read(root) == (
-            Corpus(root, corpus.features, corpus.speakers, by_speaker, corpus.test, corpus.answers),
+            replace(corpus, root=root, labelled=Utterances.of(by_speaker, corpus.speakers)),
             [],
         )
 
 
 def test_written_corpus_is_that_of_the_course(tmp_path: Path) -> None:
-    utterances = tuple(Utterance(f"uttr-{n}.pt", 5 + n, "ann" if n % 2 else "Zoë") for n in range(4))
-    hw4.write(
-        tmp_path, Corpus(tmp_path, FeatureConfig(), ("Zoë", "ann"), utterances, (Utterance("t.pt", 7),), ("ann",))
-    )
+    speakers = ("Zoë", "ann")
+    labelled = Utterances.of([Utterance(f"uttr-{n}.pt", 5 + n, speakers[n % 2]) for n in range(4)], speakers)
+    test = Utterances.of([Utterance("t.pt", 7, "ann")], speakers)
+    hw4.write(tmp_path, Corpus(tmp_path, FeatureConfig(), speakers, labelled, test))
     contents = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
     assert json.loads(contents["metadata.json"]) == {
         "n_mels": 40,

@@ -90,7 +90,7 @@ class TestJson:
         assert "object" in line
 
 
-MISSING = object()
+MISSING = type("Missing", (), {"__repr__": lambda _: "missing"})()
 Place = Sequence[str | int]
 
 

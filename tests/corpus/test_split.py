@@ -1,12 +1,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.corpus.records import Utterance
+from speakerid.corpus.records import Utterance, Utterances
 from speakerid.corpus.split import Split, split
 from speakerid.errors import UserError
 
@@ -14,12 +15,14 @@ By = Literal["auto", "session", "order", "random"]
 EVERY: list[By] = ["auto", "session", "order", "random"]
 
 
-def utterances(*parts: tuple[str, str | None]) -> list[Utterance]:
-    return [Utterance(f"uttr-{place}.pt", 100, speaker, session) for place, (speaker, session) in enumerate(parts)]
+def utterances(*parts: tuple[str, str | None]) -> Utterances:
+    return Utterances.of(
+        Utterance(f"uttr-{place}.pt", 100, speaker, session) for place, (speaker, session) in enumerate(parts)
+    )
 
 
 @st.composite
-def corpora(draw: st.DrawFn, known: bool) -> list[Utterance]:
+def corpora(draw: st.DrawFn, known: bool) -> Utterances:
     """Speakers interleaved, each with at least two utterances; with known sessions, each with at least two of them."""
     parts: list[tuple[str, str | None]] = []
     for speaker in "abcd"[: draw(st.integers(1, 4))]:
@@ -46,11 +49,12 @@ fractions = st.floats(0.01, 0.99)
 
 @settings(deadline=None, max_examples=80)
 @given(st.booleans().flatmap(corpora), st.sampled_from(EVERY), fractions, st.integers(0, 9))
-def test_both_parts_of_every_speaker_and_nothing_twice(
-    corpus: list[Utterance], by: By, fraction: float, seed: int
-) -> None:
-    if by == "session" and split(corpus, "auto", fraction, seed).how == split(corpus, "order", fraction, seed).how:
-        with pytest.raises(UserError, match=r"use data\.split=order"):
+def test_both_parts_of_every_speaker_and_nothing_twice(corpus: Utterances, by: By, fraction: float, seed: int) -> None:
+    if by == "session" and not all(
+        len(known) > 1 and None not in known
+        for known in ({corpus[place].session for place in places} for places in places_by_speaker(corpus))
+    ):
+        with pytest.raises(UserError, match=r"use data\.split=auto"):
             split(corpus, by, fraction, seed)
         return
     parts = split(corpus, by, fraction, seed)
@@ -60,12 +64,12 @@ def test_both_parts_of_every_speaker_and_nothing_twice(
     for places in places_by_speaker(corpus):
         assert set(places) & set(parts.train)
         assert set(places) & set(parts.valid)
-    assert split(list(corpus), by, fraction, seed) == parts
+    assert split(Utterances.of(list(corpus)), by, fraction, seed) == parts
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.booleans().flatmap(corpora), fractions, st.integers(0, 9))
-def test_order_takes_the_last_of_each_speaker(corpus: list[Utterance], fraction: float, seed: int) -> None:
+def test_order_takes_the_last_of_each_speaker(corpus: Utterances, fraction: float, seed: int) -> None:
     parts = split(corpus, "order", fraction, seed)
     for places in places_by_speaker(corpus):
         valid = [place for place in places if place in parts.valid]
@@ -76,7 +80,7 @@ def test_order_takes_the_last_of_each_speaker(corpus: list[Utterance], fraction:
 
 @settings(deadline=None, max_examples=50)
 @given(st.booleans().flatmap(corpora), fractions, st.integers(0, 9))
-def test_random_takes_the_same_share(corpus: list[Utterance], fraction: float, seed: int) -> None:
+def test_random_takes_the_same_share(corpus: Utterances, fraction: float, seed: int) -> None:
     parts, order = split(corpus, "random", fraction, seed), split(corpus, "order", fraction, seed)
     for places in places_by_speaker(corpus):
         assert len(set(places) & set(parts.valid)) == len(set(places) & set(order.valid))
@@ -93,7 +97,7 @@ def test_random_takes_any_and_others_for_another_seed() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(corpora(known=True), fractions, st.integers(0, 9))
-def test_sessions_are_never_on_both_sides(corpus: list[Utterance], fraction: float, seed: int) -> None:
+def test_sessions_are_never_on_both_sides(corpus: Utterances, fraction: float, seed: int) -> None:
     parts = split(corpus, "session", fraction, seed)
     assert not sessions(corpus, parts.train) & sessions(corpus, parts.valid)
     for places in places_by_speaker(corpus):
@@ -122,10 +126,15 @@ def test_sessions_of_the_same_name_belong_to_their_speakers() -> None:
 @pytest.mark.parametrize(
     "speaker_b", [[("b", "1"), ("b", "1")], [("b", None), ("b", None)], [("b", "1"), ("b", "2"), ("b", None)]]
 )
-def test_one_speaker_without_sessions_decides(speaker_b: list[tuple[str, str | None]]) -> None:
-    corpus = utterances(("a", "1"), ("a", "2"), *speaker_b)
-    assert split(corpus, "auto", 0.1, 0) == split(corpus, "order", 0.1, 0)
-    with pytest.raises(UserError, match=r"^data\.split: speaker b has not two known sessions; use data\.split=order$"):
+def test_speaker_without_sessions_is_parted_by_order_and_the_others_by_session(
+    speaker_b: list[tuple[str, str | None]],
+) -> None:
+    corpus = utterances(("a", "1"), ("a", "2"), ("a", "2"), *speaker_b)
+    parts = split(corpus, "auto", 0.1, 0)
+    assert parts.valid == [1, 2, len(corpus) - 1]
+    assert parts.how.startswith("whole sessions of 1 speakers; the last utterances")
+    expected = r"^data\.split: speaker b has not two known sessions; use data\.split=auto or order$"
+    with pytest.raises(UserError, match=expected):
         split(corpus, "session", 0.1, 0)
 
 
@@ -136,3 +145,28 @@ def test_each_way_says_what_it_means() -> None:
     assert "whole sessions" in said["session"]
     assert "last utterances" in said["order"]
     assert "at random" in said["random"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.booleans().flatmap(corpora), st.sampled_from(["auto", "order", "random"]), fractions, st.data())
+def test_copies_train_only_where_their_origin_trains(
+    corpus: Utterances, by: By, fraction: float, data: st.DataObject
+) -> None:
+    copied = data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=8))
+    copies = [
+        replace(corpus[row], feature_path=f"copy-{n}.pt", copy_of=corpus[row].feature_path)
+        for n, row in enumerate(copied)
+    ]
+    with_copies = Utterances.of([*corpus, *copies])
+    plain, parts = split(corpus, by, fraction, 0), split(with_copies, by, fraction, 0)
+    assert parts.valid == plain.valid
+    held_out = set(plain.valid)
+    assert parts.train == plain.train + [len(corpus) + n for n, row in enumerate(copied) if row not in held_out]
+
+
+@pytest.mark.parametrize(("keep", "of_whole_sessions"), [(1, 1), (2, 2), (3, 4)])
+def test_so_many_of_each_speaker_are_never_held_out(keep: int, of_whole_sessions: int) -> None:
+    corpus = utterances(*[("a", session) for session in "1233"], *[("b", None)] * 4, *[("c", None)] * keep)
+    parts = split(corpus, "auto", 0.99, 0, keep)
+    kept = [sum(corpus[row].speaker == name for row in parts.train) for name in "abc"]
+    assert kept == [of_whole_sessions, keep, keep]

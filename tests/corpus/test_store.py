@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from corpora import disk, edited, make_read_only, write_corpus, write_json
 from speakerid.corpus import hw4
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.store import FrameStore, open_store
+from speakerid.corpus.packing import packed_store
+from speakerid.corpus.store import FrameStore
 from speakerid.errors import CorpusError, UserError
 
 
@@ -36,8 +38,8 @@ def check_store(root: Path, store: FrameStore, part: str = "labelled") -> None:
     expected = [torch.load(root / entry["feature_path"], weights_only=True) for entry in entries]
     assert len(store) == len(expected)
     assert store.lengths.tolist() == [len(features) for features in expected]
-    assert store.frames.dtype == np.float32
-    assert torch.equal(torch.from_numpy(np.array(store.frames)), torch.cat(expected))
+    assert store.frames.dtype == np.float16
+    assert torch.equal(torch.from_numpy(np.array(store.frames)).float(), torch.cat(expected))
     for place, features in enumerate(expected):
         assert torch.equal(store.utterance(place), features)
 
@@ -71,7 +73,8 @@ def test_frames_stay_on_disk(root: Path) -> None:
 def test_second_opening_reads_no_feature_file_and_writes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_corpus(root)
     before = {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in (root / "packed").iterdir()}
-    assert set(before) == {"labelled.frames", "labelled.json"}
+    assert {name.split("-")[0] for name in before} == {"labelled", "labelled.json"}
+    assert {name.split(".")[1] for name in before} == {"frames", "index", "names", "json"}
     with monkeypatch.context() as patch:
         forbid(patch)
         store = open_corpus(root)[1]
@@ -87,7 +90,7 @@ def paths(root: Path) -> list[Path]:
 def write_other_values(root: Path) -> None:
     path = paths(root)[4]
     before = path.stat()
-    torch.save(torch.load(path, weights_only=True) + 1, path)
+    torch.save(torch.load(path, weights_only=True) * 2, path)
     assert path.stat().st_size == before.st_size
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1_000))
 
@@ -96,7 +99,7 @@ def write_other_size_at_the_same_time(root: Path) -> None:
     path = paths(root)[4]
     before = path.stat()
     shape = torch.load(path, weights_only=True).shape
-    torch.save(torch.randn(100, *shape)[3], path)
+    torch.save(torch.randn(100, *shape).half().float()[3], path)
     assert path.stat().st_size != before.st_size
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
@@ -119,7 +122,7 @@ def replace_by_an_older_file(root: Path) -> None:
 
 
 def add_an_utterance(root: Path) -> None:
-    torch.save(torch.randn(7, 4), root / "uttr-new.pt")
+    torch.save(torch.randn(7, 4).half().float(), root / "uttr-new.pt")
     with edited(root / "metadata.json") as metadata:
         next(iter(metadata["speakers"].values())).insert(1, {"feature_path": "uttr-new.pt", "mel_len": 7})
 
@@ -167,11 +170,11 @@ def test_a_file_that_went_is_named_though_packed(root: Path) -> None:
         open_corpus(root)
 
 
-@pytest.mark.parametrize("name", ["labelled.frames", "labelled.json"])
+@pytest.mark.parametrize("name", ["labelled-*.frames", "labelled-*.index", "labelled-*.names", "labelled.json"])
 @pytest.mark.parametrize("keep", [None, 0, 1, -1])
 def test_a_damaged_packed_copy_is_made_again(root: Path, name: str, keep: int | None) -> None:
     open_corpus(root)
-    path = root / "packed" / name
+    (path,) = (root / "packed").glob(name)
     content = path.read_bytes()
     path.unlink() if keep is None else path.write_bytes(content[:keep])
     check_store(root, open_corpus(root)[1])
@@ -191,17 +194,14 @@ def test_chosen_folder_takes_the_copy_and_the_corpus_stays_as_it_is(root: Path, 
     for part in ("labelled", "test"):
         check_store(root, open_corpus(root, part, folder)[1], part)
     assert sorted(path.name for path in root.iterdir()) == before
-    assert sorted(path.name for path in folder.iterdir()) == [
-        "labelled.frames",
-        "labelled.json",
-        "test.frames",
-        "test.json",
-    ]
+    endings = ["labelled.frames", "labelled.index", "labelled.json", "labelled.names"]
+    endings += [ending.replace("labelled", "test") for ending in endings]
+    assert sorted(re.sub("-.*[.]", ".", path.name) for path in folder.iterdir()) == endings
 
 
 def test_chosen_folder_that_cannot_be_is_named(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=r"file/labelled\.frames: cannot be written"):
+    with pytest.raises(UserError, match=r"file/labelled-new\.frames: cannot be written"):
         open_corpus(root, packed=tmp_path / "file")
 
 
@@ -229,10 +229,10 @@ def test_read_only_corpus_is_packed_for_this_run(
     assert not (root / "packed").exists()
     assert list(temporary.iterdir()) == []
     check_store(root, store)
-    said = capsys.readouterr().out
-    assert said.count("\n") == 1
-    assert f"{root} is read-only" in said
+    said, announced = capsys.readouterr().out.splitlines()
+    assert said.startswith(f"{root} is read-only")
     assert "data.packed=FOLDER" in said
+    assert announced.startswith("Packing 9 feature files")
 
 
 def test_corpus_on_a_read_only_disk(root: Path, temporary: Path, tmp_path: Path) -> None:
@@ -248,6 +248,7 @@ def test_read_only_corpus_with_its_copy_is_only_read(
     root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     open_corpus(root)
+    capsys.readouterr()
     monkeypatch.setattr(os, "access", lambda *_: False)
     forbid(monkeypatch)
     assert len(open_corpus(root)[1]) == 9
@@ -284,7 +285,7 @@ def test_interrupted_packing_leaves_no_part_of_a_file(root: Path, monkeypatch: p
 def test_packing_on_a_full_disk_is_refused_in_one_line(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus", frames=(2_000, 2_000))
     with disk(tmp_path / "disk") as folder:
-        with pytest.raises(UserError, match=r"labelled\.frames: cannot be written: No space left on device"):
+        with pytest.raises(UserError, match=r"labelled-new\.frames: cannot be written: No space left on device"):
             open_corpus(tmp_path / "corpus", packed=folder / "packed")
         assert list((folder / "packed").iterdir()) == []
 
@@ -313,13 +314,13 @@ def test_corpus_of_the_course_opens(monkeypatch: pytest.MonkeyPatch) -> None:
         )
         corpus, problems = hw4.read(root)
         assert problems == []
-        numbers = torch.arange(count, dtype=torch.float32)[:, None]
+        numbers = torch.arange(count, dtype=torch.float32)[:, None] % 2_048
         with monkeypatch.context() as patch:
             # Reading so many tensors takes half a minute; the number in the name does as well.
             patch.setattr(hw4, "load_features", lambda path, *_: numbers[int(path.name[5:-3])][None])
-            open_store(corpus, "labelled")
+            packed_store(corpus, "labelled")
         forbid(monkeypatch)
-        store = open_store(corpus, "labelled")
+        store = packed_store(corpus, "labelled")
         assert len(corpus.labelled) == len(store) == count
         for place in (0, 94, 95, count - 1):
-            assert store.utterance(place).item() == int(corpus.labelled[place].feature_path[5:-3])
+            assert store.utterance(place).item() == int(corpus.labelled[place].feature_path[5:-3]) % 2_048

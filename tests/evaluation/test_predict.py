@@ -86,7 +86,7 @@ def test_the_longest_utterance_of_the_course_s_data_does_not_exhaust_memory() ->
 
 def test_the_baseline_separates_what_is_linear(tmp_path: Path) -> None:
     corpus, store = open_corpus(write_easy_corpus(tmp_path / "corpus"))
-    labels = corpus.labels()
+    labels = corpus.labelled.speakers.tolist()
     train = [index for index in range(len(store)) if index % 4]
     test = [index for index in range(len(store)) if index % 4 == 0][::-1]
     predicted = linear_baseline(store, train, [labels[i] for i in train], store, test)

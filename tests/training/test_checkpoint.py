@@ -40,7 +40,7 @@ def test_it_comes_back_as_it_was(path: Path, tmp_path: Path) -> None:
 
 
 def test_plain_data_only(path: Path) -> None:
-    assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 1"
+    assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 2"
 
 
 def test_truncated(path: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ class Bomb:
 
 
 def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch.save({"format": "speakerid checkpoint 1", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
+    torch.save({"format": "speakerid checkpoint 2", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
     with pytest.raises(UserError, match=r"bomb\.pt: no sound checkpoint: holds Python objects or code"):
         Checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "ran").exists()
@@ -69,7 +69,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 def test_another_format(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"found format None, expected 'speakerid checkpoint 1'"):
+    with pytest.raises(UserError, match=r"found format None, expected 'speakerid checkpoint 2'"):
         Checkpoint.load(tmp_path / "other.pt")
 
 

@@ -58,7 +58,7 @@ def test_the_best_checkpoint_is_the_best(result: TrainResult, config: Config) ->
     """Its weights give the accuracy it claims, by the way inference takes."""
     checkpoint = Checkpoint.load(result.run.best)
     corpus, store, parts = open_training_data(config)
-    labels = torch.tensor(corpus.labels())[parts.valid]
+    labels = torch.tensor(corpus.labelled.speakers)[parts.valid]
     predicted = predict([checkpoint.build_model()], store, parts.valid, 100).argmax(-1)
     assert (predicted == labels).double().mean().item() == checkpoint.accuracy == result.best_accuracy
 
@@ -120,4 +120,4 @@ def test_the_labelled_part_alone_trains(tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus")
     (corpus / "testdata.json").unlink()
     (corpus / "answers.csv").unlink()
-    assert open_corpus(corpus)[0].test == ()
+    assert open_corpus(corpus)[0].test.names == []

@@ -1,45 +1,99 @@
 """The way into a corpus: everything read, everything checked, every problem said at once."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from speakerid.corpus import hw4
-from speakerid.corpus.records import Corpus
-from speakerid.corpus.store import FrameStore, feature_problems, open_store
-from speakerid.errors import CorpusError
+from speakerid.corpus.packing import feature_problems, packed_store
+from speakerid.corpus.records import PACKED, PARTS, STAGE, Corpus, Part, Utterances
+from speakerid.corpus.store import DType, FrameStore, Store, read_store
+from speakerid.errors import CorpusError, UserError
+
+_REQUIRED: dict[Part, tuple[str, ...]] = {
+    "labelled": (hw4.METADATA, hw4.MAPPING),
+    "test": (hw4.TESTDATA,),
+    "strangers": (hw4.STRANGERS,),
+}
 
 
 def open_corpus(
-    root: Path, part: Literal["labelled", "test"] = "labelled", packed: Path | None = None
+    root: Path, part: Part = "labelled", packed: Path | None = None, dtype: DType | None = None
 ) -> tuple[Corpus, FrameStore]:
-    """A corpus in HW4 layout with the packed features of one part.
+    """A corpus in HW4 layout, or packed without its feature files, and the frames of one part.
 
     Args:
         root: the folder.
         part: `labelled` to train and validate, `test` to recognise; only the files this part needs must exist.
-        packed: folder of the packed copy, see `open_store`.
+        packed: folder of the packed copy of an HW4 corpus, see `packed_store`.
+        dtype: of the packed copy; by default float16, or what it was packed as where there are no HW4 files.
 
     Raises:
-        UserError: there is no such folder.
-        CorpusError: listing every problem of the JSON files and of the part's feature files.
+        UserError: there is no such folder, or its preparation is unfinished.
+        CorpusError: listing every problem of the JSON files and of the part's feature files, or of the store.
     """
-    require = (hw4.METADATA, hw4.MAPPING) if part == "labelled" else (hw4.TESTDATA,)
-    corpus, problems = hw4.read(root, require)
+    if not hw4.is_here(root) and root.is_dir():
+        if not (root / PACKED / f"{part}.json").exists() and (root / STAGE).is_dir():
+            raise UserError(f"{root}: its preparation is unfinished; run the same `prepare` again, it continues")
+        if (root / PACKED).is_dir():
+            return _open_packed(root, part, dtype)
+    corpus, problems = hw4.read(root, _REQUIRED[part])
     if problems:
-        utterances = corpus.labelled if part == "labelled" else corpus.test
-        raise CorpusError(root, [*problems, *feature_problems(corpus, utterances)])
-    return corpus, open_store(corpus, part, packed)
+        raise CorpusError(root, [*problems, *feature_problems(corpus, part)])
+    return corpus, packed_store(corpus, part, packed, dtype or "float16")
 
 
 def check_corpus(root: Path) -> Corpus:
-    """Read all of a corpus, every feature file included.
+    """Read all of a corpus, every feature file and every block of the packed store included.
 
     Raises:
         UserError: there is no such folder.
         CorpusError: listing every problem.
     """
-    corpus, problems = hw4.read(root)
-    problems += feature_problems(corpus, corpus.labelled + corpus.test)
+    problems: list[str] = []
+    stores = _stores(root, problems)
+    for store in stores.values():
+        problems += store.verify()
+    if hw4.is_here(root) or not root.is_dir() or not stores:
+        corpus, found = hw4.read(root)
+        problems = found + problems
+        for part in PARTS:
+            problems += feature_problems(corpus, part)
+    else:
+        corpus = _corpus(root, stores)
     if problems:
         raise CorpusError(root, problems)
     return corpus
+
+
+def _open_packed(root: Path, part: Part, dtype: DType | None) -> tuple[Corpus, FrameStore]:
+    problems: list[str] = []
+    stores = _stores(root, problems)
+    if part not in stores:
+        missing = f"{PACKED}/{part}.json: missing; this corpus has no {part} part"
+        raise CorpusError(root, problems or [missing])
+    store = stores[part]
+    if dtype not in (None, store.head.dtype):
+        raise UserError(
+            f"data.dtype: found {dtype}, but {root} was packed as {store.head.dtype}; leave the setting out, "
+            f"or prepare the corpus again with --dtype {dtype}"
+        )
+    return _corpus(root, stores), store.frames
+
+
+def _stores(root: Path, problems: list[str]) -> dict[str, Store]:
+    stores: dict[str, Store] = {}
+    for part in PARTS:
+        try:
+            stores[part] = read_store(root / PACKED, part)
+        except FileNotFoundError:
+            continue
+        except UserError as error:
+            problems.append(f"{error}; run the `prepare` that wrote {root} again, it rebuilds the store")
+    return stores
+
+
+def _corpus(root: Path, stores: dict[str, Store]) -> Corpus:
+    head = next(iter(stores.values())).head
+    parts = {part: store.utterances for part, store in stores.items()}
+    empty = Corpus(root, head.features, head.speakers, Utterances.of((), head.speakers))
+    return replace(empty, **parts)

@@ -1,7 +1,7 @@
 """The demonstration corpus: synthetic voices, each recording session with a room, a microphone and noise of its own."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from speakerid.audio.synthesis import SAMPLE_RATE, Voice, speak
 from speakerid.config import FeatureConfig
 from speakerid.corpus import hw4
 from speakerid.corpus.parallel import parallel_map
-from speakerid.corpus.records import Corpus, Utterance
+from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError
 from speakerid.files import atomic_folder
 
@@ -87,9 +87,8 @@ def _write(root: Path, speakers: int, utterances: int, seed: int, workers: int |
             (spoken_in_test if job.session == SESSIONS - 1 else labelled).extend(spoken)
         # Sorted by their hashed names: the order of the test data says nothing of who speaks.
         spoken_in_test.sort(key=lambda utterance: utterance.feature_path)
-        test = tuple(Utterance(utterance.feature_path, utterance.length) for utterance in spoken_in_test)
-        answers = tuple(str(utterance.speaker) for utterance in spoken_in_test)
-        corpus = Corpus(root, features, tuple(names), tuple(labelled), test, answers)
+        test = [replace(utterance, session=None) for utterance in spoken_in_test]
+        corpus = Corpus(root, features, tuple(names), Utterances.of(labelled, names), Utterances.of(test, names))
         hw4.write(folder, corpus)
     return corpus
 

@@ -1,13 +1,14 @@
 """The HW4 layout of the course's three editions: metadata.json, testdata.json, mapping.json and one tensor a file.
 
-Written corpora add what the course's readers skip: a `session` per utterance, `features.yaml`, and `answers.csv`
-for test data whose speakers are known.
+Written corpora add what the course's readers skip: a `session` per utterance, `copy_of` for augmented copies,
+`features.yaml`, `answers.csv` for test data whose speakers are known, and `strangers.json` for speakers held out whole.
 """
 
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -17,12 +18,12 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from speakerid.config import FeatureConfig, parse, read_yaml
-from speakerid.corpus.records import Corpus, Utterance
+from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError, describe
-from speakerid.files import load_plain, save_plain
+from speakerid.files import atomic_file, load_plain, save_plain
 
 METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
-FEATURES, ANSWERS = "features.yaml", "answers.csv"
+FEATURES, ANSWERS, STRANGERS = "features.yaml", "answers.csv", "strangers.json"
 
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -31,6 +32,7 @@ class _Entry(BaseModel):
     feature_path: _Name
     mel_len: Annotated[int, Field(strict=True)]
     session: str | None = None
+    copy_of: str | None = None
 
 
 class _Metadata(BaseModel):
@@ -73,38 +75,82 @@ def read(root: Path, require: Iterable[str] = (METADATA, MAPPING)) -> tuple[Corp
     metadata = _read_json(root / METADATA, _Metadata, METADATA in required, problems)
     mapping = _read_json(root / MAPPING, _Mapping, MAPPING in required, problems)
     testdata = _read_json(root / TESTDATA, _Testdata, TESTDATA in required, problems)
-    labelled = _labelled(metadata) if metadata else ()
-    test = tuple(Utterance(e.feature_path, e.mel_len) for e in testdata.utterances) if testdata else ()
+    held_out = _read_json(root / STRANGERS, _Metadata, False, problems)
     if metadata:
         problems += _check_speakers(metadata, mapping)
-    if metadata and testdata and metadata.n_mels != testdata.n_mels:
-        problems.append(f"{TESTDATA}: n_mels: found {testdata.n_mels}, but {METADATA} has {metadata.n_mels}")
-    labelled = _check_utterances(METADATA, labelled, problems)
-    test = _check_utterances(TESTDATA, test, problems)
+    for name, other in ((TESTDATA, testdata), (STRANGERS, held_out)):
+        if metadata and other and metadata.n_mels != other.n_mels:
+            problems.append(f"{name}: n_mels: found {other.n_mels}, but {METADATA} has {metadata.n_mels}")
+    labelled = _check_utterances(METADATA, _labelled(metadata), problems)
+    test = _check_utterances(
+        TESTDATA, [Utterance(e.feature_path, e.mel_len) for e in testdata.utterances] if testdata else [], problems
+    )
+    strangers = _check_utterances(STRANGERS, _labelled(held_out), problems)
     head = metadata or testdata
     features = _read_features(root, head.n_mels if head else None, problems)
-    answers = _read_answers(root, test, problems)
     ids = mapping.speaker2id if mapping else {}
-    speakers = tuple(sorted(ids, key=ids.__getitem__))
-    return Corpus(root, features, speakers, labelled, test, answers), problems
+    names = tuple(sorted(ids, key=ids.__getitem__))
+    only_copies = {u.speaker for u in labelled if u.copy_of} - {u.speaker for u in labelled if not u.copy_of}
+    speakers = tuple(name for name in names if name not in only_copies)
+    if names[: len(speakers)] != speakers:
+        problems.append(f"{MAPPING}: speaker2id: speakers of whom there are only copies must come last")
+    answered = _read_answers(root, test, problems)
+    return Corpus(
+        root,
+        features,
+        speakers,
+        Utterances.of(labelled, names),
+        Utterances.of(answered, speakers),
+        Utterances.of(strangers),
+    ), problems
+
+
+def is_here(root: Path) -> bool:
+    """Whether a folder holds any of the layout's JSON files."""
+    return any((root / name).exists() for name in (METADATA, TESTDATA, MAPPING))
+
+
+def remove(root: Path) -> None:
+    """Remove the JSON files and the feature files that `write` and `save_features` wrote to a folder, if any."""
+    for name in (METADATA, TESTDATA, MAPPING, STRANGERS, ANSWERS, FEATURES):
+        (root / name).unlink(missing_ok=True)
+    remove_features(root, keep=())
+
+
+def remove_features(root: Path, keep: Collection[str]) -> None:
+    """Remove the feature files of a folder that are not to be kept, and those that were written half."""
+    for pattern in ("uttr-*.pt", "uttr-*.partial"):
+        for path in root.glob(pattern):
+            if path.name not in keep:
+                path.unlink()
 
 
 def write(root: Path, corpus: Corpus) -> None:
-    """Write the JSON files of a corpus whose feature files already lie in `root`."""
-    speakers: dict[str, list[dict[str, object]]] = {speaker: [] for speaker in corpus.speakers}
-    for utterance in corpus.labelled:
-        speakers[str(utterance.speaker)].append(_entry(utterance))
+    """Write the JSON files of a corpus whose feature files already lie in `root`; metadata.json last."""
     n_mels = corpus.features.n_mels
+    _write_text(root / FEATURES, yaml.safe_dump(corpus.features.model_dump(), sort_keys=False))
     mapping = {
-        "speaker2id": {speaker: index for index, speaker in enumerate(corpus.speakers)},
-        "id2speaker": {str(index): speaker for index, speaker in enumerate(corpus.speakers)},
+        "speaker2id": {speaker: index for index, speaker in enumerate(corpus.labelled.speaker_names)},
+        "id2speaker": {str(index): speaker for index, speaker in enumerate(corpus.labelled.speaker_names)},
     }
-    _write_json(root / METADATA, {"n_mels": n_mels, "speakers": speakers})
-    _write_json(root / TESTDATA, {"n_mels": n_mels, "utterances": [_entry(utterance) for utterance in corpus.test]})
     _write_json(root / MAPPING, mapping)
-    (root / FEATURES).write_text(yaml.safe_dump(corpus.features.model_dump(), sort_keys=False), encoding="utf-8")
-    if corpus.answers is not None:
-        write_answers(root / ANSWERS, corpus.test, corpus.answers)
+    # Of the test data nothing but the answers may tell who speaks.
+    hidden = [_entry(Utterance(utterance.feature_path, utterance.length)) for utterance in corpus.test]
+    _write_json(root / TESTDATA, {"n_mels": n_mels, "utterances": hidden})
+    _write_or_remove(root / STRANGERS, corpus.strangers and _by_speaker(n_mels, corpus.strangers))
+    if corpus.answers is None:
+        (root / ANSWERS).unlink(missing_ok=True)
+    else:
+        with atomic_file(root / ANSWERS) as partial:
+            write_answers(partial, corpus.test, corpus.answers)
+    _write_json(root / METADATA, _by_speaker(n_mels, corpus.labelled))
+
+
+def _by_speaker(n_mels: int, utterances: Utterances) -> dict[str, object]:
+    entries: dict[str, list[dict[str, object]]] = {}
+    for utterance in utterances:
+        entries.setdefault(str(utterance.speaker), []).append(_entry(utterance))
+    return {"n_mels": n_mels, "speakers": entries}
 
 
 def write_answers(path: Path, utterances: Sequence[Utterance], speakers: Sequence[str]) -> None:
@@ -157,11 +203,25 @@ def _entry(utterance: Utterance) -> dict[str, object]:
     entry: dict[str, object] = {"feature_path": utterance.feature_path, "mel_len": utterance.length}
     if utterance.session is not None:
         entry["session"] = utterance.session
+    if utterance.copy_of is not None:
+        entry["copy_of"] = utterance.copy_of
     return entry
 
 
+def _write_or_remove(path: Path, content: object) -> None:
+    if content:
+        _write_json(path, content)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _read_json(path: Path, schema: type[_Json], required: bool, problems: list[str]) -> _Json | None:
@@ -181,12 +241,12 @@ def _read_json(path: Path, schema: type[_Json], required: bool, problems: list[s
         return None
 
 
-def _labelled(metadata: _Metadata) -> tuple[Utterance, ...]:
-    return tuple(
-        Utterance(entry.feature_path, entry.mel_len, speaker, entry.session)
-        for speaker, entries in metadata.speakers.items()
+def _labelled(metadata: _Metadata | None) -> list[Utterance]:
+    return [
+        Utterance(entry.feature_path, entry.mel_len, speaker, entry.session, entry.copy_of)
+        for speaker, entries in (metadata.speakers.items() if metadata else ())
         for entry in entries
-    )
+    ]
 
 
 def _check_speakers(metadata: _Metadata, mapping: _Mapping | None) -> list[str]:
@@ -221,7 +281,7 @@ def _check_mapping(mapping: _Mapping, speakers: set[str]) -> list[str]:
     return problems
 
 
-def _check_utterances(source: str, utterances: Sequence[Utterance], problems: list[str]) -> tuple[Utterance, ...]:
+def _check_utterances(source: str, utterances: Sequence[Utterance], problems: list[str]) -> list[Utterance]:
     """The utterances whose files may be opened: none outside the corpus."""
     inside = []
     for utterance in utterances:
@@ -234,7 +294,12 @@ def _check_utterances(source: str, utterances: Sequence[Utterance], problems: li
             inside.append(utterance)
     counts = Counter(utterance.feature_path for utterance in utterances)
     problems += [f"{source}: {path}: duplicate utterance, listed {n} times" for path, n in counts.items() if n > 1]
-    return tuple(inside)
+    known = {utterance.feature_path for utterance in inside}
+    for place, utterance in enumerate(inside):
+        if utterance.copy_of is not None and utterance.copy_of not in known:
+            problems.append(f"{source}: {utterance.feature_path}: copy_of: {utterance.copy_of!r} is not in the corpus")
+            inside[place] = replace(utterance, copy_of=None)
+    return inside
 
 
 def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> FeatureConfig:
@@ -251,16 +316,17 @@ def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> Featu
     return features
 
 
-def _read_answers(root: Path, test: Sequence[Utterance], problems: list[str]) -> tuple[str, ...] | None:
+def _read_answers(root: Path, test: Sequence[Utterance], problems: list[str]) -> Sequence[Utterance]:
+    """The test utterances with their speakers, where answers.csv tells them."""
     path = root / ANSWERS
     if not path.exists():
-        return None
+        return test
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         if header == ["Id", "Category"] and [utterance for utterance, _ in rows] == [u.feature_path for u in test]:
-            return tuple(speaker for _, speaker in rows)
+            return [replace(utterance, speaker=speaker) for utterance, (_, speaker) in zip(test, rows, strict=True)]
     except (OSError, ValueError, csv.Error):
         pass  # said below, together with readable files of another content
     problems.append(f"{ANSWERS}: expected the header Id,Category and one row per utterance of {TESTDATA}, in its order")
-    return None
+    return test

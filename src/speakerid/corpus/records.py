@@ -1,9 +1,29 @@
-"""Who says what, where: the plain records every corpus is made of."""
+"""Who says what, where: the records every corpus is made of.
 
+Letters: N utterances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from speakerid.config import FeatureConfig
+
+PACKED = "packed"
+"""Folder of a corpus: all frames in one file, see `speakerid.corpus.store`."""
+STAGE = "prepared"
+"""Folder of a corpus: what preparation has computed, see `speakerid.corpus.stage`."""
+Part = Literal["labelled", "test", "strangers"]
+PARTS: tuple[Part, ...] = ("labelled", "test", "strangers")
+UNKNOWN = -1
+"""In place of the number of a speaker or session that nobody tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +38,90 @@ class Utterance:
     """None where nobody says, as in test data."""
     session: str | None = None
     """The occasion of the recording, unique within its speaker; None where it is not known."""
+    copy_of: str | None = None
+    """The feature path of the utterance this is an augmented copy of; None for a recording as it was."""
+
+
+@dataclass(frozen=True, eq=False)
+class Utterances(Sequence[Utterance]):
+    """N utterances as columns, so that a million of them open in a moment; each row reads as an `Utterance`.
+
+    Attributes:
+        names: N feature paths.
+        lengths: (N,) frames.
+        speakers: (N,) places in `speaker_names`, or UNKNOWN.
+        sessions: (N,) places in `session_names`, other ones for every speaker, or UNKNOWN.
+        origins: (N,) row of the utterance that a row is an augmented copy of; its own row where it is none.
+        speaker_names: those of the corpus, at the places of their classes, and perhaps strangers behind them.
+        session_names: of all speakers.
+    """
+
+    names: Sequence[str]
+    lengths: NDArray[np.integer]
+    speakers: NDArray[np.integer]
+    sessions: NDArray[np.integer]
+    origins: NDArray[np.integer]
+    speaker_names: tuple[str, ...]
+    session_names: tuple[str, ...]
+
+    @staticmethod
+    def of(rows: Iterable[Utterance], speakers: Sequence[str] = ()) -> Utterances:
+        """Columns of the given rows.
+
+        Args:
+            rows: in order; a copy's origin is among them.
+            speakers: names that come first in `speaker_names`; names only found in the rows follow.
+        """
+        rows = tuple(rows)
+        names = [row.feature_path for row in rows]
+        speaker_numbers = {name: number for number, name in enumerate(speakers)}
+        session_numbers: dict[tuple[str | None, str], int] = {}
+        places = {name: place for place, name in enumerate(names)} if any(row.copy_of for row in rows) else {}
+
+        def speaker(row: Utterance) -> int:
+            return UNKNOWN if row.speaker is None else speaker_numbers.setdefault(row.speaker, len(speaker_numbers))
+
+        def session(row: Utterance) -> int:
+            if row.session is None:
+                return UNKNOWN
+            return session_numbers.setdefault((row.speaker, row.session), len(session_numbers))
+
+        return Utterances(
+            names,
+            np.array([row.length for row in rows], np.int64),
+            np.array([speaker(row) for row in rows], np.int32),
+            np.array([session(row) for row in rows], np.int32),
+            np.array([places[row.copy_of] if row.copy_of else place for place, row in enumerate(rows)], np.int32),
+            tuple(speaker_numbers),
+            tuple(name for _, name in session_numbers),
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, place: int) -> Utterance: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Utterance]: ...
+    def __getitem__(self, place: int | slice) -> Utterance | Sequence[Utterance]:
+        if isinstance(place, slice):
+            return [self[row] for row in range(len(self))[place]]
+        row = range(len(self))[place]
+        speaker, session, origin = int(self.speakers[row]), int(self.sessions[row]), int(self.origins[row])
+        return Utterance(
+            self.names[row],
+            int(self.lengths[row]),
+            None if speaker == UNKNOWN else self.speaker_names[speaker],
+            None if session == UNKNOWN else self.session_names[session],
+            None if origin == row else self.names[origin],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Utterances):
+            return NotImplemented
+        return self.speaker_names == other.speaker_names and list(self) == list(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 @dataclass(frozen=True)
@@ -28,13 +132,18 @@ class Corpus:
     features: FeatureConfig
     speakers: tuple[str, ...]
     """A speaker's class is its place here."""
-    labelled: tuple[Utterance, ...] = field(repr=False)
-    test: tuple[Utterance, ...] = field(repr=False, default=())
+    labelled: Utterances = field(repr=False)
+    """Names in its `speaker_names` behind `speakers` are voices that only help to train."""
+    test: Utterances = field(repr=False, default_factory=lambda: Utterances.of(()))
     """To be recognised, in the order of the submission."""
-    answers: tuple[str, ...] | None = field(repr=False, default=None)
-    """Speakers of `test`, where the corpus tells."""
+    strangers: Utterances = field(repr=False, default_factory=lambda: Utterances.of(()))
+    """Of speakers that are none of `speakers`, to find out when to say so."""
 
-    def labels(self) -> list[int]:
-        """The class of every labelled utterance."""
-        classes = {speaker: index for index, speaker in enumerate(self.speakers)}
-        return [classes[str(utterance.speaker)] for utterance in self.labelled]
+    def part(self, name: Part) -> Utterances:
+        return {"labelled": self.labelled, "test": self.test, "strangers": self.strangers}[name]
+
+    @cached_property
+    def answers(self) -> tuple[str, ...] | None:
+        """Speakers of `test`, where the corpus tells."""
+        names = tuple(utterance.speaker for utterance in self.test)
+        return tuple(map(str, names)) if names and None not in names else None

@@ -1,4 +1,4 @@
-"""Which labelled utterances train and which validate."""
+"""Which labelled utterances train, and which are held out."""
 
 import math
 from collections.abc import Sequence
@@ -7,79 +7,99 @@ from typing import Literal
 
 import numpy as np
 
-from speakerid.corpus.records import Utterance
+from speakerid.corpus.records import UNKNOWN, Utterances
 from speakerid.errors import UserError
+
+By = Literal["auto", "session", "order", "random"]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Places in `Corpus.labelled`, ascending, and how they were found."""
+    """Rows of the utterances, ascending, and how they were found."""
 
     train: list[int]
     valid: list[int]
     how: str
 
 
-def split(
-    utterances: Sequence[Utterance],
-    by: Literal["auto", "session", "order", "random"],
-    valid_fraction: float,
-    seed: int,
-) -> Split:
-    """Part each speaker's utterances, in every case with at least one on either side.
+def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep: int = 1) -> Split:
+    """Part each speaker's utterances.
+
+    Augmented copies are never held out; they train where their origin trains, and go with it where it is held out.
 
     Args:
-        utterances: labelled, at least two a speaker.
+        utterances: labelled.
         by: `session` gives a speaker's last sessions to validation, whole; `order` the last utterances;
-            `random` any; `auto` is `session` where all speakers have two sessions or more, else `order`.
-        valid_fraction: the share of a speaker's utterances that validation takes, as nearly as whole utterances or
-            sessions allow.
+            `random` any; `auto` is `session` for every speaker of two known sessions or more, and `order` for the
+            others.
+        valid_fraction: the share of a speaker's utterances that is held out, as nearly as whole utterances or
+            sessions allow, and at least one.
         seed: of the random split.
+        keep: utterances of each speaker that are never held out; whoever has no more gives none.
 
     Raises:
         UserError: `session` is asked for, and a speaker has not two known sessions.
     """
-    speakers: dict[str, list[int]] = {}
-    for index, utterance in enumerate(utterances):
-        speakers.setdefault(str(utterance.speaker), []).append(index)
-    if by == "auto":
-        by = "session" if _single_session(utterances, speakers) is None else "order"
-    elif by == "session" and (speaker := _single_session(utterances, speakers)) is not None:
-        raise UserError(f"data.split: speaker {speaker} has not two known sessions; use data.split=order")
-    rng = np.random.default_rng([seed, len(utterances)])
-    valid: list[int] = []
-    for indices in speakers.values():
+    rows = np.arange(len(utterances))
+    originals = rows[utterances.origins == rows]
+    by_speaker = _by_speaker(utterances, originals)
+    sessions = utterances.sessions.tolist()
+    rng = np.random.default_rng([seed, len(originals)])
+    held_out = np.zeros(len(utterances), bool)
+    whole = ordered = 0
+    for members in by_speaker:
+        count = min(len(members) - keep, max(1, round(valid_fraction * len(members))))
+        if count < 1:
+            continue
+        known = _two_sessions([sessions[row] for row in members])
+        if by == "session" and not known:
+            name = utterances[members[0]].speaker
+            raise UserError(f"data.split: speaker {name} has not two known sessions; use data.split=auto or order")
         if by == "random":
-            indices = [indices[place] for place in rng.permutation(len(indices))]
-        count = min(len(indices) - 1, max(1, round(valid_fraction * len(indices))))
-        valid += _last_sessions(utterances, indices, count) if by == "session" else indices[-count:]
-    held_out = set(valid)
-    return Split([i for i in range(len(utterances)) if i not in held_out], sorted(valid), _HOW[by])
+            held_out[rng.permutation(members)[:count]] = True
+        elif by != "order" and known:
+            held_out[_last_sessions(sessions, members, count, keep)] = True
+            whole += 1
+        else:
+            held_out[members[-count:]] = True
+            ordered += 1
+    train = rows[~held_out[utterances.origins]]
+    return Split(train.tolist(), rows[held_out].tolist(), _how(by, whole, ordered))
 
 
-_HOW = {
-    "session": "whole sessions, so no recording occasion is on both sides",
-    "order": "the last utterances of each speaker; if they share a session with the others, accuracy is flattered",
-    "random": "at random; sessions are on both sides, so accuracy is flattered",
-}
+def _how(by: By, whole: int, ordered: int) -> str:
+    order = "the last utterances of each speaker; if they share a session with the others, accuracy is flattered"
+    if by == "random":
+        return "at random; sessions are on both sides, so accuracy is flattered"
+    if not whole:
+        return order
+    if not ordered:
+        return "whole sessions, so no recording occasion is on both sides"
+    return f"whole sessions of {whole} speakers; the last utterances, which flatter, of {ordered} without two sessions"
 
 
-def _single_session(utterances: Sequence[Utterance], speakers: dict[str, list[int]]) -> str | None:
-    """The first speaker without two sessions, or with utterances of unknown session."""
-    for speaker, indices in speakers.items():
-        sessions = {utterances[index].session for index in indices}
-        if None in sessions or len(sessions) < 2:
-            return speaker
-    return None
+def _by_speaker(utterances: Utterances, rows: np.ndarray) -> list[list[int]]:
+    """The rows of every speaker, in order; speakers by their first row."""
+    speakers = utterances.speakers[rows]
+    order = np.argsort(speakers, kind="stable")
+    edges = np.flatnonzero(np.diff(speakers[order])) + 1
+    members = [group.tolist() for group in np.split(rows[order], edges) if len(group)]
+    return sorted(members, key=lambda group: group[0])
 
 
-def _last_sessions(utterances: Sequence[Utterance], indices: list[int], count: int) -> list[int]:
-    sessions: dict[str | None, list[int]] = {}
-    for index in indices:
-        sessions.setdefault(utterances[index].session, []).append(index)
+def _two_sessions(sessions: Sequence[int]) -> bool:
+    return UNKNOWN not in sessions and len(set(sessions)) > 1
+
+
+def _last_sessions(sessions: Sequence[int], members: Sequence[int], count: int, keep: int) -> list[int]:
+    by_session: dict[int, list[int]] = {}
+    for row in members:
+        by_session.setdefault(sessions[row], []).append(row)
     held_out: list[int] = []
-    for members in list(sessions.values())[:0:-1]:
-        if held_out and len(held_out) + math.ceil(len(members) / 2) > count:
+    for rows in list(by_session.values())[:0:-1]:
+        if len(held_out) + len(rows) > len(members) - keep:
             break
-        held_out += members
+        if held_out and len(held_out) + math.ceil(len(rows) / 2) > count:
+            break
+        held_out += rows
     return held_out

@@ -1,38 +1,54 @@
-"""All frames of a corpus in one memory-mapped file, so that a batch is one gather and memory stays flat.
+"""All frames of a part of a corpus in one memory-mapped file, so that a batch is one gather and memory stays flat.
+
+A store is a folder with, for each part (labelled, test, strangers):
+
+    part.json             what it is, the names of the files below and their checksums; written last
+    part-<digest>.frames  the frames of all utterances behind one another
+    part-<digest>.index   a row of numbers for each utterance
+    part-<digest>.names   a feature path for each utterance
+
+The files are named by their content and replaced by renaming part.json alone: whoever has the former ones open keeps
+them, and a process killed at any moment leaves the former store or the new one.
 
 Letters: N utterances, F frames of all of them, M mel bands.
 """
 
 import hashlib
-import json
-import os
-import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
-from tqdm import tqdm
 
-from speakerid.corpus import hw4
-from speakerid.corpus.records import Corpus, Utterance
-from speakerid.errors import CorpusError, UserError
+from speakerid.config import FeatureConfig
+from speakerid.corpus.records import Corpus, Part, Utterances
+from speakerid.errors import UserError
 from speakerid.files import atomic_file
+
+FORMAT: Literal["speakerid store 1"] = "speakerid store 1"
+BLOCK = 1 << 22
+"""Bytes of frames under one checksum."""
+DType = Literal["float16", "float32"]
+_ROW = np.dtype(
+    [("offset", "<i8"), ("length", "<i4"), ("speaker", "<i4"), ("session", "<i4"), ("origin", "<i4")],
+)
 
 
 @dataclass(frozen=True)
 class FrameStore:
     """Features of N utterances behind one another."""
 
-    frames: NDArray[np.float32]
-    """(F, M)."""
-    offsets: NDArray[np.int64]
+    frames: NDArray[np.floating]
+    """(F, M) float16 or float32."""
+    offsets: NDArray[np.integer]
     """(N,) first frame of each utterance."""
-    lengths: NDArray[np.int64]
+    lengths: NDArray[np.integer]
     """(N,) frames of each utterance."""
 
     def __len__(self) -> int:
@@ -41,91 +57,259 @@ class FrameStore:
     def utterance(self, index: int) -> Tensor:
         """(T, M) float32 features of one utterance, a copy."""
         start = self.offsets[index]
-        return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]]))
+        return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]], np.float32))
 
 
-def open_store(corpus: Corpus, part: Literal["labelled", "test"], packed: Path | None = None) -> FrameStore:
-    """The packed features of a corpus; packed, and every feature file checked, on first use or after a change.
+class _Head(BaseModel, frozen=True, extra="forbid"):
+    """The content of part.json."""
 
-    Args:
-        corpus: from `hw4.read`.
-        part: which of its utterances.
-        packed: folder of the packed copy; by default `packed/` in the corpus, or a temporary one where
-            the corpus cannot be written.
+    format: Literal["speakerid store 1"]
+    features: FeatureConfig
+    dtype: DType
+    utterances: Annotated[int, Field(ge=0)]
+    frames: Annotated[int, Field(ge=0)]
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    """Of the three checksums below; the files carry it in their names."""
+    blocks: str
+    """Checksums of the blocks of frames, 16 hexadecimal digits each."""
+    index: str
+    """Checksum of the index."""
+    names: str
+    """Checksum of the names."""
+    source: str | None
+    """Fingerprint of the files it was packed from, where those are kept beside it."""
+    speakers: tuple[str, ...]
+    """Of the corpus."""
+    speaker_names: tuple[str, ...]
+    """Of the index."""
+    sessions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """One part of a packed corpus, its index checked.
+
+    Attributes:
+        path: of part.json.
+        head: its content.
+    """
+
+    path: Path
+    head: _Head
+
+    @cached_property
+    def frames(self) -> FrameStore:
+        """Memory-mapped."""
+        return FrameStore(self._frames, self._index["offset"], self._index["length"])
+
+    @cached_property
+    def utterances(self) -> Utterances:
+        index, head = self._index, self.head
+        return Utterances(
+            _Names(self.file("names"), head.utterances),
+            index["length"],
+            index["speaker"],
+            index["session"],
+            index["origin"],
+            head.speaker_names,
+            head.sessions,
+        )
+
+    def verify(self) -> list[str]:
+        """One line for everything that differs from its checksum; reads every byte."""
+        problems = []
+        expected = self.head.blocks
+        for number, block in enumerate(_blocks(self.file("frames"))):
+            if _checksum([block]) != expected[16 * number : 16 * number + 16]:
+                start, end = number * BLOCK, number * BLOCK + len(block)
+                first, last = (np.searchsorted(self._ends, place, "right") for place in (start, end - 1))
+                problems.append(
+                    f"{self.file('frames').name}: bytes {start} to {end} differ from their checksum; "
+                    f"they hold utterances {first} to {last}"
+                )
+        return problems
+
+    def check(self) -> None:
+        """Raise UserError where a file is missing, of another size, or an index differs from its checksum."""
+        frames, expected = self.file("frames"), self.frame_bytes * self.head.frames
+        for path in map(self.file, ("frames", "index", "names")):
+            if not path.exists():
+                raise UserError(f"{path}: missing")
+        if (found := frames.stat().st_size) != expected:
+            raise UserError(f"{frames}: found {found} bytes, expected {expected}")
+        for path, checksum in ((self.file("index"), self.head.index), (self.file("names"), self.head.names)):
+            if _checksum(_blocks(path)) != checksum:
+                raise UserError(f"{path}: differs from its checksum")
+
+    def file(self, kind: str) -> Path:
+        """Of `frames`, `index` or `names`."""
+        return self.path.with_name(f"{self.path.stem}-{self.head.digest}.{kind}")
+
+    @property
+    def frame_bytes(self) -> int:
+        """Of one frame on disk."""
+        return self.head.features.n_mels * np.dtype(self.head.dtype).itemsize
+
+    @property
+    def _ends(self) -> NDArray[np.integer]:
+        """(N,) byte behind the last frame of each utterance."""
+        return (self._index["offset"] + self._index["length"]) * self.frame_bytes
+
+    @cached_property
+    def _index(self) -> NDArray[np.void]:
+        if not self.head.utterances:  # an empty file cannot be mapped
+            return np.empty(0, _ROW)
+        return np.memmap(self.file("index"), _ROW, "r")
+
+    @cached_property
+    def _frames(self) -> NDArray[np.floating]:
+        shape = (self.head.frames, self.head.features.n_mels)
+        if not self.head.frames:
+            return np.empty(shape, self.head.dtype)
+        return np.memmap(self.file("frames"), self.head.dtype, "r", shape=shape)
+
+
+class _Names(Sequence[str]):
+    """Lines of a file, read when the first is asked for: training never does."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self._path = path
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, place):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._lines[place]
+
+    @cached_property
+    def _lines(self) -> list[str]:
+        return self._path.read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def read_store(folder: Path, part: Part) -> Store:
+    """Open one part of a store; checks everything but the values of the frames, which `Store.verify` does.
 
     Raises:
-        CorpusError: listing every feature file that is missing, damaged, of the wrong shape or not finite.
+        FileNotFoundError: there is no such part.
+        UserError: it is truncated or damaged.
     """
-    utterances = corpus.labelled if part == "labelled" else corpus.test
-    folder = packed or corpus.root / "packed"
-    fingerprint = _fingerprint(corpus, utterances)
-    frames_path, index_path = folder / f"{part}.frames", folder / f"{part}.json"
-    if not _is_current(frames_path, index_path, fingerprint):
-        if packed is None and not os.access(corpus.root, os.W_OK):
-            # Kept open by nobody: the mapping below holds the data until the process ends.
-            with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
-                print(
-                    f"{corpus.root} is read-only: packing for this run only; data.packed=FOLDER keeps the packed copy"
-                )
-                return open_store(corpus, part, Path(temporary))
-        _pack(corpus, utterances, frames_path, index_path, fingerprint)
-    lengths = np.array([utterance.length for utterance in utterances], dtype=np.int64)
-    shape = (int(lengths.sum()), corpus.features.n_mels)
-    frames = (
-        np.memmap(frames_path, np.float32, "r", shape=shape) if len(lengths) else np.empty((0, shape[1]), np.float32)
-    )
-    return FrameStore(frames, np.cumsum(lengths) - lengths, lengths)
-
-
-def _fingerprint(corpus: Corpus, utterances: tuple[Utterance, ...]) -> str:
-    """Changes when an entry, or the size or time of a feature file, changes."""
-    digest = hashlib.blake2b(str(corpus.features.n_mels).encode(), digest_size=16)
-    root = str(corpus.root)
-    for utterance in utterances:
-        try:
-            status = os.stat(f"{root}/{utterance.feature_path}")
-            digest.update(
-                f"{utterance.feature_path}:{utterance.length}:{status.st_size}:{status.st_mtime_ns}\n".encode()
-            )
-        except OSError:
-            digest.update(f"{utterance.feature_path}:missing\n".encode())
-    return digest.hexdigest()
-
-
-def _is_current(frames_path: Path, index_path: Path, fingerprint: str) -> bool:
+    path = folder / f"{part}.json"
     try:
-        index = json.loads(index_path.read_text(encoding="utf-8"))
-        return index["fingerprint"] == fingerprint and index["bytes"] == frames_path.stat().st_size
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        head = _Head.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}") from error
+    store = Store(path, head)
+    store.check()
+    return store
 
 
-def feature_problems(corpus: Corpus, utterances: tuple[Utterance, ...]) -> list[str]:
-    """One line for every feature file that is missing, damaged, of the wrong shape or not finite."""
-    return _copy(corpus, utterances, lambda _: None)
+def write_store(
+    folder: Path,
+    part: Part,
+    corpus: Corpus,
+    frames: Iterable[NDArray[np.floating]],
+    dtype: DType,
+    source: str | None = None,
+) -> Store:
+    """Write one part of a store; the former one stays until the new one is whole.
+
+    Args:
+        folder: made if need be.
+        part: which.
+        corpus: whose utterances.
+        frames: (T, M) of each of the part's utterances, in order.
+        dtype: of a value on disk; float16 rounds by at most one part in 2,048 (0.008 at the floor of a log-mel).
+        source: see `Store.head`.
+
+    Raises:
+        UserError: the folder cannot be written, or a value is beyond the range of float16.
+    """
+    utterances = corpus.part(part)
+    lengths = np.asarray(utterances.lengths, np.int64)
+    index = np.empty(len(utterances), _ROW)
+    index["offset"], index["length"] = np.cumsum(lengths) - lengths, lengths
+    index["speaker"], index["session"] = utterances.speakers, utterances.sessions
+    index["origin"] = utterances.origins
+    names = "".join(f"{name}\n" for name in utterances.names).encode()
+    path = folder / f"{part}.json"
+    new = folder / f"{part}-new.frames"
+    with atomic_file(new) as partial, partial.open("wb") as file:
+        blocks = ""
+        for block in _joined(_rounded(values, dtype, path) for values in frames):
+            blocks += _checksum([block])
+            file.write(block)
+    checksums = {"blocks": blocks, "index": _checksum([index.tobytes()]), "names": _checksum([names])}
+    head = _Head(
+        format=FORMAT,
+        features=corpus.features,
+        dtype=dtype,
+        utterances=len(utterances),
+        frames=int(lengths.sum()),
+        digest=hashlib.blake2b(repr(checksums).encode(), digest_size=16).hexdigest(),
+        **checksums,
+        source=source,
+        speakers=corpus.speakers,
+        speaker_names=utterances.speaker_names,
+        sessions=utterances.session_names,
+    )
+    store = Store(path, head)
+    assert new.stat().st_size == head.frames * store.frame_bytes, "frames and lengths differ"
+    new.replace(store.file("frames"))
+    for kind, content in (("index", index.tobytes()), ("names", names)):
+        with atomic_file(store.file(kind)) as partial:
+            partial.write_bytes(content)
+    store.check()
+    if problems := store.verify():
+        raise UserError(f"{path}: was not written as it should be: {problems[0]}; check the disk")
+    with atomic_file(path) as partial:
+        partial.write_text(head.model_dump_json(), encoding="utf-8")
+    _remove_former(store)
+    return store
 
 
-def _copy(corpus: Corpus, utterances: tuple[Utterance, ...], write: Callable[[bytes], object]) -> list[str]:
-    """Hand the frames of every sound utterance to `write`; a line for each of the others."""
-    problems = []
-    for utterance in tqdm(utterances, "Read features", ncols=0, unit=" uttr"):
-        try:
-            path = corpus.root / utterance.feature_path
-            features = hw4.load_features(path, utterance.length, corpus.features.n_mels)
-            write(features.numpy().tobytes())
-        except UserError as error:
-            problems.append(f"{utterance.feature_path}: {error}")
-    return problems
+def _rounded(values: NDArray[np.floating], dtype: DType, path: Path) -> NDArray[np.floating]:
+    with np.errstate(over="ignore"):  # said below
+        rounded = np.ascontiguousarray(values, dtype)
+    if not np.isfinite(rounded).all():
+        raise UserError(f"{path}: a feature is beyond the range of {dtype}; pack as float32")
+    return rounded
 
 
-def _pack(
-    corpus: Corpus, utterances: tuple[Utterance, ...], frames_path: Path, index_path: Path, fingerprint: str
-) -> None:
-    with atomic_file(frames_path) as partial:
-        with partial.open("wb") as file:
-            problems = _copy(corpus, utterances, file.write)
-        if problems:
-            raise CorpusError(corpus.root, problems)
-        size = partial.stat().st_size
-    with atomic_file(index_path) as partial:
-        partial.write_text(json.dumps({"fingerprint": fingerprint, "bytes": size}), encoding="utf-8")
+def _joined(arrays: Iterable[NDArray[np.floating]]) -> Iterator[bytes]:
+    """The bytes of all arrays in blocks of one size, the last one perhaps shorter."""
+    buffer = bytearray()
+    for array in arrays:
+        buffer += array.tobytes()
+        while len(buffer) >= BLOCK:
+            yield bytes(buffer[:BLOCK])
+            del buffer[:BLOCK]
+    if buffer:
+        yield bytes(buffer)
+
+
+def remove_store(folder: Path, part: Part) -> None:
+    """Remove one part of a store, if there is one."""
+    (folder / f"{part}.json").unlink(missing_ok=True)
+    for path in folder.glob(f"{part}-*"):
+        path.unlink()
+
+
+def _remove_former(store: Store) -> None:
+    kept = {store.file(kind) for kind in ("frames", "index", "names")}
+    for path in store.path.parent.glob(f"{store.path.stem}-*"):
+        if path not in kept:
+            path.unlink()
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block
+
+
+def _checksum(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for piece in pieces:
+        digest.update(piece)
+    return digest.hexdigest()

@@ -20,15 +20,18 @@ class SpeakerClassifier(nn.Module):
         config: the settings.
         n_mels: M.
         n_speakers: S.
+        n_extra: classes behind the speakers' for voices that only help to train, such as speed-perturbed ones; in
+            evaluation mode there are no logits of them.
     """
 
-    def __init__(self, config: ModelConfig, n_mels: int, n_speakers: int) -> None:
+    def __init__(self, config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int = 0) -> None:
         super().__init__()
+        self.n_speakers = n_speakers
         self.input_norm = MeanSubtraction() if config.subtract_mean else None
         self.prenet = nn.Linear(n_mels, config.d_model)
         self.encoder = build_encoder(config.encoder, config.d_model)
         self.pooling = MeanPooling()
-        self.classifier = build_classifier(config.classifier, config.d_model, n_speakers)
+        self.classifier = build_classifier(config.classifier, config.d_model, n_speakers + n_extra)
 
     def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) embeddings."""
@@ -37,8 +40,9 @@ class SpeakerClassifier(nn.Module):
         return self.pooling(self.encoder(self.prenet(features), mask), mask)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, S) logits."""
-        return self.classifier(self.embed(features, mask))
+        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, S) logits; in training with the extra ones."""
+        logits = self.classifier(self.embed(features, mask))
+        return logits if self.training else logits[:, : self.n_speakers]
 
 
 def build_encoder(config: EncoderConfig, d_model: int) -> nn.Module:

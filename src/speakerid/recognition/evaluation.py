@@ -8,9 +8,9 @@ import torch
 
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Corpus
+from speakerid.corpus.records import Corpus, Part
 from speakerid.corpus.split import split
-from speakerid.corpus.store import FrameStore, open_store
+from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled, Row, evaluate
 from speakerid.recognition.submission import check_features, load_ensemble
@@ -39,12 +39,12 @@ def evaluate_checkpoints(
     """
     loaded = load_ensemble(checkpoints)
     first = loaded[0]
-    corpus, store = open_corpus(data or first.config.data.root, "labelled", None if data else first.config.data.packed)
+    corpus, store = _open(data, first.config, "labelled")
     check_features(checkpoints[0], first.features, corpus)
     if corpus.speakers != first.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoints[0]}")
     train, valid = labelled_parts(corpus, store, first.config)
-    tested = valid if part == "valid" else test_part(corpus)
+    tested = valid if part == "valid" else test_part(*_open(data, first.config, "test"))
     rate = corpus.features.sample_rate / corpus.features.hop_length
     durations = [*(max(1, round(s * rate)) for s in seconds), None]
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
@@ -54,12 +54,12 @@ def evaluate_checkpoints(
 def labelled_parts(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
     """The training and the validation utterances of a run."""
     parts = split(corpus.labelled, config.data.split, config.data.valid_fraction, config.seed)
-    labels = corpus.labels()
-    train, valid = (Labelled(store, part, [labels[i] for i in part]) for part in (parts.train, parts.valid))
+    labels = corpus.labelled.speakers
+    train, valid = (Labelled(store, part, labels[part].tolist()) for part in (parts.train, parts.valid))
     return train, valid
 
 
-def test_part(corpus: Corpus) -> Labelled:
+def test_part(corpus: Corpus, store: FrameStore) -> Labelled:
     """The test utterances with their answers.
 
     Raises:
@@ -69,8 +69,13 @@ def test_part(corpus: Corpus) -> Labelled:
         raise UserError(
             f"{corpus.root}: no answers.csv, so nobody knows who speaks in the test utterances; use --part valid"
         )
-    classes = {speaker: index for index, speaker in enumerate(corpus.speakers)}
-    unknown = sorted(set(corpus.answers) - classes.keys())
+    unknown = sorted(set(corpus.answers) - set(corpus.speakers))
     if unknown:
         raise UserError(f"{corpus.root}: answers.csv names {unknown[0]!r}, which is no speaker of the corpus")
-    return Labelled(open_store(corpus, "test"), range(len(corpus.test)), [classes[s] for s in corpus.answers])
+    return Labelled(store, range(len(corpus.test)), corpus.test.speakers.tolist())
+
+
+def _open(data: Path | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:
+    """The corpus a run was trained on, with its own way of packing, or another one."""
+    settings = config.data
+    return open_corpus(data, part) if data else open_corpus(settings.root, part, settings.packed, settings.dtype)

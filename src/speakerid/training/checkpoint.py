@@ -12,7 +12,7 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
 
-FORMAT = "speakerid checkpoint 1"
+FORMAT = "speakerid checkpoint 2"
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Checkpoint:
     features: FeatureConfig
     speakers: tuple[str, ...]
     """In the order of the classes."""
+    extra_classes: int
+    """Behind the speakers', of voices that only helped to train."""
     step: int
     """Steps done."""
     accuracy: float | None
@@ -72,6 +74,6 @@ class Checkpoint:
 
     def build_model(self) -> SpeakerClassifier:
         """The model with this checkpoint's weights, in evaluation mode, on the CPU."""
-        model = SpeakerClassifier(self.config.model, self.features.n_mels, len(self.speakers))
+        model = SpeakerClassifier(self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes)
         model.load_state_dict(self.model)
         return model.eval()

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from speakerid.batches import TrainingBatches
 from speakerid.config import DEMO_ROOT, Config, ModelConfig
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.demo import write_demo_corpus
 from speakerid.corpus.records import Corpus
 from speakerid.corpus.split import Split, split
 from speakerid.corpus.store import FrameStore
@@ -44,14 +45,14 @@ class TrainResult:
 def train(
     config: Config,
     resume: bool = False,
-    make_model: Callable[[ModelConfig, int, int], nn.Module] = SpeakerClassifier,
+    make_model: Callable[[ModelConfig, int, int, int], nn.Module] = SpeakerClassifier,
 ) -> TrainResult:
     """Train a classifier by its settings, or go on where `last.pt` stands.
 
     Args:
         config: the settings.
         resume: go on with the run in `config.run_dir`.
-        make_model: builds the classifier from settings, mel bands and number of speakers, so that a study can
+        make_model: builds the classifier from settings, mel bands, speakers and extra classes, so that a study can
             train another one in the same way.
 
     Raises:
@@ -64,15 +65,18 @@ def train(
     if checkpoint:
         _check_same_run(checkpoint, config, corpus)
     torch.manual_seed(config.seed)
-    model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers))
+    extra_classes = len(corpus.labelled.speaker_names) - len(corpus.speakers)
+    model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), extra_classes)
     print(summary(model))
-    labels = corpus.labels()
+    labels = corpus.labelled.speakers
     settings = config.train
     batches = TrainingBatches(store, parts.train, labels, settings.batch_size, settings.crop_frames, config.seed)
     validation = partial(
         validate, store=store, indices=parts.valid, labels=labels, frames_per_batch=config.data.frames_per_batch
     )
-    trainer = Trainer(config, corpus.features, corpus.speakers, model.to(device), batches, validation, run)
+    trainer = Trainer(
+        config, corpus.features, corpus.speakers, extra_classes, model.to(device), batches, validation, run
+    )
     if checkpoint:
         trainer.restore(checkpoint)
         print(f"Resuming from {run.last} after step {checkpoint.step}")
@@ -84,9 +88,11 @@ def open_training_data(config: Config) -> tuple[Corpus, FrameStore, Split]:
     """The corpus, its packed features and its split; the demonstration corpus is written where it is missing."""
     data = config.data
     if data.root == DEMO_ROOT and not data.root.exists():
+        from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, without which the rest can train
+
         print(f"{data.root} does not exist: writing the demonstration corpus first")
         write_demo_corpus(data.root)
-    corpus, store = open_corpus(data.root, "labelled", data.packed)
+    corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype)
     parts = split(corpus.labelled, data.split, data.valid_fraction, config.seed)
     print(
         f"{data.root}: {len(corpus.speakers)} speakers, {len(parts.train)} utterances to train, "
@@ -96,10 +102,10 @@ def open_training_data(config: Config) -> tuple[Corpus, FrameStore, Split]:
 
 
 def validate(
-    model: nn.Module, *, store: FrameStore, indices: Sequence[int], labels: Sequence[int], frames_per_batch: int
+    model: nn.Module, *, store: FrameStore, indices: Sequence[int], labels: NDArray[np.integer], frames_per_batch: int
 ) -> dict[str, float]:
     """Accuracy, macro accuracy and mean cross-entropy on whole utterances, every one of them, as inference does it."""
-    truth = torch.tensor([labels[index] for index in indices])
+    truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
     predicted = torch.full_like(truth, -1)
     loss, right, done = 0.0, 0, 0
     with valid_bar(len(indices)) as bar:

@@ -49,6 +49,8 @@ class Trainer:
     config: Config
     features: FeatureConfig
     speakers: tuple[str, ...]
+    extra_classes: int
+    """See `speakerid.models.classifier.SpeakerClassifier`."""
     model: nn.Module
     batches: Batches
     validate: Callable[[nn.Module], dict[str, float]]
@@ -167,6 +169,7 @@ class Trainer:
             config=self.config,
             features=self.features,
             speakers=self.speakers,
+            extra_classes=self.extra_classes,
             step=self.step,
             accuracy=self.accuracy,
             best_accuracy=self.best_accuracy,

@@ -1,0 +1,101 @@
+"""Time and memory of whole runs, each in a process of its own, and tables of them."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TypeVar
+
+from speakerid.errors import UserError
+
+SPAWN = multiprocessing.get_context("spawn")
+"""A fork would inherit torch's threads in an unknown state, and the memory of the process it came from."""
+WATCH_SECONDS = 0.25
+
+_Name = TypeVar("_Name", bound=tuple[str, ...])
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run took."""
+
+    seconds: float
+    own_memory: float
+    """Peak resident memory of its process in MiB; 0 where there is no /proc."""
+    worker_memory: float
+    """The same for the largest process that it started; 0 where it started none."""
+
+
+def run_alone(function: Callable[[], float]) -> Run:
+    """Call a function that returns the seconds it took, in a fresh process that is watched for its memory.
+
+    Args:
+        function: of a module, or a partial of one, so that a new process can import it.
+
+    Raises:
+        UserError: what the function raised.
+    """
+    os.sync()  # what the run before left to write is not this one's work
+    receiver, sender = SPAWN.Pipe(duplex=False)
+    process = SPAWN.Process(target=_answer, args=(sender, function))
+    process.start()
+    sender.close()
+    peaks: dict[int, float] = {}
+    try:
+        while not receiver.poll(WATCH_SECONDS):
+            peaks |= _peaks(process.pid)
+        answer, last_peaks = receiver.recv()
+        process.join()
+    finally:
+        process.terminate()
+    if isinstance(answer, UserError):
+        raise answer
+    peaks |= last_peaks
+    own = peaks.pop(process.pid or 0, 0.0)
+    return Run(answer, own, max(peaks.values(), default=0.0))
+
+
+def _answer(sender: Connection, function: Callable[[], float]) -> None:
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            answer = function()
+    except UserError as error:
+        answer = UserError(str(error))  # not every subclass can be sent
+    sender.send((answer, _peaks(os.getpid())))
+
+
+def _peaks(pid: int | None) -> dict[int, float]:
+    """Peak resident memory up to now, in MiB, of a process and of those it started; none where there is no /proc."""
+    peaks: dict[int, float] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with suppress(OSError):  # it ended after it was listed
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            # Unlike getrusage's, this peak does not begin with the memory of the process that started this one.
+            if pid in (int(fields["Pid"]), int(fields["PPid"])) and "VmHWM" in fields:
+                peaks[int(fields["Pid"])] = int(fields["VmHWM"].split()[0]) / 1024
+    return peaks
+
+
+def run_in_turn(functions: Mapping[_Name, Callable[[], float]], rounds: int) -> dict[_Name, list[Run]]:
+    """One run of every function in each round; every other round goes backwards, so that a drift cancels."""
+    runs: dict[_Name, list[Run]] = {name: [] for name in functions}
+    for turn in range(rounds):
+        for name in list(functions)[:: -1 if turn % 2 else 1]:
+            run = run_alone(functions[name])
+            runs[name].append(run)
+            print(f"round {turn + 1} of {rounds}, {', '.join(name)}: {run.seconds:.2f} s", file=sys.stderr)
+    return runs
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Markdown that reads well as it is."""
+    lines = [header, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
+    )

@@ -1,0 +1,218 @@
+"""How fast `prepare` is beside decoding alone and beside a plain loop, and how much memory it takes."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import soundfile
+import torch
+
+from speakerid.corpus.prepare import Options, prepare
+
+from .measuring import SPAWN, Run, run_alone, run_in_turn, table
+from .recordings import FEATURES, FORMATS, Source, write_sources
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+START_SECONDS = 300
+"""Within which the processes that decode must be up."""
+DECODING = [f"decoding × {count}" for count in sorted({1, CORES})]
+PREPARE = [f"prepare × {count}" for count in sorted({1, 2, CORES})]
+PLAIN_LOOP = "plain loop"
+START_UP = "start-up"
+
+Name = tuple[str, str]
+"""Ending of the files, and what was run."""
+
+
+def benchmark(recordings: Path, seconds: int, rounds: int) -> str:
+    """What was measured, as Markdown.
+
+    Args:
+        recordings: in one of `speakerid.corpus.layouts.LAYOUTS`.
+        seconds: of audio at least.
+        rounds: of every run.
+
+    Raises:
+        UserError: see `write_sources`.
+    """
+    with TemporaryDirectory(prefix="benchmark-") as folder:
+        sources = write_sources(recordings, Path(folder), seconds)
+        quarters = {
+            ending: run_alone(partial(run_prepare, sources[ending, "quarter"].path, CORES)) for ending in FORMATS
+        }
+        runs = run_in_turn(_functions(sources), rounds)
+    measured = Measured(sources, quarters, runs)
+    whole = sources["flac", "whole"]
+    heading = (
+        f"{whole.seconds / 3600:.2f} h of audio in {whole.files:,} files, 16 kHz mono; rounds: {rounds}, figures are "
+        f"medians; × N: in N processes. {CORES} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"torch {torch.__version__} (plain loop: {torch.get_num_threads()} threads)."
+    )
+    return "\n\n".join(
+        [*_doubt(measured), heading, _speeds(measured), _ratios(measured), _start_up(measured), _memory(measured)]
+    )
+
+
+def run_decoding(folder: Path, processes: int) -> float:
+    """Seconds to decode every file, in processes that are up already."""
+    files = _files(folder)
+    everyone = SPAWN.Barrier(processes + 1)
+    with SPAWN.Pool(processes, _wait, (everyone,)) as pool:
+        everyone.wait(START_SECONDS)
+        start = time.perf_counter()
+        for _ in pool.imap_unordered(_decode, files, chunksize=1 + len(files) // (32 * processes)):
+            pass
+        return time.perf_counter() - start
+
+
+def _wait(everyone: Barrier) -> None:
+    everyone.wait()
+
+
+def _decode(path: Path) -> int:
+    samples, _ = soundfile.read(path, dtype="float32")
+    return len(samples)
+
+
+def run_plain_loop(folder: Path) -> float:
+    """Seconds of the loop that one writes first: a file read, its log-mel, a file written."""
+    from torchaudio.transforms import MelSpectrogram
+
+    log_mel = MelSpectrogram(
+        FEATURES.sample_rate,
+        n_fft=FEATURES.window_length,
+        hop_length=FEATURES.hop_length,
+        f_min=FEATURES.f_min,
+        n_mels=FEATURES.n_mels,
+    )
+    files = _files(folder)
+    with TemporaryDirectory(dir=folder.parent) as out:
+        start = time.perf_counter()
+        for place, path in enumerate(files):
+            samples, _ = soundfile.read(path, dtype="float32")
+            frames = log_mel(torch.from_numpy(samples)).clamp(min=FEATURES.floor).log().T
+            torch.save(frames, f"{out}/{place}.pt")
+        return time.perf_counter() - start
+
+
+def run_prepare(folder: Path, workers: int) -> float:
+    """Seconds from recordings to a packed corpus and the findings on it."""
+    options = Options(layout="folders", layout_out="packed", workers=workers, strict=True)
+    with TemporaryDirectory(dir=folder.parent) as out:
+        start = time.perf_counter()
+        prepare(folder, Path(out) / "corpus", options)
+        return time.perf_counter() - start
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _functions(sources: Mapping[tuple[str, str], Source]) -> dict[Name, Callable[[], float]]:
+    functions: dict[Name, Callable[[], float]] = {}
+    for ending in FORMATS:
+        whole = sources[ending, "whole"].path
+        functions[ending, PLAIN_LOOP] = partial(run_plain_loop, whole)
+        functions[ending, START_UP] = partial(run_prepare, sources[ending, START_UP].path, CORES)
+        for what in PREPARE:
+            functions[ending, what] = partial(run_prepare, whole, _count(what))
+        for what in reversed(DECODING):  # all cores beside all cores: what is compared meets the same conditions
+            functions[ending, what] = partial(run_decoding, whole, _count(what))
+    return functions
+
+
+def _count(what: str) -> int:
+    return int(what.rpartition(" ")[2])
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Everything there is to tell."""
+
+    sources: Mapping[tuple[str, str], Source]
+    """By ending and size."""
+    quarters: Mapping[str, Run]
+    """`prepare` on all cores with a quarter of the audio, by ending."""
+    runs: Mapping[Name, Sequence[Run]]
+    """One of each round."""
+
+    def speeds(self, ending: str, what: str, started: bool) -> list[float]:
+        """Hours of audio a minute in each round.
+
+        Args:
+            ending: of the files.
+            what: one of DECODING or PREPARE, or PLAIN_LOOP.
+            started: without the first recordings and what the same round took for them, which only PREPARE did.
+        """
+        whole, start = self.sources[ending, "whole"], self.sources[ending, START_UP]
+        runs, starts = self.runs[ending, what], self.runs[ending, START_UP]
+        if not started or what not in PREPARE:
+            return [whole.seconds / 60 / run.seconds for run in runs]
+        audio = whole.seconds - start.seconds
+        return [audio / 60 / (run.seconds - first.seconds) for run, first in zip(runs, starts, strict=True)]
+
+
+_COLUMNS = [(ending, started) for started in (False, True) for ending in FORMATS]
+_TITLES = [f"{ending}, once started" if started else ending for ending, started in _COLUMNS]
+
+
+def _doubt(measured: Measured) -> list[str]:
+    """A line where there is too little audio to tell."""
+    starts, runs = (
+        [run.seconds for ending in FORMATS for run in measured.runs[ending, what]] for what in (START_UP, PREPARE[-1])
+    )
+    share = median(starts) / median(runs)
+    if share < 0.2:
+        return []
+    return [f"Start-up is {share:.0%} of {PREPARE[-1]}: take more --seconds, these figures are worth nothing."]
+
+
+def _speeds(measured: Measured) -> str:
+    rows = [
+        [what, *(f"{median(measured.speeds(ending, what, started)):.2f}" for ending, started in _COLUMNS)]
+        for what in (*DECODING, PLAIN_LOOP, *PREPARE)
+    ]
+    return table(["hours of audio a minute", *_TITLES], rows)
+
+
+def _ratios(measured: Measured) -> str:
+    pairs = [
+        (PREPARE[-1], DECODING[-1]),
+        ("prepare × 2", "prepare × 1"),
+        (PREPARE[-1], PLAIN_LOOP),
+        ("prepare × 1", PLAIN_LOOP),
+    ]
+    rows = [
+        [f"{one} / {other}", *(_ratio(measured, one, other, *column) for column in _COLUMNS)] for one, other in pairs
+    ]
+    return table(["ratio of speeds in a round: median (lowest to highest)", *_TITLES], rows)
+
+
+def _ratio(measured: Measured, one: str, other: str, ending: str, started: bool) -> str:
+    both = zip(measured.speeds(ending, one, started), measured.speeds(ending, other, started), strict=True)
+    ratios = [first / second for first, second in both]
+    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def _start_up(measured: Measured) -> str:
+    seconds = [median(run.seconds for run in measured.runs[ending, START_UP]) for ending in FORMATS]
+    rows = [[f"{measured.sources['flac', START_UP].files} recordings", *(f"{value:.2f}" for value in seconds)]]
+    return table(["seconds of prepare", *FORMATS], rows)
+
+
+def _memory(measured: Measured) -> str:
+    rows: list[list[str]] = []
+    for ending in FORMATS:
+        runs = {"quarter": [measured.quarters[ending]], "whole": measured.runs[ending, PREPARE[-1]]}
+        for size, of_size in runs.items():
+            own, worker = max(run.own_memory for run in of_size), max(run.worker_memory for run in of_size)
+            hours = measured.sources[ending, size].seconds / 3600
+            rows.append([f"{ending}, {hours:.2f} h", f"{own:.0f}", f"{worker:.0f}"])
+    return table([f"peak resident memory in MiB, {PREPARE[-1]}", "parent", "largest worker"], rows)

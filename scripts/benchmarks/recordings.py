@@ -1,0 +1,114 @@
+"""Recordings written anew for a benchmark: as much audio as is wanted, in several formats and sizes."""
+
+import os
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import product, zip_longest
+from pathlib import Path
+
+import soundfile
+from torch import Tensor
+from tqdm import tqdm
+
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import LogMel
+from speakerid.audio.resample import resample
+from speakerid.config import FeatureConfig
+from speakerid.corpus.layouts import scan
+from speakerid.corpus.recordings import Recording
+from speakerid.errors import UserError
+
+FORMATS = {"flac": "PCM_16", "ogg": "VORBIS"}
+"""File endings, and libsndfile's name for what is inside."""
+FEATURES = FeatureConfig()
+FEWEST = 4
+"""Recordings of the smallest corpus that `prepare` takes: two of two speakers."""
+BLOCK = 1 << 16
+"""Samples written at a time; libsndfile's Vorbis encoder overflows its stack on minutes of them."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder with a folder per speaker."""
+
+    path: Path
+    files: int
+    seconds: float
+    """Of audio."""
+
+
+def write_sources(recordings: Path, folder: Path, seconds: float) -> dict[tuple[str, str], Source]:
+    """The recordings as 16 kHz mono, repeated under new names until there is enough.
+
+    Args:
+        recordings: in one of `speakerid.corpus.layouts.LAYOUTS`.
+        folder: where to write.
+        seconds: of audio at least.
+
+    Returns:
+        For each format all of it as `whole`, its first `quarter`, and the first four recordings as `start-up`.
+
+    Raises:
+        UserError: a recording that `prepare` would leave out, or fewer than two speakers with two recordings each.
+    """
+    found = _in_pairs(recordings)
+    speakers = dict.fromkeys(recording.speaker for recording in found)
+    folders = {speaker: f"{place:04d}" for place, speaker in enumerate(speakers)}
+    log_mel = LogMel(FEATURES)
+    names: list[str] = []
+    ends = [0.0]
+    with tqdm(total=seconds, desc="Write", unit=" s of audio", unit_scale=True, ncols=0) as bar:
+        while ends[-1] < seconds or len(names) < 4 * FEWEST:
+            repeat, place = divmod(len(names), len(found))
+            names.append(f"{folders[found[place].speaker]}/{repeat:04d}-{place:06d}")
+            # A sample less in each repetition, so that no two files hold the same.
+            waveform = _load(found[place], log_mel)[repeat:]
+            for ending in FORMATS:
+                _write(folder / ending / "whole" / f"{names[-1]}.{ending}", waveform)
+            ends.append(ends[-1] + len(waveform) / FEATURES.sample_rate)
+            bar.update(ends[-1] - ends[-2])
+    quarter = max(FEWEST, bisect_left(ends, ends[-1] / 4))
+    counts = {"whole": len(names), "quarter": quarter, "start-up": FEWEST}
+    for ending, (size, count) in product(FORMATS, counts.items()):
+        if size != "whole":
+            for name in names[:count]:
+                _link(folder / ending / "whole" / f"{name}.{ending}", folder / ending / size / f"{name}.{ending}")
+    return {
+        (ending, size): Source(folder / ending / size, count, ends[count])
+        for ending, (size, count) in product(FORMATS, counts.items())
+    }
+
+
+def _in_pairs(recordings: Path) -> list[Recording]:
+    """Two of each speaker in turn, so that every beginning of the list is a corpus."""
+    speakers: dict[str, list[Recording]] = {}
+    for recording in scan(recordings).recordings:
+        speakers.setdefault(recording.speaker, []).append(recording)
+    of_speakers = [found for found in speakers.values() if len(found) > 1]
+    if len(of_speakers) < 2:
+        raise UserError(
+            f"{recordings}: speakers with two recordings or more: found {len(of_speakers)}, expected 2 at least"
+        )
+    pairs = [[found[first : first + 2] for first in range(0, len(found), 2)] for found in of_speakers]
+    return [recording for turn in zip_longest(*pairs, fillvalue=[]) for pair in turn for recording in pair]
+
+
+def _load(recording: Recording, log_mel: LogMel) -> Tensor:
+    try:
+        sound = decode(recording.path, recording.start, recording.end)
+        log_mel(sound.waveform, sound.sample_rate)
+    except UserError as error:
+        raise UserError(f"{recording.name}: {error}; leave it out") from error
+    return resample(sound.waveform, sound.sample_rate, FEATURES.sample_rate)
+
+
+def _write(path: Path, waveform: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with soundfile.SoundFile(path, "w", FEATURES.sample_rate, 1, FORMATS[path.suffix[1:]]) as file:
+        for block in waveform.split(BLOCK):
+            file.write(block.numpy())
+
+
+def _link(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    os.link(path, to)

@@ -1,0 +1,115 @@
+"""Which of the prepared recordings become labelled, test and stranger utterances."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from speakerid.config import FeatureConfig
+from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.corpus.split import By, Split, split
+from speakerid.corpus.stage import Entry, Job
+from speakerid.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arranged:
+    """The utterances of each part, by speaker and in the order of the scan."""
+
+    labelled: dict[Job, Utterance]
+    test: list[Utterance]
+    strangers: list[Utterance]
+
+    def with_copies(self, made: Mapping[Job, Entry]) -> "Arranged":
+        """With augmented copies, each behind the labelled recording it was made of."""
+        copies: dict[Job, list[Job]] = {}
+        for job in made:
+            copies.setdefault(Job(job.recording), []).append(job)
+        labelled: dict[Job, Utterance] = {}
+        for original, utterance in self.labelled.items():
+            labelled[original] = utterance
+            for job in copies.get(original, ()):
+                labelled[job] = replace(_utterance(job, made[job]), copy_of=utterance.feature_path)
+        return replace(self, labelled=labelled)
+
+    def corpus(self, root: Path, features: FeatureConfig) -> Corpus:
+        """Classes are the speakers in the order of their names; those made by a change of speed come last."""
+        made = {_speaker(job) for job in self.labelled if _is_new_speaker(job)}
+        speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made))
+        # Sorted by their hashed names: the order of the test data says nothing of who speaks.
+        test = sorted((replace(utterance, session=None) for utterance in self.test), key=lambda u: u.feature_path)
+        names = (*speakers, *sorted(made))
+        order = {name: place for place, name in enumerate(names)}
+        labelled = Utterances.of(sorted(self.labelled.values(), key=lambda u: order[str(u.speaker)]), names)
+        return Corpus(root, features, speakers, labelled, Utterances.of(test, speakers), Utterances.of(self.strangers))
+
+
+def feature_path(job: Job, entry: Entry) -> str:
+    """Of one utterance: another one for every recording, and another one when its content changes."""
+    return f"uttr-{hashlib.blake2b(f'{job.name} {entry.key}'.encode(), digest_size=16).hexdigest()}.pt"
+
+
+def enough(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]:
+    """Without the speakers of whom only one recording is sound; these are added to `skipped`.
+
+    Raises:
+        UserError: fewer than two speakers are left.
+    """
+    by_speaker = _by_speaker(entries)
+    for speaker, jobs in by_speaker.items():
+        if len(jobs) < 2:
+            skipped.append(f"{speaker}: one sound recording only, at least 2 are needed")
+    kept = {job: entry for job, entry in entries.items() if len(by_speaker[job.recording.speaker]) > 1}
+    if len(_by_speaker(kept)) < 2:
+        reasons = "; ".join(skipped[:3])
+        raise UserError(f"fewer than two speakers with two sound recordings each{': ' if reasons else ''}{reasons}")
+    return kept
+
+
+def arrange(entries: Mapping[Job, Entry], test_fraction: float, by: By, strangers: int) -> Arranged:
+    """Part the recordings.
+
+    Args:
+        entries: at least two speakers with two recordings each.
+        test_fraction: share of each speaker's recordings for the test; at least two of each stay labelled.
+        by: how, see `speakerid.corpus.split`.
+        strangers: speakers held out whole: those whose names hash lowest, so that adding a speaker moves few.
+
+    Raises:
+        UserError: fewer than two speakers would be left.
+    """
+    by_speaker = _by_speaker(entries)
+    if len(by_speaker) - strangers < 2:
+        raise UserError(f"strangers: found {strangers} of {len(by_speaker)} speakers; two at least must stay known")
+    held_out = sorted(sorted(by_speaker, key=_lot)[:strangers])
+    known = [job for speaker in sorted(by_speaker.keys() - set(held_out)) for job in by_speaker[speaker]]
+    rows = Utterances.of(_utterance(job, entries[job]) for job in known)
+    parts = split(rows, by, test_fraction, seed=0, keep=2) if test_fraction else Split(list(range(len(rows))), [], "")
+    return Arranged(
+        {known[row]: rows[row] for row in parts.train},
+        [rows[row] for row in parts.valid],
+        [_utterance(job, entries[job]) for speaker in held_out for job in by_speaker[speaker]],
+    )
+
+
+def _utterance(job: Job, entry: Entry) -> Utterance:
+    return Utterance(feature_path(job, entry), entry.length, _speaker(job), job.recording.session)
+
+
+def _speaker(job: Job) -> str:
+    return f"{job.recording.speaker} ({job.copy.kind})" if job.copy and job.copy.new_speaker else job.recording.speaker
+
+
+def _is_new_speaker(job: Job) -> bool:
+    return job.copy is not None and job.copy.new_speaker
+
+
+def _lot(speaker: str) -> bytes:
+    return hashlib.blake2b(speaker.encode(), digest_size=16).digest()
+
+
+def _by_speaker(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    speakers: dict[str, list[Job]] = {}
+    for job in jobs:
+        speakers.setdefault(job.recording.speaker, []).append(job)
+    return speakers

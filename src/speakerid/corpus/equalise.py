@@ -1,0 +1,49 @@
+"""Channel equalisation: every band standardised over all frames of a speaker, so that what is constant goes.
+
+It needs to know who speaks, so it is for measuring and not for use.
+
+Letters: T frames, M mel bands.
+"""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from speakerid.corpus.records import Utterance
+
+SMALLEST = 1e-6
+"""Deviation of a band that is taken for constant."""
+
+
+class Equaliser:
+    """Equalised features of utterances.
+
+    Args:
+        utterances: all there are of every speaker.
+        raw: the (T, M) features of one of them.
+    """
+
+    def __init__(self, utterances: Iterable[Utterance], raw: Callable[[Utterance], NDArray[np.float32]]) -> None:
+        self._raw = raw
+        sums: dict[str, NDArray[np.float64]] = {}
+        for utterance in tqdm(tuple(utterances), "Equalise", ncols=0, unit=" uttr"):
+            frames = raw(utterance).astype(np.float64)
+            new = np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), np.square(frames).sum(0)])
+            speaker = str(utterance.speaker)
+            sums[speaker] = sums[speaker] + new if speaker in sums else new
+        self._moments = {speaker: _moments(*rows) for speaker, rows in sums.items()}
+
+    def __call__(self, utterance: Utterance) -> NDArray[np.float32]:
+        """(T, M) float32: mean 0 and deviation 1 over all frames of the speaker."""
+        mean, deviation = self._moments[str(utterance.speaker)]
+        return ((self._raw(utterance) - mean) / deviation).astype(np.float32)
+
+
+def _moments(
+    count: NDArray[np.float64], total: NDArray[np.float64], squares: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    mean = total / count
+    variance = np.maximum(squares / count - mean**2, 0) * count / np.maximum(count - 1, 1)
+    return mean, np.maximum(np.sqrt(variance), SMALLEST)

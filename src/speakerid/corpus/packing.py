@@ -1,0 +1,106 @@
+"""From HW4 files to the packed store: once, on first use, and again when a file has changed."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from speakerid.corpus import hw4
+from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
+from speakerid.corpus.store import DType, FrameStore, Store, read_store, write_store
+from speakerid.errors import CorpusError, UserError
+
+
+def packed_store(corpus: Corpus, part: Part, packed: Path | None = None, dtype: DType = "float16") -> FrameStore:
+    """The packed features of a corpus; packed, and every feature file checked, on first use or after a change.
+
+    Args:
+        corpus: from `hw4.read`.
+        part: which of its utterances.
+        packed: folder of the packed copy; by default `packed/` in the corpus, or a temporary one where
+            the corpus cannot be written.
+        dtype: of the packed copy.
+
+    Raises:
+        CorpusError: listing every feature file that is missing, damaged, of the wrong shape or not finite.
+    """
+    folder = packed or corpus.root / PACKED
+    source = fingerprint(corpus, part, dtype)
+    store = _current(folder, part, source)
+    if store is None:
+        if packed is None and not os.access(corpus.root, os.W_OK):
+            # Kept open by nobody: the mapping holds the data until the process ends.
+            with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
+                print(
+                    f"{corpus.root} is read-only: packing for this run only; data.packed=FOLDER keeps the packed copy"
+                )
+                return packed_store(corpus, part, Path(temporary), dtype)
+        store = pack(corpus, part, folder, dtype, source)
+    return store.frames
+
+
+def pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str | None = None) -> Store:
+    """Write one part of a corpus in HW4 layout as a store; arguments and errors as for `packed_store`."""
+    utterances = corpus.part(part)
+    frames = int(utterances.lengths.sum())
+    size, original = (frames * corpus.features.n_mels * width / 1e9 for width in (np.dtype(dtype).itemsize, 4))
+    print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {folder}, {size:.2f} GB as {dtype}")
+    problems: list[str] = []
+    arrays = _read(corpus, utterances, problems)
+    return write_store(folder, part, corpus, arrays, dtype, source)
+
+
+def feature_problems(corpus: Corpus, part: Part) -> list[str]:
+    """One line for every feature file that is missing, damaged, of the wrong shape or not finite."""
+    problems: list[str] = []
+    try:
+        for _ in _read(corpus, corpus.part(part), problems):
+            pass
+    except CorpusError:
+        pass  # of these very problems
+    return problems
+
+
+def _read(corpus: Corpus, utterances: Utterances, problems: list[str]) -> Iterator[NDArray[np.floating]]:
+    """The frames of every sound utterance; at the end CorpusError, where there were others, a line each."""
+    for utterance in tqdm(utterances, "Read features", ncols=0, unit=" uttr"):
+        path = corpus.root / utterance.feature_path
+        try:
+            features = hw4.load_features(path, utterance.length, corpus.features.n_mels)
+        except UserError as error:
+            problems.append(f"{utterance.feature_path}: {error}")
+        else:
+            yield features.numpy()
+    if problems:
+        raise CorpusError(corpus.root, problems)
+
+
+def fingerprint(corpus: Corpus, part: Part, dtype: DType) -> str:
+    """Changes when an entry, or the size or time of a feature file, changes."""
+    utterances = corpus.part(part)
+    digest = hashlib.blake2b(f"{corpus.features.model_dump_json()} {dtype}\n".encode(), digest_size=16)
+    digest.update(repr((utterances.speaker_names, utterances.session_names)).encode())
+    for column in (utterances.lengths, utterances.speakers, utterances.sessions, utterances.origins):
+        digest.update(np.ascontiguousarray(column).data)
+    root = str(corpus.root)
+    for name in utterances.names:
+        try:
+            status = os.stat(f"{root}/{name}")
+            digest.update(f"{name}:{status.st_size}:{status.st_mtime_ns}\n".encode())
+        except OSError:
+            digest.update(f"{name}:missing\n".encode())
+    return digest.hexdigest()
+
+
+def _current(folder: Path, part: Part, source: str) -> Store | None:
+    """The packed copy, where it is sound and of these very files: the files are here to make it again."""
+    try:
+        store = read_store(folder, part)
+    except (FileNotFoundError, NotADirectoryError, UserError):
+        return None
+    return store if store.head.source == source else None

@@ -1,0 +1,289 @@
+"""What preparation has computed so far, kept so that a killed run goes on and new recordings are added to old ones.
+
+The stage is a folder of shards. A shard is written whole or not at all and holds the features of a few recordings with
+what was measured on them; each is known by a key that depends on the recording's content and on every setting its
+features depend on, so what has changed is computed anew and what has not is found again.
+
+Letters: R recordings of a shard, F frames of all of them, M mel bands.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speakerid.audio.augment import Augmenter, Copy
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import LogMel, trim
+from speakerid.audio.measure import Measured, fingerprint, measure
+from speakerid.config import FeatureConfig
+from speakerid.corpus.parallel import parallel_map
+from speakerid.corpus.recordings import Recording
+from speakerid.errors import UserError
+from speakerid.files import atomic_file
+
+FORMAT = "speakerid stage 1"
+"""Part of every key: raised when the features of the same recording and settings change."""
+SHARD = 32
+"""Recordings of a shard: as many as a kill may cost each worker."""
+PATIENCE = 300
+"""Seconds after which a recording that is still being decoded counts as one that hangs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording, or one augmented copy of it."""
+
+    recording: Recording
+    copy: Copy | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.recording.name} ({self.copy.kind})" if self.copy else self.recording.name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything besides the recording that its features depend on."""
+
+    features: FeatureConfig
+    max_seconds: float
+    augmenter: Augmenter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of one recording whose features were computed."""
+
+    name: str
+    key: str
+    digest: str
+    """Of the content of the file and the stretch of it."""
+    length: int
+    """Frames."""
+    measured: Measured
+
+
+class Stage:
+    """The shards of a folder.
+
+    Args:
+        folder: made if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._places: dict[str, tuple[Path, int]] = {}
+        self._entries: dict[str, Entry] = {}
+        self._keys: dict[str, list[str]] = {}
+        self._shards: dict[Path, list[tuple[str, str]]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._find_shards()
+
+    def compute(
+        self, jobs: Sequence[Job], settings: Settings, title: str, workers: int | None
+    ) -> tuple[dict[Job, Entry], list[str]]:
+        """The features of every recording, computed where they are not here yet.
+
+        Args:
+            jobs: in an order that does not change from run to run.
+            settings: what the features depend on.
+            title: of the progress bar.
+            workers: see `parallel_map`.
+
+        Returns:
+            The entries of the sound ones in the order of `jobs`, and a line for each of the others.
+
+        Raises:
+            UserError: the folder cannot be written.
+        """
+        wanted = [(job, tuple(self._keys.get(job.name, ()))) for job in jobs]
+        shards = [wanted[first : first + SHARD] for first in range(0, len(wanted), SHARD)]
+        work = partial(_work, folder=self._folder, settings=settings)
+
+        def one_by_one(suspects: Sequence[_Shard]) -> Iterator[list[str | UserError]]:
+            singles = [[pair] for shard in suspects for pair in shard]
+            killed = [UserError("kills or hangs its decoder; leave it out, or convert it")]
+            apart = parallel_map(work, singles, "One by one", "file", 1, died=lambda _: [killed])
+            results = [result for (result,) in apart]
+            for shard in suspects:
+                yield results[: len(shard)]
+                del results[: len(shard)]
+
+        results = parallel_map(work, shards, title, "file", workers, len, one_by_one)
+        found = [result for results in results for result in results]
+        self._find_shards()
+        entries = {job: self._entries[key] for job, key in zip(jobs, found, strict=True) if isinstance(key, str)}
+        problems = [f"{job.name}: {p}" for job, p in zip(jobs, found, strict=True) if isinstance(p, UserError)]
+        return entries, problems
+
+    def frames(self, entry: Entry) -> NDArray[np.float32]:
+        """(T, M) features of one recording."""
+        path, place = self._places[entry.key]
+        arrays = _load(path)
+        start, end = arrays["ends"][place] - entry.length, arrays["ends"][place]
+        return arrays["frames"][start:end]
+
+    def statistics(self, entry: Entry) -> NDArray[np.float32]:
+        """(2 M,) mean and standard deviation of every band over the frames of one recording."""
+        path, place = self._places[entry.key]
+        return _load(path)["statistics"][place]
+
+    def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
+        """See `speakerid.audio.measure.fingerprint`."""
+        path, place = self._places[entry.key]
+        arrays = _load(path)
+        first = arrays["fingerprint_ends"][place - 1] if place else 0
+        return arrays["fingerprints"][first : arrays["fingerprint_ends"][place]]
+
+    def keep_only(self, entries: Mapping[Job, Entry]) -> None:
+        """Remove the shards that hold none of the given entries."""
+        kept = {(job.name, entry.key) for job, entry in entries.items()}
+        for path, held in self._shards.items():
+            if kept.isdisjoint(held):
+                path.unlink()
+
+    def _find_shards(self) -> None:
+        for path in sorted(self._folder.glob("*.npz")):
+            if path in self._shards:
+                continue
+            with np.load(path) as arrays:
+                contents = json.loads(arrays["entries"].tobytes())
+            entries = [Entry(**content | {"measured": Measured(**content["measured"])}) for content in contents]
+            self._shards[path] = [(entry.name, entry.key) for entry in entries]
+            for place, entry in enumerate(entries):
+                self._keys.setdefault(entry.name, []).append(entry.key)
+                if entry.key not in self._places:  # equal recordings have equal keys
+                    self._places[entry.key] = path, place
+                    self._entries[entry.key] = entry
+
+
+class BrokenSource(UserError):
+    """A file of noise or of a room cannot be used: no fault of the recording, so preparation stops."""
+
+
+_Shard = Sequence[tuple[Job, tuple[str, ...]]]
+
+
+def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
+    """Write a shard of the recordings that are not known yet; the key of each recording, or what is wrong with it."""
+    results: list[str | UserError] = []
+    computed: list[_Computed] = []
+    for job, known in shard:
+        try:
+            with _Deadline():
+                digest = _digest(job.recording)
+                key = _key(job, digest, settings)
+                if key not in known:
+                    computed.append(_compute(job, digest, key, settings))
+            results.append(key)
+        except BrokenSource:
+            raise
+        except UserError as error:
+            results.append(error)
+    if computed:
+        _write_shard(folder, computed)
+    return results
+
+
+@dataclass(frozen=True)
+class _Computed:
+    entry: Entry
+    frames: NDArray[np.float32]
+    statistics: NDArray[np.float32]
+    fingerprint: NDArray[np.uint32]
+
+
+def _compute(job: Job, digest: str, key: str, settings: Settings) -> _Computed:
+    recording = job.recording
+    sound = decode(recording.path, recording.start, recording.end, settings.max_seconds)
+    waveform, sample_rate, features = sound.waveform, sound.sample_rate, settings.features
+    if job.copy:
+        waveform, sample_rate = trim(waveform, sample_rate, features), features.sample_rate
+        features = features.model_copy(update={"trim_silence": False})  # noise has filled the pauses
+        waveform = _augment(waveform, sample_rate, job.copy, key, settings)
+    frames = _log_mel(features)(waveform, sample_rate)
+    measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
+    values = frames.double()
+    statistics = np.concatenate([values.mean(0).numpy(), values.std(0, correction=0).numpy()]).astype(np.float32)
+    return _Computed(
+        Entry(job.name, key, digest, len(frames), measured), frames.numpy(), statistics, fingerprint(frames)
+    )
+
+
+def _augment(waveform: Tensor, sample_rate: int, copy: Copy, key: str, settings: Settings) -> Tensor:
+    assert settings.augmenter is not None
+    try:
+        return settings.augmenter(waveform, sample_rate, copy, np.random.default_rng(list(key.encode())))
+    except UserError as error:
+        raise BrokenSource(str(error)) from error
+
+
+@lru_cache(maxsize=2)
+def _log_mel(features: FeatureConfig) -> LogMel:
+    return LogMel(features)
+
+
+def _digest(recording: Recording) -> str:
+    """Of what the file holds, wherever it lies and whatever it is called."""
+    digest = hashlib.blake2b(repr((recording.start, recording.end)).encode(), digest_size=16)
+    try:
+        with recording.path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _key(job: Job, digest: str, settings: Settings) -> str:
+    parts: list[object] = [FORMAT, digest, settings.features.model_dump_json(), settings.max_seconds]
+    if job.copy and settings.augmenter:
+        # The name as well: of two equal recordings the copies differ.
+        parts += [job.name, settings.augmenter.fingerprint()]
+    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+def _write_shard(folder: Path, computed: Sequence[_Computed]) -> None:
+    entries = json.dumps([asdict(one.entry) for one in computed]).encode()
+    name = hashlib.blake2b("".join(one.entry.name + one.entry.key for one in computed).encode(), digest_size=16)
+    with atomic_file(folder / f"{name.hexdigest()}.npz") as partial_path, partial_path.open("wb") as file:
+        np.savez(
+            file,
+            entries=np.frombuffer(entries, np.uint8),
+            frames=np.concatenate([one.frames for one in computed]),
+            ends=np.cumsum([one.entry.length for one in computed]),
+            statistics=np.stack([one.statistics for one in computed]),
+            fingerprints=np.concatenate([one.fingerprint for one in computed]),
+            fingerprint_ends=np.cumsum([len(one.fingerprint) for one in computed]),
+        )
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path) -> dict[str, NDArray]:
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+class _Deadline:
+    """Kills a worker process whose decoder hangs, where no exception can reach it; elsewhere it does nothing."""
+
+    def __init__(self) -> None:
+        self._armed = multiprocessing.parent_process() is not None and hasattr(signal, "setitimer")
+
+    def __enter__(self) -> None:
+        if self._armed:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+
+    def __exit__(self, *_: object) -> None:
+        if self._armed:
+            signal.setitimer(signal.ITIMER_REAL, 0)

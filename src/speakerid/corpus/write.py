@@ -1,0 +1,58 @@
+"""A corpus written as HW4 files, as the packed store, or as both."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from speakerid.corpus import hw4
+from speakerid.corpus.packing import fingerprint
+from speakerid.corpus.records import PACKED, PARTS, Corpus, Utterance
+from speakerid.corpus.store import DType, remove_store, write_store
+
+LayoutOut = Literal["hw4", "packed", "both"]
+
+
+def write_corpus(
+    corpus: Corpus, frames: Callable[[Utterance], NDArray[np.float32]], layout: LayoutOut, dtype: DType
+) -> None:
+    """Write a corpus to its root, in place of a former one, which readers that have it open keep.
+
+    Args:
+        corpus: what to write, and where.
+        frames: the (T, M) features of an utterance.
+        layout: what to write; what a former call wrote of the other is removed.
+        dtype: of the packed store.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    root = corpus.root
+    if layout == "packed":
+        hw4.remove(root)
+    else:
+        everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
+        for utterance in tqdm(everything, "Write", ncols=0, unit=" uttr"):
+            _write_features(root / utterance.feature_path, frames(utterance), anew=corpus.features.equalise)
+        hw4.write(root, corpus)
+        hw4.remove_features(root, keep={utterance.feature_path for utterance in everything})
+    for part in PARTS:
+        utterances = corpus.part(part)
+        if layout == "hw4" or not utterances:
+            remove_store(root / PACKED, part)
+            continue
+        source = fingerprint(corpus, part, dtype) if layout == "both" else None
+        arrays = (frames(utterance) for utterance in tqdm(utterances, f"Pack {part}", ncols=0, unit=" uttr"))
+        write_store(root / PACKED, part, corpus, arrays, dtype, source)
+
+
+def _write_features(path: Path, frames: NDArray[np.float32], anew: bool) -> None:
+    if not path.exists() or anew:  # the name changes with the recording, but not with its speaker's other ones
+        partial = path.with_suffix(".partial")
+        hw4.save_features(partial, torch.from_numpy(frames))
+        os.replace(partial, path)

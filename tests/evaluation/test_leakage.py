@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from speakerid.corpus.records import Utterance, Utterances
+from speakerid.corpus.store import FrameStore
+from speakerid.evaluation import leakage as module
+from speakerid.evaluation.leakage import leakage
+
+N_MELS = 6
+
+
+def corpus(sessions: int, channel: float, voice: float, speakers: int = 8) -> tuple[FrameStore, Utterances]:
+    """Five utterances a session, whose mean spectrum is the voice's plus the session's."""
+    rng = np.random.default_rng(0)
+    rows, frames = [], []
+    for speaker in range(speakers):
+        spectrum = voice * rng.standard_normal(N_MELS)
+        for session in range(sessions):
+            colour = spectrum + channel * rng.standard_normal(N_MELS)
+            for n in range(5):
+                frames.append(colour + rng.standard_normal((20, N_MELS)))
+                rows.append(Utterance(f"{speaker}-{session}-{n}", 20, f"s{speaker}", f"day {session}"))
+    offsets = 20 * np.arange(len(rows))
+    store = FrameStore(np.concatenate(frames).astype(np.float32), offsets, np.full(len(rows), 20))
+    return store, Utterances.of(rows)
+
+
+def test_channel_without_a_voice_is_found_out() -> None:
+    found = leakage(*corpus(sessions=4, channel=10, voice=0))
+    assert found.random > 0.9
+    assert found.disjoint < 0.4
+    assert "whole sessions" in found.how
+    assert str(found).startswith("a linear classifier of sessions finds 100.0 % of the speakers if validation ")
+
+
+def test_voice_without_a_channel_leaks_nothing() -> None:
+    found = leakage(*corpus(sessions=4, channel=0, voice=10))
+    assert found.random == found.disjoint == 1
+
+
+def test_without_sessions_it_says_how_validation_is_drawn() -> None:
+    store, utterances = corpus(sessions=1, channel=10, voice=0)
+    found = leakage(store, utterances)
+    assert found.disjoint > 0.9
+    assert "flattered" in found.how
+
+
+def test_large_corpus_is_judged_by_its_first_speakers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[int] = []
+    baseline = module.linear_baseline
+
+    def counted(store: FrameStore, rows: list[int], *others: object) -> object:
+        seen.append(len(rows))
+        return baseline(store, rows, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "linear_baseline", counted)
+    monkeypatch.setattr(module, "LARGEST", 65)
+    store, utterances = corpus(sessions=4, channel=0, voice=10)
+    assert leakage(store, utterances).random == 1
+    assert seen == [3 * 18, 3 * 15]
