@@ -133,6 +133,11 @@ class TestAugmentedCopies:
             run(source, tmp_path / "out", augment=("echo",))
         assert not (tmp_path / "out").exists()
 
+    @pytest.mark.parametrize(("option", "kind"), [("noise", "noise"), ("rooms", "reverb")])
+    def test_folder_that_nothing_needs(self, source: Path, tmp_path: Path, option: str, kind: str) -> None:
+        with pytest.raises(UserError, match=f"{option}: found .*, which has no effect without augment {kind}"):
+            run(source, tmp_path / "out", augment=("speed",), **{option: tmp_path})
+
     def test_broken_noise_stops_the_run_and_is_named(self, source: Path, tmp_path: Path) -> None:
         (tmp_path / "noise").mkdir()
         (tmp_path / "noise" / "broken.wav").write_bytes(b"RIFF")

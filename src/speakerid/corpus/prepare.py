@@ -4,16 +4,17 @@ What is written depends on the recordings and the options alone, and not on how 
 which recordings were added later.
 """
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.augment import Augmenter, copies
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import hw4
 from speakerid.corpus.arrange import arrange, enough, feature_path
@@ -29,6 +30,9 @@ from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError
 from speakerid.files import remove_partials, sole_user
+
+if TYPE_CHECKING:
+    from speakerid.audio.augment import Augmenter, Copy
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,8 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     if found.layout == "hw4":
         return _repack(source, out, options, found)
     features = options.features.model_copy(update={"equalise": False})
-    kinds = copies(options.augment)
-    settings = Settings(features, options.max_seconds, Augmenter(options.noise, options.rooms))
+    copies, augmenter = _augmentation(options)
+    settings = Settings(features, options.max_seconds, augmenter)
     _check_target(out, options.features)
     with _writing(out):
         stage = Stage(out / STAGE)
@@ -118,8 +122,8 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
                 raise CorpusError(source, skipped)
             sound = enough(entries, skipped)
             arranged = arrange(sound, options.test_fraction, options.split, options.strangers)
-            if kinds:
-                wanted = [Job(job.recording, copy) for job in arranged.labelled for copy in kinds]
+            if copies:
+                wanted = [Job(job.recording, copy) for job in arranged.labelled for copy in copies]
                 made, problems = stage.compute(wanted, settings, "Augment", options.workers)
                 skipped += problems
                 arranged = arranged.with_copies(made)
@@ -129,6 +133,22 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
             stage.keep_only(entries | sound)
     examined = _examine(entries, stage)
     return Prepared(corpus, found, skipped, examined, findings(examined, skipped, options.features.sample_rate))
+
+
+def _augmentation(options: Options) -> tuple[Sequence[Copy], Augmenter | None]:
+    """The copies that are asked for, and what makes them.
+
+    Raises:
+        UserError: an unknown kind, a folder that holds no sound, or a folder that no kind needs.
+    """
+    for kind, option, folder in (("noise", "noise", options.noise), ("reverb", "rooms", options.rooms)):
+        if folder and kind not in options.augment:
+            raise UserError(f"{option}: found {folder}, which has no effect without augment {kind}")
+    if not options.augment:
+        return (), None
+    from speakerid.audio.augment import Augmenter, copies  # slow to import
+
+    return copies(options.augment), Augmenter(options.noise, options.rooms)
 
 
 def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:

@@ -7,6 +7,8 @@ features depend on, so what has changed is computed anew and what has not is fou
 Letters: R recordings of a shard, F frames of all of them, M mel bands.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import multiprocessing
@@ -15,12 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speakerid.audio.augment import Augmenter, Copy
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import Measured, fingerprint, measure
@@ -29,6 +31,9 @@ from speakerid.corpus.parallel import parallel_map
 from speakerid.corpus.recordings import Recording
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
+
+if TYPE_CHECKING:  # slow to import, and most preparations make no copies
+    from speakerid.audio.augment import Augmenter, Copy
 
 FORMAT = "speakerid stage 1"
 """Part of every key: raised when the features of the same recording and settings change."""
