@@ -169,9 +169,13 @@ def test_session_less_speaker_beside_others_is_tested_on_the_last(source: Path, 
     assert last.length == max(u.length for u in (*corpus.labelled, *corpus.test))
 
 
-def test_random_test_data_are_asked_for(source: Path, tmp_path: Path) -> None:
+def test_random_test_data_are_asked_for_and_warned_of(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     by_session = run(source, tmp_path / "session", test_fraction=0.3).corpus
+    assert "Test data: whole sessions, so no recording occasion is on both sides\n" in capsys.readouterr().out
     at_random = run(source, tmp_path / "random", test_fraction=0.3, split="random").corpus
+    assert "Test data: at random; sessions are on both sides, so accuracy is flattered\n" in capsys.readouterr().out
     assert len(by_session.test) == len(at_random.test) == 8
     sessions = {(u.speaker, u.session) for u in by_session.labelled}
     assert len(sessions) == 8

@@ -19,6 +19,8 @@ class Arranged:
     labelled: dict[Job, Utterance]
     test: list[Utterance]
     strangers: list[Utterance]
+    how: str
+    """How the test utterances were chosen, see `speakerid.corpus.split.Split`."""
 
     def with_copies(self, made: Mapping[Job, Entry]) -> "Arranged":
         """With augmented copies, each behind the labelled recording it was made of."""
@@ -89,6 +91,7 @@ def arrange(entries: Mapping[Job, Entry], test_fraction: float, by: By, stranger
         {known[row]: rows[row] for row in parts.train},
         [rows[row] for row in parts.valid],
         [_utterance(job, entries[job]) for speaker in held_out for job in by_speaker[speaker]],
+        parts.how,
     )
 
 

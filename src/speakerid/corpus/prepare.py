@@ -101,12 +101,13 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
         CorpusError: broken recordings under `strict`.
     """
     found = scan(source, options.layout)
+    if found.layout == "hw4":
+        print(f"{source}: layout hw4, features computed already")
+        return _repack(source, out, options, found)
     people = len({recording.speaker for recording in found.recordings})
     print(f"{source}: layout {found.layout}, {len(found.recordings)} recordings of {people} speakers")
     for remark in found.remarks:
         print(f"  {remark}")
-    if found.layout == "hw4":
-        return _repack(source, out, options, found)
     features = options.features.model_copy(update={"equalise": False})
     copies, augmenter = _augmentation(options)
     settings = Settings(features, options.max_seconds, augmenter)
@@ -122,6 +123,8 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
                 raise CorpusError(source, skipped)
             sound = enough(entries, skipped)
             arranged = arrange(sound, options.test_fraction, options.split, options.strangers)
+            if arranged.test:
+                print(f"Test data: {arranged.how}")
             if copies:
                 wanted = [Job(job.recording, copy) for job in arranged.labelled for copy in copies]
                 made, problems = stage.compute(wanted, settings, "Augment", options.workers)

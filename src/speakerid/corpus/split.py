@@ -68,7 +68,7 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
 
 
 def _how(by: By, whole: int, ordered: int) -> str:
-    order = "the last utterances of each speaker; if they share a session with the others, accuracy is flattered"
+    order = "the last utterances of each speaker; where they share a session with the others, accuracy is flattered"
     if by == "random":
         return "at random; sessions are on both sides, so accuracy is flattered"
     if not whole:

@@ -242,7 +242,7 @@ def _digest(recording: Recording) -> str:
     digest = hashlib.blake2b(repr((recording.start, recording.end)).encode(), digest_size=16)
     try:
         with recording.path.open("rb") as file:
-            while block := file.read(1 << 20):
+            while block := file.read(1 << 16):  # larger ones cost more in fresh pages than they save
                 digest.update(block)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from error
