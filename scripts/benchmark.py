@@ -1,6 +1,7 @@
 """Speed and memory on this machine, beside the limit it sets and beside the plain way of doing the same.
 
   python scripts/benchmark.py prepare RECORDINGS
+  python scripts/benchmark.py open
 
 All that is compared runs in turn, in rounds; each run has a process of its own. Figures are medians over the rounds,
 and ratios are taken within a round, so that other work on the machine falls on both sides; stop it all the same.
@@ -27,6 +28,12 @@ The files are in the page cache for all three. Starting its workers is part of p
 stands for it in the rates without start-up."""
 
 
+OPEN = """\
+Seconds to open a packed corpus of VoxCeleb2's size, and one of the course's size in HW4 files.
+
+Each utterance is one number, so that neither takes disk; names, speakers and sessions are as many as there."""
+
+
 def main() -> int:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
@@ -38,6 +45,9 @@ def main() -> int:
     )
     prepare.add_argument("--rounds", type=_positive, default=3, metavar="N", help="runs of everything (default 3)")
     prepare.set_defaults(action=_prepare)
+    opening = commands.add_parser("open", help=OPEN.split("\n", 1)[0], description=OPEN, formatter_class=form)
+    opening.add_argument("--rounds", type=_positive, default=8, metavar="N", help="openings of each (default 8)")
+    opening.set_defaults(action=_open)
     options = parser.parse_args()
     return options.action(options)
 
@@ -46,6 +56,13 @@ def _prepare(options: argparse.Namespace) -> int:
     from benchmarks.prepare import benchmark
 
     print(benchmark(options.recordings, options.seconds, options.rounds))
+    return 0
+
+
+def _open(options: argparse.Namespace) -> int:
+    from benchmarks.opening import benchmark
+
+    print(benchmark(options.rounds))
     return 0
 
 

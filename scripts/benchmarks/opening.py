@@ -1,0 +1,70 @@
+"""How long a corpus takes to open: VoxCeleb2's size packed, and the course's size as HW4 files."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+
+from speakerid.config import FeatureConfig
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.hw4 import save_features
+from speakerid.corpus.records import PACKED, Corpus, Utterances
+from speakerid.corpus.store import write_store
+
+PACKED_UTTERANCES, PACKED_SPEAKERS = 1_100_000, 6_000
+HW4_UTTERANCES, HW4_SPEAKERS = 56_666, 600
+
+
+def benchmark(rounds: int) -> str:
+    """Seconds of `open_corpus`, everything imported and the files in the system's cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        packed, hw4 = Path(folder, "packed"), Path(folder, "hw4")
+        _write_packed(packed)
+        _write_hw4(hw4)
+        open_corpus(hw4)  # packs it
+        lines = []
+        for title, root in ((f"packed, {PACKED_UTTERANCES:,}", packed), (f"HW4, {HW4_UTTERANCES:,}", hw4)):
+            seconds = sorted(_opening(root) for _ in range(rounds))
+            lines.append(f"{title} utterances: median {median(seconds):.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f})")
+        return "\n".join(lines)
+
+
+def _opening(root: Path) -> float:
+    began = time.perf_counter()
+    corpus, store = open_corpus(root)
+    assert len(corpus.labelled) == len(store)
+    return time.perf_counter() - began
+
+
+def _write_packed(root: Path) -> None:
+    rows = np.arange(PACKED_UTTERANCES, dtype=np.int32)
+    speakers = rows * PACKED_SPEAKERS // PACKED_UTTERANCES
+    utterances = Utterances(
+        [f"uttr-{row:032x}.pt" for row in rows],
+        np.ones(len(rows), np.int64),
+        speakers,
+        rows // 8,
+        rows,
+        tuple(f"id{speaker:05}" for speaker in range(PACKED_SPEAKERS)),
+        tuple(f"video {session}" for session in range(len(rows) // 8 + 1)),
+    )
+    corpus = Corpus(root, FeatureConfig(n_mels=1), utterances.speaker_names, utterances)
+    write_store(root / PACKED, "labelled", corpus, [np.zeros((len(rows), 1), np.float32)], "float16")
+
+
+def _write_hw4(root: Path) -> None:
+    root.mkdir()
+    speakers = [f"id{speaker:05}" for speaker in range(HW4_SPEAKERS)]
+    metadata: dict[str, list[dict[str, object]]] = {speaker: [] for speaker in speakers}
+    for row in range(HW4_UTTERANCES):
+        name = f"uttr-{row:032x}.pt"
+        save_features(root / name, torch.zeros(1, 1))
+        metadata[speakers[row % HW4_SPEAKERS]].append({"feature_path": name, "mel_len": 1})
+    (root / "metadata.json").write_text(json.dumps({"n_mels": 1, "speakers": metadata}))
+    ids = {speaker: number for number, speaker in enumerate(speakers)}
+    mapping = {"speaker2id": ids, "id2speaker": {str(number): speaker for speaker, number in ids.items()}}
+    (root / "mapping.json").write_text(json.dumps(mapping))
