@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -180,8 +180,10 @@ def open_with_av(file: BinaryIO, extension: str) -> Iterator[Recording]:
     except ImportError as error:
         reason = f"cannot be decoded: {extension} needs PyAV; pip install 'speakerid[av]', or convert it to FLAC"
         raise UserError(reason) from error
+    # A title that is no UTF-8 is no reason to refuse the sound; from 19 on PyAV thinks so too.
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
-        with av.open(file, options={"format_whitelist": AV_FORMATS}, metadata_errors="replace") as container:
+        with av.open(file, options={"format_whitelist": AV_FORMATS}, **lenient) as container:
             yield _first_track(container)
     except FFmpegError as error:
         raise UserError(f"cannot be decoded: {error.strerror}") from error
