@@ -133,7 +133,7 @@ def test_truncated_or_missing_file_is_refused_with_what_to_do(root: Path, kind: 
         open_corpus(root)
     (line,) = caught.value.problems
     assert line.startswith(str(path))
-    assert f"run the `prepare` that wrote {root} again, it rebuilds the store" in line
+    assert line.endswith(f"; `python scripts/prepare.py SOURCE {root}`, as it was written, rebuilds the store")
 
 
 @pytest.mark.parametrize("kind", ["index", "names"])

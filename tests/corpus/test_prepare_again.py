@@ -150,6 +150,20 @@ def test_another_form_of_the_same_corpus_replaces_the_former(source: Path, tmp_p
         shutil.rmtree(tmp_path / layout_out)
 
 
+@pytest.mark.parametrize("pattern", ["labelled-*.frames", "labelled-*.index", "labelled-*.names", "labelled.json"])
+def test_damaged_store_is_rebuilt(source: Path, tmp_path: Path, computed: list[str], pattern: str) -> None:
+    prepare(source, tmp_path / "out", layout_out="packed")
+    before = result(tmp_path / "out")
+    (path,) = (tmp_path / "out" / "packed").glob(pattern)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="rebuilds the store"):
+        open_corpus(tmp_path / "out")
+    computed.clear()
+    prepare(source, tmp_path / "out", layout_out="packed")
+    assert computed == ["s0/broken.wav"]
+    assert result(tmp_path / "out") == before
+
+
 def test_other_features_in_the_same_folder_are_refused(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "out")
     before = result(tmp_path / "out")

@@ -88,7 +88,9 @@ def _stores(root: Path, problems: list[str]) -> dict[str, Store]:
         except FileNotFoundError:
             continue
         except UserError as error:
-            problems.append(f"{error}; run the `prepare` that wrote {root} again, it rebuilds the store")
+            problems.append(
+                f"{error}; `python scripts/prepare.py SOURCE {root}`, as it was written, rebuilds the store"
+            )
     return stores
 
 
