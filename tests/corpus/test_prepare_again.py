@@ -164,13 +164,14 @@ def test_damaged_store_is_rebuilt(source: Path, tmp_path: Path, computed: list[s
     assert result(tmp_path / "out") == before
 
 
-def test_other_features_in_the_same_folder_are_refused(source: Path, tmp_path: Path) -> None:
-    prepare(source, tmp_path / "out")
+@pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
+def test_other_features_in_the_same_folder_are_refused(source: Path, tmp_path: Path, layout_out: str) -> None:
+    prepare(source, tmp_path / "out", layout_out=layout_out)
     before = result(tmp_path / "out")
     with pytest.raises(
         UserError, match=r"features\.yaml: found n_mels 40, asked for 80; choose another folder or delete"
     ):
-        prepare(source, tmp_path / "out", features=FeatureConfig(n_mels=80))
+        prepare(source, tmp_path / "out", layout_out=layout_out, features=FeatureConfig(n_mels=80))
     assert result(tmp_path / "out") == before
 
 

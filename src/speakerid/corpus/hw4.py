@@ -112,7 +112,7 @@ def is_here(root: Path) -> bool:
 
 def remove(root: Path) -> None:
     """Remove the JSON files and the feature files that `write` and `save_features` wrote to a folder, if any."""
-    for name in (METADATA, TESTDATA, MAPPING, STRANGERS, ANSWERS, FEATURES):
+    for name in (METADATA, TESTDATA, MAPPING, STRANGERS, ANSWERS):
         (root / name).unlink(missing_ok=True)
     remove_features(root, keep=())
 
@@ -128,7 +128,7 @@ def remove_features(root: Path, keep: Collection[str]) -> None:
 def write(root: Path, corpus: Corpus) -> None:
     """Write the JSON files of a corpus whose feature files already lie in `root`; metadata.json last."""
     n_mels = corpus.features.n_mels
-    _write_text(root / FEATURES, yaml.safe_dump(corpus.features.model_dump(), sort_keys=False))
+    write_features_yaml(root, corpus.features)
     mapping = {
         "speaker2id": {speaker: index for index, speaker in enumerate(corpus.labelled.speaker_names)},
         "id2speaker": {str(index): speaker for index, speaker in enumerate(corpus.labelled.speaker_names)},
@@ -144,6 +144,11 @@ def write(root: Path, corpus: Corpus) -> None:
         with atomic_file(root / ANSWERS) as partial:
             write_answers(partial, corpus.test, corpus.answers)
     _write_json(root / METADATA, _by_speaker(n_mels, corpus.labelled))
+
+
+def write_features_yaml(root: Path, features: FeatureConfig) -> None:
+    """Write how the features of a corpus were computed."""
+    _write_text(root / FEATURES, yaml.safe_dump(features.model_dump(), sort_keys=False))
 
 
 def _by_speaker(n_mels: int, utterances: Utterances) -> dict[str, object]:

@@ -12,6 +12,7 @@ from speakerid.corpus.duplicates import same_content, same_sound
 from speakerid.corpus.likeness import doubted_labels, equal_means, mixed_speakers, whiten
 
 KINDS = (
+    "leakage",
     "duplicate across speakers",
     "near duplicate across speakers",
     "wrong label?",
@@ -270,7 +271,7 @@ def _low_sample_rates(examined: Examined, sample_rate: int) -> Iterator[Finding]
             f"{counted(len(files), 'recording')} of {counted(few, 'speaker')} at {rate:,} Hz, "
             f"nothing above {rate // 2:,} Hz: {listed(files)}",
             files,
-            f"record at {sample_rate:,} Hz, or prepare everything with features.sample_rate={rate}: "
+            f"record at {sample_rate:,} Hz, or prepare everything with --features sample_rate={rate}: "
             "bands that are empty for some speakers only give them away",
         )
 

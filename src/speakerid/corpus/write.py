@@ -35,6 +35,7 @@ def write_corpus(
     root = corpus.root
     if layout == "packed":
         hw4.remove(root)
+        hw4.write_features_yaml(root, corpus.features)
     else:
         everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
         for utterance in tqdm(everything, "Write", ncols=0, unit=" uttr"):
