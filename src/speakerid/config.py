@@ -55,6 +55,11 @@ class FeatureConfig(Settings, frozen=True):
     It needs to know who speaks, so it is for measuring (`speakerid prepare --equalise`), not for use.
     """
 
+    def differences(self, other: FeatureConfig) -> dict[str, tuple[Any, Any]]:
+        """Every setting that differs from another's: its value here and there."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
+
 
 class DataConfig(Settings, frozen=True):
     """Which corpus, and which part of it validates."""

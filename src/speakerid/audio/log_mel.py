@@ -1,4 +1,4 @@
-"""Log-mel features. The only module that imports torchaudio, so that everything else outlives it.
+"""Log-mel features. The only module that computes with torchaudio, so that everything else outlives it.
 
 Letters: N samples, T frames, M mel bands.
 """
@@ -65,11 +65,7 @@ class LogMel:
         features = self.features
         if waveform.dim() == 2:
             waveform = waveform.mean(0)
-        waveform = resample(waveform, sample_rate, features.sample_rate)
-        gain = gain_to(waveform, features.level)
-        stretches = [slice(len(waveform))]
-        if features.trim_silence:
-            stretches = stretches_of_sound(waveform, features.sample_rate, SILENCE_LEVEL / gain)
+        waveform, gain, stretches = _sound(waveform, sample_rate, features)
         frames = self._frames(waveform, stretches)
         return self._mel_power(frames, gain).clamp_(min=features.floor).log_()
 
@@ -151,8 +147,14 @@ def trim(waveform: Tensor, sample_rate: int, features: FeatureConfig) -> Tensor:
     Raises:
         UserError: samples that are no numbers, or a sample rate that cannot be.
     """
+    waveform, gain, stretches = _sound(waveform, sample_rate, features)
+    return gain * torch.cat([waveform[stretch] for stretch in stretches])
+
+
+def _sound(waveform: Tensor, sample_rate: int, features: FeatureConfig) -> tuple[Tensor, float, list[slice]]:
+    """(N,) samples at the rate of the features, the gain that brings them to their level, and what is not cut."""
     waveform = resample(waveform, sample_rate, features.sample_rate)
-    waveform = waveform * gain_to(waveform, features.level)
+    gain = gain_to(waveform, features.level)
     if not features.trim_silence:
-        return waveform
-    return torch.cat([waveform[stretch] for stretch in stretches_of_sound(waveform, features.sample_rate)])
+        return waveform, gain, [slice(len(waveform))]
+    return waveform, gain, stretches_of_sound(waveform, features.sample_rate, SILENCE_LEVEL / gain)

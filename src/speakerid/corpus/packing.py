@@ -40,34 +40,31 @@ def packed_store(corpus: Corpus, part: Part, packed: Path | None = None, dtype: 
                     f"{corpus.root} is read-only: packing for this run only; data.packed=FOLDER keeps the packed copy"
                 )
                 return packed_store(corpus, part, Path(temporary), dtype)
-        store = pack(corpus, part, folder, dtype, source)
+        store = _pack(corpus, part, folder, dtype, source)
     return store.frames
 
 
-def pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str | None = None) -> Store:
-    """Write one part of a corpus in HW4 layout as a store; arguments and errors as for `packed_store`."""
+def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str) -> Store:
     utterances = corpus.part(part)
     frames = int(utterances.lengths.sum())
     size, original = (frames * corpus.features.n_mels * width / 1e9 for width in (np.dtype(dtype).itemsize, 4))
     print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {folder}, {size:.2f} GB as {dtype}")
-    problems: list[str] = []
-    arrays = _read(corpus, utterances, problems)
-    return write_store(folder, part, corpus, arrays, dtype, source)
+    return write_store(folder, part, corpus, _read(corpus, utterances), dtype, source)
 
 
 def feature_problems(corpus: Corpus, part: Part) -> list[str]:
     """One line for every feature file that is missing, damaged, of the wrong shape or not finite."""
-    problems: list[str] = []
     try:
-        for _ in _read(corpus, corpus.part(part), problems):
+        for _ in _read(corpus, corpus.part(part)):
             pass
-    except CorpusError:
-        pass  # of these very problems
-    return problems
+    except CorpusError as error:
+        return error.problems
+    return []
 
 
-def _read(corpus: Corpus, utterances: Utterances, problems: list[str]) -> Iterator[NDArray[np.floating]]:
+def _read(corpus: Corpus, utterances: Utterances) -> Iterator[NDArray[np.floating]]:
     """The frames of every sound utterance; at the end CorpusError, where there were others, a line each."""
+    problems: list[str] = []
     for utterance in tqdm(utterances, "Read features", ncols=0, unit=" uttr"):
         path = corpus.root / utterance.feature_path
         try:

@@ -179,8 +179,8 @@ def _check_target(out: Path, features: FeatureConfig) -> None:
         raise UserError(f"{out}: already exists; choose another folder or delete this one first")
     former = out / hw4.FEATURES
     if former.exists():
-        before, now = parse(FeatureConfig, read_yaml(former), former).model_dump(), features.model_dump()
-        changed = [f"{name} {before[name]}, asked for {now[name]}" for name in now if before[name] != now[name]]
+        differences = parse(FeatureConfig, read_yaml(former), former).differences(features)
+        changed = [f"{name} {before}, asked for {now}" for name, (before, now) in differences.items()]
         if changed:
             raise UserError(f"{former}: found {'; '.join(changed)}; choose another folder or delete {out} first")
 

@@ -121,8 +121,6 @@ class Utterances(Sequence[Utterance]):
             return NotImplemented
         return self.speaker_names == other.speaker_names and list(self) == list(other)
 
-    __hash__ = None  # pyright: ignore[reportAssignmentType]
-
 
 @dataclass(frozen=True)
 class Corpus:

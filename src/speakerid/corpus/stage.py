@@ -16,6 +16,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,7 @@ class Stage:
                 del results[: len(shard)]
 
         results = parallel_map(work, shards, title, "file", workers, len, one_by_one)
-        found = [result for results in results for result in results]
+        found = list(chain.from_iterable(results))
         self._find_shards()
         entries = {job: self._entries[key] for job, key in zip(jobs, found, strict=True) if isinstance(key, str)}
         problems = [f"{job.name}: {p}" for job, p in zip(jobs, found, strict=True) if isinstance(p, UserError)]
@@ -133,21 +134,19 @@ class Stage:
     def frames(self, entry: Entry) -> NDArray[np.float32]:
         """(T, M) features of one recording."""
         path, place = self._places[entry.key]
-        arrays = _load(path)
-        start, end = arrays["ends"][place] - entry.length, arrays["ends"][place]
-        return arrays["frames"][start:end]
+        end = _array(path, "ends")[place]
+        return _array(path, "frames")[end - entry.length : end]
 
     def statistics(self, entry: Entry) -> NDArray[np.float32]:
         """(2 M,) mean and standard deviation of every band over the frames of one recording."""
         path, place = self._places[entry.key]
-        return _load(path)["statistics"][place]
+        return _array(path, "statistics")[place]
 
     def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
         """See `speakerid.audio.measure.fingerprint`."""
         path, place = self._places[entry.key]
-        arrays = _load(path)
-        first = arrays["fingerprint_ends"][place - 1] if place else 0
-        return arrays["fingerprints"][first : arrays["fingerprint_ends"][place]]
+        ends = _array(path, "fingerprint_ends")
+        return _array(path, "fingerprints")[ends[place - 1] if place else 0 : ends[place]]
 
     def keep_only(self, entries: Mapping[Job, Entry]) -> None:
         """Remove the shards that hold none of the given entries."""
@@ -272,10 +271,11 @@ def _write_shard(folder: Path, computed: Sequence[_Computed]) -> None:
         )
 
 
-@lru_cache(maxsize=4)
-def _load(path: Path) -> dict[str, NDArray]:
+@lru_cache(maxsize=16)
+def _array(path: Path, name: str) -> NDArray:
+    """One array of a shard, without the others: the report needs no frames."""
     with np.load(path) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return arrays[name]
 
 
 class _Deadline:

@@ -231,6 +231,7 @@ def write_store(
     index["offset"], index["length"] = np.cumsum(lengths) - lengths, lengths
     index["speaker"], index["session"] = utterances.speakers, utterances.sessions
     index["origin"] = utterances.origins
+    rows = index.tobytes()
     names = "".join(f"{name}\n" for name in utterances.names).encode()
     path = folder / f"{part}.json"
     new = folder / f"{part}-new.frames"
@@ -239,7 +240,7 @@ def write_store(
         for block in _joined(_rounded(values, dtype, path) for values in frames):
             blocks += _checksum([block])
             file.write(block)
-    checksums = {"blocks": blocks, "index": _checksum([index.tobytes()]), "names": _checksum([names])}
+    checksums = {"blocks": blocks, "index": _checksum([rows]), "names": _checksum([names])}
     head = _Head(
         format=FORMAT,
         features=corpus.features,
@@ -256,7 +257,7 @@ def write_store(
     store = Store(path, head)
     assert new.stat().st_size == head.frames * store.frame_bytes, "frames and lengths differ"
     new.replace(store.file("frames"))
-    for kind, content in (("index", index.tobytes()), ("names", names)):
+    for kind, content in (("index", rows), ("names", names)):
         with atomic_file(store.file(kind)) as partial:
             partial.write_bytes(content)
     store.check()

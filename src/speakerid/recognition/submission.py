@@ -76,9 +76,7 @@ def check_features(path: Path, expected: FeatureConfig, corpus: Corpus) -> None:
     Raises:
         UserError: naming every feature setting that differs.
     """
-    trained, found = expected.model_dump(), corpus.features.model_dump()
-    different = [
-        f"{name} {found[name]} (trained on {trained[name]})" for name in trained if trained[name] != found[name]
-    ]
+    differences = corpus.features.differences(expected)
+    different = [f"{name} {found} (trained on {trained})" for name, (found, trained) in differences.items()]
     if different:
         raise UserError(f"{corpus.root}: does not belong to {path}: {', '.join(different)}")
