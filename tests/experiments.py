@@ -1,6 +1,8 @@
 """Runs small enough for a test: eight bands, three speakers who are easy to tell apart."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,6 +12,7 @@ from speakerid.corpus.records import Corpus, Utterance, Utterances
 
 N_MELS = 8
 SPEAKERS = ("anna", "ben", "cleo")
+CLOCK = ("steps_per_second", "data_wait")
 
 
 def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: int = N_MELS, tests: int = 7) -> Path:
@@ -31,6 +34,12 @@ def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: 
     features = FeatureConfig(n_mels=n_mels)
     hw4.write(root, Corpus(root, features, speakers, Utterances.of(labelled, speakers), Utterances.of(test, speakers)))
     return root
+
+
+def metrics(path: Path) -> list[dict[str, Any]]:
+    """Lines of metrics.jsonl without what the clock says, in which no two runs agree."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in r.items() if name not in CLOCK} for r in records]
 
 
 def small_config(corpus: Path, run_dir: Path, **train: object) -> Config:

@@ -174,7 +174,7 @@ def test_all_errors_stand_in_one_message(file: Path) -> None:
         ),
         pytest.param(
             TRANSFORMER + "train: {batch_size: 1}",
-            "train.batch_size must be at least 2 with model.classifier=batchnorm, found 1",
+            "train.batch_size must be at least 2 with model.classifier=batchnorm and train.accumulate=1, found 1",
             id="BatchNorm over one",
         ),
     ],

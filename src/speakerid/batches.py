@@ -4,8 +4,10 @@ Letters: B utterances in a batch, T frames, M mel bands, N utterances.
 """
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,24 +15,40 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from speakerid.corpus.store import FrameStore
+from speakerid.distributed import share
 from speakerid.layers.masks import frame_mask
 
 _ORDER, _CROP = range(2)  # independent streams of random numbers
+
+RESIDENT_SHARE = 0.5
+"""Of a GPU's free memory that the corpus may take; the rest is the model's."""
+UPLOAD = 1 << 20
+"""Frames copied to the GPU at a time, so that the host never holds the corpus."""
+AHEAD = 4
+"""Batches that are gathered and on their way while a step is at work."""
+
+
+class Batches(Protocol):
+    """The batch of step k: (B, T, M) features and (B,) labels."""
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]: ...
 
 
 class TrainingBatches:
     """Random crops of shuffled utterances; `batches[k]` depends on the arguments and k alone, so nothing needs saving.
 
     Every epoch is a new permutation, and a batch may span two of them: nothing is dropped. A crop starts at any
-    frame from which it fits; an utterance shorter than the crop is repeated until it fills it.
+    frame from which it fits; an utterance shorter than the crop is repeated until it fills it. Where several processes
+    train together, each gets its share of the same batch.
 
     Args:
         store: the features.
         indices: places of the training utterances in the store.
         labels: class of every utterance of the store.
-        batch_size: B.
+        batch_size: B, of all processes together.
         crop_frames: T.
         seed: of order and crops.
+        device: where batches are wanted. If it is a GPU with room for the corpus, the frames live there.
     """
 
     def __init__(
@@ -41,6 +59,7 @@ class TrainingBatches:
         batch_size: int,
         crop_frames: int,
         seed: int,
+        device: torch.device | str = "cpu",
     ) -> None:
         assert len(indices), "no utterances to train on"
         self._store = store
@@ -49,23 +68,74 @@ class TrainingBatches:
         self._batch_size = batch_size
         self._crop_frames = crop_frames
         self._seed = seed
+        self._device = torch.device(device)
         self._order = lru_cache(maxsize=2)(self._shuffled)
+        self._resident = self._uploaded() if self._fits() else None
+
+    @property
+    def resident(self) -> bool:
+        """Whether the frames live in the GPU's memory."""
+        return self._resident is not None
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """(B, T, M) float32 features and (B,) int64 labels of step `step`, counted from 0."""
         first = step * self._batch_size
         places = np.arange(first, first + self._batch_size)
         epochs, places = np.divmod(places, len(self._indices))
-        batch = np.array([self._order(int(e))[p] for e, p in zip(epochs, places, strict=True)])
+        batch = np.empty(self._batch_size, np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            batch[epochs == epoch] = self._order(epoch)[places[epochs == epoch]]
         rng = np.random.default_rng([self._seed, _CROP, step])
-        lengths = self._store.lengths[batch]
-        starts = rng.integers(0, np.maximum(lengths - self._crop_frames, 0) + 1)
-        within = (starts[:, None] + np.arange(self._crop_frames)) % lengths[:, None]
-        frames = self._store.frames[self._store.offsets[batch][:, None] + within]
-        return torch.from_numpy(frames.astype(np.float32, copy=False)), torch.from_numpy(self._labels[batch])
+        starts = rng.integers(0, np.maximum(self._store.lengths[batch] - self._crop_frames, 0) + 1)
+        mine = share(self._batch_size)  # drawn for all, so that a batch is the same on any number of processes
+        batch, starts = batch[mine], starts[mine]
+        within = (starts[:, None] + np.arange(self._crop_frames)) % self._store.lengths[batch][:, None]
+        frames = self._gathered(self._store.offsets[batch][:, None] + within)
+        return frames, self._sent(torch.from_numpy(self._labels[batch]))
+
+    def _gathered(self, places: NDArray[np.int64]) -> Tensor:
+        """(B, T) places of frames to (B, T, M) frames on the device."""
+        if self._resident is not None:
+            return self._resident[self._sent(torch.from_numpy(places))].float()
+        return self._sent(torch.from_numpy(self._store.frames[places].astype(np.float32, copy=False)))
+
+    def _sent(self, tensor: Tensor) -> Tensor:
+        if self._device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def _fits(self) -> bool:
+        if self._device.type != "cuda":
+            return False
+        return self._store.frames.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(self._device)[0]
+
+    def _uploaded(self) -> Tensor:
+        frames = self._store.frames
+        resident = torch.from_numpy(np.empty_like(frames, shape=(0, 0))).new_empty(frames.shape, device=self._device)
+        for start in range(0, len(frames), UPLOAD):
+            resident[start : start + UPLOAD] = torch.from_numpy(np.array(frames[start : start + UPLOAD]))
+        return resident
 
     def _shuffled(self, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self._indices)
+
+
+class Prefetched:
+    """The same batches, the next few of them gathered by a thread while the present one is at work.
+
+    Args:
+        batches: pure in the step.
+    """
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._thread = ThreadPoolExecutor(1, "batches")
+        self._waiting: dict[int, Future[tuple[Tensor, Tensor]]] = {}
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        wanted = range(step, step + AHEAD + 1)
+        self._waiting = {k: self._waiting.get(k) or self._thread.submit(self._batches.__getitem__, k) for k in wanted}
+        return self._waiting.pop(step).result()
 
 
 @dataclass(frozen=True)
@@ -81,7 +151,12 @@ class PaddedBatch:
 
 
 def whole_utterances(
-    store: FrameStore, indices: Sequence[int], frames_per_batch: int, crop_frames: int | None = None
+    store: FrameStore,
+    indices: Sequence[int],
+    frames_per_batch: int,
+    crop_frames: int | None = None,
+    every: int = 1,
+    first_of: int = 0,
 ) -> Iterator[PaddedBatch]:
     """Every utterance once, neighbours in length together.
 
@@ -90,6 +165,8 @@ def whole_utterances(
         indices: places of the utterances in the store.
         frames_per_batch: bound on B × T; an utterance longer than this goes alone.
         crop_frames: only so many frames from the middle of each utterance; all of them by default.
+        every: yield only one in so many batches, where processes share the work,
+        first_of: beginning with this one.
 
     Yields:
         Batches from the shortest utterances to the longest, each in the order of `indices` among equals.
@@ -101,15 +178,16 @@ def whole_utterances(
         starts = np.maximum(lengths - crop_frames, 0) // 2
         lengths = np.minimum(lengths, crop_frames)
     order = np.argsort(lengths, kind="stable")
-    first = 0
+    first = number = 0
     while first < len(order):
         last = first + 1
         while last < len(order) and (last - first + 1) * lengths[order[last]] <= frames_per_batch:
             last += 1
-        places = order[first:last]
-        features, mask = _padded(store, store.offsets[chosen[places]] + starts[places], lengths[places])
-        yield PaddedBatch(places, features, mask)
-        first = last
+        if number % every == first_of:
+            places = order[first:last]
+            features, mask = _padded(store, store.offsets[chosen[places]] + starts[places], lengths[places])
+            yield PaddedBatch(places, features, mask)
+        first, number = last, number + 1
 
 
 def _padded(

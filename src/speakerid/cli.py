@@ -5,15 +5,21 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speakerid.errors import UserError
+from speakerid.errors import LostProcess, UserError
 
 if TYPE_CHECKING:
     from speakerid.corpus.quality import Examined, Finding
+
+REQUEUE = 75
+"""Exit status after SIGTERM: EX_TEMPFAIL of sysexits.h, "try again later"."""
+RANK_SECONDS, LOST_SECONDS = 1.0, 5.0
 
 # Heavy imports stand inside the commands, so that --help and a mistyped option answer at once.
 
@@ -80,7 +86,10 @@ def exit_with(action: Callable[[], int]) -> None:
     try:
         sys.exit(action())
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Of several processes rank 0 speaks first, and those that only lost another one last; the launcher ends all.
+        rank = int(os.environ.get("RANK", 0))
+        time.sleep(LOST_SECONDS if isinstance(error, LostProcess) else RANK_SECONDS if rank else 0)
+        print(f"error: {f'rank {rank}: ' if rank else ''}{error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
@@ -123,23 +132,34 @@ def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, see configs/")
-    parser.add_argument("--resume", action="store_true", help="go on from last.pt in run_dir")
+    parser.add_argument("--resume", action="store_true", help="go on from the last sound checkpoint in run_dir")
+    parser.add_argument(
+        "--auto-resume", action="store_true",
+        help="resume where there is something to resume, else start: for schedulers that start a job again",
+    )  # fmt: skip
+    talk = parser.add_mutually_exclusive_group()
+    talk.add_argument("--quiet", action="store_true", help="no progress, only the result and what must be known")
+    talk.add_argument("--json", action="store_true", help="an object a line on stdout: metrics and messages")
     parser.add_argument("overrides", nargs="*", metavar="section.setting=value", help="laid over the file")
     parser.set_defaults(action=_train)
 
 
 def _train(options: argparse.Namespace) -> int:
     from speakerid.config import load_config
+    from speakerid.distributed import was_restarted
     from speakerid.training.run import train
 
     config = load_config(options.config, options.overrides)
-    result = train(config, options.resume)
+    again = "if any" if options.auto_resume or was_restarted() else False
+    style = "quiet" if options.quiet else "json" if options.json else "auto"
+    result = train(config, options.resume or again, style=style)
+    say = print if os.environ.get("RANK", "0") == "0" and not options.json else lambda _: None
     if result.stopped_by:
         arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
-        print(f"Stopped and saved to {result.run.last}. Go on with: {options.program} {arguments}")
-        return 128 + result.stopped_by
-    print(f"Best validation accuracy {result.best_accuracy:.4f}: {result.run.best}")
-    print(f"Curves: {result.run.curves}  Metrics: {result.run.metrics}")
+        say(f"Stopped and saved to {result.run.last}. Go on with: {options.program} {arguments}")
+        return REQUEUE if result.stopped_by == signal.SIGTERM else 128 + result.stopped_by
+    say(f"Best validation accuracy {result.best_accuracy:.4f}: {result.run.best}")
+    say(f"Curves: {result.run.curves}  Metrics: {result.run.metrics}")
     return 0
 
 

@@ -152,11 +152,32 @@ class TrainConfig(Settings, frozen=True):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     max_grad_norm: PositiveFloat = 5.0
     """Gradients are scaled down to this 2-norm."""
+    accumulate: PositiveInt = 1
+    """Parts a batch is worked through in, one after the other, to fit in memory: the same gradient, but for
+    BatchNorm, which sees each part by itself."""
+    precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
+    """Of the arithmetic in training steps: `bfloat16` by autocast, `tf32` for matrix products on a GPU. Validation and
+    recognition are float32 (float64 where training is)."""
+    compile: bool = False
+    """Compile the model with `torch.compile`; where that fails, training goes on without it and says so."""
+    keep_last: PositiveInt = 2
+    """Newest checkpoints to keep: where the last one is damaged, a run resumes from the one before."""
+    keep_best: PositiveInt = 1
+    """Best checkpoints to keep."""
+    rollbacks: Annotated[int, Field(ge=0)] = 0
+    """How often a run that diverges or collapses goes back to its last checkpoint and on with half the learning rate
+    before it is given up."""
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> TrainConfig:
         if self.warmup_steps >= self.total_steps:
             raise ValueError(f"warmup_steps ({self.warmup_steps}) must be below total_steps ({self.total_steps})")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_hold_something(self) -> TrainConfig:
+        if self.accumulate > self.batch_size:
+            raise ValueError(f"accumulate ({self.accumulate}) must not exceed batch_size ({self.batch_size})")
         return self
 
 
@@ -168,14 +189,20 @@ class Config(Settings, frozen=True):
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, …; `auto` takes the first GPU, else the CPU."""
+    deterministic: bool = False
+    """Use only operations on a GPU that give the same bits every time; on a CPU they do anyway."""
     data: DataConfig = DataConfig()
     model: ModelConfig
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
     def _batch_norm_needs_a_batch(self) -> Config:
-        if self.train.batch_size == 1 and self.model.classifier == "batchnorm":
-            raise ValueError("train.batch_size must be at least 2 with model.classifier=batchnorm, found 1")
+        smallest = self.train.batch_size // self.train.accumulate
+        if smallest < 2 and self.model.classifier == "batchnorm":
+            raise ValueError(
+                f"train.batch_size must be at least {2 * self.train.accumulate} with model.classifier=batchnorm and "
+                f"train.accumulate={self.train.accumulate}, found {self.train.batch_size}"
+            )
         return self
 
 

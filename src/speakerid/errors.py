@@ -12,6 +12,10 @@ class UserError(Exception):
     """A mistake the user can mend; the command line prints it without a traceback and exits with status 2."""
 
 
+class LostProcess(UserError):
+    """Another process of the run has ended; why, it says itself."""
+
+
 class CorpusError(UserError):
     """Every problem found in a corpus at once, the first 20 of them shown.
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -97,10 +98,13 @@ def load_plain(path: Path) -> object:
         UserError: it is damaged or carries code; the message does not name it.
     """
     try:
+        content = path.read_bytes()
+        if not _is_intact(content):
+            raise UserError("damaged: a part of it differs from its checksum; write it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old or foreign formats: they are read or refused below
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, MemoryError):
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (FileNotFoundError, MemoryError, UserError):
         raise
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -108,6 +112,14 @@ def load_plain(path: Path) -> object:
         ) from error
     except Exception as error:  # damaged bytes end in any of a dozen exceptions of torch, zipfile and pickle
         raise UserError("truncated or not a tensor file; write it again") from error
+
+
+def _is_intact(content: bytes) -> bool:
+    """False where a record of a tensor file differs from its checksum, which `torch.load` does not look at."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):  # the format before torch 1.6, which has no checksums
+        return True
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.testzip() is None
 
 
 def _sync_folder(folder: Path) -> None:

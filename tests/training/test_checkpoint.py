@@ -26,7 +26,7 @@ def test_it_says_everything(path: Path) -> None:
     assert checkpoint.features.n_mels == 8
     assert checkpoint.config.train.batch_size == 6
     assert checkpoint.optimizer["state"]
-    assert checkpoint.random_state["cpu"].dtype == torch.uint8
+    assert checkpoint.validated == 3
     assert checkpoint.code_version
     assert not checkpoint.build_model().training
 
@@ -40,7 +40,7 @@ def test_it_comes_back_as_it_was(path: Path, tmp_path: Path) -> None:
 
 
 def test_plain_data_only(path: Path) -> None:
-    assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 2"
+    assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 3"
 
 
 def test_truncated(path: Path, tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ class Bomb:
 
 
 def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch.save({"format": "speakerid checkpoint 2", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
+    torch.save({"format": "speakerid checkpoint 3", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
     with pytest.raises(UserError, match=r"bomb\.pt: no sound checkpoint: holds Python objects or code"):
         Checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "ran").exists()
@@ -69,7 +69,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
 
 def test_another_format(tmp_path: Path) -> None:
     torch.save({"state_dict": {}}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"found format None, expected 'speakerid checkpoint 2'"):
+    with pytest.raises(UserError, match=r"found format None, expected 'speakerid checkpoint 3'"):
         Checkpoint.load(tmp_path / "other.pt")
 
 

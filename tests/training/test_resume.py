@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments import small_config, write_easy_corpus
+from experiments import metrics, small_config, write_easy_corpus
 from speakerid.batches import TrainingBatches
 from speakerid.config import Config
 from speakerid.errors import UserError
@@ -78,7 +78,7 @@ def assert_same_run(found: TrainResult, expected: TrainResult) -> None:
     for name in ("best", "last"):
         a, b = (vars(Checkpoint.load(getattr(result.run, name))) for result in (found, expected))
         assert_same({**a, "config": None}, {**b, "config": None}, name)
-    assert found.run.metrics.read_text() == expected.run.metrics.read_text()
+    assert metrics(found.run.metrics) == metrics(expected.run.metrics)
     assert found.best_accuracy == expected.best_accuracy
 
 
@@ -132,7 +132,7 @@ def test_a_metrics_line_torn_by_a_crash_is_written_again(
 def test_another_seed_is_another_run(corpus: Path, whole: TrainResult, tmp_path: Path) -> None:
     config = small_config(corpus, tmp_path / "run").model_copy(update={"seed": 1})
     other = train(config)
-    assert other.run.metrics.read_text() != whole.run.metrics.read_text()
+    assert metrics(other.run.metrics) != metrics(whole.run.metrics)
 
 
 def test_a_run_is_not_overwritten(corpus: Path, whole: TrainResult) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from speakerid.batches import whole_utterances
 from speakerid.corpus.store import FrameStore
+from speakerid.distributed import gathered, rank, world_size
 
 
 @torch.inference_mode()
@@ -22,6 +23,8 @@ def predict_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Log-probabilities of every utterance, batch by batch, averaged over the models.
 
+    Where several processes run, each gets its share of the batches.
+
     Args:
         models: classifiers of the same speakers, on one device; left in evaluation mode while this runs.
         store: the features.
@@ -32,14 +35,14 @@ def predict_batches(
     Yields:
         (B,) places in `indices` and (B, S) log-probabilities, on the CPU.
     """
-    device = next(models[0].parameters()).device
+    parameter = next(models[0].parameters())
     was_training = [model.training for model in models]
     try:
         for model in models:
             model.eval()
-        for batch in whole_utterances(store, indices, frames_per_batch, crop_frames):
-            features = batch.features.to(device)
-            mask = None if batch.mask is None else batch.mask.to(device)
+        for batch in whole_utterances(store, indices, frames_per_batch, crop_frames, world_size(), rank()):
+            features = batch.features.to(parameter.device, parameter.dtype)
+            mask = None if batch.mask is None else batch.mask.to(parameter.device)
             scores = torch.stack([model(features, mask).log_softmax(-1) for model in models]).mean(0)
             yield torch.from_numpy(batch.places), scores.cpu()
     finally:
@@ -54,7 +57,8 @@ def predict(
     frames_per_batch: int,
     crop_frames: int | None = None,
 ) -> Tensor:
-    """(N, S) log-probabilities in the order of `indices`; arguments as for `predict_batches`."""
-    parts = list(predict_batches(models, store, indices, frames_per_batch, crop_frames))
+    """(N, S) log-probabilities in the order of `indices`, all in every process; arguments as for `predict_batches`."""
+    mine = list(predict_batches(models, store, indices, frames_per_batch, crop_frames))
+    parts = [part for of_one in gathered(mine) for part in of_one]
     places, scores = (torch.cat(column) for column in zip(*parts, strict=True))
     return scores[places.argsort()]

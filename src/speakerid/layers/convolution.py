@@ -6,6 +6,7 @@ Letters: B utterances in a batch, T frames, D width, C channels.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speakerid.layers.batch_norm import BatchNorm
 from speakerid.layers.dropout import Dropout
 from speakerid.layers.masks import zero_padding
 
@@ -47,7 +48,7 @@ class ConvolutionModule(nn.Module):
         self.expand = nn.Linear(d_model, 2 * channels if glu else channels)
         self.gate = nn.GLU() if glu else nn.SiLU()
         self.depthwise = DepthwiseConv(channels, kernel_size)
-        self.norm = nn.BatchNorm1d(channels)
+        self.norm = BatchNorm(channels)
         self.activation = nn.SiLU()
         self.project = nn.Linear(channels, d_model)
         self.dropout = Dropout(dropout)

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from speakerid.config import ConformerConfig, EncoderConfig, ModelConfig, TransformerConfig
+from speakerid.layers.batch_norm import BatchNorm
 from speakerid.layers.pooling import MeanPooling, MeanSubtraction
 from speakerid.models.conformer import ConformerEncoder
 from speakerid.models.transformer import TransformerEncoder
@@ -62,6 +63,6 @@ def build_classifier(kind: Literal["mlp", "batchnorm", "linear"], d_model: int, 
         case "mlp":
             return nn.Sequential(nn.Linear(d_model, d_model), nn.ReLU(), linear)
         case "batchnorm":
-            return nn.Sequential(nn.BatchNorm1d(d_model), linear)
+            return nn.Sequential(BatchNorm(d_model), linear)
         case "linear":
             return nn.Sequential(linear)

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus import hw4
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus
+from speakerid.distributed import first_on_each_machine, rank, summed
 from speakerid.errors import UserError
 from speakerid.evaluation.predict import predict_batches
 from speakerid.files import atomic_file
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.progress import Progress
 
 
 def infer(
@@ -37,7 +38,8 @@ def infer(
     """
     loaded = load_ensemble(checkpoints)
     first = loaded[0]
-    corpus, store = open_corpus(data, "test")
+    with first_on_each_machine():
+        corpus, store = open_corpus(data, "test")
     check_features(checkpoints[0], first.features, corpus)
     if not corpus.test:
         raise UserError(
@@ -45,14 +47,17 @@ def infer(
         )
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
-    classes = [0] * len(corpus.test)
-    with tqdm(total=len(classes), desc="Infer", unit=" uttr", ncols=0) as bar:
+    classes = torch.zeros(len(corpus.test), dtype=torch.int64)
+    with Progress().bar("Infer", "uttr", len(classes)) as bar:
         for places, scores in predict_batches(models, store, range(len(classes)), frames_per_batch):
-            for place, index in zip(places.tolist(), scores.argmax(-1).tolist(), strict=True):
-                classes[place] = index
+            classes[places] = scores.argmax(-1)
             bar.update(len(places))
-    with atomic_file(output) as partial:
-        hw4.write_answers(partial, corpus.test, [first.speakers[index] for index in classes])
+            if bar.due:
+                bar.show()
+    classes = summed(classes)  # each place was filled by one process
+    if rank() == 0:
+        with atomic_file(output) as partial:
+            hw4.write_answers(partial, corpus.test, [first.speakers[index] for index in classes.tolist()])
     return corpus
 
 

@@ -1,4 +1,7 @@
-"""A checkpoint says everything: settings, speakers, features, weights, optimizer, random state, place in the run."""
+"""A checkpoint says everything: settings, speakers, features, weights, optimizer, place in the run.
+
+There is no random state and no scheduler: both are functions of the step.
+"""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +15,7 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
 
-FORMAT = "speakerid checkpoint 2"
+FORMAT = "speakerid checkpoint 3"
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,18 @@ class Checkpoint:
     """Behind the speakers', of voices that only helped to train."""
     step: int
     """Steps done."""
+    validated: int
+    """Of them, at the last validation."""
     accuracy: float | None
-    """Validation accuracy at this step or at the last validation before it."""
+    """Of the last validation."""
     best_accuracy: float | None
     """Of the run so far."""
+    rollbacks: int
+    """How often the run has gone back so far."""
     model: dict[str, Tensor]
     optimizer: dict[str, Any]
     progress: dict[str, float]
-    """Sums since the last progress line."""
-    random_state: dict[str, Tensor]
-    """Of torch's generators, by device."""
+    """Sums since the last line of the log, and what the watch over collapses knows."""
     code_version: str = speakerid.__version__
 
     def save(self, path: Path) -> None:

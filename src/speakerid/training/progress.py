@@ -1,15 +1,115 @@
-"""The course's progress lines."""
+"""How a run tells of itself: the course's progress lines, quiet, or JSON."""
 
-from typing import Any
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 from tqdm import tqdm
 
+Style = Literal["auto", "quiet", "json", "silent"]
+"""`auto`: progress bars on a terminal, plain lines elsewhere; `quiet`: only what must be known; `json`: the records of
+metrics.jsonl and the messages, an object a line, on stdout; `silent`: nothing, as every process but the first."""
+REFRESH_SECONDS = 0.2
+"""Between two looks at the figures of a bar: each look waits for the device."""
+LINE_SECONDS = 60.0
+"""Between two lines of a bar where there is no terminal."""
 
-def train_bar(total: int, done: int) -> "tqdm[Any]":
-    """Steps up to the next validation; its postfix is accuracy, loss and the step of the run."""
-    return tqdm(total=total, initial=done, desc="Train", unit=" step", ncols=0)
+
+class Bar:
+    """One stretch of steps or utterances; `due` says when its figures are worth reading."""
+
+    def __init__(self, title: str, unit: str, total: int, done: int, shown: bool) -> None:
+        self._terminal = shown and sys.stderr.isatty()
+        self._lines = shown and not self._terminal
+        self._seconds = REFRESH_SECONDS if self._terminal else LINE_SECONDS
+        self._next = time.monotonic() + self._seconds
+        self._bar = tqdm(total=total, initial=done, desc=title, unit=f" {unit}", ncols=0, disable=not self._terminal)
+        self._began = time.monotonic()
+        self._title, self._unit, self._total, self._first, self.done = title, unit, total, done, done
+
+    def update(self, count: int = 1) -> None:
+        """So many more are done."""
+        self.done = min(self.done + count, self._total)
+
+    @property
+    def due(self) -> bool:
+        """Whether `show` is called for."""
+        if not self._terminal and not self._lines:
+            return False
+        return self.done == self._total or time.monotonic() >= self._next
+
+    @property
+    def rate(self) -> float:
+        """Done a second, since the bar began."""
+        return (self.done - self._first) / (time.monotonic() - self._began)
+
+    def close(self) -> None:
+        """Leave it as it stands."""
+        self._bar.close()
+
+    def show(self, **figures: str | int) -> None:
+        """Draw the bar, or print it as a line."""
+        self._next = time.monotonic() + self._seconds
+        postfix = ", ".join(f"{name}={value}" for name, value in figures.items())
+        if self._terminal:
+            self._bar.set_postfix_str(postfix, refresh=False)
+            self._bar.update(self.done - self._bar.n)
+            self._bar.refresh()
+        elif self._lines:
+            seconds = time.monotonic() - self._began
+            line = tqdm.format_meter(
+                self.done, self._total, seconds, 0, prefix=self._title, unit=f" {self._unit}", postfix=postfix,
+                initial=self._first,
+            )  # fmt: skip
+            print(line, file=sys.stderr, flush=True)
 
 
-def valid_bar(total: int) -> "tqdm[Any]":
-    """Utterances of one validation; its postfix is accuracy and loss so far."""
-    return tqdm(total=total, desc="Valid", unit=" uttr", ncols=0)
+class Progress:
+    """What a run says on its way.
+
+    Args:
+        style: see `Style`.
+    """
+
+    def __init__(self, style: Style = "auto") -> None:
+        self._style = style
+
+    def say(self, text: str) -> None:
+        """Something that is good to know."""
+        if self._style == "auto":
+            tqdm.write(text, file=sys.stdout)
+        elif self._style == "json":
+            self._print({"message": text})
+
+    def warn(self, text: str) -> None:
+        """Something that must be known."""
+        if self._style == "quiet":
+            tqdm.write(text, file=sys.stderr)
+        else:
+            self.say(text)
+
+    def record(self, record: dict[str, Any]) -> None:
+        """A line of metrics.jsonl."""
+        if self._style == "json":
+            self._print(record)
+
+    @contextmanager
+    def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
+        """A bar for the block."""
+        bar = Bar(title, unit, total, done, shown=self._style == "auto")
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+    def _print(self, content: dict[str, Any]) -> None:
+        print(json.dumps(content), flush=True)
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -1,10 +1,12 @@
 """A run from its settings to its checkpoints: corpus → store → batches → model → training."""
 
+import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,24 +14,38 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from speakerid.batches import TrainingBatches
+from speakerid.batches import Batches, Prefetched, TrainingBatches
 from speakerid.config import DEMO_ROOT, Config, ModelConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus
 from speakerid.corpus.split import Split, split
 from speakerid.corpus.store import FrameStore
+from speakerid.distributed import (
+    first_on_each_machine,
+    from_rank_0,
+    local_rank,
+    process_group,
+    rank,
+    summed,
+    world_size,
+)
 from speakerid.errors import UserError
 from speakerid.evaluation.metrics import macro_accuracy
 from speakerid.evaluation.predict import predict_batches
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.progress import valid_bar
+from speakerid.training.progress import Progress, Style
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
 
-_MAY_CHANGE = ("run_dir", "device", "data.root", "data.packed")
-"""Settings that say where a run happens and not what it computes."""
+_MAY_CHANGE = (
+    "run_dir", "device", "data.root", "data.packed", "train.compile", "train.keep_last", "train.keep_best",
+    "train.rollbacks",
+)  # fmt: skip
+"""Settings that say where and how a run happens and not what it computes."""
+
+MakeModel = Callable[[ModelConfig, int, int, int], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -44,57 +60,94 @@ class TrainResult:
 
 def train(
     config: Config,
-    resume: bool = False,
-    make_model: Callable[[ModelConfig, int, int, int], nn.Module] = SpeakerClassifier,
+    resume: bool | Literal["if any"] = False,
+    make_model: MakeModel = SpeakerClassifier,
+    style: Style = "auto",
 ) -> TrainResult:
-    """Train a classifier by its settings, or go on where `last.pt` stands.
+    """Train a classifier by its settings, or go on where the last sound checkpoint stands.
 
     Args:
         config: the settings.
-        resume: go on with the run in `config.run_dir`.
+        resume: go on with the run in `config.run_dir`; `if any` begins one where there is none.
         make_model: builds the classifier from settings, mel bands, speakers and extra classes, so that a study can
             train another one in the same way.
+        style: how the run tells of itself.
 
     Raises:
         UserError: bad settings, a bad corpus, a run folder in use, a run of other settings to resume, divergence.
     """
-    device = choose_device(config.device)
-    run = RunDirectory(config.run_dir, resume)
-    checkpoint = Checkpoint.load(run.last) if resume else None
-    corpus, store, parts = open_training_data(config)
-    if checkpoint:
-        _check_same_run(checkpoint, config, corpus)
+    with process_group():
+        progress = Progress(style if rank() == 0 else "silent")
+        resume = from_rank_0(lambda: RunDirectory.holds_a_run(config.run_dir) if resume == "if any" else bool(resume))
+        settings = config.train
+        run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
+        with _numerics(config) as device:
+            trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress)
+            with run.locked() if rank() == 0 else nullcontext():
+                if resume:
+                    checkpoint, damaged = from_rank_0(run.newest)
+                    _check_same_run(checkpoint, trainer)
+                    trainer.restore(checkpoint)
+                    for line in damaged:
+                        progress.warn(f"passed over: {line}")
+                    progress.say(f"Resuming {run.path} after step {checkpoint.step}")
+                stopped_by = trainer.fit()
+        return TrainResult(run, trainer.best_accuracy, stopped_by)
+
+
+def build_trainer(
+    config: Config, run: RunDirectory | None, make_model: MakeModel, device: torch.device, progress: Progress
+) -> Trainer:
+    """Everything a run needs, at its first step.
+
+    Raises:
+        UserError: a bad corpus.
+    """
+    corpus, store, parts = open_training_data(config, progress)
     torch.manual_seed(config.seed)
     extra_classes = len(corpus.labelled.speaker_names) - len(corpus.speakers)
     model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), extra_classes)
-    print(summary(model))
+    model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
+    progress.say(summary(model))
     labels = corpus.labelled.speakers
-    settings = config.train
-    batches = TrainingBatches(store, parts.train, labels, settings.batch_size, settings.crop_frames, config.seed)
     validation = partial(
-        validate, store=store, indices=parts.valid, labels=labels, frames_per_batch=config.data.frames_per_batch
+        validate,
+        store=store,
+        indices=parts.valid,
+        labels=labels,
+        frames_per_batch=config.data.frames_per_batch,
+        progress=progress,
     )
-    trainer = Trainer(
-        config, corpus.features, corpus.speakers, extra_classes, model.to(device), batches, validation, run
-    )
-    if checkpoint:
-        trainer.restore(checkpoint)
-        print(f"Resuming from {run.last} after step {checkpoint.step}")
-    stopped_by = trainer.fit()
-    return TrainResult(run, trainer.best_accuracy, stopped_by)
+    batches = training_batches(config, store, parts.train, labels, device)
+    return Trainer(config, corpus.features, corpus.speakers, extra_classes, model, batches, validation, run, progress)
 
 
-def open_training_data(config: Config) -> tuple[Corpus, FrameStore, Split]:
+def training_batches(
+    config: Config, store: FrameStore, indices: Sequence[int], labels: NDArray[np.integer], device: torch.device
+) -> Batches:
+    """The batches of a run, on its device; gathered ahead by a thread where a GPU has no room for the corpus."""
+    settings = config.train
+    if settings.batch_size < world_size() * settings.accumulate:
+        raise UserError(
+            f"train.batch_size: found {settings.batch_size}, expected at least {world_size() * settings.accumulate}, "
+            f"one for each of {world_size()} processes times train.accumulate={settings.accumulate}"
+        )
+    batches = TrainingBatches(store, indices, labels, settings.batch_size, settings.crop_frames, config.seed, device)
+    return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
+
+
+def open_training_data(config: Config, progress: Progress | None = None) -> tuple[Corpus, FrameStore, Split]:
     """The corpus, its packed features and its split; the demonstration corpus is written where it is missing."""
-    data = config.data
-    if data.root == DEMO_ROOT and not data.root.exists():
-        from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, without which the rest can train
+    data, say = config.data, (progress or Progress()).say
+    with first_on_each_machine():
+        if data.root == DEMO_ROOT and not data.root.exists():
+            from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, without which the rest can train
 
-        print(f"{data.root} does not exist: writing the demonstration corpus first")
-        write_demo_corpus(data.root)
-    corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype)
+            say(f"{data.root} does not exist: writing the demonstration corpus first")
+            write_demo_corpus(data.root)
+        corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype)
     parts = split(corpus.labelled, data.split, data.valid_fraction, config.seed)
-    print(
+    say(
         f"{data.root}: {len(corpus.speakers)} speakers, {len(parts.train)} utterances to train, "
         f"{len(parts.valid)} to validate ({parts.how})"
     )
@@ -102,32 +155,42 @@ def open_training_data(config: Config) -> tuple[Corpus, FrameStore, Split]:
 
 
 def validate(
-    model: nn.Module, *, store: FrameStore, indices: Sequence[int], labels: NDArray[np.integer], frames_per_batch: int
+    model: nn.Module,
+    *,
+    store: FrameStore,
+    indices: Sequence[int],
+    labels: NDArray[np.integer],
+    frames_per_batch: int,
+    progress: Progress,
 ) -> dict[str, float]:
     """Accuracy, macro accuracy and mean cross-entropy on whole utterances, every one of them, as inference does it."""
     truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
-    predicted = torch.full_like(truth, -1)
+    predicted = torch.zeros_like(truth)
     loss, right, done = 0.0, 0, 0
-    with valid_bar(len(indices)) as bar:
+    with progress.bar("Valid", "uttr", len(indices)) as bar:
         for places, scores in predict_batches([model], store, indices, frames_per_batch):
             expected = truth[places]
             predicted[places] = scores.argmax(-1)
             loss += F.nll_loss(scores, expected, reduction="sum").item()
             right += int((predicted[places] == expected).sum())
             done += len(places)
-            bar.set_postfix(accuracy=f"{right / done:.2f}", loss=f"{loss / done:.2f}", refresh=False)
-            bar.update(len(places))
-    return {"accuracy": right / done, "macro_accuracy": macro_accuracy(predicted, truth), "loss": loss / done}
+            bar.update(len(places) * world_size())  # the others are about as far
+            if bar.due:
+                bar.show(accuracy=f"{right / done:.2f}", loss=f"{loss / done:.2f}")
+    predicted = summed(predicted)  # each place was filled by one process
+    loss = summed(torch.tensor(loss, dtype=torch.float64)).item() / len(truth)
+    right = int((predicted == truth).sum())
+    return {"accuracy": right / len(truth), "macro_accuracy": macro_accuracy(predicted, truth), "loss": loss}
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a setting; `auto` is the first GPU, else the CPU.
+    """The device of a setting; `auto` is the first GPU (of several processes, each takes one), else the CPU.
 
     Raises:
         UserError: there is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -136,18 +199,38 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _check_same_run(checkpoint: Checkpoint, config: Config, corpus: Corpus) -> None:
+@contextmanager
+def _numerics(config: Config) -> Iterator[torch.device]:
+    """The run's device, and the arithmetic it asks for while the block runs."""
+    device = choose_device(config.device)
+    if config.train.precision == "tf32" and device.type == "cpu":
+        raise UserError("train.precision: found tf32, which only a GPU has; on a CPU use float32 or bfloat16")
+    before = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    if config.train.precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+    if config.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield device
+    finally:
+        torch.set_float32_matmul_precision(before[0])
+        torch.use_deterministic_algorithms(before[1])
+
+
+def _check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    config = trainer.config
     before, now = _flat(checkpoint.config.model_dump(mode="json")), _flat(config.model_dump(mode="json"))
     changed = [
         f"{name} is {now.get(name)!r}, was {before.get(name)!r}"
         for name in sorted(before.keys() | now.keys())
         if before.get(name) != now.get(name) and name not in _MAY_CHANGE
     ]
-    if checkpoint.speakers != corpus.speakers:
+    if checkpoint.speakers != trainer.speakers:
         changed.append(
-            f"the corpus has {len(corpus.speakers)} speakers that are not the run's {len(checkpoint.speakers)}"
+            f"the corpus has {len(trainer.speakers)} speakers that are not the run's {len(checkpoint.speakers)}"
         )
-    if checkpoint.features != corpus.features:
+    if checkpoint.features != trainer.features:
         changed.append("the features of the corpus are not the run's")
     if changed:
         raise UserError(

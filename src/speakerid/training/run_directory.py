@@ -1,6 +1,10 @@
 """Everything a run writes: settings, metrics, TensorBoard scalars, curves, checkpoints."""
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,53 +12,87 @@ import yaml
 
 from speakerid.config import Config
 from speakerid.errors import UserError
-from speakerid.files import atomic_file
+from speakerid.files import atomic_file, remove_partials, sole_user
+from speakerid.training.checkpoint import Checkpoint
 
 
 class RunDirectory:
     """The folder of one run.
 
+    `checkpoints/` holds the last few states of the run and the best few, each named by its step; `last.pt` and
+    `best.pt` are second names of two of them.
+
     Args:
         path: the folder.
         resume: go on with the run that is there.
+        keep_last: newest checkpoints that are kept.
+        keep_best: best checkpoints that are kept.
 
     Raises:
         UserError: the folder holds a run and `resume` is false, or holds none to resume.
     """
 
-    def __init__(self, path: Path, resume: bool) -> None:
+    def __init__(self, path: Path, resume: bool, keep_last: int = 1, keep_best: int = 1) -> None:
         self.path = path
         self.best = path / "best.pt"
         self.last = path / "last.pt"
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "curves.png"
-        if resume and not self.last.exists():
+        self._keep_last, self._keep_best = keep_last, keep_best
+        if resume and not self._candidates():
             raise UserError(f"{self.last}: no such checkpoint to resume from; start the run without --resume")
-        if not resume and (self.last.exists() or self.best.exists() or self.metrics.exists()):
+        if not resume and (self._candidates() or self.metrics.exists()):
             raise UserError(
                 f"{path}: already holds a run; go on with it by --resume, choose another run_dir, or delete the folder"
             )
 
-    def begin(self, config: Config, step: int) -> None:
-        """Write the settings, and log from `step` on; lines that an interrupted run wrote beyond it are dropped."""
+    @staticmethod
+    def holds_a_run(path: Path) -> bool:
+        """Whether there is a checkpoint to resume from."""
+        return bool(_steps(path / "checkpoints")) or (path / "last.pt").exists()
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else writes here while the block runs.
+
+        Raises:
+            UserError: another process trains in this folder, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with sole_user(self.path / ".lock"):
+                yield
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+    def begin(self, config: Config, step: int, validated: int) -> None:
+        """Write the settings, and log from `step` on; what an interrupted run wrote beyond it is dropped."""
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import, which --help need not
 
-        kept = [json.dumps(record) for record in self.records() if record["step"] <= step]
+        for folder in (self.path, self._folder):
+            remove_partials(folder)
+        for later in _steps(self._folder):
+            if later > step:
+                self._file(later).unlink()
+        kept = [json.dumps(record) for record in self.records() if _is_before(record, step, validated)]
         with atomic_file(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
             partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
-    def log(self, part: str, step: int, **scalars: float) -> None:
-        """One line of metrics.jsonl, and the same scalars for TensorBoard."""
+    def log(self, part: str, step: int, **scalars: float | str) -> dict[str, Any]:
+        """One line of metrics.jsonl, and the same scalars for TensorBoard; returns what the line says."""
+        record = {"step": step, "part": part, **scalars}
         try:
             with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, "part": part, **scalars}) + "\n")
+                file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise UserError(f"{self.metrics}: cannot be written: {error.strerror}; make room, then --resume") from error
         for name, value in scalars.items():
-            self._board.add_scalar(f"{part}/{name}", value, step)
+            if not isinstance(value, str):
+                self._board.add_scalar(f"{part}/{name}", value, step)
+        return record
 
     def records(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last one torn by a crash is left out."""
@@ -62,6 +100,59 @@ class RunDirectory:
             return []
         lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
         return [json.loads(line) for line in lines]
+
+    def save(self, checkpoint: Checkpoint, is_best: bool) -> None:
+        """Write a checkpoint as the last one, and perhaps as the best; then remove what need not be kept."""
+        path = self._file(checkpoint.step)
+        checkpoint.save(path)
+        _second_name(path, self.last)
+        if is_best:
+            _second_name(path, self.best)
+        steps = _steps(self._folder)
+        for step in set(steps) - set(steps[-self._keep_last :]) - self._best_steps(steps):
+            self._file(step).unlink()
+
+    def newest(self) -> tuple[Checkpoint, list[str]]:
+        """The newest checkpoint that is whole, and a line for each newer one that is not.
+
+        Raises:
+            UserError: there is none.
+        """
+        damaged: list[str] = []
+        for path in self._candidates():
+            try:
+                return Checkpoint.load(path), damaged
+            except UserError as error:
+                damaged.append(str(error))
+        raise UserError("; ".join(damaged) or f"{self.last}: no such checkpoint")
+
+    def good_checkpoint(self, validated: bool) -> Checkpoint:
+        """Where a run that went wrong can go back to.
+
+        Args:
+            validated: to the best checkpoint, or else the oldest, since the newest may be as bad; else to the newest.
+        """
+        if not validated:
+            return self.newest()[0]
+        return Checkpoint.load(self.best if self.best.exists() else self._candidates()[-1])
+
+    def _candidates(self) -> list[Path]:
+        """Checkpoints from the newest to the oldest."""
+        named = [path for path in (self.last, self.best) if path.exists()]
+        return [self._file(step) for step in reversed(_steps(self._folder))] or named
+
+    def _best_steps(self, steps: list[int]) -> set[int]:
+        """Of the checkpoints there are, those with the highest validation accuracy, the first ones among equals."""
+        accuracy = {record["step"]: record["accuracy"] for record in self.records() if record["part"] == "valid"}
+        ranked = sorted((step for step in steps if step in accuracy), key=lambda step: (-accuracy[step], step))
+        return set(ranked[: self._keep_best])
+
+    @property
+    def _folder(self) -> Path:
+        return self.path / "checkpoints"
+
+    def _file(self, step: int) -> Path:
+        return self._folder / f"{step:08}.pt"
 
     def draw_curves(self) -> None:
         """Loss and accuracy over the steps, as a picture."""
@@ -86,3 +177,22 @@ class RunDirectory:
     def close(self) -> None:
         """Flush what TensorBoard holds back."""
         self._board.close()
+
+
+def _is_before(record: dict[str, Any], step: int, validated: int) -> bool:
+    """Whether a line of the log belongs to a run of so many steps."""
+    return record["step"] <= (validated if record["part"] == "valid" else step)
+
+
+def _steps(folder: Path) -> list[int]:
+    return sorted(int(path.stem) for path in folder.glob("[0-9]*.pt") if path.stem.isdecimal())
+
+
+def _second_name(path: Path, name: Path) -> None:
+    """Let `name` be this file from one moment to the next; a copy where the file system knows no second names."""
+    with atomic_file(name) as partial:
+        partial.unlink(missing_ok=True)
+        try:
+            os.link(path, partial)
+        except OSError:
+            shutil.copyfile(path, partial)

@@ -1,50 +1,33 @@
-"""Steps, validations and checkpoints. Knows a classifier, batches and a way to validate; nothing of speech.
+"""Steps, validations and checkpoints. Knows a classifier, batches and a way to validate; nothing of speech."""
 
-Letters: B examples in a batch.
-"""
-
-import math
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import nn
 
+from speakerid.batches import Batches
 from speakerid.config import Config, FeatureConfig
+from speakerid.distributed import from_rank_0, highest
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.progress import train_bar
+from speakerid.training.health import Collapsed, Diverged, Health
+from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
+from speakerid.training.step import TrainingStep
 
-
-class Batches(Protocol):
-    """The batch of step k, see `speakerid.batches.TrainingBatches`."""
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]: ...
-
-
-@dataclass
-class Tally:
-    """Sums over the examples since the last line of the log."""
-
-    loss: float = 0.0
-    correct: float = 0.0
-    count: float = 0.0
-
-    def means(self) -> dict[str, float]:
-        return {"accuracy": self.correct / self.count, "loss": self.loss / self.count}
+ROLLBACK_FACTOR = 0.5
+"""On the learning rate, each time a run goes back."""
 
 
 @dataclass
 class Trainer:
-    """One run, from any of its steps to the end."""
+    """One run, from any of its steps to the end; every process of the run has one."""
 
     config: Config
     features: FeatureConfig
@@ -55,19 +38,23 @@ class Trainer:
     batches: Batches
     validate: Callable[[nn.Module], dict[str, float]]
     """Gives `accuracy`, and whatever else is worth a line in the log."""
-    run: RunDirectory
+    run: RunDirectory | None
+    """None in every process but the first, which alone writes."""
+    progress: Progress
     step: int = 0
     """Steps done."""
+    validated: int = 0
+    """Of them, at the last validation."""
     accuracy: float | None = None
     best_accuracy: float | None = None
-    tally: Tally = field(default_factory=Tally)
+    rollbacks: int = 0
+    """How often the run has gone back so far."""
 
     def __post_init__(self) -> None:
-        settings = self.config.train
-        self.device = next(self.model.parameters()).device
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self._settings = self.config.train
+        self._learn = TrainingStep(self.model, self._settings, self.config.seed, self.progress.warn)
+        self._health = Health(len(self.speakers) + self.extra_classes)
+        self._stopwatch = _Stopwatch()
 
     def fit(self) -> signal.Signals | None:
         """Train to the last step.
@@ -76,128 +63,212 @@ class Trainer:
             None at the end of the run; the signal (Ctrl-C or SIGTERM) that stopped it after a saved step.
 
         Raises:
-            UserError: the loss or its gradient is not finite.
+            UserError: the run diverged or collapsed more often than it may go back, or memory ran out.
         """
-        settings = self.config.train
-        self.run.begin(self.config, self.step)
+        if self.run:
+            self.run.begin(self.config, self.step, self.validated)
         self.model.train()
         try:
-            with _caught_signals() as caught:
-                while self.step < settings.total_steps:
-                    self._train_to_validation(caught)
-                    if self._is_due(settings.valid_steps):
+            with _caught_signals(self.progress) as caught:
+                if self.step == 0:
+                    self._save()
+                while self.validated < self._settings.total_steps:
+                    try:
+                        if stopped_by := self._train_to_validation(caught):
+                            return stopped_by
                         self._validate()
-                    if self._is_due(settings.valid_steps) or caught:
-                        self.save()
-                    if caught:
-                        return caught[0]
+                    except Diverged as reason:
+                        self._go_back(reason)
         finally:
-            self.run.close()
+            if self.run:
+                self.run.close()
         return None
 
-    def _train_to_validation(self, caught: list[signal.Signals]) -> None:
-        settings = self.config.train
-        start = self.step // settings.valid_steps * settings.valid_steps
+    def _train_to_validation(self, caught: list[signal.Signals]) -> signal.Signals | None:
+        settings, start = self._settings, self.validated
         end = min(start + settings.valid_steps, settings.total_steps)
-        with train_bar(end - start, self.step - start) as bar:
-            while self.step < end and not caught:
+        if self.step == end:  # saved in front of a validation, and interrupted in it
+            return None
+        self._stopwatch.restart()
+        with self.progress.bar("Train", "step", end - start, self.step - start) as bar:
+            while self.step < end:
                 self._train_step()
-                bar.set_postfix(_rounded(self.tally.means(), step=self.step), refresh=False)
-                bar.update()
-                if self._is_due(settings.log_steps):
-                    self.run.log(
-                        "train", self.step, **self.tally.means(), learning_rate=self._learning_rate(self.step - 1)
-                    )
-                    self.tally = Tally()
-                if self.step % settings.save_steps == 0 and self.step < end:
-                    self.save()
+                self._show(bar)
+                if self.step % settings.log_steps == 0 or self.step == settings.total_steps:
+                    self._log()
+                stopped_by = _agreed(caught)
+                if stopped_by or self.step % settings.save_steps == 0 or self.step == end:
+                    self._save()
+                if stopped_by:
+                    return stopped_by
+        return None
 
     def _train_step(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(self.step)
-        features, labels = (tensor.to(self.device) for tensor in self.batches[self.step])
-        logits = self.model(features)
-        loss = F.cross_entropy(logits, labels)
-        self.optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.max_grad_norm)
-        if not math.isfinite(loss.item() + norm.item()):
-            raise UserError(self._divergence(loss.item(), norm.item()))
-        self.optimizer.step()
+        try:
+            with self._stopwatch.waiting():
+                features, labels = self.batches[self.step]
+            self._learn(features, labels, self.step, self._learning_rate(self.step))
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise UserError(self._out_of_memory()) from error
+            raise
         self.step += 1
-        self.tally.loss += loss.item() * len(labels)
-        self.tally.correct += (logits.argmax(-1) == labels).sum().item()
-        self.tally.count += len(labels)
+        self._stopwatch.steps += 1
+
+    def _show(self, bar: Bar) -> None:
+        bar.update()
+        if bar.due:
+            sums = self._learn.local_sums()
+            count = max(sums["count"], 1.0)
+            bar.show(
+                accuracy=f"{sums['correct'] / count:.2f}",
+                loss=f"{sums['loss'] / count:.2f}",
+                step=self.step,
+                lr=f"{self._learning_rate(self.step - 1):.1e}",
+                eta=duration((self._settings.total_steps - self.step) / bar.rate),
+            )
+
+    def _log(self) -> None:
+        self._check_finite()
+        sums = self._learn.sums()
+        self._health.check(sums, self.step)
+        self._learn.clear()
+        if self.run:
+            self._record(
+                "train",
+                accuracy=sums["correct"] / sums["count"],
+                loss=sums["loss"] / sums["count"],
+                learning_rate=self._learning_rate(self.step - 1),
+                **self._stopwatch.read(),
+            )
 
     def _validate(self) -> None:
         result = self.validate(self.model)
-        self.accuracy = result["accuracy"]
-        self.run.log("valid", self.step, **result)
-        if self.best_accuracy is None or self.accuracy > self.best_accuracy:
+        self.accuracy, self.validated = result["accuracy"], self.step
+        is_best = self.best_accuracy is None or self.accuracy > self.best_accuracy
+        if is_best:
             self.best_accuracy = self.accuracy
-            self.checkpoint().save(self.run.best)
-            tqdm.write(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
-        self.run.draw_curves()
+        if self.run:
+            self._record("valid", **result)
+        self._save(is_best)
+        if self.run:
+            if is_best:
+                self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
+            self.run.draw_curves()
 
-    def _is_due(self, every: int) -> bool:
-        return self.step % every == 0 or self.step == self.config.train.total_steps
+    def _record(self, part: str, **scalars: float | str) -> None:
+        self.progress.record(_of(self.run).log(part, self.step, **scalars))
 
     def _learning_rate(self, step: int) -> float:
-        settings = self.config.train
-        return settings.learning_rate * warmup_half_cosine(step, settings.warmup_steps, settings.total_steps)
+        settings = self._settings
+        factor = warmup_half_cosine(step, settings.warmup_steps, settings.total_steps)
+        return settings.learning_rate * ROLLBACK_FACTOR**self.rollbacks * factor
 
-    def _divergence(self, loss: float, norm: float) -> str:
-        good = (
-            f"the last good checkpoint is {self.run.last}" if self.run.last.exists() else "no checkpoint was saved yet"
-        )
+    def _go_back(self, reason: Diverged) -> None:
+        """To the last good checkpoint, and on with a lower learning rate."""
+        failed_at, times = self.step, self.rollbacks + 1
+        if times > self._settings.rollbacks:
+            raise UserError(
+                f"{reason}; the last checkpoint is {self.config.run_dir / 'last.pt'}. Try a lower train.learning_rate, more train.warmup_steps, model.classifier=batchnorm, or, "
+                "for a Transformer, model.encoder.norm_first=true; train.rollbacks=3 goes back by itself and on with "
+                "half the learning rate"
+            )
+        guesses = isinstance(reason, Collapsed)
+        self.restore(from_rank_0(lambda: _of(self.run).good_checkpoint(validated=guesses)))
+        self.rollbacks = times
+        factor = ROLLBACK_FACTOR**times
+        self.progress.warn(f"{reason}; back to step {self.step}, and on with {factor:g} times the learning rate")
+        if self.run:
+            self.run.begin(self.config, self.step, self.validated)
+        self._save()
+        if self.run:
+            self._record("rollback", from_step=failed_at, learning_rate_factor=factor, reason=str(reason))
+
+    def _out_of_memory(self) -> str:
+        settings = self._settings
+        size = f"train.batch_size={settings.batch_size}, train.crop_frames={settings.crop_frames}"
         return (
-            f"step {self.step + 1}: the loss is {loss}, the norm of its gradient {norm}; {good}. "
-            "Try a lower train.learning_rate, more train.warmup_steps, model.classifier=batchnorm, "
-            "or, for a Transformer, model.encoder.norm_first=true"
+            f"memory ran out in step {self.step + 1} at {size}, train.accumulate={settings.accumulate}; try "
+            f"train.accumulate={2 * settings.accumulate} (the same batch in smaller parts), or "
+            f"train.batch_size={max(settings.batch_size // 2, 2)}; --find-batch-size tells what fits"
         )
 
-    def save(self) -> None:
-        """Write last.pt."""
-        self.checkpoint().save(self.run.last)
+    def _save(self, is_best: bool = False) -> None:
+        self._check_finite()
+        sums = self._learn.sums()
+        if self.run:
+            self.run.save(self._checkpoint(sums), is_best)
 
-    def checkpoint(self) -> Checkpoint:
-        """The state of the run now."""
-        random_state = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            random_state["cuda"] = torch.cuda.get_rng_state(self.device)
+    def _check_finite(self) -> None:
+        if step := self._learn.bad_step():
+            raise Diverged(f"step {step}: the loss or its gradient is not finite")
+
+    def _checkpoint(self, sums: dict[str, float]) -> Checkpoint:
         return Checkpoint(
             config=self.config,
             features=self.features,
             speakers=self.speakers,
             extra_classes=self.extra_classes,
             step=self.step,
+            validated=self.validated,
             accuracy=self.accuracy,
             best_accuracy=self.best_accuracy,
+            rollbacks=self.rollbacks,
             model=self.model.state_dict(),
-            optimizer=self.optimizer.state_dict(),
-            progress=vars(self.tally),
-            random_state=random_state,
+            optimizer=self._learn.state_dict(),
+            progress=sums | self._health.state(),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go back to the state of a run of the same settings."""
         self.step = checkpoint.step
+        self.validated = checkpoint.validated
         self.accuracy = checkpoint.accuracy
         self.best_accuracy = checkpoint.best_accuracy
-        self.tally = Tally(**checkpoint.progress)
+        self.rollbacks = checkpoint.rollbacks
         self.model.load_state_dict(checkpoint.model)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
-        torch.set_rng_state(checkpoint.random_state["cpu"])
-        if self.device.type == "cuda" and "cuda" in checkpoint.random_state:
-            torch.cuda.set_rng_state(checkpoint.random_state["cuda"], self.device)
+        self._learn.load_state_dict(checkpoint.optimizer, checkpoint.progress)
+        self._health.restore(checkpoint.progress)
 
 
-def _rounded(means: dict[str, float], step: int) -> dict[str, str | int]:
-    return {name: f"{value:.2f}" for name, value in means.items()} | {"step": step}
+def _of(run: RunDirectory | None) -> RunDirectory:
+    assert run is not None, "only rank 0 has the folder"
+    return run
+
+
+class _Stopwatch:
+    """Steps a second, and the share of the time that went into waiting for batches."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        self.steps = 0
+        self._waited = 0.0
+        self._began = time.perf_counter()
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - began
+
+    def read(self) -> dict[str, float]:
+        """Since the last reading, which begins a new one."""
+        seconds = time.perf_counter() - self._began
+        figures = {"steps_per_second": round(self.steps / seconds, 3), "data_wait": round(self._waited / seconds, 4)}
+        self.restart()
+        return figures
+
+
+def _agreed(caught: list[signal.Signals]) -> signal.Signals | None:
+    """The signal that any process caught: all stop after the same step, or one would wait for the others for ever."""
+    number = int(highest(torch.tensor(int(caught[0]) if caught else 0)))
+    return signal.Signals(number) if number else None
 
 
 @contextmanager
-def _caught_signals() -> Iterator[list[signal.Signals]]:
+def _caught_signals(progress: Progress) -> Iterator[list[signal.Signals]]:
     """A list that SIGINT or SIGTERM appends itself to; a second one acts as ever."""
     caught: list[signal.Signals] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -206,7 +277,7 @@ def _caught_signals() -> Iterator[list[signal.Signals]]:
         caught.append(signal.Signals(number))
         for number, handler in before.items():
             signal.signal(number, handler)
-        tqdm.write("Stopping after this step; once more stops at once, and loses what is not saved")
+        progress.say("Stopping after this step; once more stops at once, and loses what is not saved")
 
     for number in before:
         signal.signal(number, catch)
