@@ -169,9 +169,9 @@ class Trainer:
         failed_at, times = self.step, self.rollbacks + 1
         if times > self._settings.rollbacks:
             raise UserError(
-                f"{reason}; the last checkpoint is {self.config.run_dir / 'last.pt'}. Try a lower train.learning_rate, more train.warmup_steps, model.classifier=batchnorm, or, "
-                "for a Transformer, model.encoder.norm_first=true; train.rollbacks=3 goes back by itself and on with "
-                "half the learning rate"
+                f"{reason}; the last checkpoint is {self.config.run_dir / 'last.pt'}. Try a lower train.learning_rate, "
+                "more train.warmup_steps, model.classifier=batchnorm, or, for a Transformer, "
+                "model.encoder.norm_first=true; train.rollbacks=3 goes back by itself and on with half the rate"
             )
         guesses = isinstance(reason, Collapsed)
         self.restore(from_rank_0(lambda: _of(self.run).good_checkpoint(validated=guesses)))
