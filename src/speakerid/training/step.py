@@ -172,3 +172,8 @@ class TrainingStep:
 
     def _unsynchronised(self) -> Any:
         return self._shared.no_sync() if isinstance(self._shared, DistributedDataParallel) else nullcontext()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a GPU or the machine has no more memory; for the latter PyTorch has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

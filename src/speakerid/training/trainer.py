@@ -19,7 +19,7 @@ from speakerid.training.health import Collapsed, Diverged, Health
 from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
-from speakerid.training.step import TrainingStep
+from speakerid.training.step import TrainingStep, is_out_of_memory
 
 ROLLBACK_FACTOR = 0.5
 """On the learning rate, each time a run goes back."""
@@ -109,7 +109,7 @@ class Trainer:
                 features, labels = self.batches[self.step]
             self._learn(features, labels, self.step, self._learning_rate(self.step))
         except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            if is_out_of_memory(error):
                 raise UserError(self._out_of_memory()) from error
             raise
         self.step += 1

@@ -1,0 +1,98 @@
+"""Which batch size is worth its memory here: the largest that fits, and the smallest that is nearly as fast as any."""
+
+import itertools
+import time
+from dataclasses import dataclass
+
+import torch
+
+from speakerid.batches import Batches
+from speakerid.config import Config
+from speakerid.distributed import is_shared
+from speakerid.errors import UserError
+from speakerid.models.classifier import SpeakerClassifier
+from speakerid.training.graph import WARM_UP
+from speakerid.training.progress import Progress
+from speakerid.training.run import choose_device, open_training_data, training_batches
+from speakerid.training.step import TrainingStep, is_out_of_memory
+
+SMALLEST = 8
+GAIN = 1.05
+"""Twice the batch must give so many times the examples a second, or larger ones are not tried."""
+SECONDS = 1.0
+"""Of timed steps for each size, at least."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one batch size came to."""
+
+    batch_size: int
+    examples_per_second: float
+    memory: int
+    """Peak of the GPU's memory in bytes; 0 on a CPU."""
+
+    def __str__(self) -> str:
+        memory = f", {self.memory / 2**30:.2f} GiB" if self.memory else ""
+        return f"train.batch_size={self.batch_size}: {self.examples_per_second:.0f} examples/s{memory}"
+
+
+def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], int | None]:
+    """Train a few steps with 8, 16, 32, … examples, until memory runs out or more examples bring no more speed.
+
+    Args:
+        config: everything but the batch size; nothing is written to its run folder.
+        progress: is told of each size.
+
+    Returns:
+        The sizes that fitted, and the first that did not, if one was met.
+
+    Raises:
+        UserError: a bad corpus, several processes, or not even the smallest size fits.
+    """
+    if is_shared():
+        raise UserError("--find-batch-size: runs in one process; multiply what it finds by the number of processes")
+    device = choose_device(config.device)
+    corpus, store, parts = open_training_data(config, progress)
+    extra = len(corpus.labelled.speaker_names) - len(corpus.speakers)
+    trials: list[Trial] = []
+    for size in (SMALLEST * config.train.accumulate * 2**power for power in itertools.count()):
+        tried = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": size})})
+        try:
+            model = SpeakerClassifier(config.model, corpus.features.n_mels, len(corpus.speakers), extra).to(device)
+            batches = training_batches(tried, store, parts.train, corpus.labelled.speakers, device)
+            trials.append(_try(TrainingStep(model, tried.train, say=progress.warn), batches, size))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if not trials:
+                raise UserError(
+                    f"memory runs out at train.batch_size={size} already; raise train.accumulate"
+                ) from error
+            return trials, size
+        progress.say(str(trials[-1]))
+        if len(trials) > 1 and trials[-1].examples_per_second < GAIN * trials[-2].examples_per_second:
+            return trials, None
+    raise AssertionError("sizes never end")
+
+
+def recommended(trials: list[Trial]) -> Trial:
+    """The smallest size within 5 % of the fastest."""
+    fastest = max(trial.examples_per_second for trial in trials)
+    return next(trial for trial in trials if GAIN * trial.examples_per_second >= fastest)
+
+
+def _try(learn: TrainingStep, batches: Batches, size: int) -> Trial:
+    on_gpu = learn.device.type == "cuda"
+    for step in range(WARM_UP + 1):
+        learn(*batches[step], step, 0.0)
+    learn.local_sums()  # waits for the device
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(learn.device)
+    began, steps = time.perf_counter(), 0
+    while (seconds := time.perf_counter() - began) < SECONDS or steps < 2:
+        learn(*batches[steps], steps, 0.0)
+        learn.local_sums()
+        steps += 1
+    memory = torch.cuda.max_memory_allocated(learn.device) if on_gpu else 0
+    return Trial(size, steps * size / seconds, memory)

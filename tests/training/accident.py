@@ -1,0 +1,37 @@
+"""`train.py` to which something happens: started by torchrun, so that it can happen to one process of several.
+
+    accident.py KIND RANK STEP --config FILE …
+
+KIND is `signal` (SIGTERM), `kill` (SIGKILL, in the first start only), `fail` (an error the user can mend), or `none`.
+"""
+
+import os
+import signal
+import sys
+
+import torch
+
+from speakerid import cli
+from speakerid.batches import TrainingBatches
+from speakerid.distributed import was_restarted
+from speakerid.errors import UserError
+
+kind, rank, when = sys.argv[1], sys.argv[2], int(sys.argv[3])
+sys.argv[1:4] = []
+fetch = TrainingBatches.__getitem__
+
+
+def fetch_or_not(self: TrainingBatches, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    if step == when and os.environ["RANK"] == rank:
+        if kind == "signal":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if kind == "kill" and not was_restarted():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "fail":
+            raise UserError("anna.pt: the disk is gone")
+    return fetch(self, step)
+
+
+TrainingBatches.__getitem__ = fetch_or_not
+torch.set_num_threads(1)
+cli.main("train")

@@ -1,0 +1,129 @@
+"""Several processes are one run: the same losses, one set of files, one fate. By gloo, on this machine."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments import metrics, small_config, write_easy_corpus
+from speakerid.config import Config, load_config
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import train
+
+pytestmark = pytest.mark.slow
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+STEPS = 200
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Conformer without dropout in float64; the batch of 6 is shared unevenly by 4."""
+    folder = tmp_path_factory.mktemp("shared")
+    steps = {"total_steps": STEPS, "valid_steps": 50, "save_steps": 20, "log_steps": 10}
+    config = small_config(write_easy_corpus(folder / "corpus"), folder / "run", precision="float64", **steps)
+    content = config.model_dump(mode="json")
+    content["model"]["encoder"]["dropout"] = 0.0
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(load(settings, tmp_path_factory.mktemp("alone") / "run")).run.path
+
+
+def load(settings: Path, run: Path) -> Config:
+    return load_config(settings, [f"run_dir={run}"])
+
+
+def torchrun(processes: int, program: Path, *arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*launcher, f"--max-restarts={restarts}", str(program), *arguments],
+        capture_output=True, text=True, timeout=200, env=environment,
+    )  # fmt: skip
+
+
+def shared_run(
+    processes: int, accident: str, settings: Path, run: Path, *more: str, restarts: int = 0
+) -> "subprocess.CompletedProcess[str]":
+    arguments = [*accident.split(), "--config", str(settings), f"run_dir={run}", *more]
+    return torchrun(processes, HERE / "accident.py", *arguments, restarts=restarts)
+
+
+def assert_same_run(run: Path, expected: Path) -> None:
+    """The same lines in the log, to 1e-5; the same weights, to 1e-5."""
+    found, wanted = (metrics(path / "metrics.jsonl") for path in (run, expected))
+    assert [(r["step"], r["part"]) for r in found] == [(r["step"], r["part"]) for r in wanted]
+    for a, b in zip(found, wanted, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+        assert a["accuracy"] == b["accuracy"]
+    weights: list[dict[str, Any]] = [Checkpoint.load(path / "last.pt").model for path in (run, expected)]
+    for name, value in weights[0].items():
+        assert (value - weights[1][name]).abs().max() < 1e-5, name
+
+
+def test_four_processes_are_one_run_with_one_set_of_lines(settings: Path, alone: Path, tmp_path: Path) -> None:
+    done = shared_run(4, "none 0 0", settings, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(tmp_path / "run", alone)
+    assert done.stdout.count("The parameter size of encoder block is") == 1
+    assert done.stdout.count("Best validation accuracy") == 1
+    assert done.stderr.count(f"step={STEPS}") == 1
+
+
+def test_four_begin_and_one_goes_on(settings: Path, alone: Path, tmp_path: Path) -> None:
+    """The signal reaches the third process only, and all of them stop after the same step."""
+    done = shared_run(4, "signal 2 73", settings, tmp_path / "run")
+    assert done.returncode != 0
+    assert "Go on with:" in done.stdout
+    assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 74
+    train(load(settings, tmp_path / "run"), resume=True)
+    assert_same_run(tmp_path / "run", alone)
+
+
+def test_one_begins_and_two_go_on_though_one_of_them_is_killed(settings: Path, alone: Path, tmp_path: Path) -> None:
+    """torchrun starts both again, and they resume from the last checkpoint by themselves."""
+    alone_again = subprocess.run(
+        [sys.executable, str(HERE / "accident.py"), "signal", "0", "41", "--config", str(settings),
+         f"run_dir={tmp_path / 'run'}"],
+        env=os.environ | {"RANK": "0", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert alone_again.returncode == 75, alone_again.stderr
+    done = shared_run(2, "kill 1 130", settings, tmp_path / "run", "--auto-resume", restarts=1)
+    assert done.returncode == 0, done.stderr
+    assert "after step 42" in done.stdout
+    assert "after step 120" in done.stdout
+    assert_same_run(tmp_path / "run", alone)
+
+
+def test_an_error_of_one_process_ends_all_with_its_message(settings: Path, tmp_path: Path) -> None:
+    done = shared_run(2, "fail 1 5", settings, tmp_path / "run")
+    assert done.returncode != 0
+    assert done.stderr.count("error: rank 1: anna.pt: the disk is gone") == 1
+    assert "another process of the run has ended" not in done.stderr
+
+
+def test_a_mistake_that_all_make_is_said_once(settings: Path, tmp_path: Path) -> None:
+    done = shared_run(2, "none 0 0", settings, tmp_path / "run", "train.batch_size=1", "model.classifier=linear")
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1
+    assert "train.batch_size: found 1, expected at least 2" in done.stderr
+
+
+def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path) -> None:
+    arguments = ["--checkpoint", str(alone / "best.pt"), "--data", str(load(settings, alone).data.root)]
+    script = ROOT / "scripts" / "infer.py"
+    done = torchrun(2, script, *arguments, "--output", str(tmp_path / "two.csv"), "--frames-per-batch", "60")
+    assert done.returncode == 0, done.stderr
+    subprocess.run([sys.executable, str(script), *arguments, "--output", str(tmp_path / "one.csv")], check=True)
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert done.stdout.count("rows") == 1
