@@ -1,0 +1,24 @@
+"""Check a corpus: every entry of its JSON files and every feature file.
+
+All problems are listed at once, the first 20 of them in full: missing or damaged files, wrong shapes, values that are
+not finite, duplicates, speakers without enough utterances. Exit status 0 where the corpus is sound, 2 where it is not.
+Training makes the same check before its first step.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, metavar="FOLDER", help="corpus in HW4 layout")
+
+
+def run(options: argparse.Namespace) -> int:
+    from speakerid.corpus.check import check_corpus
+
+    corpus = check_corpus(options.data)
+    print(
+        f"{options.data}: sound; {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
+        f"{len(corpus.test)} test utterances, {corpus.features.n_mels} mel bands"
+    )
+    return 0

@@ -1,0 +1,30 @@
+"""Recognise the test utterances of a corpus (testdata.json) and write a submission: Id,Category, one row each.
+
+Several checkpoints are averaged as an ensemble:
+  python scripts/infer.py --checkpoint runs/a/best.pt runs/b/best.pt --data data/Dataset --output submission.csv
+"""
+
+import argparse
+from pathlib import Path
+
+from speakerid.cli.arguments import add_device
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of a run, or several"
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="corpus with testdata.json")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the CSV to write")
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from speakerid.recognition.submission import infer
+    from speakerid.training.run import choose_device
+
+    corpus = infer(
+        options.checkpoint, options.data, options.output, choose_device(options.device), options.frames_per_batch
+    )
+    print(f"{len(corpus.test)} rows: {options.output}")
+    return 0
