@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import json
 import os
 import re
 import signal
@@ -12,11 +13,12 @@ import pytest
 import yaml
 
 from experiments import small_config, write_easy_corpus
+from run_folders import trained, validated, write_run
 from speakerid.cli import build_parser, main
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["train", "infer", "prepare", "evaluate", "check", "synthesise"]
+COMMANDS = ["train", "runs", "infer", "prepare", "evaluate", "check", "synthesise"]
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -76,6 +78,26 @@ def test_from_corpus_to_submission(
     assert re.search(r"whole +\d\.\d{4} +\d\.\d{4} +\d\.\d{4}", capsys.readouterr().out)
 
 
+def test_runs_are_listed_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    worse = write_run(tmp_path / "runs" / "worse", trained(2), validated(2, 0.4))
+    better = write_run(tmp_path / "runs" / "better", trained(2), validated(2, 0.6))
+    (better / "config.yaml").write_text("torn: [")
+    plot = tmp_path / "plot.svg"
+    assert answer(monkeypatch, "runs", str(tmp_path / "runs"), "--plot", str(plot)) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "better", "worse"]
+    assert f"go on with: python scripts/train.py --config {worse}/config.yaml --resume\n" in out
+    assert f"{better}/config.yaml: not valid YAML" in out
+    assert out.endswith(f"Plot: {plot}\n")
+    assert err == ""
+    assert answer(monkeypatch, "runs", str(tmp_path / "runs"), "worse", "--json", "--plot", str(plot)) == 0
+    assert [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()] == ["worse"]
+    assert "worse" in plot.read_text()
+    assert "better" not in plot.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -89,6 +111,8 @@ def test_from_corpus_to_submission(
             ["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv"],
             "no.pt: no such checkpoint",
         ),
+        (["runs", "nowhere"], "nowhere: no such folder; expected one that holds runs"),
+        (["runs", "."], ".: no run below it, that is, no folder with metrics.jsonl"),
         (["check", "nowhere"], "nowhere: no such folder"),
         (["prepare", "nowhere", "out"], "nowhere: no such folder or table; expected SPEAKER/anything.wav"),
     ],

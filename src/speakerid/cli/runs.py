@@ -1,0 +1,40 @@
+"""List the runs below a folder, the best validation accuracy first, and compare them in one figure.
+
+A run is a folder with metrics.jsonl. Its line tells the model, the step, the best accuracy and its step, the last
+training loss, the speed, the age of the last line it wrote, and the state:
+  running   its process is at work             silent    it is, but has written nothing for five minutes
+  finished  validated after its last step      stopped   the command that goes on with it stands below the table
+  unknown   config.yaml or metrics.jsonl cannot be read
+A run that diverged and went back to a checkpoint says how often. What a run does not tell is a dash.
+
+  python scripts/runs.py runs
+  python scripts/runs.py runs task1_transformer task2_conformer --plot comparison.png
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="searched to any depth")
+    parser.add_argument("names", nargs="*", metavar="RUN", help="only these, as the table names them (default: all)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="compare them in a figure: .png, .svg or .pdf")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line in place of the table")
+
+
+def run(options: argparse.Namespace) -> int:
+    from speakerid.training.runs import best_first, find_runs, read_run
+    from speakerid.training.runs_table import json_line, listing
+
+    paths, unreadable = find_runs(options.folder, options.names)
+    for line in unreadable:
+        print(f"left out: {line}", file=sys.stderr)
+    runs = sorted((read_run(path, options.folder) for path in paths), key=best_first)
+    print("\n".join(map(json_line, runs)) if options.json else listing(runs))
+    if options.plot:
+        from speakerid.training.runs_plot import plot_runs
+
+        plot_runs(runs, str(options.folder), options.plot)
+        print(f"Plot: {options.plot}", file=sys.stderr if options.json else sys.stdout)
+    return 0

@@ -1,0 +1,121 @@
+"""Runs compared in one figure."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from run_folders import read, rolled_back, trained, validated, write_run
+from speakerid.errors import UserError
+from speakerid.training.runs import Run
+from speakerid.training.runs_plot import SHOWN, plot_runs
+
+BEGINNINGS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
+
+
+def write_runs(folder: Path, count: int, steps: int = 30) -> list[Run]:
+    """The best first; run k reaches an accuracy of 1 / (k + 1)."""
+    return [
+        read(write_run(
+            folder / f"run{k}",
+            *(trained(step, 5 - step / steps) for step in range(1, steps + 1)),
+            *(validated(step, step / steps / (k + 1)) for step in (steps // 2, steps)),
+        ))
+        for k in range(count)
+    ]  # fmt: skip
+
+
+def words(runs: Sequence[Run], path: Path) -> list[str]:
+    """What is written in the figure, from the comments of its SVG."""
+    plot_runs(runs, "runs", path)
+    return re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("suffix", [*BEGINNINGS, ".PNG"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_format_is_written_whole(tmp_path: Path, suffix: str, count: int) -> None:
+    runs = write_runs(tmp_path / "runs", count)
+    path = tmp_path / "new" / f"plot{suffix}"
+    plot_runs(runs, "runs", path)
+    assert path.read_bytes().startswith(BEGINNINGS[suffix.lower()])
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_earlier_figure_stays_where_the_next_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = write_runs(tmp_path / "runs", 1)
+    path = tmp_path / "plots" / "plot.png"
+    path.parent.mkdir()
+    path.write_text("earlier")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UserError, match=r"plot\.png: cannot be written: No space left"):
+        plot_runs(runs, "runs", path)
+    assert [file.read_text() for file in path.parent.iterdir()] == ["earlier"]
+
+
+def test_it_says_what_it_shows(tmp_path: Path) -> None:
+    text = words(write_runs(tmp_path / "runs", 3, steps=300), tmp_path / "plot.svg")
+    for expected in (
+        "3 runs in runs", "step", "validation accuracy", "training loss, mean over 6 steps", "best validation accuracy",
+        "1.0000  run0", "0.5000  run1", "0.3333  run2",
+    ):  # fmt: skip
+        assert expected in text
+    assert text.count("step") == 2
+
+
+def test_many_runs_are_named_up_to_ten(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", SHOWN + 3)
+    text = words(runs, tmp_path / "plot.svg")
+    assert "13 runs in runs, the best 10 in colour" in text
+    assert [line for line in text if re.search(r"run\d", line)] == [
+        f"{run.best_accuracy:.4f}  {run.name}" for run in runs[:SHOWN]
+    ]
+    assert "3 others" in text
+
+
+def styles(runs: Sequence[Run], path: Path) -> list[tuple[str, bool]]:
+    """Colour and whether it is dashed, of every line of the accuracy axes."""
+    plot_runs(runs, "runs", path)
+    (axes,) = re.findall(r'<g id="axes_1">.*?<g id="axes_2">', path.read_text(encoding="utf-8"), re.DOTALL)
+    lines = re.findall(r'clip-path="[^"]*" style="fill: none; (.*?)"', axes)
+    lines = [style for style in lines if "stroke-width: 1.4" in style]
+    assert len(lines) == len(runs)
+    return [(re.findall(r"stroke: (#\w+)|$", style)[0], "dasharray" in style) for style in lines]
+
+
+def test_ten_runs_are_all_distinguishable(tmp_path: Path) -> None:
+    assert len(set(styles(write_runs(tmp_path / "runs", 10), tmp_path / "plot.svg"))) == 10
+
+
+def test_odd_runs_are_drawn_too(tmp_path: Path) -> None:
+    """Names that matplotlib would read as formulas or leave out of legends, single points, divergence, nothing yet."""
+    folder = tmp_path / "runs"
+    runs = [
+        read(write_run(folder / "_hidden", validated(2, 0.5))),
+        read(write_run(folder / r"$\foo$", trained(2, 5.0))),
+        read(write_run(folder / "line\nbreak", trained(2, float("nan")), trained(4, 4.0), validated(4, float("nan")))),
+        read(write_run(folder / "diverged", trained(2, 5.0), trained(4, 1e300), trained(6, float("inf")))),
+        read(write_run(folder / ("long/" * 40), trained(2, 0.0))),
+        read(write_run(folder / "begun")),
+        read(write_run(folder / "rolled back", trained(2, 5.0), trained(4, 5.0), rolled_back(2, 4))),
+    ]
+    text = words(runs, tmp_path / "plot.svg")
+    assert "6 runs in runs" in text
+    assert "0.5000  _hidden" in text
+    assert r"no validation  $\\foo$" in text
+    assert r"no validation  line\nbreak" in text
+
+
+def test_mistakes_are_told_before_anything_is_written(tmp_path: Path) -> None:
+    runs = write_runs(tmp_path / "runs", 1)
+    with pytest.raises(UserError, match=r"plot\.jpg: found the format '\.jpg', expected one of \.png, \.svg, \.pdf"):
+        plot_runs(runs, "runs", tmp_path / "plot.jpg")
+    with pytest.raises(UserError, match="runs: nothing to plot"):
+        plot_runs([read(write_run(tmp_path / "begun"))], "runs", tmp_path / "plot.png")
+    assert not list(tmp_path.glob("plot*"))
