@@ -118,6 +118,19 @@ def test_rollbacks_are_counted_and_what_they_undid_is_left_out(tmp_path: Path) -
     assert "stopped, 2 rollbacks" in listing([run])
 
 
+def test_lines_of_another_version_are_passed_over(tmp_path: Path) -> None:
+    run = read(write_run(tmp_path / "a", trained(2), validated(4, 0.3), {"step": 0, "part": "note", "text": "future"}))
+    assert (run.step, run.loss, run.best_accuracy, run.problems) == (4, 1.0, 0.3, ())
+
+
+def test_a_lock_that_cannot_be_tried_costs_a_line(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "a", trained(2))
+    (path / ".lock").mkdir()
+    run = read(path)
+    assert (run.step, run.state, run.resume) == (2, "unknown", None)
+    assert run.problems == (f"{path / '.lock'}: cannot be read: Is a directory",)
+
+
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     run = read(write_run(tmp_path / "a"))
     assert (run.step, run.loss, run.best_accuracy, run.state) == (0, None, None, "stopped")

@@ -104,9 +104,10 @@ def test_odd_runs_are_drawn_too(tmp_path: Path) -> None:
         read(write_run(folder / ("long/" * 40), trained(2, 0.0))),
         read(write_run(folder / "begun")),
         read(write_run(folder / "rolled back", trained(2, 5.0), trained(4, 5.0), rolled_back(2, 4))),
+        read(write_run(folder / "backwards", *(trained(step) for step in (50, 9, 2, 30, 1)))),
     ]
     text = words(runs, tmp_path / "plot.svg")
-    assert "6 runs in runs" in text
+    assert "7 runs in runs" in text
     assert "0.5000  _hidden" in text
     assert r"no validation  $\\foo$" in text
     assert r"no validation  line\nbreak" in text

@@ -24,12 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.corpus.recordings import printable
     from speakerid.training.runs import best_first, find_runs, read_run
     from speakerid.training.runs_table import json_line, listing
 
     paths, unreadable = find_runs(options.folder, options.names)
     for line in unreadable:
-        print(f"left out: {line}", file=sys.stderr)
+        print(f"left out: {printable(line)}", file=sys.stderr)
     runs = sorted((read_run(path, options.folder) for path in paths), key=best_first)
     print("\n".join(map(json_line, runs)) if options.json else listing(runs))
     if options.plot:

@@ -34,7 +34,7 @@ class Record(BaseModel, frozen=True, extra="ignore"):
     step: NonNegativeInt
     """Steps done; of a rollback, the step it went back to."""
     part: str
-    """`train`, `valid`, `rollback`, or what another version writes."""
+    """`train`, `valid` or `rollback`; others, of another version, are passed over."""
     accuracy: float | None = None
     loss: float | None = None
     steps_per_second: float | None = None
@@ -42,7 +42,7 @@ class Record(BaseModel, frozen=True, extra="ignore"):
 
 @dataclass(frozen=True)
 class Log:
-    """What metrics.jsonl tells. Lines that a rollback undid are left out."""
+    """What metrics.jsonl tells. Lines that a rollback undid are left out, so that steps never fall."""
 
     step: int
     """Of the last line; 0 where there is none."""
@@ -51,6 +51,15 @@ class Log:
     rollbacks: int
     damaged: int
     """Lines that cannot be read. A torn last one is none of them: a run that is killed leaves one."""
+
+    @property
+    def best(self) -> Record | None:
+        """The first of the validations of the best accuracy, which is the one in best.pt."""
+        return max(
+            (record for record in self.valid if record.accuracy is not None and math.isfinite(record.accuracy)),
+            key=lambda record: record.accuracy or 0.0,
+            default=None,
+        )
 
 
 @dataclass(frozen=True)
@@ -65,7 +74,7 @@ class Run:
     step: int | None
     total_steps: int | None
     best_accuracy: float | None
-    """On the validation part; the first of equal ones, which best.pt holds."""
+    """On the validation part."""
     best_step: int | None
     loss: float | None
     """The last on the training part."""
@@ -91,7 +100,7 @@ def find_runs(folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list
         UserError: there is no such folder, no run in it, or none of a name.
     """
     if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder; expected one that holds runs, such as runs")
+        raise UserError(f"{folder}: no such folder; expected one that holds runs")
     found: list[Path] = []
     unreadable: list[OSError] = []
     for path, folders, files in os.walk(folder, onerror=unreadable.append):
@@ -133,8 +142,8 @@ def read_run(path: Path, folder: Path) -> Run:
         problems.append(str(error))
     try:
         log = read_log(path)
-        age = max(0.0, time.time() - (path / METRICS).stat().st_mtime)
         locked = _is_held(path / ".lock")
+        age = max(0.0, time.time() - (path / METRICS).stat().st_mtime)
     except OSError as error:
         problems.append(f"{error.filename or path}: cannot be read: {error.strerror}")
     if log and log.damaged:
@@ -143,8 +152,7 @@ def read_run(path: Path, folder: Path) -> Run:
     if config and total is None:
         problems.append(f"{path / 'config.yaml'}: train.total_steps: no number of steps")
     state = _state(log, age, locked, total)
-    valid = [] if log is None else [record for record in log.valid if _is_finite(record.accuracy)]
-    best = max(valid, key=lambda record: record.accuracy or 0.0, default=None)
+    best = log.best if log else None
     last = log.train[-1] if log and log.train else None
     return Run(
         name=str(path.relative_to(folder)),
@@ -179,11 +187,13 @@ def read_log(path: Path) -> Log:
         except ValidationError:
             damaged += 1
             continue
+        if record.part not in ("train", "valid", "rollback"):
+            continue
         step = record.step
+        while kept and kept[-1].step > step:
+            kept.pop()
         if record.part == "rollback":
             rollbacks += 1
-            while kept and kept[-1].step > step:
-                kept.pop()
         else:
             kept.append(record)
     train, valid = ([record for record in kept if record.part == part] for part in ("train", "valid"))
@@ -227,10 +237,6 @@ def _resume_command(path: Path, config: dict[str, Any]) -> str:
     if run_dir is None or os.path.realpath(run_dir) != os.path.realpath(path):  # it was moved, or begun elsewhere
         arguments.append(f"run_dir={path}")
     return "python scripts/train.py " + shlex.join(arguments)
-
-
-def _is_finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def best_first(run: Run) -> tuple[float, str]:

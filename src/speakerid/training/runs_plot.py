@@ -59,16 +59,16 @@ def plot_runs(runs: Sequence[Run], folder: str, path: Path) -> None:
 
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     with rc_context():
         rcdefaults()
         rcParams.update(_STYLE)
-        figure = Figure(layout="constrained")
+        figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06))
         left, right = figure.subplots(1, 2, sharex=True)
         handles = _draw(left, right, curves)
         columns = 2 if len(handles) > 3 and max(len(str(line.get_label())) for line in handles) <= WIDE else 1
         figure.set_size_inches(11, 4.8 + 0.22 * len(handles) / columns)
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)  # type: ignore[union-attr]
         figure.suptitle(_title(len(curves), folder))
         figure.legend(handles=handles, title="best validation accuracy", loc="outside lower center", ncols=columns)
         with atomic_file(path) as partial:
