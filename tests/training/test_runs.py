@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from experiments import small_config, write_easy_corpus
@@ -196,14 +196,20 @@ def test_metrics_that_cannot_be_read_cost_a_line(tmp_path: Path) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(metrics=st.binary(max_size=60), config=st.binary(max_size=60), number=st.integers() | st.floats() | st.text())
+@given(
+    metrics=st.binary(max_size=60),
+    config=st.binary(max_size=60),
+    step=st.integers(min_value=0) | st.integers() | st.text(),
+    loss=st.floats() | st.text(),
+)
+@example(metrics=b"", config=b"", step=2, loss=float("nan"))
 def test_whatever_the_files_hold_a_run_is_one_line(
-    tmp_path: Path, metrics: bytes, config: bytes, number: object
+    tmp_path: Path, metrics: bytes, config: bytes, step: object, loss: object
 ) -> None:
     path = tmp_path / "a"
     shutil.rmtree(path, ignore_errors=True)
     write_run(path)
-    line = json.dumps({"step": number, "part": "train", "loss": number}).encode()
+    line = json.dumps({"step": step, "part": "train", "loss": loss}).encode()
     (path / "metrics.jsonl").write_bytes(line + b"\n" + metrics)
     (path / "config.yaml").write_bytes(config)
     run = read(path)
