@@ -35,6 +35,7 @@ def test_a_run_of_the_trainer_is_read_as_it_was(tmp_path: Path) -> None:
     assert (run.step, run.total_steps, run.best_accuracy) == (12, 12, result.best_accuracy)
     assert (run.state, run.resume, run.rollbacks, run.problems) == ("finished", None, 0, ())
     assert run.loss == [r["loss"] for r in result.run.records() if r["part"] == "train"][-1]
+    assert run.steps_per_second is not None
     assert run.age_seconds is not None
     assert 0 <= run.age_seconds < 300
 
@@ -105,7 +106,10 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
     (path / "last.pt").unlink()
     run = read(path)
     assert (run.state, run.resume) == ("stopped", None)
-    assert "a stopped at step 2 without a last.pt" in listing([run])
+    assert "a stopped at step 2 without a checkpoint" in listing([run])
+    (path / "checkpoints").mkdir()
+    (path / "checkpoints" / "00000002.pt").touch()
+    assert read(path).resume is not None
 
 
 def test_rollbacks_are_counted_and_what_they_undid_is_left_out(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class Run:
     state: State
     rollbacks: int
     resume: str | None
-    """The command that goes on with it, where it stopped behind a checkpoint."""
+    """The command that goes on with it, where it stopped and left a checkpoint."""
     problems: tuple[str, ...]
     """One line for each file that is damaged or missing."""
 
@@ -168,7 +168,7 @@ def read_run(path: Path, folder: Path) -> Run:
         age_seconds=age,
         state=state,
         rollbacks=log.rollbacks if log else 0,
-        resume=_resume_command(path, config) if state == "stopped" and (path / "last.pt").exists() else None,
+        resume=_resume_command(path, config) if state == "stopped" and _has_checkpoint(path) else None,
         problems=tuple(problems),
     )
 
@@ -229,6 +229,10 @@ def _setting(config: dict[str, Any], name: str, kind: type) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value if type(value) is kind else None
+
+
+def _has_checkpoint(path: Path) -> bool:
+    return (path / "last.pt").exists() or any((path / "checkpoints").glob("[0-9]*.pt"))
 
 
 def _resume_command(path: Path, config: dict[str, Any]) -> str:

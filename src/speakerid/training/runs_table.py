@@ -52,7 +52,7 @@ def _cells(run: Run) -> tuple[str, ...]:
 def _how_to_go_on(run: Run) -> str:
     name = printable(run.name)
     if run.resume is None:
-        return f"{name} stopped at step {run.step:,} without a last.pt to resume from"
+        return f"{name} stopped at step {run.step:,} without a checkpoint to resume from"
     if not run.resume.isprintable():
         return f"{name} stopped at step {run.step:,}; give its folder a printable name to go on with it"
     return f"{name} stopped at step {run.step:,}; go on with: {run.resume}"
