@@ -38,7 +38,7 @@ def world_size() -> int:
 
 def local_rank() -> int:
     """Of this process on its machine: which of its GPUs it takes."""
-    return int(os.environ.get("LOCAL_RANK", 0)) if is_shared() else 0
+    return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def is_shared() -> bool:

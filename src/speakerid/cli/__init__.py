@@ -37,7 +37,8 @@ COMMANDS: dict[str, Command] = {
     "check": check,
     "synthesise": synthesise,
 }
-RANK_SECONDS, LOST_SECONDS = 1.0, 5.0
+RANK_SECONDS, LOST_SECONDS = 5.0, 10.0
+"""How long processes other than the first wait, and those that only lost another, before they speak of an error."""
 
 
 def main(command: str | None = None) -> None:

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from speakerid.cli.arguments import add_device
+from speakerid.cli.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,18 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.distributed import process_group
     from speakerid.recognition.evaluation import evaluate_checkpoints
     from speakerid.training.run import choose_device
 
-    rows = evaluate_checkpoints(
-        options.checkpoint,
-        options.data,
-        options.part,
-        options.seconds,
-        choose_device(options.device),
-        options.frames_per_batch,
-    )
-    print(f"{'duration':<10}{'accuracy':>10}{'macro':>10}{'linear baseline (macro)':>26}")
+    with process_group():
+        rows = evaluate_checkpoints(
+            options.checkpoint,
+            options.data,
+            options.part,
+            options.seconds,
+            choose_device(options.device),
+            options.frames_per_batch,
+        )
+    say(f"{'duration':<10}{'accuracy':>10}{'macro':>10}{'linear baseline (macro)':>26}")
     for row in rows:
-        print(f"{row.duration:<10}{row.accuracy:>10.4f}{row.macro_accuracy:>10.4f}{row.baseline:>26.4f}")
+        say(f"{row.duration:<10}{row.accuracy:>10.4f}{row.macro_accuracy:>10.4f}{row.baseline:>26.4f}")
     return 0

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 
 from speakerid.cli.arguments import add_device
+from speakerid.cli.output import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.distributed import process_group
     from speakerid.recognition.submission import infer
     from speakerid.training.run import choose_device
 
-    corpus = infer(
-        options.checkpoint, options.data, options.output, choose_device(options.device), options.frames_per_batch
-    )
-    print(f"{len(corpus.test)} rows: {options.output}")
+    device = choose_device(options.device)
+    with process_group():
+        corpus = infer(options.checkpoint, options.data, options.output, device, options.frames_per_batch)
+    say(f"{len(corpus.test)} rows: {options.output}")
     return 0

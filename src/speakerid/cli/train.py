@@ -7,10 +7,15 @@ Ctrl-C finishes the step, saves, and says how to go on.
 """
 
 import argparse
-import os
 import shlex
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speakerid.cli.output import say
+
+if TYPE_CHECKING:
+    from speakerid.config import Config
 
 REQUEUE = 75
 """Exit status after SIGTERM: EX_TEMPFAIL of sysexits.h, "try again later"."""
@@ -22,6 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--auto-resume", action="store_true",
         help="resume where there is something to resume, else start: for schedulers that start a job again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--find-batch-size", action="store_true",
+        help="do not train: try 8, 16, 32, … examples for a few steps each, and say which size is worth its memory",
     )  # fmt: skip
     talk = parser.add_mutually_exclusive_group()
     talk.add_argument("--quiet", action="store_true", help="no progress, only the result and what must be known")
@@ -35,14 +44,33 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.training.run import train
 
     config = load_config(options.config, options.overrides)
+    if options.find_batch_size:
+        return _find_batch_size(config)
     again = "if any" if options.auto_resume or was_restarted() else False
     style = "quiet" if options.quiet else "json" if options.json else "auto"
     result = train(config, options.resume or again, style=style)
-    say = print if os.environ.get("RANK", "0") == "0" and not options.json else lambda _: None
+    if options.json:
+        return _status(result.stopped_by)
     if result.stopped_by:
         arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
         say(f"Stopped and saved to {result.run.last}. Go on with: {options.program} {arguments}")
-        return REQUEUE if result.stopped_by == signal.SIGTERM else 128 + result.stopped_by
+        return _status(result.stopped_by)
     say(f"Best validation accuracy {result.best_accuracy:.4f}: {result.run.best}")
     say(f"Curves: {result.run.curves}  Metrics: {result.run.metrics}")
+    return 0
+
+
+def _status(stopped_by: signal.Signals | None) -> int:
+    if stopped_by is None:
+        return 0
+    return REQUEUE if stopped_by == signal.SIGTERM else 128 + stopped_by
+
+
+def _find_batch_size(config: "Config") -> int:
+    from speakerid.training.find_batch_size import find_batch_size, recommended
+    from speakerid.training.progress import Progress
+
+    trials, too_large = find_batch_size(config, Progress())
+    ended = f"{too_large} does not fit" if too_large else "larger ones bring no more"
+    say(f"{ended}; nearly as fast as any: {recommended(trials)}. Another batch size may want another learning rate.")
     return 0

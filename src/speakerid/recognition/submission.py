@@ -48,7 +48,7 @@ def infer(
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
     classes = torch.zeros(len(corpus.test), dtype=torch.int64)
-    with Progress().bar("Infer", "uttr", len(classes)) as bar:
+    with Progress("auto" if rank() == 0 else "silent").bar("Infer", "uttr", len(classes)) as bar:
         for places, scores in predict_batches(models, store, range(len(classes)), frames_per_batch):
             classes[places] = scores.argmax(-1)
             bar.update(len(places))
