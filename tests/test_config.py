@@ -263,6 +263,7 @@ def test_a_key_written_twice_is_refused(file: Path, text: str, key: str) -> None
         pytest.param(b"seed: \xff", id="no utf-8"),
         pytest.param(b"seed: !!python/name:os.system", id="code"),
         pytest.param(b"[1]: 2", id="a list for a key"),
+        pytest.param(b"model: !!map [a]", id="a list for a mapping"),
         pytest.param(b"seed: 2001-02-30", id="no such day"),
     ],
 )

@@ -227,7 +227,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; expected a YAML file, see configs/") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: text that is no UTF-8, a date that is none
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+    ) as error:  # no UTF-8, no such date, a false tag
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected settings like 'run_dir: runs/first'")

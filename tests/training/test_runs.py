@@ -112,6 +112,12 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
     assert read(path).resume is not None
 
 
+def test_a_run_that_was_given_up_is_told_from_one_that_was_stopped(tmp_path: Path) -> None:
+    given_up = {"step": 4, "part": "given up", "reason": "step 4: the loss or its gradient is not finite"}
+    run = read(write_run(tmp_path / "run", trained(2), given_up))
+    assert (run.state, run.step, run.resume) == ("diverged", 4, None)
+
+
 def test_rollbacks_are_counted_and_what_they_undid_is_left_out(tmp_path: Path) -> None:
     lines = [
         trained(2, 3.0), validated(2, 0.3), trained(4, 9e9), validated(4, 0.9), rolled_back(2, 5),

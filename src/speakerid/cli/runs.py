@@ -4,7 +4,7 @@ A run is a folder with metrics.jsonl. Its line tells the model, the step, the be
 training loss, the speed, the age of the last line it wrote, and the state:
   running   its process is at work             silent    it is, but has written nothing for five minutes
   finished  validated after its last step      stopped   the command that goes on with it stands below the table
-  unknown   config.yaml or metrics.jsonl cannot be read
+  diverged  given up, since it did             unknown   config.yaml or metrics.jsonl cannot be read
 A run that diverged and went back to a checkpoint says how often. What a run does not tell is a dash.
 
   python scripts/runs.py runs

@@ -65,8 +65,15 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
-    def begin(self, config: Config, step: int, validated: int) -> None:
-        """Write the settings, and log from `step` on; what an interrupted run wrote beyond it is dropped."""
+    def begin(self, config: Config, step: int, validated: int, rollbacks: int) -> None:
+        """Write the settings, and log from `step` on; what an interrupted run wrote beyond it is dropped.
+
+        Args:
+            config: the settings.
+            step: steps done.
+            validated: of them, at the last validation.
+            rollbacks: how often the run has gone back so far.
+        """
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import, which --help need not
 
         for folder in (self.path, self._folder):
@@ -74,7 +81,7 @@ class RunDirectory:
         for later in _steps(self._folder):
             if later > step:
                 self._file(later).unlink()
-        kept = [json.dumps(record) for record in self.records() if _is_before(record, step, validated)]
+        kept = [json.dumps(record) for record in _until(self.records(), step, validated, rollbacks)]
         with atomic_file(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
@@ -179,9 +186,12 @@ class RunDirectory:
         self._board.close()
 
 
-def _is_before(record: dict[str, Any], step: int, validated: int) -> bool:
-    """Whether a line of the log belongs to a run of so many steps."""
-    return record["step"] <= (validated if record["part"] == "valid" else step)
+def _until(records: list[dict[str, Any]], step: int, validated: int, rollbacks: int) -> list[dict[str, Any]]:
+    """The lines of the log that belong to a run that has come so far."""
+    gone_back = [record for record in records if record["part"] == "rollback"]
+    others = [record for record in records if record["part"] != "rollback"]
+    kept = [r for r in others if r["step"] <= (validated if r["part"] == "valid" else step)] + gone_back[:rollbacks]
+    return [record for record in records if record in kept]
 
 
 def _steps(folder: Path) -> list[int]:

@@ -25,7 +25,7 @@ METRICS = "metrics.jsonl"
 RECENT_SECONDS = 300.0
 """A run at work that has written nothing for longer is called silent: its validation is long, or it hangs."""
 
-State = Literal["running", "silent", "finished", "stopped", "unknown"]
+State = Literal["running", "silent", "finished", "stopped", "diverged", "unknown"]
 
 
 class Record(BaseModel, frozen=True, extra="ignore"):
@@ -49,6 +49,8 @@ class Log:
     train: list[Record]
     valid: list[Record]
     rollbacks: int
+    given_up: bool
+    """Whether it ended because it diverged."""
     damaged: int
     """Lines that cannot be read. A torn last one is none of them: a run that is killed leaves one."""
 
@@ -181,23 +183,25 @@ def read_log(path: Path) -> Log:
     """
     kept: list[Record] = []
     step = rollbacks = damaged = 0
+    given_up = False
     for line in (path / METRICS).read_bytes().split(b"\n")[:-1]:
         try:
             record = Record.model_validate_json(line)
         except ValidationError:
             damaged += 1
             continue
-        if record.part not in ("train", "valid", "rollback"):
+        if record.part not in ("train", "valid", "rollback", "given up"):
             continue
+        given_up = record.part == "given up"
         step = record.step
         while kept and kept[-1].step > step:
             kept.pop()
         if record.part == "rollback":
             rollbacks += 1
-        else:
+        elif not given_up:
             kept.append(record)
     train, valid = ([record for record in kept if record.part == part] for part in ("train", "valid"))
-    return Log(step, train, valid, rollbacks, damaged)
+    return Log(step, train, valid, rollbacks, given_up, damaged)
 
 
 def _is_held(lock: Path) -> bool:
@@ -219,6 +223,8 @@ def _state(log: Log | None, age: float | None, locked: bool, total: int | None) 
         return "running" if age < RECENT_SECONDS else "silent"
     if total is None:
         return "unknown"
+    if log.given_up:
+        return "diverged"
     # Not by the last line of training: a run that was killed in its last validation has that to do again.
     return "finished" if log.valid and log.valid[-1].step >= total else "stopped"
 

@@ -66,7 +66,7 @@ class Trainer:
             UserError: the run diverged or collapsed more often than it may go back, or memory ran out.
         """
         if self.run:
-            self.run.begin(self.config, self.step, self.validated)
+            self.run.begin(self.config, self.step, self.validated, self.rollbacks)
         self.model.train()
         try:
             with _caught_signals(self.progress) as caught:
@@ -168,6 +168,8 @@ class Trainer:
         """To the last good checkpoint, and on with a lower learning rate."""
         failed_at, times = self.step, self.rollbacks + 1
         if times > self._settings.rollbacks:
+            if self.run:
+                self._record("given up", reason=str(reason))
             raise UserError(
                 f"{reason}; the last checkpoint is {self.config.run_dir / 'last.pt'}. Try a lower train.learning_rate, "
                 "more train.warmup_steps, model.classifier=batchnorm, or, for a Transformer, "
@@ -179,7 +181,7 @@ class Trainer:
         factor = ROLLBACK_FACTOR**times
         self.progress.warn(f"{reason}; back to step {self.step}, and on with {factor:g} times the learning rate")
         if self.run:
-            self.run.begin(self.config, self.step, self.validated)
+            self.run.begin(self.config, self.step, self.validated, times)
         self._save()
         if self.run:
             self._record("rollback", from_step=failed_at, learning_rate_factor=factor, reason=str(reason))
