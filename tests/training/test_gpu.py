@@ -71,6 +71,6 @@ def test_resuming_on_a_gpu_is_bit_exact(precision: str, corpus: Path, tmp_path: 
 
 
 def test_too_large_a_batch_is_one_line(corpus: Path, tmp_path: Path) -> None:
-    huge = on_gpu(corpus, tmp_path / "run", batch_size=4_000_000, crop_frames=4_000)
-    with pytest.raises(UserError, match=r"memory ran out.*train\.batch_size=4000000"):
+    huge = on_gpu(corpus, tmp_path / "run", batch_size=1_000_000, crop_frames=400)
+    with pytest.raises(UserError, match=r"memory ran out.*train\.batch_size=1000000"):
         train(huge)

@@ -62,7 +62,7 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
             model = SpeakerClassifier(config.model, corpus.features.n_mels, len(corpus.speakers), extra).to(device)
             batches = training_batches(tried, store, parts.train, corpus.labelled.speakers, device)
             trials.append(_try(TrainingStep(model, tried.train, say=progress.warn), batches, size))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             if not trials:

@@ -174,6 +174,6 @@ class TrainingStep:
         return self._shared.no_sync() if isinstance(self._shared, DistributedDataParallel) else nullcontext()
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether a GPU or the machine has no more memory; for the latter PyTorch has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)

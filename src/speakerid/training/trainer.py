@@ -108,7 +108,7 @@ class Trainer:
             with self._stopwatch.waiting():
                 features, labels = self.batches[self.step]
             self._learn(features, labels, self.step, self._learning_rate(self.step))
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise UserError(self._out_of_memory()) from error
             raise
