@@ -190,3 +190,31 @@ def test_no_utterances_give_no_batches() -> None:
 def test_crop_is_the_middle(crop: int, frames: range) -> None:
     (batch,) = whole_utterances(marked_store([5, 8]), [1], 100, crop)
     assert marks(batch.features[0]) == (1, list(frames))
+
+
+def mapped_megabytes() -> int:
+    fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(fields["RssFile"].split()[0]) // 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_memory_does_not_grow_with_what_was_read_of_the_store(tmp_path: Path) -> None:
+    utterances, frames = 2_000, 600
+    np.zeros((utterances * frames, 40), np.float16).tofile(tmp_path / "frames")
+    lengths = np.full(utterances, frames)
+    offsets = np.cumsum(lengths) - lengths
+    store = FrameStore(
+        np.memmap(tmp_path / "frames", np.float16, "r", shape=(utterances * frames, 40)), offsets, lengths
+    )
+    assert store.frames.nbytes > 90_000_000
+    batches = TrainingBatches(store, range(utterances), lengths, 100, 600, seed=0)
+    before = mapped_megabytes()
+    store.frames.sum()
+    assert mapped_megabytes() > before + 80
+    store.release()
+    for step in range(20):
+        batches[step]
+        assert mapped_megabytes() < before + 60
+    for _ in whole_utterances(store, range(utterances), 6_000):
+        assert mapped_megabytes() < before + 60
+    assert mapped_megabytes() < before + 20

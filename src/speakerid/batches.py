@@ -24,6 +24,8 @@ RESIDENT_SHARE = 0.5
 """Of a GPU's free memory that the corpus may take; the rest is the model's."""
 UPLOAD = 1 << 20
 """Frames copied to the GPU at a time, so that the host never holds the corpus."""
+RELEASE = 512
+"""Utterances after which the pages of the store that they lay in are given back; the system maps many around each."""
 AHEAD = 4
 """Batches that are gathered and on their way while a step is at work."""
 
@@ -79,6 +81,8 @@ class TrainingBatches:
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         """(B, T, M) float32 features and (B,) int64 labels of step `step`, counted from 0."""
+        if step % max(1, RELEASE // self._batch_size) == 0:
+            self._store.release()
         first = step * self._batch_size
         places = np.arange(first, first + self._batch_size)
         epochs, places = np.divmod(places, len(self._indices))
@@ -178,16 +182,21 @@ def whole_utterances(
         starts = np.maximum(lengths - crop_frames, 0) // 2
         lengths = np.minimum(lengths, crop_frames)
     order = np.argsort(lengths, kind="stable")
-    first = number = 0
+    first = number = read = 0
     while first < len(order):
         last = first + 1
         while last < len(order) and (last - first + 1) * lengths[order[last]] <= frames_per_batch:
             last += 1
+        if read >= RELEASE:
+            store.release()
+            read = 0
         if number % every == first_of:
             places = order[first:last]
             features, mask = _padded(store, store.offsets[chosen[places]] + starts[places], lengths[places])
+            read += len(places)
             yield PaddedBatch(places, features, mask)
         first, number = last, number + 1
+    store.release()
 
 
 def _padded(

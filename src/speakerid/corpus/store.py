@@ -14,6 +14,7 @@ Letters: N utterances, F frames of all of them, M mel bands.
 """
 
 import hashlib
+import mmap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +59,15 @@ class FrameStore:
         """(T, M) float32 features of one utterance, a copy."""
         start = self.offsets[index]
         return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]], np.float32))
+
+    def release(self) -> None:
+        """Give back the pages of the file that were looked at, so that this process does not grow with the corpus.
+
+        The system keeps them in its cache and finds them there again.
+        """
+        file = self.frames.base
+        if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            file.madvise(mmap.MADV_DONTNEED)
 
 
 class _Head(BaseModel, frozen=True, extra="forbid"):
