@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
+from torch import Tensor
 
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import hw4
 from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.training.checkpoint import Checkpoint
 
 N_MELS = 8
 SPEAKERS = ("anna", "ben", "cleo")
@@ -58,3 +61,33 @@ def small_config(corpus: Path, run_dir: Path, **train: object) -> Config:
         },
     }  # fmt: skip
     return parse(Config, settings, "test")
+
+
+def write_config(path: Path, config: Config) -> Path:
+    """The YAML file of an experiment."""
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+    return path
+
+
+def assert_same(found: Any, expected: Any, where: str) -> None:
+    """Equal all the way down, tensors bit for bit."""
+    if isinstance(expected, Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert found.keys() == expected.keys(), where
+        for key in expected:
+            assert_same(found[key], expected[key], f"{where}.{key}")
+    elif isinstance(expected, (list, tuple)):
+        assert len(found) == len(expected), where
+        for place, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert_same(a, b, f"{where}[{place}]")
+    else:
+        assert found == expected, where
+
+
+def assert_same_run(found: Path, expected: Path) -> None:
+    """Two run folders hold the same run, but for what the clock and the folder's name say."""
+    for name in ("best.pt", "last.pt"):
+        a, b = (vars(Checkpoint.load(folder / name)) for folder in (found, expected))
+        assert_same({**a, "config": None}, {**b, "config": None}, name)
+    assert metrics(found / "metrics.jsonl") == metrics(expected / "metrics.jsonl")

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -14,6 +14,9 @@ from speakerid.config import Config
 from speakerid.errors import UserError
 from speakerid.files import atomic_file, remove_partials, sole_user
 from speakerid.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class RunDirectory:
@@ -39,9 +42,10 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.curves = path / "curves.png"
         self._keep_last, self._keep_best = keep_last, keep_best
+        self._board: SummaryWriter | None = None
         if resume and not self._candidates():
             raise UserError(f"{self.last}: no such checkpoint to resume from; start the run without --resume")
-        if not resume and (self._candidates() or self.metrics.exists()):
+        if not resume and (self._candidates() or self.records()):
             raise UserError(
                 f"{path}: already holds a run; go on with it by --resume, choose another run_dir, or delete the folder"
             )
@@ -70,7 +74,7 @@ class RunDirectory:
 
         Args:
             config: the settings.
-            step: steps done.
+            step: steps done; there is a checkpoint of it unless it is 0.
             validated: of them, at the last validation.
             rollbacks: how often the run has gone back so far.
         """
@@ -81,11 +85,16 @@ class RunDirectory:
         for later in _steps(self._folder):
             if later > step:
                 self._file(later).unlink()
-        kept = [json.dumps(record) for record in _until(self.records(), step, validated, rollbacks)]
+        kept = [json.dumps(record) for record in self.records() if _is_before(record, step, validated, rollbacks)]
         with atomic_file(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
             partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        for name, named in ((self.last, step), *((self.best, best) for best in self._ranked()[:1])):
+            if self._file(named).exists():  # a kill may have come between a checkpoint and its second name
+                _second_name(self._file(named), name)
+        self._remove_superseded()
+        self.close()
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def log(self, part: str, step: int, **scalars: float | str) -> dict[str, Any]:
@@ -96,17 +105,28 @@ class RunDirectory:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
             raise UserError(f"{self.metrics}: cannot be written: {error.strerror}; make room, then --resume") from error
+        board = self._board
+        assert board is not None, "begin comes first"
         for name, value in scalars.items():
             if not isinstance(value, str):
-                self._board.add_scalar(f"{part}/{name}", value, step)
+                board.add_scalar(f"{part}/{name}", value, step)
         return record
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last one torn by a crash is left out."""
+        """The lines of metrics.jsonl; a last one torn by a crash is left out.
+
+        Raises:
+            UserError: another one is damaged.
+        """
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
-        return [json.loads(line) for line in lines]
+        records: list[dict[str, Any]] = []
+        for number, line in enumerate(self.metrics.read_bytes().split(b"\n")[:-1], 1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                raise UserError(f"{self.metrics}: line {number}: found no JSON; delete this line of the log") from error
+        return records
 
     def save(self, checkpoint: Checkpoint, is_best: bool) -> None:
         """Write a checkpoint as the last one, and perhaps as the best; then remove what need not be kept."""
@@ -115,9 +135,7 @@ class RunDirectory:
         _second_name(path, self.last)
         if is_best:
             _second_name(path, self.best)
-        steps = _steps(self._folder)
-        for step in set(steps) - set(steps[-self._keep_last :]) - self._best_steps(steps):
-            self._file(step).unlink()
+        self._remove_superseded()
 
     def newest(self) -> tuple[Checkpoint, list[str]]:
         """The newest checkpoint that is whole, and a line for each newer one that is not.
@@ -148,11 +166,17 @@ class RunDirectory:
         named = [path for path in (self.last, self.best) if path.exists()]
         return [self._file(step) for step in reversed(_steps(self._folder))] or named
 
-    def _best_steps(self, steps: list[int]) -> set[int]:
-        """Of the checkpoints there are, those with the highest validation accuracy, the first ones among equals."""
-        accuracy = {record["step"]: record["accuracy"] for record in self.records() if record["part"] == "valid"}
-        ranked = sorted((step for step in steps if step in accuracy), key=lambda step: (-accuracy[step], step))
-        return set(ranked[: self._keep_best])
+    def _remove_superseded(self) -> None:
+        """Remove all checkpoints but the newest and the best."""
+        steps = _steps(self._folder)
+        best = [step for step in self._ranked() if step in steps]
+        for step in {*steps} - {*steps[-self._keep_last :]} - {*best[: self._keep_best]}:
+            self._file(step).unlink()
+
+    def _ranked(self) -> list[int]:
+        """Steps of the validations, from the highest accuracy to the lowest, the first ones first among equals."""
+        valid = [record for record in self.records() if record["part"] == "valid"]
+        return [record["step"] for record in sorted(valid, key=lambda record: -record["accuracy"])]
 
     @property
     def _folder(self) -> Path:
@@ -183,15 +207,15 @@ class RunDirectory:
 
     def close(self) -> None:
         """Flush what TensorBoard holds back."""
-        self._board.close()
+        if self._board:
+            self._board.close()
 
 
-def _until(records: list[dict[str, Any]], step: int, validated: int, rollbacks: int) -> list[dict[str, Any]]:
-    """The lines of the log that belong to a run that has come so far."""
-    gone_back = [record for record in records if record["part"] == "rollback"]
-    others = [record for record in records if record["part"] != "rollback"]
-    kept = [r for r in others if r["step"] <= (validated if r["part"] == "valid" else step)] + gone_back[:rollbacks]
-    return [record for record in records if record in kept]
+def _is_before(record: dict[str, Any], step: int, validated: int, rollbacks: int) -> bool:
+    """Whether a line of the log belongs to a run that has come so far."""
+    if record["part"] == "rollback":
+        return record["rollbacks"] <= rollbacks
+    return record["step"] <= (validated if record["part"] == "valid" else step)
 
 
 def _steps(folder: Path) -> list[int]:

@@ -182,9 +182,10 @@ class Trainer:
         self.progress.warn(f"{reason}; back to step {self.step}, and on with {factor:g} times the learning rate")
         if self.run:
             self.run.begin(self.config, self.step, self.validated, times)
+            self._record(
+                "rollback", rollbacks=times, from_step=failed_at, learning_rate_factor=factor, reason=str(reason)
+            )
         self._save()
-        if self.run:
-            self._record("rollback", from_step=failed_at, learning_rate_factor=factor, reason=str(reason))
 
     def _out_of_memory(self) -> str:
         settings = self._settings

@@ -1,0 +1,146 @@
+"""Which checkpoints a run folder keeps, and what their second names stand for."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments import small_config, write_easy_corpus
+from speakerid.errors import UserError
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import train
+from speakerid.training.run_directory import RunDirectory
+
+Open = Callable[..., RunDirectory]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    folder = tmp_path_factory.mktemp("run_directory")
+    config = small_config(write_easy_corpus(folder / "corpus"), folder / "run", total_steps=1, warmup_steps=0)
+    return Checkpoint.load(train(config, style="silent").run.last)
+
+
+@pytest.fixture
+def opened(checkpoint: Checkpoint, tmp_path: Path) -> Iterator[Open]:
+    """Opens the test's run folder and begins in it."""
+    folders: list[RunDirectory] = []
+
+    def open_at(step: int = 0, keep_last: int = 1, keep_best: int = 1) -> RunDirectory:
+        folders.append(RunDirectory(tmp_path / "run", step > 0, keep_last, keep_best))
+        folders[-1].begin(checkpoint.config, step, step, 0)
+        return folders[-1]
+
+    yield open_at
+    for folder in folders:
+        folder.close()
+
+
+def validated(run: RunDirectory, checkpoint: Checkpoint, step: int, accuracy: float, is_best: bool) -> None:
+    run.log("valid", step, accuracy=accuracy)
+    run.save(replace(checkpoint, step=step, validated=step, accuracy=accuracy), is_best)
+
+
+def kept(run: RunDirectory) -> list[int]:
+    return sorted(int(path.stem) for path in (run.path / "checkpoints").iterdir())
+
+
+def steps(run: RunDirectory) -> tuple[int, int]:
+    """Of best.pt and last.pt."""
+    return Checkpoint.load(run.best).step, Checkpoint.load(run.last).step
+
+
+def refuse(source: Path, target: Path) -> None:
+    raise OSError("no second names here")
+
+
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize(
+    ("keep_last", "keep_best", "expected"),
+    [
+        (1, 1, {20, 60}), (2, 1, {20, 50, 60}), (1, 2, {20, 50, 60}), (2, 3, {20, 40, 50, 60}),
+        (9, 9, {0, 10, 20, 30, 40, 50, 60}),
+    ],
+)  # fmt: skip
+def test_the_newest_and_the_best_are_kept(
+    keep_last: int, keep_best: int, expected: set[int], links: bool,
+    opened: Open, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+    run = opened(0, keep_last, keep_best)
+    run.save(replace(checkpoint, step=0, validated=0, accuracy=None), False)
+    for step, accuracy, is_best in [(10, 0.1, True), (20, 0.9, True), (30, 0.2, False), (40, 0.6, False)]:
+        run.save(replace(checkpoint, step=step, validated=step - 10), False)
+        validated(run, checkpoint, step, accuracy, is_best)
+    validated(run, checkpoint, 50, 0.9, False)
+    run.save(replace(checkpoint, step=60, validated=50), False)
+    assert set(kept(run)) == expected
+    assert steps(run) == (20, 60)
+    assert run.last.samefile(run.path / "checkpoints" / "00000060.pt") == links
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "best.pt", "checkpoints", "config.yaml", "last.pt", "metrics.jsonl", "tensorboard",
+    ]  # fmt: skip
+
+
+def test_a_folder_where_no_step_was_done_holds_no_run(opened: Open, checkpoint: Checkpoint, tmp_path: Path) -> None:
+    """A kill in front of the first checkpoint leaves it so."""
+    opened()
+    assert not RunDirectory.holds_a_run(tmp_path / "run")
+    with pytest.raises(UserError, match="start the run without --resume"):
+        RunDirectory(tmp_path / "run", resume=True)
+    RunDirectory(tmp_path / "run", resume=False)
+
+
+def test_a_log_without_checkpoints_is_not_overwritten(opened: Open, tmp_path: Path) -> None:
+    opened().log("train", 2, loss=1.0)
+    with pytest.raises(UserError, match="already holds a run"):
+        RunDirectory(tmp_path / "run", resume=False)
+
+
+def test_second_names_are_given_again(opened: Open, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between a checkpoint and its second names leaves those of the one before, and what it superseded."""
+    run = opened()
+    validated(run, checkpoint, 10, 0.5, True)
+    with monkeypatch.context() as patch:
+        patch.setattr("speakerid.training.run_directory._second_name", lambda path, name: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            validated(run, checkpoint, 20, 0.8, True)
+    assert (steps(run), kept(run)) == ((10, 10), [10, 20])
+    run = opened(20)
+    assert (steps(run), kept(run)) == ((20, 20), [20])
+
+
+def test_the_best_is_not_renamed_to_a_worse_one(opened: Open, checkpoint: Checkpoint) -> None:
+    """Where somebody removed the best from checkpoints/, best.pt still holds it."""
+    run = opened(0, 2)
+    validated(run, checkpoint, 10, 0.8, True)
+    validated(run, checkpoint, 20, 0.5, False)
+    (run.path / "checkpoints" / "00000010.pt").unlink()
+    run = opened(20, 2)
+    assert steps(run) == (10, 20)
+
+
+def test_what_lies_beyond_the_checkpoint_is_dropped(opened: Open, checkpoint: Checkpoint) -> None:
+    run = opened(0, 3)
+    for step in (10, 20, 30):
+        run.log("train", step, loss=1.0)
+        validated(run, checkpoint, step, step / 100, True)
+    run.log("train", 35, loss=1.0)
+    run = opened(20, 3)
+    assert kept(run) == [10, 20]
+    assert [(record["step"], record["part"]) for record in run.records()] == [
+        (10, "train"), (10, "valid"), (20, "train"), (20, "valid"),
+    ]  # fmt: skip
+    assert steps(run) == (20, 20)
+
+
+def test_a_damaged_log_is_refused_in_one_line(opened: Open, checkpoint: Checkpoint) -> None:
+    run = opened()
+    validated(run, checkpoint, 10, 0.5, True)
+    with run.metrics.open("a") as file:
+        file.write('{"step": 10, "pa\n{"step": 12, "part": "train"}\n')
+    with pytest.raises(UserError, match=r"metrics\.jsonl: line 2: found no JSON.*delete"):
+        opened(10)
