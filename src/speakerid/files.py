@@ -15,6 +15,9 @@ import torch
 
 from speakerid.errors import UserError
 
+_FOLDER = 0x10
+"""The bit of a record's MS-DOS attributes that marks a folder in a zip archive."""
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -95,16 +98,21 @@ def load_plain(path: Path) -> object:
 
     Raises:
         FileNotFoundError: there is no such file.
-        UserError: it is damaged or carries code; the message does not name it.
+        UserError: it cannot be read, is damaged or carries code; the message does not name it.
     """
     try:
         content = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}") from error
+    try:
         if not _is_intact(content):
             raise UserError("damaged: a part of it differs from its checksum; write it again")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old or foreign formats: they are read or refused below
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (FileNotFoundError, MemoryError, UserError):
+    except (MemoryError, UserError):
         raise
     except pickle.UnpicklingError as error:
         raise UserError(
@@ -119,7 +127,8 @@ def _is_intact(content: bytes) -> bool:
     if not zipfile.is_zipfile(io.BytesIO(content)):  # the format before torch 1.6, which has no checksums
         return True
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return archive.testzip() is None
+        # A record marked as a folder is skipped by torch, which then takes whatever the memory held for its content.
+        return archive.testzip() is None and not any(r.external_attr & _FOLDER for r in archive.infolist())
 
 
 def _sync_folder(folder: Path) -> None:
