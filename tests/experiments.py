@@ -1,13 +1,20 @@
 """Runs small enough for a test: eight bands, three speakers who are easy to tell apart."""
 
 import json
+import os
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 import yaml
 from torch import Tensor
 
+from speakerid.batches import TrainingBatches
+from speakerid.cli import main
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import hw4
 from speakerid.corpus.records import Corpus, Utterance, Utterances
@@ -91,3 +98,39 @@ def assert_same_run(found: Path, expected: Path) -> None:
         a, b = (vars(Checkpoint.load(folder / name)) for folder in (found, expected))
         assert_same({**a, "config": None}, {**b, "config": None}, name)
     assert metrics(found / "metrics.jsonl") == metrics(expected / "metrics.jsonl")
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Exit status of a command, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["speakerid", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert isinstance(exit.value.code, int)
+    return exit.value.code
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], object]) -> None:
+    """Do something while the batch of a step is fetched."""
+    fetch = TrainingBatches.__getitem__
+
+    def fetch_and_act(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:
+        if k == step:
+            action()
+        return fetch(self, k)
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", fetch_and_act)
+
+
+def interrupt() -> None:
+    """Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+class Bomb:
+    """A pickle that makes a folder when it is read by something that runs code."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.marker),)

@@ -12,22 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments import small_config, write_easy_corpus
+from experiments import answer, small_config, write_easy_corpus
 from run_folders import trained, validated, write_run
 from speakerid.cli import build_parser, main
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = ["train", "runs", "infer", "prepare", "evaluate", "check", "synthesise"]
-
-
-def answer(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Exit status of a command, run in this process."""
-    monkeypatch.setattr(sys, "argv", ["speakerid", *arguments])
-    with pytest.raises(SystemExit) as exit:
-        main()
-    assert isinstance(exit.value.code, int)
-    return exit.value.code
 
 
 def write_config(path: Path, corpus: Path, run_dir: Path, **train: object) -> Path:

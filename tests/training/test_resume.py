@@ -1,15 +1,11 @@
 """Contract 5, on the CPU: an interrupted run that is resumed is the uninterrupted run, bit for bit."""
 
-import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from torch import Tensor
 
-from experiments import assert_same_run, metrics, small_config, write_easy_corpus
-from speakerid.batches import TrainingBatches
+from experiments import assert_same_run, at_step, interrupt, metrics, small_config, write_easy_corpus
 from speakerid.config import Config
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
@@ -30,18 +26,6 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult
     return train(small_config(corpus, tmp_path_factory.mktemp("resume") / "whole"))
 
 
-def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Any) -> None:
-    """Do something while the batch of a step is fetched."""
-    fetch = TrainingBatches.__getitem__
-
-    def fetch_and_act(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:
-        if k == step:
-            action()
-        return fetch(self, k)
-
-    monkeypatch.setattr(TrainingBatches, "__getitem__", fetch_and_act)
-
-
 def crash() -> None:
     raise Crash
 
@@ -51,10 +35,6 @@ def crash_at_step(monkeypatch: pytest.MonkeyPatch, step: int, config: Config) ->
         at_step(patch, step, crash)
         with pytest.raises(Crash):
             train(config)
-
-
-def interrupt() -> None:
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("step", [0, 1, 3, 4, 7, 11])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 import speakerid
 from speakerid.config import Config, FeatureConfig, parse
@@ -61,7 +61,7 @@ class Checkpoint:
         """Read a checkpoint onto the CPU without executing anything from it.
 
         Raises:
-            UserError: it is missing, damaged, of another format, or carries code.
+            UserError: it is missing, damaged, of another format, incomplete, or carries code.
         """
         try:
             content = load_plain(path)
@@ -72,6 +72,8 @@ class Checkpoint:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             found = content.get("format") if isinstance(content, dict) else type(content).__name__
             raise UserError(f"{path}: found format {found!r}, expected {FORMAT!r}; another program or version wrote it")
+        if missing := [field.name for field in fields(Checkpoint) if field.name not in content]:
+            raise UserError(f"{path}: {', '.join(missing)}: missing; another program wrote this checkpoint")
         content["config"] = parse(Config, content["config"], f"{path}: config")
         content["features"] = parse(FeatureConfig, content["features"], f"{path}: features")
         content["speakers"] = tuple(content["speakers"])
@@ -80,5 +82,19 @@ class Checkpoint:
     def build_model(self) -> SpeakerClassifier:
         """The model with this checkpoint's weights, in evaluation mode, on the CPU."""
         model = SpeakerClassifier(self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes)
-        model.load_state_dict(self.model)
+        self.restore_weights(model)
         return model.eval()
+
+    def restore_weights(self, model: nn.Module) -> None:
+        """Put the weights into a model of the same settings.
+
+        Raises:
+            UserError: it has others.
+        """
+        try:
+            model.load_state_dict(self.model)
+        except RuntimeError as error:
+            raise UserError(
+                f"the weights of the checkpoint after step {self.step} are not those of the model its settings "
+                f"describe; version {self.code_version} wrote it, this is {speakerid.__version__}"
+            ) from error

@@ -150,11 +150,10 @@ class Trainer:
             self.best_accuracy = self.accuracy
         if self.run:
             self._record("valid", **result)
+            self.run.draw_curves()  # first, so that a run cut off here draws them when it validates again
         self._save(is_best)
-        if self.run:
-            if is_best:
-                self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
-            self.run.draw_curves()
+        if self.run and is_best:
+            self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
 
     def _record(self, part: str, **scalars: float | str) -> None:
         self.progress.record(_of(self.run).log(part, self.step, **scalars))
@@ -229,7 +228,7 @@ class Trainer:
         self.accuracy = checkpoint.accuracy
         self.best_accuracy = checkpoint.best_accuracy
         self.rollbacks = checkpoint.rollbacks
-        self.model.load_state_dict(checkpoint.model)
+        checkpoint.restore_weights(self.model)
         self._learn.load_state_dict(checkpoint.optimizer, checkpoint.progress)
         self._health.restore(checkpoint.progress)
 
