@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import speakerid.layers.attention
-from speakerid.layers.attention import MultiHeadAttention, RelativePositionAttention
+from speakerid.layers.attention import MultiHeadAttention, RelativePositionAttention, attend
+from speakerid.layers.dropout import Dropout
 from speakerid.layers.masks import frame_mask
 from speakerid.layers.positions import relative_positions, relative_shift
 
@@ -148,3 +150,27 @@ def test_relative_positions_are_the_sinusoids_of_falling_distances(first: int, l
     found = relative_positions(first, last, width, torch.device("cpu"), torch.float64)
     expected = [sinusoid(distance, width) for distance in range(first, last - 1, -1)]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("masking", ["none", "frames", "scores"])
+@each_nhead
+def test_attention_with_dropout_is_torchs_on_what_it_keeps(nhead: int, masking: str) -> None:
+    mask = {
+        "none": None,
+        "frames": frame_mask(torch.tensor([5, 3]), 5)[:, None, None],
+        "scores": torch.randn(2, nhead, 5, 5, dtype=torch.float64),
+    }[masking]
+    q, k, v = (torch.randn(2, nhead, 5, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    kept = torch.tensor([[1.0, 0.0, 1.0, 1.0, 0.0]] * 5, dtype=torch.float64)
+
+    class Kept(Dropout):
+        def forward(self, input: Tensor) -> Tensor:
+            return input * kept
+
+    out = attend(q, k, v, mask, Kept(0.5))
+    whole = F.scaled_dot_product_attention(q, k, torch.eye(5, dtype=torch.float64).expand(2, nhead, 5, 5), mask)
+    expected = (whole * kept) @ v
+    torch.testing.assert_close(out, expected)
+    weighting = torch.randn_like(out)
+    found, wanted = (torch.autograd.grad((x * weighting).sum(), [q, k, v]) for x in (out, expected))
+    torch.testing.assert_close(found, wanted)

@@ -5,7 +5,13 @@ from torch import Tensor
 from speakerid.layers.dropout import Dropout
 
 MANY = 100_003
-"""Elements, and not a multiple of the four that share a draw."""
+"""Elements, and not a multiple of the eight that share a draw."""
+
+
+def rounded(p: float) -> float:
+    """What a probability becomes where a byte decides."""
+    return round(256 * p) / 256
+
 
 each_p = pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 
@@ -14,7 +20,7 @@ each_p = pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
 def test_a_share_p_is_zero_and_the_mean_is_kept(p: float) -> None:
     out = Dropout(p)(torch.ones(MANY))
     five_sigma = 5 * (p * (1 - p) / MANY) ** 0.5
-    assert (out == 0).double().mean().item() == pytest.approx(p, abs=five_sigma)
+    assert (out == 0).double().mean().item() == pytest.approx(rounded(p), abs=five_sigma)
     assert out.mean().item() == pytest.approx(1, abs=five_sigma / (1 - p))
 
 
@@ -23,11 +29,11 @@ def test_what_is_kept_is_scaled(p: float) -> None:
     x = torch.randn(MANY)
     out = Dropout(p)(x)
     kept = out != 0
-    torch.testing.assert_close(out[kept], x[kept] / (1 - p))
+    torch.testing.assert_close(out[kept], x[kept] / (1 - rounded(p)))
 
 
 @each_p
-@pytest.mark.parametrize("apart", [1, 2, 3, 4])
+@pytest.mark.parametrize("apart", [1, 2, 4, 7, 8])
 def test_elements_that_share_a_draw_fall_out_independently(p: float, apart: int) -> None:
     dropped = Dropout(p)(torch.ones(MANY)) == 0
     both = (dropped[apart:] & dropped[:-apart]).double().mean().item()
@@ -56,7 +62,7 @@ def test_gradients_pass_exactly_where_kept() -> None:
     x = torch.randn(13, 7, requires_grad=True)
     out = Dropout(0.3)(x)
     (gradient,) = torch.autograd.grad(out.sum(), x)
-    torch.testing.assert_close(gradient, (out != 0) / (1 - 0.3))
+    torch.testing.assert_close(gradient, (out != 0) / (1 - rounded(0.3)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
@@ -76,3 +82,7 @@ def test_a_transposed_input_keeps_its_places() -> None:
 
 def test_a_probability_next_to_one_drops_nearly_everything() -> None:
     assert (Dropout(1 - 1e-6)(torch.ones(1000)) == 0).double().mean() > 0.99
+
+
+def test_a_probability_too_small_for_a_byte_is_not_ignored() -> None:
+    assert (Dropout(1e-3)(torch.ones(MANY)) == 0).double().mean().item() == pytest.approx(1e-3, rel=0.6)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from speakerid.layers.dropout import Dropout
 from speakerid.layers.positions import relative_positions, relative_shift
 
 QUERY_CHUNK = 1024
@@ -29,7 +30,7 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
         self.nhead = nhead
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(d_model, d_model, bias=qkv_bias)
         self.key = nn.Linear(d_model, d_model, bias=qkv_bias)
         self.value = nn.Linear(d_model, d_model, bias=qkv_bias)
@@ -46,9 +47,7 @@ class MultiHeadAttention(nn.Module):
             (B, T, D); what stands at padded frames is of no meaning.
         """
         q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
-        dropout = self.dropout if self.training else 0.0
-        attended = F.scaled_dot_product_attention(q, k, v, key_mask(mask), dropout)
-        return self.output(join_heads(attended))
+        return self.output(join_heads(attend(q, k, v, key_mask(mask), self.dropout)))
 
 
 class RelativePositionAttention(nn.Module):
@@ -66,7 +65,7 @@ class RelativePositionAttention(nn.Module):
         super().__init__()
         assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
         self.nhead = nhead
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
         self.query = nn.Linear(d_model, d_model)
         self.key = nn.Linear(d_model, d_model)
         self.value = nn.Linear(d_model, d_model)
@@ -91,8 +90,29 @@ class RelativePositionAttention(nn.Module):
         bias = relative_shift((q + self.position_bias[:, None]) @ p) / math.sqrt(head_width)
         if mask is not None:
             bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
-        dropout = self.dropout if self.training else 0.0
-        return F.scaled_dot_product_attention(q + self.content_bias[:, None], k, v, bias, dropout)
+        return attend(q + self.content_bias[:, None], k, v, bias, self.dropout)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropout) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al., 2017, section 3.2.1) with dropout on the weights.
+
+    Args:
+        q: (B, H, Q, E) queries.
+        k: (B, H, T, E) keys.
+        v: (B, H, T, E) values.
+        mask: something to add to the scores, or true where they count; None where all do.
+        dropout: applied to the weights.
+
+    Returns:
+        (B, H, Q, E).
+    """
+    if not (dropout.training and dropout.p and q.device.type == "cpu"):
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout.p if dropout.training else 0.0)
+    # There PyTorch's own takes these steps too, and waits for a random number for every weight.
+    scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return dropout(scores.softmax(-1)) @ v
 
 
 def split_heads(x: Tensor, nhead: int) -> Tensor:

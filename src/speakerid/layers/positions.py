@@ -29,15 +29,17 @@ def relative_positions(first: int, last: int, d_model: int, device: torch.device
 def relative_shift(scores: Tensor) -> Tensor:
     """Align scores by distance to scores by key: out[…, q, k] = scores[…, q, Q − 1 − q + k].
 
-    The padding-and-reshaping trick of Dai et al., 2019 (Transformer-XL, appendix B): one column in front makes
-    every row of the reshaped matrix start one place later than the row above it.
+    Read along its rows from column Q − 1 on, the matrix has the wanted row every K + Q − 2 places: that is the trick of
+    Dai et al., 2019 (Transformer-XL, appendix B), without their padding, and copies nothing.
 
     Args:
         scores: (…, Q, K + Q − 1); column c belongs to the distance "last query's to first key" − c.
 
     Returns:
-        (…, Q, K).
+        (…, Q, K), a view of `scores` where its rows lie behind one another.
     """
-    *batch, queries, distances = scores.shape
-    padded = torch.nn.functional.pad(scores, (1, 0)).reshape(*batch, distances + 1, queries)
-    return padded[..., 1:, :].reshape(*batch, queries, distances)[..., : distances - queries + 1]
+    queries, distances = scores.shape[-2:]
+    if queries == 1:
+        return scores
+    rows = scores.flatten(-2)[..., queries - 1 : queries * distances - 1].unflatten(-1, (queries, distances - 1))
+    return rows[..., : distances - queries + 1]
