@@ -2,8 +2,9 @@
 
   python scripts/benchmark.py prepare RECORDINGS
   python scripts/benchmark.py open
+  python scripts/benchmark.py train
 
-All that is compared runs in turn, in rounds; each run has a process of its own. Figures are medians over the rounds,
+All that is compared runs in turn, in rounds; each has a process of its own. Figures are medians over the rounds,
 and ratios are taken within a round, so that other work on the machine falls on both sides; stop it all the same.
 Progress goes to stderr and the tables, in Markdown, to stdout.
 """
@@ -34,6 +35,18 @@ Seconds to open a packed corpus of VoxCeleb2's size, and one of the course's siz
 Each utterance is one number, so that neither takes disk; names, speakers and sessions are as many as there."""
 
 
+TRAIN = """\
+Training steps and whole utterances a second: ours, and loops of PyTorch's and torchaudio's layers.
+
+Synthetic features of 600 speakers are written into a temporary folder (TMPDIR says where). Compared are
+  ours   TrainingBatches from the packed store, SpeakerClassifier as in configs/, the trainer's TrainingStep; whole
+         utterances by speakerid.evaluation.predict
+  plain  torch.load of every utterance, torch.nn.TransformerEncoderLayer (one layer three times) or
+         torchaudio.models.Conformer of the same sizes, the loss asked for at every step; utterances one by one
+in float32 and bfloat16 (autocast), with and without dropout, on the CPU and on a GPU where there is one. The last
+column is the share of the speed of a large matrix product in the same precision, measured beside every round."""
+
+
 def main() -> int:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
@@ -48,6 +61,15 @@ def main() -> int:
     opening = commands.add_parser("open", help=OPEN.split("\n", 1)[0], description=OPEN, formatter_class=form)
     opening.add_argument("--rounds", type=_positive, default=8, metavar="N", help="openings of each (default 8)")
     opening.set_defaults(action=_open)
+    train = commands.add_parser("train", help=TRAIN.split("\n", 1)[0], description=TRAIN, formatter_class=form)
+    train.add_argument("--rounds", type=_positive, default=4, metavar="N", help="of everything (default 4)")
+    train.add_argument("--steps", type=_positive, default=8, metavar="N", help="in a round (default 8)")
+    train.add_argument("--utterances", type=_positive, default=96, metavar="N", help="in the corpus (default 96)")
+    train.add_argument("--batch-size", type=_positive, default=32, metavar="B", help="default 32")
+    train.add_argument("--crop-frames", type=_positive, default=128, metavar="T", help="default 128")
+    train.add_argument("--profile", action="store_true", help="name the five costliest operations")
+    train.add_argument("--against", metavar="REV", help="measure that revision's speakerid too")
+    train.set_defaults(action=_train)
     options = parser.parse_args()
     return options.action(options)
 
@@ -63,6 +85,14 @@ def _open(options: argparse.Namespace) -> int:
     from benchmarks.opening import benchmark
 
     print(benchmark(options.rounds))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from benchmarks.training import Options, benchmark
+
+    names = ("rounds", "steps", "utterances", "batch_size", "crop_frames", "profile", "against")
+    print(benchmark(Options(**{name: getattr(options, name) for name in names})))
     return 0
 
 

@@ -1,0 +1,201 @@
+"""A process that trains and predicts when it is told to: `python -m benchmarks.contestant OURS FOLDER`.
+
+It reads one request a line and answers it with one line, both JSON. So what is compared can take turns while each keeps
+a process of its own, with its own memory and its own version of `speakerid` (PYTHONPATH says which).
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
+
+import speakerid
+from speakerid.batches import TrainingBatches
+from speakerid.config import load_config
+from speakerid.corpus.check import open_corpus
+from speakerid.evaluation.predict import predict
+from speakerid.models.classifier import SpeakerClassifier
+
+from .plain import PlainBatches, PlainConformer, PlainStep, PlainTransformer, plain_predict
+
+CONFIGS = Path(speakerid.__file__).parents[2] / "configs"
+Task = Literal["task1_transformer", "task2_conformer"]
+Precision = Literal["float32", "bfloat16"]
+WARM_UP = 3
+"""Steps before the clock starts."""
+PRODUCT = {"cpu": 2048, "cuda": 8192}
+"""Rows and columns of the matrices whose product is taken for the ceiling."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is trained."""
+
+    task: Task
+    precision: Precision = "float32"
+    dropout: float = 0.1
+    batch_size: int = 32
+    crop_frames: int = 128
+    device: str = "cpu"
+
+
+class Contestant:
+    """One way of training.
+
+    Args:
+        ours: this package's, and not the plain one.
+        folder: a corpus packed and as files, see `benchmarks.training.write_corpus`.
+    """
+
+    def __init__(self, ours: bool, folder: Path) -> None:
+        self._ours = ours
+        self._corpus, self._store = open_corpus(folder)
+        self._files = [folder / name for name in self._corpus.labelled.names]
+        self._labels = self._corpus.labelled.speakers
+        self._trained = cache(self._train)
+        self._steps = 0
+        if ours:
+            _keep_freed_memory()
+
+    def model(self, variant: Variant) -> nn.Module:
+        sizes = self._store.frames.shape[1], len(self._corpus.speakers)
+        torch.manual_seed(0)
+        if self._ours:
+            override = f"model.encoder.dropout={variant.dropout}"
+            settings = load_config(CONFIGS / f"{variant.task}.yaml", [override]).model
+            return SpeakerClassifier(settings, *sizes).to(variant.device)
+        plain = PlainTransformer if variant.task == "task1_transformer" else PlainConformer
+        return plain(*sizes, variant.dropout).to(variant.device)
+
+    def steps(self, variant: Variant, count: int) -> dict[str, float]:
+        """Seconds of so many steps, and how many of them passed waiting for a batch."""
+        batches, step = self._trained(variant)
+        waited = 0.0
+        began = time.perf_counter()
+        for _ in range(count):
+            asked = time.perf_counter()
+            features, labels = batches[self._steps]
+            waited += time.perf_counter() - asked
+            step(features, labels, self._steps, 1e-3)
+            self._steps += 1
+        _synchronise(variant.device)
+        return {"seconds": time.perf_counter() - began, "waited": waited}
+
+    def _train(self, variant: Variant) -> tuple[Any, Callable[..., None]]:
+        """Batches and a step that is warm."""
+        model = self.model(variant).train()
+        sizes = variant.batch_size, variant.crop_frames
+        if self._ours:
+            places = range(len(self._store))
+            batches = TrainingBatches(self._store, places, self._labels, *sizes, 0, *_device(variant))
+            step = _training_step(model, variant)
+        else:
+            batches = PlainBatches(self._files, self._labels.tolist(), *sizes, variant.device)
+            step = PlainStep(model, variant.precision)
+        for place in range(WARM_UP):
+            step(*batches[place], place, 1e-3)
+        _synchronise(variant.device)
+        return batches, step
+
+    def predict(self, variant: Variant, frames_per_batch: int) -> dict[str, float]:
+        """Seconds to say who speaks in every utterance, whole."""
+        model = self.model(variant)
+
+        def run() -> None:
+            if self._ours:
+                predict([model], self._store, range(len(self._store)), frames_per_batch)
+            else:
+                plain_predict(model, self._files, variant.device)
+
+        run()
+        began = time.perf_counter()
+        run()
+        return {"seconds": time.perf_counter() - began}
+
+    def flops(self, variant: Variant) -> dict[str, float]:
+        """Of the matrix products and convolutions in one step."""
+        features, labels = PlainBatches(self._files, self._labels.tolist(), 2, variant.crop_frames, "cpu")[0]
+        # With dropout, for of attention in one piece the counter knows nothing on a CPU.
+        model = self.model(replace(variant, dropout=0.1)).cpu().train()
+        with FlopCounterMode(display=False) as counter:
+            PlainStep(model, "float32")(features, labels)
+        return {"flops": counter.get_total_flops() / 2 * variant.batch_size}
+
+    def ceiling(self, variant: Variant) -> dict[str, float]:
+        """FLOP a second of one large matrix product, the best of several."""
+        size = PRODUCT[variant.device]
+        a = torch.randn(size, size, device=variant.device, dtype=getattr(torch, variant.precision))
+        best = float("inf")
+        for _ in range(6):
+            began = time.perf_counter()
+            torch.mm(a, a)
+            _synchronise(variant.device)
+            best = min(best, time.perf_counter() - began)
+        return {"flops_a_second": 2 * size**3 / best}
+
+    def profile(self, variant: Variant) -> dict[str, float]:
+        """Milliseconds a step of the five operations that take longest, without what they call."""
+        batches, step = self._trained(variant)
+        on_gpu = variant.device == "cuda"
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+        with profile(activities=activities) as profiler:
+            for place in range(WARM_UP):
+                step(*batches[place], place, 1e-3)
+            _synchronise(variant.device)
+        field = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+        times = {event.key: getattr(event, field) / 1e3 / WARM_UP for event in profiler.key_averages()}
+        return dict(sorted(times.items(), key=lambda item: -item[1])[:5])
+
+
+def _training_step(model: nn.Module, variant: Variant) -> Callable[..., None]:
+    try:
+        from speakerid.config import TrainConfig
+        from speakerid.training.step import TrainingStep
+
+        settings = TrainConfig(precision=variant.precision, batch_size=variant.batch_size)
+    except (ImportError, ValueError):  # a revision in which the step is the trainer's own and float32
+        return PlainStep(model, variant.precision)
+    return TrainingStep(model, settings)
+
+
+def _device(variant: Variant) -> list[str]:
+    return [] if variant.device == "cpu" else [variant.device]  # an earlier revision has no such argument
+
+
+def _keep_freed_memory() -> None:
+    try:
+        from speakerid.memory import keep_freed_memory
+    except ImportError:  # in an earlier revision
+        return
+    keep_freed_memory()
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def ask(what: str, variant: Variant, **more: int) -> str:
+    """A request, on one line."""
+    return json.dumps({"what": what, "variant": asdict(variant), **more})
+
+
+def main() -> None:
+    contestant = Contestant(sys.argv[1] == "ours", Path(sys.argv[2]))
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = getattr(contestant, request.pop("what"))(Variant(**request.pop("variant")), **request)
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()
