@@ -87,7 +87,7 @@ class RelativePositionAttention(nn.Module):
         end = start + q.shape[2]
         p = self.position(relative_positions(end - 1, start - frames + 1, self.position.in_features, q.device, q.dtype))
         p = p.view(-1, self.nhead, head_width).permute(1, 2, 0)  # (H, E, distances)
-        bias = relative_shift((q + self.position_bias[:, None]) @ p) / math.sqrt(head_width)
+        bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
         if mask is not None:
             bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
         return attend(q + self.content_bias[:, None], k, v, bias, self.dropout)
