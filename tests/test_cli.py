@@ -14,7 +14,7 @@ import yaml
 
 from experiments import answer, small_config, write_easy_corpus
 from run_folders import trained, validated, write_run
-from speakerid.cli import build_parser, main
+from speakerid.cli import build_parser
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]

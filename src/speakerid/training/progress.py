@@ -1,5 +1,6 @@
 """How a run tells of itself: the course's progress lines, quiet, or JSON."""
 
+import errno
 import json
 import sys
 import time
@@ -26,7 +27,11 @@ class Bar:
         self._lines = shown and not self._terminal
         self._seconds = REFRESH_SECONDS if self._terminal else LINE_SECONDS
         self._next = time.monotonic() + self._seconds
-        self._bar = tqdm(total=total, initial=done, desc=title, unit=f" {unit}", ncols=0, disable=not self._terminal)
+        # ncols=0 draws figures without a bar; some pseudo-terminals claim 0 rows, on which tqdm would draw nothing.
+        self._bar = tqdm(
+            total=total, initial=done, desc=title, unit=f" {unit}", ncols=0, nrows=20, delay=self._seconds,
+            disable=not self._terminal,
+        )  # fmt: skip
         self._began = time.monotonic()
         self._title, self._unit, self._total, self._first, self.done = title, unit, total, done, done
 
@@ -48,16 +53,18 @@ class Bar:
 
     def close(self) -> None:
         """Leave it as it stands."""
-        self._bar.close()
+        with _listened_to():
+            self._bar.close()
 
     def show(self, **figures: str | int) -> None:
         """Draw the bar, or print it as a line."""
         self._next = time.monotonic() + self._seconds
         postfix = ", ".join(f"{name}={value}" for name, value in figures.items())
         if self._terminal:
-            self._bar.set_postfix_str(postfix, refresh=False)
-            self._bar.update(self.done - self._bar.n)
-            self._bar.refresh()
+            with _listened_to():
+                self._bar.set_postfix_str(postfix, refresh=False)
+                self._bar.update(self.done - self._bar.n)
+                self._bar.refresh()
         elif self._lines:
             seconds = time.monotonic() - self._began
             line = tqdm.format_meter(
@@ -68,7 +75,7 @@ class Bar:
 
 
 class Progress:
-    """What a run says on its way.
+    """What a run says on its way. A run whose terminal was closed goes on in silence.
 
     Args:
         style: see `Style`.
@@ -79,22 +86,25 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Something that is good to know."""
-        if self._style == "auto":
-            tqdm.write(text, file=sys.stdout)
-        elif self._style == "json":
-            self._print({"message": text})
+        with _listened_to():
+            if self._style == "auto":
+                tqdm.write(text, file=sys.stdout)
+            elif self._style == "json":
+                _print({"message": text})
 
     def warn(self, text: str) -> None:
         """Something that must be known."""
-        if self._style == "quiet":
+        if self._style != "quiet":
+            return self.say(text)
+        with _listened_to():
             tqdm.write(text, file=sys.stderr)
-        else:
-            self.say(text)
+        return None
 
     def record(self, record: dict[str, Any]) -> None:
         """A line of metrics.jsonl."""
         if self._style == "json":
-            self._print(record)
+            with _listened_to():
+                _print(record)
 
     @contextmanager
     def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
@@ -105,8 +115,18 @@ class Progress:
         finally:
             bar.close()
 
-    def _print(self, content: dict[str, Any]) -> None:
-        print(json.dumps(content), flush=True)
+
+@contextmanager
+def _listened_to() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:  # what a terminal that was closed answers
+            raise
+
+
+def _print(content: dict[str, Any]) -> None:
+    print(json.dumps(content), flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -131,10 +131,13 @@ class RunDirectory:
     def save(self, checkpoint: Checkpoint, is_best: bool) -> None:
         """Write a checkpoint as the last one, and perhaps as the best; then remove what need not be kept."""
         path = self._file(checkpoint.step)
-        checkpoint.save(path)
-        _second_name(path, self.last)
-        if is_best:
-            _second_name(path, self.best)
+        try:
+            checkpoint.save(path)
+            _second_name(path, self.last)
+            if is_best:
+                _second_name(path, self.best)
+        except UserError as error:
+            raise UserError(f"{error}; make room, then --resume") from error
         self._remove_superseded()
 
     def newest(self) -> tuple[Checkpoint, list[str]]:

@@ -60,7 +60,7 @@ class Trainer:
         """Train to the last step.
 
         Returns:
-            None at the end of the run; the signal (Ctrl-C or SIGTERM) that stopped it after a saved step.
+            None at the end of the run; the signal (Ctrl-C, SIGTERM, SIGHUP) that stopped it after a saved step.
 
         Raises:
             UserError: the run diverged or collapsed more often than it may go back, or memory ran out.
@@ -271,9 +271,10 @@ def _agreed(caught: list[signal.Signals]) -> signal.Signals | None:
 
 @contextmanager
 def _caught_signals(progress: Progress) -> Iterator[list[signal.Signals]]:
-    """A list that SIGINT or SIGTERM appends itself to; a second one acts as ever."""
+    """A list that SIGINT, SIGTERM or SIGHUP (the terminal was closed) appends itself to; a second one acts as ever."""
     caught: list[signal.Signals] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
 
     def catch(number: int, frame: FrameType | None) -> None:
         caught.append(signal.Signals(number))
