@@ -47,7 +47,7 @@ class Health:
         if self.count < WINDOW:
             return
         mean, guessing = self.loss / self.count, math.log(self.classes)
-        if self.lowest <= LEARNED * guessing and mean >= FORGOTTEN * guessing:
+        if self.lowest <= LEARNED * guessing < FORGOTTEN * guessing <= mean:  # of one class nothing is forgotten
             raise Collapsed(
                 f"step {step}: the training loss is {mean:.2f}, as by guessing (ln {self.classes} = {guessing:.2f}), "
                 f"after it had been {self.lowest:.2f}: the model has collapsed"
