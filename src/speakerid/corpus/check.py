@@ -17,7 +17,7 @@ _REQUIRED: dict[Part, tuple[str, ...]] = {
 
 
 def open_corpus(
-    root: Path, part: Part = "labelled", packed: Path | None = None, dtype: DType | None = None
+    root: Path, part: Part = "labelled", packed: Path | None = None, dtype: DType | None = None, quiet: bool = False
 ) -> tuple[Corpus, FrameStore]:
     """A corpus in HW4 layout, or packed without its feature files, and the frames of one part.
 
@@ -26,6 +26,7 @@ def open_corpus(
         part: `labelled` to train and validate, `test` to recognise; only the files this part needs must exist.
         packed: folder of the packed copy of an HW4 corpus, see `packed_store`.
         dtype: of the packed copy; by default float16, or what it was packed as where there are no HW4 files.
+        quiet: say nothing of packing.
 
     Raises:
         UserError: there is no such folder, or its preparation is unfinished.
@@ -39,7 +40,7 @@ def open_corpus(
     corpus, problems = hw4.read(root, _REQUIRED[part])
     if problems:
         raise CorpusError(root, [*problems, *feature_problems(corpus, part)])
-    return corpus, packed_store(corpus, part, packed, dtype or "float16")
+    return corpus, packed_store(corpus, part, packed, dtype or "float16", quiet)
 
 
 def check_corpus(root: Path) -> Corpus:

@@ -16,7 +16,9 @@ from speakerid.corpus.store import DType, FrameStore, Store, read_store, write_s
 from speakerid.errors import CorpusError, UserError
 
 
-def packed_store(corpus: Corpus, part: Part, packed: Path | None = None, dtype: DType = "float16") -> FrameStore:
+def packed_store(
+    corpus: Corpus, part: Part, packed: Path | None = None, dtype: DType = "float16", quiet: bool = False
+) -> FrameStore:
     """The packed features of a corpus; packed, and every feature file checked, on first use or after a change.
 
     Args:
@@ -25,6 +27,7 @@ def packed_store(corpus: Corpus, part: Part, packed: Path | None = None, dtype: 
         packed: folder of the packed copy; by default `packed/` in the corpus, or a temporary one where
             the corpus cannot be written.
         dtype: of the packed copy.
+        quiet: say nothing of it.
 
     Raises:
         CorpusError: listing every feature file that is missing, damaged, of the wrong shape or not finite.
@@ -36,20 +39,23 @@ def packed_store(corpus: Corpus, part: Part, packed: Path | None = None, dtype: 
         if packed is None and not os.access(corpus.root, os.W_OK):
             # Kept open by nobody: the mapping holds the data until the process ends.
             with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
-                print(
-                    f"{corpus.root} is read-only: packing for this run only; data.packed=FOLDER keeps the packed copy"
-                )
-                return packed_store(corpus, part, Path(temporary), dtype)
-        store = _pack(corpus, part, folder, dtype, source)
+                if not quiet:
+                    print(
+                        f"{corpus.root} is read-only: packing for this run only; "
+                        "data.packed=FOLDER keeps the packed copy"
+                    )
+                return packed_store(corpus, part, Path(temporary), dtype, quiet)
+        store = _pack(corpus, part, folder, dtype, source, quiet)
     return store.frames
 
 
-def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str) -> Store:
+def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str, quiet: bool) -> Store:
     utterances = corpus.part(part)
     frames = int(utterances.lengths.sum())
     size, original = (frames * corpus.features.n_mels * width / 1e9 for width in (np.dtype(dtype).itemsize, 4))
-    print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {folder}, {size:.2f} GB as {dtype}")
-    return write_store(folder, part, corpus, _read(corpus, utterances), dtype, source)
+    if not quiet:
+        print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {folder}, {size:.2f} GB as {dtype}")
+    return write_store(folder, part, corpus, _read(corpus, utterances, quiet), dtype, source)
 
 
 def feature_problems(corpus: Corpus, part: Part) -> list[str]:
@@ -62,10 +68,12 @@ def feature_problems(corpus: Corpus, part: Part) -> list[str]:
     return []
 
 
-def _read(corpus: Corpus, utterances: Utterances) -> Iterator[NDArray[np.floating]]:
+def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterator[NDArray[np.floating]]:
     """The frames of every sound utterance; at the end CorpusError, where there were others, a line each."""
     problems: list[str] = []
-    for utterance in tqdm(utterances, "Read features", ncols=0, unit=" uttr"):
+    for utterance in tqdm(
+        utterances, "Read features", ncols=0, unit=" uttr", disable=quiet or None
+    ):  # None: no terminal
         path = corpus.root / utterance.feature_path
         try:
             features = hw4.load_features(path, utterance.length, corpus.features.n_mels)

@@ -84,6 +84,11 @@ class Progress:
     def __init__(self, style: Style = "auto") -> None:
         self._style = style
 
+    @property
+    def is_for_people(self) -> bool:
+        """Whether others may print lines and draw bars beside it."""
+        return self._style == "auto"
+
     def say(self, text: str) -> None:
         """Something that is good to know."""
         with _listened_to():
@@ -109,7 +114,7 @@ class Progress:
     @contextmanager
     def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
         """A bar for the block."""
-        bar = Bar(title, unit, total, done, shown=self._style == "auto")
+        bar = Bar(title, unit, total, done, shown=self.is_for_people)
         try:
             yield bar
         finally:

@@ -138,14 +138,15 @@ def training_batches(
 
 def open_training_data(config: Config, progress: Progress | None = None) -> tuple[Corpus, FrameStore, Split]:
     """The corpus, its packed features and its split; the demonstration corpus is written where it is missing."""
-    data, say = config.data, (progress or Progress()).say
+    progress = progress or Progress()
+    data, say = config.data, progress.say
     with first_on_each_machine():
         if data.root == DEMO_ROOT and not data.root.exists():
             from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, without which the rest can train
 
             say(f"{data.root} does not exist: writing the demonstration corpus first")
             write_demo_corpus(data.root)
-        corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype)
+        corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype, quiet=not progress.is_for_people)
     parts = split(corpus.labelled, data.split, data.valid_fraction, config.seed)
     say(
         f"{data.root}: {len(corpus.speakers)} speakers, {len(parts.train)} utterances to train, "

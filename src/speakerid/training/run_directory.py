@@ -66,6 +66,8 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             with sole_user(self.path / ".lock"):
                 yield
+        except BrokenPipeError:  # of stdout, whose reader has seen enough
+            raise
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
