@@ -12,6 +12,9 @@ from speakerid.batches import whole_utterances
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import gathered, rank, world_size
 
+CPU_FRAMES = 2048
+"""Padded frames at a time on a CPU: what a layer computes of them stays in the cache."""
+
 
 @torch.inference_mode()
 def predict_batches(
@@ -29,7 +32,7 @@ def predict_batches(
         models: classifiers of the same speakers, on one device; left in evaluation mode while this runs.
         store: the features.
         indices: places of the utterances in the store.
-        frames_per_batch: bound on the padded frames of a batch.
+        frames_per_batch: bound on the padded frames of a batch; on a CPU it is `CPU_FRAMES` at most.
         crop_frames: only so many frames from the middle of each utterance; all of them by default.
 
     Yields:
@@ -40,6 +43,8 @@ def predict_batches(
     try:
         for model in models:
             model.eval()
+        if parameter.device.type == "cpu":
+            frames_per_batch = min(frames_per_batch, CPU_FRAMES)
         for batch in whole_utterances(store, indices, frames_per_batch, crop_frames, world_size(), rank()):
             features = batch.features.to(parameter.device, parameter.dtype)
             mask = None if batch.mask is None else batch.mask.to(parameter.device)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from speakerid.layers.dropout import Dropout
 from speakerid.layers.positions import relative_positions, relative_shift
 
-QUERY_CHUNK = 1024
-"""Queries answered at a time, so that the scores of a long recording fit in memory."""
+QUERY_CHUNK = 256
+"""Queries answered at a time, so that their scores stay in the cache and fewer distances are scored in vain."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -77,16 +77,17 @@ class RelativePositionAttention(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend over the real frames; shapes as in `MultiHeadAttention.forward`."""
         q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
-        chunks = [self._attend(q, k, v, start, mask) for start in range(0, x.shape[1], QUERY_CHUNK)]
+        frames, d_model = x.shape[1:]
+        positions = relative_positions(frames - 1, 1 - frames, d_model, x.device, x.dtype)
+        p = split_heads(self.position(positions)[None], self.nhead).mT  # (1, H, E, 2T − 1)
+        chunks = [self._attend(q, k, v, p, start, mask) for start in range(0, frames, QUERY_CHUNK)]
         return self.output(join_heads(chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2)))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, start: int, mask: Tensor | None) -> Tensor:
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, mask: Tensor | None) -> Tensor:
         """Answer the (B, H, T, E) queries from `start` on, at most `QUERY_CHUNK` of them."""
         frames, head_width = q.shape[2:]
         q = q[:, :, start : start + QUERY_CHUNK]
-        end = start + q.shape[2]
-        p = self.position(relative_positions(end - 1, start - frames + 1, self.position.in_features, q.device, q.dtype))
-        p = p.view(-1, self.nhead, head_width).permute(1, 2, 0)  # (H, E, distances)
+        p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from last query and first key on
         bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
         if mask is not None:
             bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
