@@ -142,14 +142,16 @@ def _sides(options: Options) -> Iterator[dict[str, Side]]:
     """The contestants' processes, with a corpus in a temporary folder."""
     with TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as ends:
         corpus, earlier = Path(folder, "corpus"), Path(folder, "earlier")
-        write_corpus(corpus, options.utterances)
-        sides = {"ours": Side("ours", corpus, ROOT), "plain": Side("plain", corpus, ROOT)}
+        sources = {"ours": ROOT, "plain": ROOT}
         if options.against:
             _write_revision(options.against, earlier)
-            sides["earlier"] = Side("ours", corpus, earlier)
-        for side in sides.values():
-            ends.callback(side.process.wait)
-            ends.callback(side.process.terminate)
+            sources["earlier"] = earlier
+        write_corpus(corpus, options.utterances)
+        sides: dict[str, Side] = {}
+        for name, source in sources.items():
+            sides[name] = Side("plain" if name == "plain" else "ours", corpus, source)
+            ends.callback(sides[name].process.wait)
+            ends.callback(sides[name].process.terminate)
         yield sides
 
 
