@@ -32,6 +32,7 @@ from speakerid.distributed import (
 from speakerid.errors import UserError
 from speakerid.evaluation.metrics import macro_accuracy
 from speakerid.evaluation.predict import predict_batches
+from speakerid.memory import keep_freed_memory
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
 from speakerid.training.checkpoint import Checkpoint
@@ -207,6 +208,8 @@ def _numerics(config: Config) -> Iterator[torch.device]:
     if config.train.precision == "tf32" and device.type == "cpu":
         raise UserError("train.precision: found tf32, which only a GPU has; on a CPU use float32 or bfloat16")
     before = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
+    if device.type == "cpu":
+        keep_freed_memory()
     if config.train.precision == "tf32":
         torch.set_float32_matmul_precision("high")
     if config.deterministic:
