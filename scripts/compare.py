@@ -159,7 +159,7 @@ def compare() -> int:
     wanted = [Job(*names) for names in product(options.models, options.variants, options.seeds)]
     jobs = [job for job in wanted if (job.model, job.variant, job.seed, options.steps) not in done]
     for result in parallel_map(
-        partial(run, out=options.out, steps=options.steps), jobs, "Compare", "run", options.workers
+        partial(run, out=options.out, steps=options.steps), jobs, "Compare", "runs", options.workers
     ):
         results.append(result)
         with results_path.open("a") as file:

@@ -5,12 +5,12 @@ It needs to know who speaks, so it is for measuring and not for use.
 Letters: T frames, M mel bands.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from speakerid.bars import bar
 from speakerid.corpus.records import Utterance
 
 SMALLEST = 1e-6
@@ -25,14 +25,16 @@ class Equaliser:
         raw: the (T, M) features of one of them.
     """
 
-    def __init__(self, utterances: Iterable[Utterance], raw: Callable[[Utterance], NDArray[np.float32]]) -> None:
+    def __init__(self, utterances: Collection[Utterance], raw: Callable[[Utterance], NDArray[np.float32]]) -> None:
         self._raw = raw
         sums: dict[str, NDArray[np.float64]] = {}
-        for utterance in tqdm(tuple(utterances), "Equalise", ncols=0, unit=" uttr"):
-            frames = raw(utterance).astype(np.float64)
-            new = np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), np.square(frames).sum(0)])
-            speaker = str(utterance.speaker)
-            sums[speaker] = sums[speaker] + new if speaker in sums else new
+        with bar(len(utterances), "Equalise", "utterances") as advance:
+            for utterance in utterances:
+                frames = raw(utterance).astype(np.float64)
+                new = np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), np.square(frames).sum(0)])
+                speaker = str(utterance.speaker)
+                sums[speaker] = sums[speaker] + new if speaker in sums else new
+                advance(1)
         self._moments = {speaker: _moments(*rows) for speaker, rows in sums.items()}
 
     def __call__(self, utterance: Utterance) -> NDArray[np.float32]:

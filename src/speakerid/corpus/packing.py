@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from speakerid.bars import bar
 from speakerid.corpus import hw4
 from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store, write_store
@@ -71,16 +71,16 @@ def feature_problems(corpus: Corpus, part: Part) -> list[str]:
 def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterator[NDArray[np.floating]]:
     """The frames of every sound utterance; at the end CorpusError, where there were others, a line each."""
     problems: list[str] = []
-    for utterance in tqdm(
-        utterances, "Read features", ncols=0, unit=" uttr", disable=quiet or None
-    ):  # None: no terminal
-        path = corpus.root / utterance.feature_path
-        try:
-            features = hw4.load_features(path, utterance.length, corpus.features.n_mels)
-        except UserError as error:
-            problems.append(f"{utterance.feature_path}: {error}")
-        else:
-            yield features.numpy()
+    with bar(len(utterances), "Read features", "utterances", shown=not quiet) as advance:
+        for utterance in utterances:
+            path = corpus.root / utterance.feature_path
+            try:
+                features = hw4.load_features(path, utterance.length, corpus.features.n_mels)
+            except UserError as error:
+                problems.append(f"{utterance.feature_path}: {error}")
+            else:
+                yield features.numpy()
+            advance(1)
     if problems:
         raise CorpusError(corpus.root, problems)
 

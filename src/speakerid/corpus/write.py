@@ -1,26 +1,25 @@
 """A corpus written as HW4 files, as the packed store, or as both."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from speakerid.bars import bar
 from speakerid.corpus import hw4
 from speakerid.corpus.packing import fingerprint
 from speakerid.corpus.records import PACKED, PARTS, Corpus, Utterance
 from speakerid.corpus.store import DType, remove_store, write_store
 
 LayoutOut = Literal["hw4", "packed", "both"]
+FramesOf = Callable[[Utterance], NDArray[np.float32]]
 
 
-def write_corpus(
-    corpus: Corpus, frames: Callable[[Utterance], NDArray[np.float32]], layout: LayoutOut, dtype: DType
-) -> None:
+def write_corpus(corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DType) -> None:
     """Write a corpus to its root, in place of a former one, which readers that have it open keep.
 
     Args:
@@ -38,8 +37,8 @@ def write_corpus(
         hw4.write_features_yaml(root, corpus.features)
     else:
         everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
-        for utterance in tqdm(everything, "Write", ncols=0, unit=" uttr"):
-            _write_features(root / utterance.feature_path, frames(utterance), anew=corpus.features.equalise)
+        for utterance, values in _each(everything, frames, "Write"):
+            _write_features(root / utterance.feature_path, values, anew=corpus.features.equalise)
         hw4.write(root, corpus)
         hw4.remove_features(root, keep={utterance.feature_path for utterance in everything})
     for part in PARTS:
@@ -48,8 +47,17 @@ def write_corpus(
             remove_store(root / PACKED, part)
             continue
         source = fingerprint(corpus, part, dtype) if layout == "both" else None
-        arrays = (frames(utterance) for utterance in tqdm(utterances, f"Pack {part}", ncols=0, unit=" uttr"))
+        arrays = (values for _, values in _each(utterances, frames, f"Pack {part}"))
         write_store(root / PACKED, part, corpus, arrays, dtype, source)
+
+
+def _each(
+    utterances: Collection[Utterance], frames: FramesOf, title: str
+) -> Iterator[tuple[Utterance, NDArray[np.float32]]]:
+    with bar(len(utterances), title, "utterances") as advance:
+        for utterance in utterances:
+            yield utterance, frames(utterance)
+            advance(1)
 
 
 def _write_features(path: Path, frames: NDArray[np.float32], anew: bool) -> None:
