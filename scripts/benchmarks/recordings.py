@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from itertools import product, zip_longest
 from pathlib import Path
 
+import numpy as np
 import soundfile
-from torch import Tensor
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from speakerid.audio.decode import decode
@@ -93,7 +94,7 @@ def _in_pairs(recordings: Path) -> list[Recording]:
     return [recording for turn in zip_longest(*pairs, fillvalue=[]) for pair in turn for recording in pair]
 
 
-def _load(recording: Recording, log_mel: LogMel) -> Tensor:
+def _load(recording: Recording, log_mel: LogMel) -> NDArray[np.float32]:
     try:
         sound = decode(recording.path, recording.start, recording.end)
         log_mel(sound.waveform, sound.sample_rate)
@@ -102,11 +103,11 @@ def _load(recording: Recording, log_mel: LogMel) -> Tensor:
     return resample(sound.waveform, sound.sample_rate, FEATURES.sample_rate)
 
 
-def _write(path: Path, waveform: Tensor) -> None:
+def _write(path: Path, waveform: NDArray[np.float32]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with soundfile.SoundFile(path, "w", FEATURES.sample_rate, 1, FORMATS[path.suffix[1:]]) as file:
-        for block in waveform.split(BLOCK):
-            file.write(block.numpy())
+        for start in range(0, len(waveform), BLOCK):
+            file.write(waveform[start : start + BLOCK])
 
 
 def _link(path: Path, to: Path) -> None:

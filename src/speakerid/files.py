@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import torch
-
 from speakerid.errors import UserError
 
 _FOLDER = 0x10
@@ -87,6 +85,8 @@ def sole_user(path: Path) -> Iterator[None]:
 
 def save_plain(path: Path, content: object) -> None:
     """Write tensors and plain Python data; a full disk is an OSError, where `torch.save` to a path crashes."""
+    import torch  # here, for processes that prepare recordings do without
+
     buffer = io.BytesIO()
     torch.save(content, buffer)
     # Not getbuffer(): an export still alive in a traceback crashes the garbage collector of Python 3.12.1.
@@ -100,6 +100,8 @@ def load_plain(path: Path) -> object:
         FileNotFoundError: there is no such file.
         UserError: it cannot be read, is damaged or carries code; the message does not name it.
     """
+    import torch
+
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -65,10 +64,10 @@ def test_every_format_of_libsndfile_is_read(tmp_path: Path, extension: str, rate
     sound = decode(written(tmp_path / f"recording{extension}", content))
     assert sound.sample_rate == rate
     assert sound.channels == channels
-    assert sound.waveform.dtype == torch.float32
+    assert sound.waveform.dtype == np.float32
     assert sound.waveform.shape == (rate // 2,)
     level = 0.1 / np.sqrt(channels)  # of the mean of independent channels
-    assert sound.waveform.square().mean().sqrt().item() == pytest.approx(level, rel=0.3)
+    assert np.sqrt(np.square(sound.waveform).mean()) == pytest.approx(level, rel=0.3)
 
 
 def test_every_extension_has_its_reader() -> None:
@@ -146,7 +145,7 @@ def test_real_recordings_are_read_as_soundfile_reads_them() -> None:
 def test_blocks_join_without_a_seam(tmp_path: Path, kind: str) -> None:
     content = encoded(noise(2**18 / RATE + 2), kind)
     expected, _ = soundfile.read(io.BytesIO(content), dtype="float32")
-    found = decode(written(tmp_path / "a", content)).waveform.numpy()
+    found = decode(written(tmp_path / "a", content)).waveform
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
@@ -174,15 +173,15 @@ def test_a_stretch_of_a_long_ogg_is_exact_up_to_its_last_page(tmp_path: Path) ->
     path = written(tmp_path / "a.ogg", encoded(noise(100, 8_000), "OGG", rate=8_000))
     whole = decode(path).waveform
     for start in (10, 39.9, 40.1, 70, 97, 98.5, 99.5, 99.9):
-        assert torch.equal(decode(path, start).waveform, whole[round(start * 8_000) :])
+        assert np.array_equal(decode(path, start).waveform, whole[round(start * 8_000) :])
 
 
 def test_a_stretch_needs_one_end_only(tmp_path: Path) -> None:
     path = written(tmp_path / "a.wav", encoded(noise(1), "WAV"))
     whole = decode(path).waveform
-    assert torch.equal(decode(path, start=0.25).waveform, whole[4_000:])
-    assert torch.equal(decode(path, end=0.25).waveform, whole[:4_000])
-    assert torch.equal(decode(path, 0.5, 1.05).waveform, whole[8_000:])  # times are rounded, so a little is forgiven
+    assert np.array_equal(decode(path, start=0.25).waveform, whole[4_000:])
+    assert np.array_equal(decode(path, end=0.25).waveform, whole[:4_000])
+    assert np.array_equal(decode(path, 0.5, 1.05).waveform, whole[8_000:])  # times are rounded, so a little is forgiven
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.5, 2.0), (1.0, 1.5), (7.0, 9.0), (0.0, 1e300), (1e8, 1e300)])
@@ -273,7 +272,7 @@ def test_any_cut_is_read_in_part_or_refused(tmp_path: Path, kind: str) -> None:
             sound = decode(path)
         except UserError:
             continue
-        assert sound.waveform.isfinite().all()
+        assert np.isfinite(sound.waveform).all()
         assert len(sound.waveform) <= 4_800
 
 

@@ -178,18 +178,15 @@ def _checksum(page: bytearray) -> int:
 
 def read_damaged_files(first: int, count: int, folder: Path) -> None:
     """Write to `progress` in the folder the number of every file before it is read, and at the end how it went."""
-    import torch
-
     from speakerid.audio.decode import decode
     from speakerid.audio.log_mel import LogMel
     from speakerid.config import FeatureConfig
     from speakerid.errors import UserError
 
     warnings.simplefilter("error")
-    torch.set_num_threads(1)
     log_mel = LogMel(FeatureConfig())
     whole_files()
-    log_mel(torch.randn(10 * RATE), RATE)
+    log_mel(np.random.default_rng(0).standard_normal(10 * RATE, np.float32), RATE)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
@@ -208,7 +205,7 @@ def read_damaged_files(first: int, count: int, folder: Path) -> None:
             assert 0 <= sound.clipped <= 1
             features = log_mel(sound.waveform, sound.sample_rate)
             assert len(features)
-            assert bool(features.isfinite().all())
+            assert np.isfinite(features).all()
             readable += 1
         except UserError as error:
             refusal = str(error)

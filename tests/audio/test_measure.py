@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import HIGHEST_SNR, PRINT_VALUES, Measured, fingerprint, measure
@@ -24,7 +22,7 @@ Samples = NDArray[np.float32]
 
 
 def measured(samples: NDArray[np.floating], sample_rate: int = RATE) -> Measured:
-    return measure(torch.tensor(samples, dtype=torch.float32), sample_rate, 1, 0.0)
+    return measure(np.asarray(samples, np.float32), sample_rate, 1, 0.0)
 
 
 def speech(seed: int, seconds: float = 4.0) -> Samples:
@@ -45,7 +43,7 @@ def test_a_tone_is_as_loud_and_as_long_as_it_was_made() -> None:
 
 
 def test_what_the_decoder_knows_is_passed_on() -> None:
-    found = measure(torch.ones(441), 44_100, 6, 0.25)
+    found = measure(np.ones(441, np.float32), 44_100, 6, 0.25)
     assert (found.seconds, found.sample_rate, found.channels, found.clipped) == (0.01, 44_100, 6, 0.25)
 
 
@@ -65,7 +63,7 @@ def test_level_is_that_of_what_sounds() -> None:
 def test_silence_is_what_the_features_cut(stretches: list[tuple[int, bool]], sample_rate: int, gain: float) -> None:
     rng = np.random.default_rng(len(stretches))
     parts = [(0.5 if loud else 1e-4) * rng.choice([-1.0, 1.0], length) for length, loud in stretches]
-    waveform = torch.tensor(gain * np.concatenate(parts), dtype=torch.float32)
+    waveform = (gain * np.concatenate(parts)).astype(np.float32)
     left = len(trim(waveform, sample_rate, FeatureConfig(sample_rate=sample_rate)))
     found = measure(waveform, sample_rate, 1, 0.0)
     assert found.silence == pytest.approx(1 - left / len(waveform), abs=1e-9)
@@ -121,8 +119,8 @@ def test_every_recording_has_finite_figures(samples: list[float], sample_rate: i
 # Fingerprints
 
 
-def frames_of(samples: NDArray[np.floating], sample_rate: int = RATE) -> Tensor:
-    return LogMel(FeatureConfig())(torch.tensor(samples, dtype=torch.float32), sample_rate)
+def frames_of(samples: NDArray[np.floating], sample_rate: int = RATE) -> Samples:
+    return LogMel(FeatureConfig())(np.asarray(samples, np.float32), sample_rate)
 
 
 def read(file: io.BytesIO | Path) -> Samples:
@@ -138,12 +136,12 @@ def encoded(samples: Samples, form: str, subtype: str) -> Samples:
     return read(file)
 
 
-def common(first: Tensor, second: Tensor) -> int:
+def common(first: Samples, second: Samples) -> int:
     """Values in common."""
     return len(np.intersect1d(fingerprint(first), fingerprint(second)))
 
 
-def are_copies(first: Tensor, second: Tensor) -> bool:
+def are_copies(first: Samples, second: Samples) -> bool:
     return bool(same_sound([fingerprint(first), fingerprint(second)]))
 
 
@@ -193,9 +191,8 @@ def test_other_speech_has_another_fingerprint() -> None:
 @settings(max_examples=60, deadline=None)
 @given(length=st.integers(1, 400), n_mels=st.integers(1, 90), constant=st.booleans(), seed=st.integers(0, 9))
 def test_every_recording_has_a_fingerprint_of_bounded_size(length: int, n_mels: int, constant: bool, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    frames = torch.full((length, n_mels), -3.0) if constant else torch.randn(length, n_mels, generator=generator)
-    values = fingerprint(frames)
+    frames = np.full((length, n_mels), -3.0) if constant else np.random.default_rng(seed).normal(size=(length, n_mels))
+    values = fingerprint(frames.astype(np.float32))
     assert values.dtype == np.uint32
     assert len(values) <= PRINT_VALUES
     assert np.all(np.diff(values.astype(np.int64)) > 0), "ascending, each once"

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.signal import oaconvolve
-from torch import Tensor
 
 from speakerid.audio.channel import room_response
 from speakerid.audio.noises import NOISES, generate_noise
@@ -101,7 +99,7 @@ class Augmenter:
         noise, rooms = ("built-in" if folder is None else folder.digest for folder in (self._noise, self._rooms))
         return f"noise {noise}, rooms {rooms}"
 
-    def __call__(self, waveform: Tensor, sample_rate: int, copy: Copy, rng: np.random.Generator) -> Tensor:
+    def __call__(self, waveform: Samples, sample_rate: int, copy: Copy, rng: np.random.Generator) -> Samples:
         """One copy of one recording.
 
         Args:
@@ -116,24 +114,24 @@ class Augmenter:
         Raises:
             UserError: samples that are not finite numbers, or a file of noise or of a room that cannot be used.
         """
-        assert waveform.dim() == 1, f"waveform: found {tuple(waveform.shape)}, expected (N,)"
+        assert waveform.ndim == 1, f"waveform: found {waveform.shape}, expected (N,)"
         if not len(waveform):
             return waveform
-        peak = waveform.abs().amax().item()
+        peak = float(np.abs(waveform).max())
         if not np.isfinite(peak):
             raise UserError("holds samples that are not finite numbers")
         scale = peak or 1.0  # near a peak of one no power can overflow or vanish
-        speech = (waveform / scale).numpy()
+        speech = np.divide(waveform, scale, dtype=np.float32)
         match copy.kind.split():
             case ["noise"]:
                 augmented = self._add_noise(speech, sample_rate, rng)
             case ["reverb"]:
                 augmented = self._reverberate(speech, sample_rate, rng)
             case ["speed", factor]:
-                augmented = _resample(speech, round(10_000 * float(factor)), 10_000)  # only their ratio counts
+                augmented = resample(speech, round(10_000 * float(factor)), 10_000)  # only their ratio counts
             case _:
                 raise AssertionError(f"kind: found {copy.kind!r}, expected one of those that copies() makes")
-        return torch.from_numpy(augmented) * scale
+        return augmented * np.float32(scale)
 
     def _add_noise(self, speech: Samples, sample_rate: int, rng: np.random.Generator) -> Samples:
         """With noise of one kind at a random signal-to-noise ratio."""
@@ -156,7 +154,7 @@ class Augmenter:
             noise, rate = generate_noise(source, seconds, sample_rate, rng)
         else:
             noise, rate = self._noise.stretch(source, seconds, rng)
-        noise = _resample(noise, rate, sample_rate)
+        noise = resample(noise, rate, sample_rate)
         if len(noise) < samples:
             noise = np.resize(np.roll(noise, int(rng.integers(len(noise)))), samples)
         return _unit_power(noise[:samples], sample_rate)
@@ -168,15 +166,11 @@ class Augmenter:
             response = room_response(rng, longest, REVERBERATION_SECONDS, DIFFUSE, sample_rate).astype(np.float32)
         else:
             response, rate = self._rooms.response(rng)
-            response = _resample(response, rate, sample_rate)
+            response = resample(response, rate, sample_rate)
         direct = int(np.abs(response).argmax())
         reverberant = oaconvolve(speech, response)[direct : direct + len(speech)]
         energy = np.linalg.norm(reverberant)
         return reverberant * np.float32(np.linalg.norm(speech) / energy) if energy else reverberant
-
-
-def _resample(samples: Samples, sample_rate: int, target_rate: int) -> Samples:
-    return resample(torch.from_numpy(samples), sample_rate, target_rate).numpy()
 
 
 def _active_power(samples: Samples, sample_rate: int) -> float:

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.audio.recording import Recording, UnknownToSoundfile, open_with_av, open_with_soundfile
 from speakerid.audio.resample import check_rate
@@ -46,7 +44,7 @@ class Sound:
         clipped: share of the samples that are at or beyond 0.999 of full scale in any channel.
     """
 
-    waveform: Tensor
+    waveform: NDArray[np.float32]
     sample_rate: int
     channels: int
     clipped: float
@@ -112,7 +110,7 @@ def _mix(recording: Recording, stretch: _Stretch) -> Sound:
         if 0 < first >= recording.length:
             raise recording.cut_off(recording.length)
         _check_length(min(recording.length, last) - first, longest, rate)
-    parts, found, clipped = list[Tensor](), 0, 0
+    parts, found, clipped = list[NDArray[np.float32]](), 0, 0
     for block in recording.blocks(first):
         wanted = block[: last - first - found]
         parts.append(_mean_of_channels(wanted))
@@ -126,21 +124,21 @@ def _mix(recording: Recording, stretch: _Stretch) -> Sound:
     _check_inside(stretch, first + found, rate)
     if not found:
         raise UserError("holds no samples")
-    return Sound(parts[0] if len(parts) == 1 else torch.cat(parts), rate, recording.channels, clipped / found)
+    return Sound(parts[0] if len(parts) == 1 else np.concatenate(parts), rate, recording.channels, clipped / found)
 
 
-def _mean_of_channels(block: Tensor) -> Tensor:
+def _mean_of_channels(block: NDArray[np.float32]) -> NDArray[np.float32]:
     channels = block.shape[1]
-    return block[:, 0] if channels == 1 else block @ block.new_full((channels,), 1 / channels)
+    if channels == 1:
+        return block[:, 0]
+    with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold anything; who uses the samples looks
+        return block @ np.full(channels, 1 / channels, np.float32)
 
 
-def _count_clipped(block: Tensor) -> int:
-    if not len(block):
+def _count_clipped(block: NDArray[np.float32]) -> int:
+    if not len(block) or (block.min() > -FULL_SCALE and block.max() < FULL_SCALE):
         return 0
-    lowest, highest = (extreme.item() for extreme in block.aminmax())
-    if lowest > -FULL_SCALE and highest < FULL_SCALE:
-        return 0
-    return int((block.abs() >= FULL_SCALE).any(1).sum())
+    return int((np.abs(block) >= FULL_SCALE).any(1).sum())
 
 
 def _check_length(samples: int, longest: int, rate: int) -> None:

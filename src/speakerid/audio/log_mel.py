@@ -1,14 +1,16 @@
-"""Log-mel features. The only module that computes with torchaudio, so that everything else outlives it.
+"""Log-mel features, in NumPy, so that the processes that compute them need neither torch nor its memory.
+
+The filterbank is torchaudio's. This is the only module that computes with it, so that everything else outlives it.
 
 Letters: N samples, T frames, M mel bands.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
-import torch
-import torchaudio.functional as F
-from torch import Tensor
+from numpy.typing import NDArray
+from scipy import fft
 
 from speakerid.audio.resample import resample
 from speakerid.config import FeatureConfig
@@ -21,34 +23,53 @@ SILENCE_SECONDS = 0.1
 RMS_SECONDS = 0.02
 SMALLEST_PEAK = 2.0**-31
 """One step of a 32-bit recording; what is quieter is digital silence."""
-CHUNK = 512
+CHUNK = 256
 """Frames transformed at a time: bounds the memory, and what one step writes the next still finds in the cache."""
+
+Samples = NDArray[np.float32]
+
+
+@lru_cache(maxsize=2)
+def mel_filters(features: FeatureConfig) -> NDArray[np.float32]:
+    """(window_length // 2 + 1, M) weights of every frequency in every band: HTK's scale, no area normalisation.
+
+    Raises:
+        UserError: the lowest band begins beyond half the sample rate.
+    """
+    nyquist = features.sample_rate / 2
+    if features.f_min >= nyquist:
+        raise UserError(f"f_min: found {features.f_min:g} Hz, expected below half the sample rate, {nyquist:g} Hz")
+    from torchaudio.functional import melscale_fbanks  # slow to import, with torch; who is handed filters needs neither
+
+    frequencies = features.window_length // 2 + 1
+    return melscale_fbanks(frequencies, features.f_min, nyquist, features.n_mels, features.sample_rate).numpy()
 
 
 class LogMel:
     """Waveform to natural-logarithm mel spectrogram: mono, resampled, levelled, trimmed.
 
-    The mel scale is HTK's, without area normalisation; frames are centred, with reflection at both ends. The result is
-    that of `torchaudio.transforms.MelSpectrogram`, clamped and logarithmised, at a third of its cost.
+    Frames are centred, with reflection at both ends. The result is that of `torchaudio.transforms.MelSpectrogram`,
+    clamped and logarithmised, at a third of its cost.
 
     Args:
         features: the settings; `FeatureConfig()` is the HW4 corpus's.
+        filters: their `mel_filters`, where another process has computed them.
 
     Raises:
-        UserError: the lowest band begins beyond half the sample rate.
+        UserError: see `mel_filters`.
     """
 
-    def __init__(self, features: FeatureConfig) -> None:
+    def __init__(self, features: FeatureConfig, filters: NDArray[np.float32] | None = None) -> None:
         self.features = features
-        nyquist = features.sample_rate / 2
-        if features.f_min >= nyquist:
-            raise UserError(f"f_min: found {features.f_min:g} Hz, expected below half the sample rate, {nyquist:g} Hz")
-        self._window = torch.hann_window(features.window_length)
-        self._filters = F.melscale_fbanks(
-            features.window_length // 2 + 1, features.f_min, nyquist, features.n_mels, features.sample_rate
-        )
+        self._filters = mel_filters(features) if filters is None else filters
+        turns = np.arange(features.window_length) / features.window_length
+        self._window = (0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(np.float32)
 
-    def __call__(self, waveform: Tensor, sample_rate: int) -> Tensor:
+    def with_pauses(self) -> "LogMel":
+        """The same, but silence is not cut."""
+        return LogMel(self.features.model_copy(update={"trim_silence": False}), self._filters)
+
+    def __call__(self, waveform: Samples, sample_rate: int) -> NDArray[np.float32]:
         """Features of one recording.
 
         Args:
@@ -56,59 +77,72 @@ class LogMel:
             sample_rate: of the waveform, in Hz.
 
         Returns:
-            (T, M) float32; T = 1 + samples after trimming // hop_length.
+            (T, M); T = 1 + samples after trimming // hop_length.
 
         Raises:
             UserError: nothing but silence, or too short for one window, or samples that are no numbers, or a sample
                 rate that cannot be.
         """
         features = self.features
-        if waveform.dim() == 2:
-            waveform = waveform.mean(0)
+        if waveform.ndim == 2:
+            waveform = waveform.mean(0, dtype=np.float64).astype(np.float32)
         waveform, gain, stretches = _sound(waveform, sample_rate, features)
-        frames = self._frames(waveform, stretches)
-        return self._mel_power(frames, gain).clamp_(min=features.floor).log_()
+        power = self._mel_power(self._frames(waveform, stretches), gain)
+        return np.log(np.maximum(power, features.floor, out=power), out=power)
 
-    def _frames(self, waveform: Tensor, stretches: list[slice]) -> Tensor:
+    def _frames(self, waveform: Samples, stretches: list[slice]) -> NDArray[np.float32]:
         """A (T, window_length) view of the stretches behind one another, reflected at both ends."""
-        half = self.features.window_length // 2
-        samples = waveform.numpy()
-        margin = np.empty(half, dtype=samples.dtype)
-        padded = np.concatenate([margin, *(samples[stretch] for stretch in stretches), margin])
+        window, hop = self.features.window_length, self.features.hop_length
+        half = window // 2
+        margin = np.empty(half, np.float32)
+        padded = np.concatenate([margin, *(waveform[stretch] for stretch in stretches), margin])
         end = len(padded) - half
         if end - half <= half:
             raise UserError(f"{end - half} samples of sound are too few; expected over {half}")
         padded[:half] = padded[2 * half : half : -1]
         padded[end:] = padded[end - 2 : end - 2 - half : -1]
-        return torch.from_numpy(padded).unfold(0, self.features.window_length, self.features.hop_length)
+        return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
 
-    def _mel_power(self, frames: Tensor, gain: float) -> Tensor:
+    def _mel_power(self, frames: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
         """(T, window_length) frames to the (T, M) power in every band."""
-        window = gain * self._window  # instead of one more pass over the samples
-        mel_power = torch.empty(len(frames), self.features.n_mels)
+        rest, exponent = math.frexp(gain)
+        window = np.ldexp(self._window, exponent)  # for all samples; a power of 2 rounds nothing
+        mel_power = np.empty((len(frames), self.features.n_mels), np.float32)
+        windowed = np.empty((min(CHUNK, len(frames)), len(window)), np.float32)
         for start in range(0, len(frames), CHUNK):
-            spectrum = torch.view_as_real(torch.fft.rfft(frames[start : start + CHUNK] * window)).square_()
-            power = spectrum[..., 0] + spectrum[..., 1]
-            torch.mm(power, self._filters, out=mel_power[start : start + CHUNK])
-        return mel_power
+            some = frames[start : start + CHUNK]
+            spectrum = fft.rfft(np.multiply(some, window, out=windowed[: len(some)]))
+            parts = spectrum.view(np.float32)  # real and imaginary in turn
+            np.multiply(parts, parts, out=parts)
+            np.matmul(parts[:, ::2] + parts[:, 1::2], self._filters, out=mel_power[start : start + CHUNK])
+        return np.multiply(mel_power, rest**2, out=mel_power)
 
 
-def gain_to(waveform: Tensor, level: float) -> float:
+def gain_to(waveform: Samples, level: float) -> float:
     """The factor that brings the peak of (N,) samples to `level` dB of full scale; 1 for digital silence.
 
     Raises:
         UserError: a sample is no finite number.
     """
-    if not len(waveform):
-        return 1.0
-    lowest, highest = (extreme.item() for extreme in waveform.aminmax())  # NaN if one sample is
-    if not math.isfinite(lowest) or not math.isfinite(highest):
-        raise UserError("holds samples that are not finite numbers")
-    peak = max(-lowest, highest)
+    peak = peak_of(waveform)
     return 10 ** (level / 20) / peak if peak > SMALLEST_PEAK else 1.0
 
 
-def stretches_of_sound(waveform: Tensor, sample_rate: int, silence: float = SILENCE_LEVEL) -> list[slice]:
+def peak_of(waveform: Samples) -> float:
+    """The highest absolute value of (N,) samples; 0 of none.
+
+    Raises:
+        UserError: a sample is no finite number.
+    """
+    if not len(waveform):
+        return 0.0
+    peak = max(-float(waveform.min()), float(waveform.max()))  # NaN if one sample is
+    if not math.isfinite(peak):
+        raise UserError("holds samples that are not finite numbers")
+    return peak
+
+
+def stretches_of_sound(waveform: Samples, sample_rate: int, silence: float = SILENCE_LEVEL) -> list[slice]:
     """What is left without the silences of at least 0.1 s.
 
     Args:
@@ -121,11 +155,10 @@ def stretches_of_sound(waveform: Tensor, sample_rate: int, silence: float = SILE
     """
     window = max(1, round(RMS_SECONDS * sample_rate))
     blocks, rest = divmod(len(waveform), window)
-    norms = torch.linalg.vector_norm(waveform[: blocks * window].reshape(blocks, window), dim=1)
     quiet = np.zeros(blocks + bool(rest) + 2, dtype=bool)  # framed by sound, so that every silence has two edges
-    quiet[1 : blocks + 1] = norms.numpy() < silence * math.sqrt(window)
+    quiet[1 : blocks + 1] = np.sqrt(energies(waveform, window)) < silence * math.sqrt(window)
     if rest:
-        quiet[-2] = torch.linalg.vector_norm(waveform[-rest:]).item() < silence * math.sqrt(window)
+        quiet[-2] = np.sqrt(energies(waveform[-rest:], rest)) < silence * math.sqrt(window)
     silences = np.flatnonzero(quiet[1:] != quiet[:-1]).reshape(-1, 2)
     shortest = math.ceil(SILENCE_SECONDS * sample_rate / window)
     cuts = window * silences[silences[:, 1] - silences[:, 0] >= shortest]
@@ -133,7 +166,13 @@ def stretches_of_sound(waveform: Tensor, sample_rate: int, silence: float = SILE
     return [slice(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
-def trim(waveform: Tensor, sample_rate: int, features: FeatureConfig) -> Tensor:
+def energies(waveform: Samples, window: int) -> NDArray[np.float32]:
+    """(N // window,) sums of squares of windows of (N,) samples; what is left of the last one is not looked at."""
+    blocks = waveform[: len(waveform) // window * window].reshape(-1, window)
+    return np.einsum("ij,ij->i", blocks, blocks)
+
+
+def trim(waveform: Samples, sample_rate: int, features: FeatureConfig) -> Samples:
     """The sound that features are computed from, for whoever wants to change it before.
 
     Args:
@@ -148,10 +187,10 @@ def trim(waveform: Tensor, sample_rate: int, features: FeatureConfig) -> Tensor:
         UserError: samples that are no numbers, or a sample rate that cannot be.
     """
     waveform, gain, stretches = _sound(waveform, sample_rate, features)
-    return gain * torch.cat([waveform[stretch] for stretch in stretches])
+    return np.float32(gain) * np.concatenate([waveform[stretch] for stretch in stretches])
 
 
-def _sound(waveform: Tensor, sample_rate: int, features: FeatureConfig) -> tuple[Tensor, float, list[slice]]:
+def _sound(waveform: Samples, sample_rate: int, features: FeatureConfig) -> tuple[Samples, float, list[slice]]:
     """(N,) samples at the rate of the features, the gain that brings them to their level, and what is not cut."""
     waveform = resample(waveform, sample_rate, features.sample_rate)
     gain = gain_to(waveform, features.level)

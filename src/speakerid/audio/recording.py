@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import soundfile
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from speakerid.errors import UserError
 
@@ -55,7 +54,7 @@ class Recording:
     channels: int
     length: int | None
     promised: int | None
-    blocks: Callable[[int], Iterator[Tensor]]
+    blocks: Callable[[int], Iterator[NDArray[np.float32]]]
 
     def cut_off(self, found: int) -> UserError:
         """The error of a recording that cannot be read beyond a position."""
@@ -83,7 +82,7 @@ def open_with_soundfile(file: BinaryIO) -> Iterator[Recording]:
         raise UnknownToSoundfile(f"cannot be decoded: {' '.join(error.error_string.split())}") from error
     guessed = sound.format == "MP3" and not _counts_frames(file)  # from its first frame and its size
 
-    def blocks(first: int) -> Iterator[Tensor]:
+    def blocks(first: int) -> Iterator[NDArray[np.float32]]:
         done, most = 0, max(1, BLOCK // sound.channels)
         try:
             start = _seekable_before(sound, first)
@@ -91,7 +90,7 @@ def open_with_soundfile(file: BinaryIO) -> Iterator[Recording]:
                 done = sound.seek(start)
             while (count := min(sound.frames - done, most)) > 0:
                 block = sound.read(count, dtype="float32", always_2d=True)
-                yield torch.from_numpy(block[max(0, first - done) :])
+                yield np.asarray(block[max(0, first - done) :], np.float32)
                 done += len(block)
                 if len(block) < count:
                     return
@@ -220,7 +219,7 @@ def _first_track(container: "InputContainer") -> Recording:
             return iter(()), 0
         return itertools.chain([nearest], later), first - samples((nearest.pts or 0) - origin)
 
-    def blocks(first: int) -> Iterator[Tensor]:
+    def blocks(first: int) -> Iterator[NDArray[np.float32]]:
         done = first
         convert = AudioResampler(format="flt")  # interleaved: PyAV loses its way in more than eight planes
         try:
@@ -228,7 +227,7 @@ def _first_track(container: "InputContainer") -> Recording:
             while few := list(itertools.islice(following, FRAMES)):
                 parts = [part.to_ndarray().reshape(-1, channels) for frame in few for part in convert.resample(frame)]
                 block = np.concatenate(parts)
-                yield torch.from_numpy(block[skip:])
+                yield np.asarray(block[skip:], np.float32)
                 done += max(0, len(block) - skip)
                 skip = max(0, skip - len(block))
         except FFmpegError as error:

@@ -1,8 +1,8 @@
 """Any sample rate to any other."""
 
+import numpy as np
 import soxr
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from speakerid.errors import UserError
 
@@ -20,7 +20,7 @@ def check_rate(sample_rate: int) -> None:
         raise UserError(f"sample rate is {sample_rate:,} Hz; expected {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz")
 
 
-def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
+def resample(waveform: NDArray[np.float32], sample_rate: int, target_rate: int) -> NDArray[np.float32]:
     """Band-limited interpolation by the SoX resampler (libsoxr, "high quality": 20 bits, flat to 91 % of the band).
 
     One kernel serves all pairs of rates, where a polyphase one takes gigabytes for 44,101 to 16,000 Hz.
@@ -39,4 +39,4 @@ def resample(waveform: Tensor, sample_rate: int, target_rate: int) -> Tensor:
     if sample_rate == target_rate:
         return waveform
     check_rate(sample_rate)
-    return torch.from_numpy(soxr.resample(waveform.numpy(), sample_rate, target_rate, "HQ"))
+    return soxr.resample(waveform, sample_rate, target_rate, "HQ")

@@ -83,7 +83,7 @@ def _write(root: Path, speakers: int, utterances: int, seed: int, workers: int |
         record = partial(_record, names=names, utterances=utterances, seed=seed, folder=folder, wav=wav)
         labelled: list[Utterance] = []
         spoken_in_test: list[Utterance] = []
-        for job, spoken in zip(jobs, parallel_map(record, jobs, "Synthesise", "session", workers), strict=True):
+        for job, spoken in zip(jobs, parallel_map(record, jobs, "Synthesise", "sessions", workers), strict=True):
             (spoken_in_test if job.session == SESSIONS - 1 else labelled).extend(spoken)
         # Sorted by their hashed names: the order of the test data says nothing of who speaks.
         spoken_in_test.sort(key=lambda utterance: utterance.feature_path)
@@ -104,7 +104,7 @@ def _record(
     for place in range(utterances):
         rng = np.random.default_rng([seed, _SPEECH, job.speaker, job.session, place])
         waveform = channel.apply(speak(voice, rng.uniform(*SECONDS), rng), rng)
-        frames = _log_mel()(torch.from_numpy(waveform), SAMPLE_RATE)
+        frames = torch.from_numpy(_log_mel()(waveform, SAMPLE_RATE))
         key = hashlib.blake2b(repr((seed, job, place)).encode(), digest_size=16).hexdigest()
         hw4.save_features(folder / f"uttr-{key}.pt", frames)
         spoken.append(Utterance(f"uttr-{key}.pt", len(frames), name, session))

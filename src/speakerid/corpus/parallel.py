@@ -4,16 +4,21 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-import torch
-from tqdm import tqdm
+from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
+from speakerid.bars import bar
 from speakerid.errors import UserError
+
+ONE_THREAD: Mapping[str, str] = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+"""Read by the libraries when they are loaded, which may be before any line of ours in a process."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -34,7 +39,7 @@ def parallel_map(
         function: of a module, so that a new process can import it.
         jobs: its arguments.
         title: in front of the progress bar.
-        unit: what the bar counts.
+        unit: what the bar counts, in the plural.
         workers: processes; by default one for each core this process may use, 0 for none beside this one.
         weight: how much of the bar a job is.
         died: the results of the jobs that were at work, or next in turn, when a process died. With one worker it is
@@ -45,15 +50,16 @@ def parallel_map(
     """
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = count if workers is None else workers
-    with tqdm(total=sum(map(weight, jobs)), desc=title, unit=f" {unit}", ncols=0) as bar:
+    with bar(sum(map(weight, jobs)), title, unit) as advance:
         results = _here(function, jobs) if count == 0 else _in_processes(function, jobs, count, died)
         for job, result in zip(jobs, results, strict=True):
-            bar.update(weight(job))
+            advance(weight(job))
             yield result
 
 
 def _here(function: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> Iterator[_Result]:
-    with _one_thread():
+    # Sums over several threads differ in their last bits from those of one, which is what a worker has.
+    with threadpool_limits(1):
         yield from map(function, jobs)
 
 
@@ -63,7 +69,7 @@ def _in_processes(
     count: int,
     died: Callable[[Sequence[_Job]], Iterable[_Result]] | None,
 ) -> Iterator[_Result]:
-    # A fork would inherit torch's threads in an unknown state; a fresh process cannot.
+    # A fork would inherit the threads of libraries in an unknown state; a fresh process cannot.
     context = multiprocessing.get_context("spawn")
     pending = deque(jobs)
     # One worker holds one job, so that it is clear which one killed it.
@@ -74,7 +80,8 @@ def _in_processes(
         try:
             while pending or running:
                 while pending and len(running) < window:
-                    running.append((pool.submit(function, pending[0]), pending.popleft()))
+                    with _environment(ONE_THREAD):  # processes start when there is work for them
+                        running.append((pool.submit(function, pending[0]), pending.popleft()))
                 result = running[0][0].result()
                 running.popleft()
                 yield result
@@ -88,7 +95,6 @@ def _in_processes(
 
 
 def _start_worker() -> None:
-    torch.set_num_threads(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders in C print of what they dislike, past Python
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -103,11 +109,15 @@ def _start_worker() -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    # Sums over several threads differ in their last bits from those of one, which is what a worker has.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """What is set here, the processes that start meanwhile inherit."""
+    former = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        for name, value in former.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

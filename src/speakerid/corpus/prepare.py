@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import hw4
 from speakerid.corpus.arrange import arrange, enough, feature_path
@@ -110,7 +111,7 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
         print(f"  {remark}")
     features = options.features.model_copy(update={"equalise": False})
     copies, augmenter = _augmentation(options)
-    settings = Settings(features, options.max_seconds, augmenter)
+    settings = Settings(LogMel(features), options.max_seconds, augmenter)
     _check_target(out, options.features)
     with _writing(out):
         stage = Stage(out / STAGE)

@@ -1,8 +1,9 @@
 """What preparation has computed so far, kept so that a killed run goes on and new recordings are added to old ones.
 
-The stage is a folder of shards. A shard is written whole or not at all and holds the features of a few recordings with
-what was measured on them; each is known by a key that depends on the recording's content and on every setting its
-features depend on, so what has changed is computed anew and what has not is found again.
+The stage is a folder of shards. A shard is written whole or not at all and holds the features of a few recordings
+(`.frames`, written first) with what was measured on them (`.npz`); each is known by a key that depends on the
+recording's content and on every setting its features depend on, so what has changed is computed anew and what has not
+is found again.
 
 Letters: R recordings of a shard, F frames of all of them, M mel bands.
 """
@@ -22,12 +23,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import Measured, fingerprint, measure
-from speakerid.config import FeatureConfig
 from speakerid.corpus.parallel import parallel_map
 from speakerid.corpus.recordings import Recording
 from speakerid.errors import UserError
@@ -36,7 +35,7 @@ from speakerid.files import atomic_file
 if TYPE_CHECKING:  # slow to import, and most preparations make no copies
     from speakerid.audio.augment import Augmenter, Copy
 
-FORMAT = "speakerid stage 1"
+FORMAT = "speakerid stage 2"
 """Part of every key: raised when the features of the same recording and settings change."""
 SHARD = 32
 """Recordings of a shard: as many as a kill may cost each worker."""
@@ -60,7 +59,7 @@ class Job:
 class Settings:
     """Everything besides the recording that its features depend on."""
 
-    features: FeatureConfig
+    log_mel: LogMel
     max_seconds: float
     augmenter: Augmenter | None = None
 
@@ -118,13 +117,13 @@ class Stage:
         def one_by_one(suspects: Sequence[_Shard]) -> Iterator[list[str | UserError]]:
             singles = [[pair] for shard in suspects for pair in shard]
             killed = [UserError("kills or hangs its decoder; leave it out, or convert it")]
-            apart = parallel_map(work, singles, "One by one", "file", 1, died=lambda _: [killed])
+            apart = parallel_map(work, singles, "One by one", "recordings", 1, died=lambda _: [killed])
             results = [result for (result,) in apart]
             for shard in suspects:
                 yield results[: len(shard)]
                 del results[: len(shard)]
 
-        results = parallel_map(work, shards, title, "file", workers, len, one_by_one)
+        results = parallel_map(work, shards, title, "recordings", workers, len, one_by_one)
         found = list(chain.from_iterable(results))
         self._find_shards()
         entries = {job: self._entries[key] for job, key in zip(jobs, found, strict=True) if isinstance(key, str)}
@@ -132,10 +131,10 @@ class Stage:
         return entries, problems
 
     def frames(self, entry: Entry) -> NDArray[np.float32]:
-        """(T, M) features of one recording."""
+        """(T, M) features of one recording, mapped from its shard; not to be changed."""
         path, place = self._places[entry.key]
         end = _array(path, "ends")[place]
-        return _array(path, "frames")[end - entry.length : end]
+        return _frames(path)[end - entry.length : end]
 
     def statistics(self, entry: Entry) -> NDArray[np.float32]:
         """(2 M,) mean and standard deviation of every band over the frames of one recording."""
@@ -153,6 +152,9 @@ class Stage:
         kept = {(job.name, entry.key) for job, entry in entries.items()}
         for path, held in self._shards.items():
             if kept.isdisjoint(held):
+                path.unlink()
+        for path in self._folder.glob("*.frames"):
+            if not path.with_suffix(".npz").exists():
                 path.unlink()
 
     def _find_shards(self) -> None:
@@ -209,21 +211,28 @@ class _Computed:
 def _compute(job: Job, digest: str, key: str, settings: Settings) -> _Computed:
     recording = job.recording
     sound = decode(recording.path, recording.start, recording.end, settings.max_seconds)
-    waveform, sample_rate, features = sound.waveform, sound.sample_rate, settings.features
+    waveform, sample_rate, log_mel = sound.waveform, sound.sample_rate, settings.log_mel
     if job.copy:
-        waveform, sample_rate = trim(waveform, sample_rate, features), features.sample_rate
-        features = features.model_copy(update={"trim_silence": False})  # noise has filled the pauses
+        waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
         waveform = _augment(waveform, sample_rate, job.copy, key, settings)
-    frames = _log_mel(features)(waveform, sample_rate)
+        log_mel = log_mel.with_pauses()  # noise has filled them
+    frames = log_mel(waveform, sample_rate)
     measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
-    values = frames.double()
-    statistics = np.concatenate([values.mean(0).numpy(), values.std(0, correction=0).numpy()]).astype(np.float32)
-    return _Computed(
-        Entry(job.name, key, digest, len(frames), measured), frames.numpy(), statistics, fingerprint(frames)
-    )
+    entry = Entry(job.name, key, digest, len(frames), measured)
+    return _Computed(entry, frames, _statistics(frames), fingerprint(frames))
 
 
-def _augment(waveform: Tensor, sample_rate: int, copy: Copy, key: str, settings: Settings) -> Tensor:
+def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(2 M,) mean and standard deviation of every band; sums as products, which take half the time."""
+    weights = np.full(len(frames), 1 / len(frames))
+    mean = weights @ (values := frames.astype(np.float64))
+    values -= mean
+    return np.concatenate([mean, np.sqrt(weights @ np.square(values))]).astype(np.float32)
+
+
+def _augment(
+    waveform: NDArray[np.float32], sample_rate: int, copy: Copy, key: str, settings: Settings
+) -> NDArray[np.float32]:
     assert settings.augmenter is not None
     try:
         return settings.augmenter(waveform, sample_rate, copy, np.random.default_rng(list(key.encode())))
@@ -231,25 +240,21 @@ def _augment(waveform: Tensor, sample_rate: int, copy: Copy, key: str, settings:
         raise BrokenSource(str(error)) from error
 
 
-@lru_cache(maxsize=2)
-def _log_mel(features: FeatureConfig) -> LogMel:
-    return LogMel(features)
-
-
 def _digest(recording: Recording) -> str:
     """Of what the file holds, wherever it lies and whatever it is called."""
-    digest = hashlib.blake2b(repr((recording.start, recording.end)).encode(), digest_size=16)
+    # Processors have instructions for SHA-256, which takes half of BLAKE2's time there.
+    digest = hashlib.sha256(repr((recording.start, recording.end)).encode())
     try:
-        with recording.path.open("rb") as file:
+        with recording.path.open("rb", buffering=0) as file:
             while block := file.read(1 << 16):  # larger ones cost more in fresh pages than they save
                 digest.update(block)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from error
-    return digest.hexdigest()
+    return digest.hexdigest()[:32]
 
 
 def _key(job: Job, digest: str, settings: Settings) -> str:
-    parts: list[object] = [FORMAT, digest, settings.features.model_dump_json(), settings.max_seconds]
+    parts: list[object] = [FORMAT, digest, settings.log_mel.features.model_dump_json(), settings.max_seconds]
     if job.copy and settings.augmenter:
         # The name as well: of two equal recordings the copies differ.
         parts += [job.name, settings.augmenter.fingerprint()]
@@ -259,11 +264,15 @@ def _key(job: Job, digest: str, settings: Settings) -> str:
 def _write_shard(folder: Path, computed: Sequence[_Computed]) -> None:
     entries = json.dumps([asdict(one.entry) for one in computed]).encode()
     name = hashlib.blake2b("".join(one.entry.name + one.entry.key for one in computed).encode(), digest_size=16)
-    with atomic_file(folder / f"{name.hexdigest()}.npz") as partial_path, partial_path.open("wb") as file:
+    path = folder / f"{name.hexdigest()}.npz"
+    with atomic_file(path.with_suffix(".frames")) as partial_path, partial_path.open("wb") as file:
+        for one in computed:
+            file.write(one.frames.data)  # tofile would not say why it cannot
+    with atomic_file(path) as partial_path, partial_path.open("wb") as file:
         np.savez(
             file,
             entries=np.frombuffer(entries, np.uint8),
-            frames=np.concatenate([one.frames for one in computed]),
+            n_mels=computed[0].frames.shape[1],
             ends=np.cumsum([one.entry.length for one in computed]),
             statistics=np.stack([one.statistics for one in computed]),
             fingerprints=np.concatenate([one.fingerprint for one in computed]),
@@ -273,9 +282,15 @@ def _write_shard(folder: Path, computed: Sequence[_Computed]) -> None:
 
 @lru_cache(maxsize=16)
 def _array(path: Path, name: str) -> NDArray:
-    """One array of a shard, without the others: the report needs no frames."""
+    """One of the small arrays of a shard."""
     with np.load(path) as arrays:
         return arrays[name]
+
+
+@lru_cache(maxsize=16)
+def _frames(path: Path) -> NDArray[np.float32]:
+    """(F, M); writable copies of pages, for torch takes no other memory without a warning."""
+    return np.memmap(path.with_suffix(".frames"), np.float32, "c").reshape(-1, _array(path, "n_mels"))
 
 
 class _Deadline:
