@@ -16,7 +16,7 @@ from torch import Tensor
 from speakerid.batches import TrainingBatches
 from speakerid.cli import main
 from speakerid.config import Config, FeatureConfig, parse
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.training.checkpoint import Checkpoint
 
@@ -35,7 +35,7 @@ def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: 
     def write(name: str, speaker: int) -> Utterance:
         length = int(torch.randint(20, 60, (1,), generator=generator))
         frames = spectra[speaker] + torch.randn(length, n_mels, generator=generator)
-        hw4.save_features(root / name, frames)
+        feature_file.save(root / name, frames)
         return Utterance(name, length, speakers[speaker])
 
     for index, speaker in enumerate(speakers):

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from speakerid.config import FeatureConfig
+from speakerid.corpus import feature_file
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.hw4 import save_features
 from speakerid.corpus.records import PACKED, Corpus, Utterances
-from speakerid.corpus.store import write_store
+from speakerid.corpus.store_writing import write_store
 
 PACKED_UTTERANCES, PACKED_SPEAKERS = 1_100_000, 6_000
 HW4_UTTERANCES, HW4_SPEAKERS = 56_666, 600
@@ -62,7 +62,7 @@ def _write_hw4(root: Path) -> None:
     metadata: dict[str, list[dict[str, object]]] = {speaker: [] for speaker in speakers}
     for row in range(HW4_UTTERANCES):
         name = f"uttr-{row:032x}.pt"
-        save_features(root / name, torch.zeros(1, 1))
+        feature_file.save(root / name, torch.zeros(1, 1))
         metadata[speakers[row % HW4_SPEAKERS]].append({"feature_path": name, "mel_len": 1})
     (root / "metadata.json").write_text(json.dumps({"n_mels": 1, "speakers": metadata}))
     ids = {speaker: number for number, speaker in enumerate(speakers)}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corpora import edited, write_corpus, write_json
 from speakerid.config import FeatureConfig
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError
@@ -262,7 +262,7 @@ def test_written_corpus_is_that_of_the_course(tmp_path: Path) -> None:
 
 def test_features_are_written_as_one_tensor_without_what_lies_around(tmp_path: Path) -> None:
     everything = torch.randn(10_000, 4)
-    hw4.save_features(tmp_path / "uttr.pt", everything[10:15])
+    feature_file.save(tmp_path / "uttr.pt", everything[10:15])
     assert (tmp_path / "uttr.pt").stat().st_size < 4_000
     assert torch.equal(torch.load(tmp_path / "uttr.pt", weights_only=True), everything[10:15])
-    assert torch.equal(hw4.load_features(tmp_path / "uttr.pt", 5, 4), everything[10:15])
+    assert torch.equal(feature_file.load(tmp_path / "uttr.pt", 5, 4), everything[10:15])

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from corpora import edited, write_corpus
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import CorpusError, UserError
 
@@ -259,7 +259,7 @@ def test_file_cut_off_anywhere_is_refused(root: Path) -> None:
     for end in range(0, len(content), 5):
         path.write_bytes(content[:end])
         with pytest.raises(UserError, match=r"^(truncated|holds Python objects or code)"):
-            hw4.load_features(path, FRAMES, N_MELS)
+            feature_file.load(path, FRAMES, N_MELS)
     path.write_bytes(content[:-1])
     assert problems(root) == [f"{FEATURES}: truncated or not a tensor file; write it again"]
 
@@ -270,7 +270,7 @@ def test_damaged_file_is_refused_or_holds_the_promised_shape(root: Path) -> None
     for place in range(0, len(content), 2):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
         try:
-            features = hw4.load_features(path, FRAMES, N_MELS)
+            features = feature_file.load(path, FRAMES, N_MELS)
         except UserError:
             continue
         assert features.shape == (FRAMES, N_MELS)

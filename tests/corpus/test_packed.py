@@ -13,9 +13,11 @@ from hypothesis.extra import numpy as arrays
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus import store as store_module
+from speakerid.corpus import store_writing
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.records import PARTS, Corpus, Utterance, Utterances
-from speakerid.corpus.store import DType, read_store, write_store
+from speakerid.corpus.store import DType, read_store
+from speakerid.corpus.store_writing import remove_store, write_store
 from speakerid.errors import CorpusError, UserError
 
 N_MELS = 4
@@ -155,8 +157,9 @@ def test_another_head_is_refused(root: Path, content: bytes) -> None:
 
 def test_check_names_the_damaged_block_and_whom_it_hits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "BLOCK", 32)
+    monkeypatch.setattr(store_writing, "BLOCK", 32)
     for part in ("test", "strangers"):
-        store_module.remove_store(root / "packed", part)
+        remove_store(root / "packed", part)
     corpus = make_corpus(root)
     write_store(root / "packed", "labelled", corpus, features(corpus.labelled), "float16")
     path = only(root, "labelled-*.frames")

@@ -16,7 +16,7 @@ from corpora import disk, write_recording
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus import prepare as module
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.prepare import Options, Prepared
@@ -296,7 +296,7 @@ def test_equalise_standardises_every_band_of_every_speaker(source: Path, out: Pa
     assert hw4.read(out)[0].features == features
     spoken: dict[str, list[torch.Tensor]] = {"ann": [], "bob": []}
     for utterance in (*corpus.labelled, *corpus.test):
-        features_of = hw4.load_features(out / utterance.feature_path, utterance.length, 40)
+        features_of = feature_file.load(out / utterance.feature_path, utterance.length, 40)
         spoken[str(utterance.speaker)].append(features_of)
     for utterances in spoken.values():
         frames = torch.cat(utterances).double()
@@ -325,7 +325,7 @@ def test_settings_reach_the_features_and_are_stored(source: Path, out: Path) -> 
     assert yaml.safe_load((out / "features.yaml").read_text()) == features.model_dump()
     assert open_corpus(out)[0] == corpus
     utterance = corpus.labelled[0]
-    found = hw4.load_features(out / utterance.feature_path, utterance.length, 20)
+    found = feature_file.load(out / utterance.feature_path, utterance.length, 20)
     sound = decode(source / "ann/a.wav")
     torch.testing.assert_close(found, torch.from_numpy(LogMel(features)(sound.waveform, sound.sample_rate)))
 

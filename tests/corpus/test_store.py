@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from corpora import disk, edited, make_read_only, write_corpus, write_json
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.packing import packed_store
 from speakerid.corpus.store import FrameStore
@@ -50,7 +50,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object) -> None:
         raise AssertionError("a feature file was read")
 
-    monkeypatch.setattr(hw4, "load_features", read)
+    monkeypatch.setattr(feature_file, "load", read)
 
 
 def test_frames_are_those_of_the_files(root: Path) -> None:
@@ -267,7 +267,7 @@ def test_failed_packing_leaves_no_part_of_a_file(root: Path, packed_before: bool
 
 
 def test_interrupted_packing_leaves_no_part_of_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    load = hw4.load_features
+    load = feature_file.load
 
     def interrupted(path: Path, length: int, n_mels: int) -> torch.Tensor:
         if path == paths(root)[5]:
@@ -275,7 +275,7 @@ def test_interrupted_packing_leaves_no_part_of_a_file(root: Path, monkeypatch: p
         return load(path, length, n_mels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(hw4, "load_features", interrupted)
+        patch.setattr(feature_file, "load", interrupted)
         with pytest.raises(KeyboardInterrupt):
             open_corpus(root)
     assert list((root / "packed").iterdir()) == []
@@ -317,7 +317,7 @@ def test_corpus_of_the_course_opens(monkeypatch: pytest.MonkeyPatch) -> None:
         numbers = torch.arange(count, dtype=torch.float32)[:, None] % 2_048
         with monkeypatch.context() as patch:
             # Reading so many tensors takes half a minute; the number in the name does as well.
-            patch.setattr(hw4, "load_features", lambda path, *_: numbers[int(path.name[5:-3])][None])
+            patch.setattr(feature_file, "load", lambda path, *_: numbers[int(path.name[5:-3])][None])
             packed_store(corpus, "labelled")
         forbid(monkeypatch)
         store = packed_store(corpus, "labelled")

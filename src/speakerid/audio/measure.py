@@ -5,6 +5,7 @@ Letters: N samples, T frames, M mel bands, K values of a fingerprint.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,11 +128,11 @@ def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
     span = PRINT_FRAMES + PRINT_PARTS * PRINT_STEP
     if len(frames) < span:
         return np.empty(0, np.uint32)
-    edges = np.linspace(0, PRINT_TOP * frames.shape[1], PRINT_BANDS + 2)
-    lower = np.ascontiguousarray(frames[:, : int(np.ceil(edges[-1]))])
-    place = round(0.95 * (len(lower) - 1))
-    loud = np.partition(lower.max(1), place)[place]
-    bands = _shares(edges, lower.shape[1]) @ np.maximum(lower, loud - PRINT_RANGE).T  # (bands, T)
+    shares = _shares(frames.shape[1])
+    lower = np.ascontiguousarray(frames[:, : shares.shape[1]].T)  # (mels, T)
+    place = round(0.95 * (len(frames) - 1))
+    loud = np.partition(lower.max(0), place)[place]
+    bands = shares @ np.maximum(lower, loud - PRINT_RANGE, out=lower)  # (bands, T)
     sums = np.cumsum(bands, axis=1, dtype=np.float64)
     sums[:, PRINT_FRAMES:] -= sums[:, :-PRINT_FRAMES].copy()
     slope = np.diff((sums[:, PRINT_FRAMES - 1 :] / PRINT_FRAMES).astype(np.float32), axis=0)
@@ -147,8 +148,10 @@ def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
     return np.sort(values[clearest[np.sort(first)[:PRINT_VALUES]]])
 
 
-def _shares(edges: NDArray[np.float64], n_mels: int) -> NDArray[np.float32]:
-    """(bands, n_mels) weights that average what lies between neighbouring edges, a cut band in part."""
-    low = np.arange(n_mels)
+@lru_cache(maxsize=1)
+def _shares(n_mels: int) -> NDArray[np.float32]:
+    """(bands, lower mels) weights that average bands of equal width, a cut mel in part."""
+    edges = np.linspace(0, PRINT_TOP * n_mels, PRINT_BANDS + 2)
+    low = np.arange(math.ceil(edges[-1]))
     inside = np.minimum(low + 1, edges[1:, None]) - np.maximum(low, edges[:-1, None])
     return (np.maximum(inside, 0) / np.diff(edges)[:, None]).astype(np.float32)

@@ -16,12 +16,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from speakerid.audio.decode import SOUNDFILE_EXTENSIONS
 from speakerid.audio.resample import check_rate
 from speakerid.errors import UserError
 
 CONTENTS = ("noise", "music", "speech")
-
-ENDINGS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".sph")
 ROOM_SECONDS = 20.0
 """Longest impulse response that is one: a cathedral's is half as long."""
 ATTEMPTS = 10
@@ -145,13 +144,14 @@ def _scan(root: Path, without: str) -> tuple[tuple[str, ...], str]:
         found = sorted(
             (path.relative_to(root).as_posix(), path.stat().st_size)
             for path in paths
-            if path.suffix.lower() in ENDINGS
+            if path.suffix.lower() in SOUNDFILE_EXTENSIONS
             and not any(path.name in listed.get(folder, ()) for folder in path.parents)
         )
     except OSError as error:
         raise UserError(f"{_printable(root)}: cannot be read: {error.strerror}: {error.filename!r}") from error
     if not found:
-        raise UserError(f"{_printable(root)}: no sound files found; expected some that end in {', '.join(ENDINGS)}")
+        endings = ", ".join(SOUNDFILE_EXTENSIONS)
+        raise UserError(f"{_printable(root)}: no sound files found; expected some that end in {endings}")
     digest = hashlib.blake2b(digest_size=16)
     for name, size in found:
         digest.update(os.fsencode(name) + b"\0%d\0" % size)

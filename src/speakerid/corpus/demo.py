@@ -13,7 +13,7 @@ from speakerid.audio.decode import write_wav
 from speakerid.audio.log_mel import LogMel
 from speakerid.audio.synthesis import SAMPLE_RATE, Voice, speak
 from speakerid.config import FeatureConfig
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.parallel import parallel_map
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError
@@ -106,7 +106,7 @@ def _record(
         waveform = channel.apply(speak(voice, rng.uniform(*SECONDS), rng), rng)
         frames = torch.from_numpy(_log_mel()(waveform, SAMPLE_RATE))
         key = hashlib.blake2b(repr((seed, job, place)).encode(), digest_size=16).hexdigest()
-        hw4.save_features(folder / f"uttr-{key}.pt", frames)
+        feature_file.save(folder / f"uttr-{key}.pt", frames)
         spoken.append(Utterance(f"uttr-{key}.pt", len(frames), name, session))
         if wav is not None:
             write_wav(wav / name / session / f"{place:02d}.wav", waveform, SAMPLE_RATE)

@@ -12,15 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import torch
 import yaml
 from pydantic import BaseModel, Field, ValidationError
-from torch import Tensor
 
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError, describe
-from speakerid.files import atomic_file, load_plain, save_plain
+from speakerid.files import atomic_file
 
 METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
 FEATURES, ANSWERS, STRANGERS = "features.yaml", "answers.csv", "strangers.json"
@@ -111,7 +109,7 @@ def is_here(root: Path) -> bool:
 
 
 def remove(root: Path) -> None:
-    """Remove the JSON files and the feature files that `write` and `save_features` wrote to a folder, if any."""
+    """Remove the JSON files and the feature files that `write` and `feature_file.save` wrote to a folder, if any."""
     for name in (METADATA, TESTDATA, MAPPING, STRANGERS, ANSWERS):
         (root / name).unlink(missing_ok=True)
     remove_features(root, keep=())
@@ -164,44 +162,6 @@ def write_answers(path: Path, utterances: Sequence[Utterance], speakers: Sequenc
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["Id", "Category"])
         writer.writerows((u.feature_path, speaker) for u, speaker in zip(utterances, speakers, strict=True))
-
-
-def save_features(path: Path, features: Tensor) -> None:
-    """Write one utterance's (T, M) float32 features."""
-    assert features.dim() == 2
-    assert features.dtype == torch.float32
-    save_plain(path, features.clone())  # clone: a view would be written with the whole storage behind it
-
-
-def load_features(path: Path, length: int, n_mels: int) -> Tensor:
-    """One utterance's features, checked.
-
-    Args:
-        path: of the tensor file.
-        length: frames the metadata promises.
-        n_mels: bands the metadata promises.
-
-    Returns:
-        (length, n_mels) float32.
-
-    Raises:
-        UserError: naming what is wrong with the file; one that carries code is refused without running it.
-    """
-    try:
-        features = load_plain(path)
-    except FileNotFoundError as error:
-        raise UserError("the file is missing; restore it or remove its entry") from error
-    if not isinstance(features, Tensor):
-        raise UserError(f"holds {type(features).__name__}, expected one tensor of shape ({length}, {n_mels})")
-    if features.layout != torch.strided or features.device.type != "cpu":
-        raise UserError(f"holds a {features.layout} tensor on {features.device}, expected a plain one")
-    if features.dtype != torch.float32:
-        raise UserError(f"holds {features.dtype}, expected torch.float32")
-    if tuple(features.shape) != (length, n_mels):
-        raise UserError(f"shape {tuple(features.shape)}, expected ({length}, {n_mels}) from mel_len and n_mels")
-    if not bool(torch.isfinite(features).all()):
-        raise UserError("holds NaN or infinite values; compute it again")
-    return features.detach()
 
 
 def _entry(utterance: Utterance) -> dict[str, object]:

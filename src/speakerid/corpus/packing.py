@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.bars import bar
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file
 from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
-from speakerid.corpus.store import DType, FrameStore, Store, read_store, write_store
+from speakerid.corpus.store import DType, FrameStore, Store, read_store
+from speakerid.corpus.store_writing import write_store
 from speakerid.errors import CorpusError, UserError
 
 
@@ -75,7 +76,7 @@ def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterat
         for utterance in utterances:
             path = corpus.root / utterance.feature_path
             try:
-                features = hw4.load_features(path, utterance.length, corpus.features.n_mels)
+                features = feature_file.load(path, utterance.length, corpus.features.n_mels)
             except UserError as error:
                 problems.append(f"{utterance.feature_path}: {error}")
             else:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig, parse, read_yaml
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.arrange import arrange, enough, feature_path
 from speakerid.corpus.check import check_corpus
 from speakerid.corpus.equalise import Equaliser
@@ -105,13 +105,10 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     if found.layout == "hw4":
         print(f"{source}: layout hw4, features computed already")
         return _repack(source, out, options, found)
-    people = len({recording.speaker for recording in found.recordings})
-    print(f"{source}: layout {found.layout}, {len(found.recordings)} recordings of {people} speakers")
-    for remark in found.remarks:
-        print(f"  {remark}")
-    features = options.features.model_copy(update={"equalise": False})
+    _announce(source, found)
     copies, augmenter = _augmentation(options)
-    settings = Settings(LogMel(features), options.max_seconds, augmenter)
+    log_mel = LogMel(options.features.model_copy(update={"equalise": False}))
+    settings = Settings(log_mel, options.max_seconds, augmenter)
     _check_target(out, options.features)
     with _writing(out):
         stage = Stage(out / STAGE)
@@ -137,6 +134,13 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
             stage.keep_only(entries | sound)
     examined = _examine(entries, stage)
     return Prepared(corpus, found, skipped, examined, findings(examined, skipped, options.features.sample_rate))
+
+
+def _announce(source: Path, found: Scan) -> None:
+    people = len({recording.speaker for recording in found.recordings})
+    print(f"{source}: layout {found.layout}, {len(found.recordings)} recordings of {people} speakers")
+    for remark in found.remarks:
+        print(f"  {remark}")
 
 
 def _augmentation(options: Options) -> tuple[Sequence[Copy], Augmenter | None]:
@@ -169,7 +173,7 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
 
         def frames(utterance: Utterance) -> NDArray[np.float32]:
             path = source / utterance.feature_path
-            return hw4.load_features(path, utterance.length, corpus.features.n_mels).numpy()
+            return feature_file.load(path, utterance.length, corpus.features.n_mels).numpy()
 
         write_corpus(corpus, frames, options.layout_out, options.dtype)
     return Prepared(corpus, found, [], None, [])

@@ -28,17 +28,17 @@ from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
 from speakerid.config import FeatureConfig
-from speakerid.corpus.records import Corpus, Part, Utterances
+from speakerid.corpus.records import Part, Utterances
 from speakerid.errors import UserError
-from speakerid.files import atomic_file
 
 FORMAT: Literal["speakerid store 1"] = "speakerid store 1"
 BLOCK = 1 << 22
 """Bytes of frames under one checksum."""
 DType = Literal["float16", "float32"]
-_ROW = np.dtype(
+ROW = np.dtype(
     [("offset", "<i8"), ("length", "<i4"), ("speaker", "<i4"), ("session", "<i4"), ("origin", "<i4")],
 )
+"""Of the index."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class FrameStore:
             file.madvise(mmap.MADV_DONTNEED)
 
 
-class _Head(BaseModel, frozen=True, extra="forbid"):
+class Head(BaseModel, frozen=True, extra="forbid"):
     """The content of part.json."""
 
     format: Literal["speakerid store 1"]
@@ -105,7 +105,7 @@ class Store:
     """
 
     path: Path
-    head: _Head
+    head: Head
 
     @cached_property
     def frames(self) -> FrameStore:
@@ -129,8 +129,8 @@ class Store:
         """One line for everything that differs from its checksum; reads every byte."""
         problems = []
         expected = self.head.blocks
-        for number, block in enumerate(_blocks(self.file("frames"))):
-            if _checksum([block]) != expected[16 * number : 16 * number + 16]:
+        for number, block in enumerate(blocks(self.file("frames"))):
+            if checksum([block]) != expected[16 * number : 16 * number + 16]:
                 start, end = number * BLOCK, number * BLOCK + len(block)
                 first, last = (np.searchsorted(self._ends, place, "right") for place in (start, end - 1))
                 problems.append(
@@ -147,8 +147,8 @@ class Store:
                 raise UserError(f"{path}: missing")
         if (found := frames.stat().st_size) != expected:
             raise UserError(f"{frames}: found {found} bytes, expected {expected}")
-        for path, checksum in ((self.file("index"), self.head.index), (self.file("names"), self.head.names)):
-            if _checksum(_blocks(path)) != checksum:
+        for path, promised in ((self.file("index"), self.head.index), (self.file("names"), self.head.names)):
+            if checksum(blocks(path)) != promised:
                 raise UserError(f"{path}: differs from its checksum")
 
     def file(self, kind: str) -> Path:
@@ -168,8 +168,8 @@ class Store:
     @cached_property
     def _index(self) -> NDArray[np.void]:
         if not self.head.utterances:  # an empty file cannot be mapped
-            return np.empty(0, _ROW)
-        return np.memmap(self.file("index"), _ROW, "r")
+            return np.empty(0, ROW)
+        return np.memmap(self.file("index"), ROW, "r")
 
     @cached_property
     def _frames(self) -> NDArray[np.floating]:
@@ -206,7 +206,7 @@ def read_store(folder: Path, part: Part) -> Store:
     """
     path = folder / f"{part}.json"
     try:
-        head = _Head.model_validate_json(path.read_bytes())
+        head = Head.model_validate_json(path.read_bytes())
     except ValidationError as error:
         raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}") from error
     store = Store(path, head)
@@ -214,112 +214,15 @@ def read_store(folder: Path, part: Part) -> Store:
     return store
 
 
-def write_store(
-    folder: Path,
-    part: Part,
-    corpus: Corpus,
-    frames: Iterable[NDArray[np.floating]],
-    dtype: DType,
-    source: str | None = None,
-) -> Store:
-    """Write one part of a store; the former one stays until the new one is whole.
-
-    Args:
-        folder: made if need be.
-        part: which.
-        corpus: whose utterances.
-        frames: (T, M) of each of the part's utterances, in order.
-        dtype: of a value on disk; float16 rounds by at most one part in 2,048 (0.008 at the floor of a log-mel).
-        source: see `Store.head`.
-
-    Raises:
-        UserError: the folder cannot be written, or a value is beyond the range of float16.
-    """
-    utterances = corpus.part(part)
-    lengths = np.asarray(utterances.lengths, np.int64)
-    index = np.empty(len(utterances), _ROW)
-    index["offset"], index["length"] = np.cumsum(lengths) - lengths, lengths
-    index["speaker"], index["session"] = utterances.speakers, utterances.sessions
-    index["origin"] = utterances.origins
-    rows = index.tobytes()
-    names = "".join(f"{name}\n" for name in utterances.names).encode()
-    path = folder / f"{part}.json"
-    new = folder / f"{part}-new.frames"
-    with atomic_file(new) as partial, partial.open("wb") as file:
-        blocks = ""
-        for block in _joined(_rounded(values, dtype, path) for values in frames):
-            blocks += _checksum([block])
-            file.write(block)
-    checksums = {"blocks": blocks, "index": _checksum([rows]), "names": _checksum([names])}
-    head = _Head(
-        format=FORMAT,
-        features=corpus.features,
-        dtype=dtype,
-        utterances=len(utterances),
-        frames=int(lengths.sum()),
-        digest=hashlib.blake2b(repr(checksums).encode(), digest_size=16).hexdigest(),
-        **checksums,
-        source=source,
-        speakers=corpus.speakers,
-        speaker_names=utterances.speaker_names,
-        sessions=utterances.session_names,
-    )
-    store = Store(path, head)
-    assert new.stat().st_size == head.frames * store.frame_bytes, "frames and lengths differ"
-    new.replace(store.file("frames"))
-    for kind, content in (("index", rows), ("names", names)):
-        with atomic_file(store.file(kind)) as partial:
-            partial.write_bytes(content)
-    store.check()
-    if problems := store.verify():
-        raise UserError(f"{path}: was not written as it should be: {problems[0]}; check the disk")
-    with atomic_file(path) as partial:
-        partial.write_text(head.model_dump_json(), encoding="utf-8")
-    _remove_former(store)
-    return store
-
-
-def _rounded(values: NDArray[np.floating], dtype: DType, path: Path) -> NDArray[np.floating]:
-    with np.errstate(over="ignore"):  # said below
-        rounded = np.ascontiguousarray(values, dtype)
-    if not np.isfinite(rounded).all():
-        raise UserError(f"{path}: a feature is beyond the range of {dtype}; pack as float32")
-    return rounded
-
-
-def _joined(arrays: Iterable[NDArray[np.floating]]) -> Iterator[bytes]:
-    """The bytes of all arrays in blocks of one size, the last one perhaps shorter."""
-    buffer = bytearray()
-    for array in arrays:
-        buffer += array.tobytes()
-        while len(buffer) >= BLOCK:
-            yield bytes(buffer[:BLOCK])
-            del buffer[:BLOCK]
-    if buffer:
-        yield bytes(buffer)
-
-
-def remove_store(folder: Path, part: Part) -> None:
-    """Remove one part of a store, if there is one."""
-    (folder / f"{part}.json").unlink(missing_ok=True)
-    for path in folder.glob(f"{part}-*"):
-        path.unlink()
-
-
-def _remove_former(store: Store) -> None:
-    kept = {store.file(kind) for kind in ("frames", "index", "names")}
-    for path in store.path.parent.glob(f"{store.path.stem}-*"):
-        if path not in kept:
-            path.unlink()
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
+def blocks(path: Path) -> Iterator[bytes]:
+    """A file in pieces of BLOCK bytes."""
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             yield block
 
 
-def _checksum(pieces: Iterable[bytes]) -> str:
+def checksum(pieces: Iterable[bytes | memoryview]) -> str:
+    """16 hexadecimal digits of what the pieces hold together."""
     digest = hashlib.blake2b(digest_size=8)
     for piece in pieces:
         digest.update(piece)

@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from speakerid.bars import bar
-from speakerid.corpus import hw4
+from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.packing import fingerprint
 from speakerid.corpus.records import PACKED, PARTS, Corpus, Utterance
-from speakerid.corpus.store import DType, remove_store, write_store
+from speakerid.corpus.store import DType
+from speakerid.corpus.store_writing import remove_store, write_store
 
 LayoutOut = Literal["hw4", "packed", "both"]
 FramesOf = Callable[[Utterance], NDArray[np.float32]]
@@ -63,5 +64,5 @@ def _each(
 def _write_features(path: Path, frames: NDArray[np.float32], anew: bool) -> None:
     if not path.exists() or anew:  # the name changes with the recording, but not with its speaker's other ones
         partial = path.with_suffix(".partial")
-        hw4.save_features(partial, torch.from_numpy(frames))
+        feature_file.save(partial, torch.from_numpy(frames))
         os.replace(partial, path)

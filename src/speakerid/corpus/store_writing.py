@@ -1,0 +1,127 @@
+"""Writing a part of a packed store; what it consists of, `store.py` says.
+
+Letters: N utterances, T frames, M mel bands.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from speakerid.corpus.records import Corpus, Part, Utterances
+from speakerid.corpus.store import BLOCK, FORMAT, ROW, DType, Head, Store, checksum
+from speakerid.errors import UserError
+from speakerid.files import atomic_file
+
+
+def write_store(
+    folder: Path,
+    part: Part,
+    corpus: Corpus,
+    frames: Iterable[NDArray[np.floating]],
+    dtype: DType,
+    source: str | None = None,
+) -> Store:
+    """Write one part of a store; the former one stays until the new one is whole.
+
+    Args:
+        folder: made if need be.
+        part: which.
+        corpus: whose utterances.
+        frames: (T, M) of each of the part's utterances, in order.
+        dtype: of a value on disk; float16 rounds by at most one part in 2,048 (0.008 at the floor of a log-mel).
+        source: see `Store.head`.
+
+    Raises:
+        UserError: the folder cannot be written, or a value is beyond the range of float16.
+    """
+    path, new = folder / f"{part}.json", folder / f"{part}-new.frames"
+    blocks = _write_frames(new, frames, dtype, path)
+    utterances = corpus.part(part)
+    rows = _index(utterances).tobytes()
+    names = "".join(f"{name}\n" for name in utterances.names).encode()
+    checksums = {"blocks": blocks, "index": checksum([rows]), "names": checksum([names])}
+    head = Head(
+        format=FORMAT,
+        features=corpus.features,
+        dtype=dtype,
+        utterances=len(utterances),
+        frames=int(utterances.lengths.sum()),
+        digest=hashlib.blake2b(repr(checksums).encode(), digest_size=16).hexdigest(),
+        **checksums,
+        source=source,
+        speakers=corpus.speakers,
+        speaker_names=utterances.speaker_names,
+        sessions=utterances.session_names,
+    )
+    store = Store(path, head)
+    assert new.stat().st_size == head.frames * store.frame_bytes, "frames and lengths differ"
+    new.replace(store.file("frames"))
+    for kind, content in (("index", rows), ("names", names)):
+        with atomic_file(store.file(kind)) as partial:
+            partial.write_bytes(content)
+    _finish(store)
+    return store
+
+
+def remove_store(folder: Path, part: Part) -> None:
+    """Remove one part of a store, if there is one."""
+    (folder / f"{part}.json").unlink(missing_ok=True)
+    for path in folder.glob(f"{part}-*"):
+        path.unlink()
+
+
+def _index(utterances: Utterances) -> NDArray[np.void]:
+    lengths = np.asarray(utterances.lengths, np.int64)
+    index = np.empty(len(utterances), ROW)
+    index["offset"], index["length"] = np.cumsum(lengths) - lengths, lengths
+    index["speaker"], index["session"] = utterances.speakers, utterances.sessions
+    index["origin"] = utterances.origins
+    return index
+
+
+def _write_frames(new: Path, frames: Iterable[NDArray[np.floating]], dtype: DType, path: Path) -> str:
+    """The checksums of the blocks that were written."""
+    checksums = ""
+    with atomic_file(new) as partial, partial.open("wb") as file:
+        for block in _blocks(frames, dtype, path):
+            checksums += checksum([block])
+            file.write(block)
+    return checksums
+
+
+def _blocks(frames: Iterable[NDArray[np.floating]], dtype: DType, path: Path) -> Iterator[memoryview]:
+    """The bytes of all frames, rounded, in blocks of one size, the last one perhaps shorter; valid until the next."""
+    block = torch.empty(BLOCK // np.dtype(dtype).itemsize, dtype=getattr(torch, dtype))
+    content, filled = block.numpy().data.cast("B"), 0
+    for array in frames:
+        # By torch, which rounds to float16 several times as fast as NumPy; of memory that it may write to.
+        values = torch.from_numpy(np.require(array, requirements=["C", "W"])).flatten()
+        while len(values):
+            some = values[: len(block) - filled]
+            block[filled : filled + len(some)] = some
+            # Rounding keeps the order, so the extremes tell of all.
+            if not torch.stack(some.aminmax()).to(block.dtype).isfinite().all():
+                raise UserError(f"{path}: a feature is beyond the range of {dtype}; pack as float32")
+            filled, values = filled + len(some), values[len(some) :]
+            if filled == len(block):
+                yield content
+                filled = 0
+    if filled:
+        yield content[: filled * block.itemsize]
+
+
+def _finish(store: Store) -> None:
+    """Read again what was written, and only then put it in the place of the former store."""
+    store.check()
+    if problems := store.verify():
+        raise UserError(f"{store.path}: was not written as it should be: {problems[0]}; check the disk")
+    with atomic_file(store.path) as partial:
+        partial.write_text(store.head.model_dump_json(), encoding="utf-8")
+    kept = {store.file(kind) for kind in ("frames", "index", "names")}
+    for path in store.path.parent.glob(f"{store.path.stem}-*"):
+        if path not in kept:
+            path.unlink()
