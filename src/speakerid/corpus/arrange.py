@@ -7,8 +7,9 @@ from pathlib import Path
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By, Split, split
-from speakerid.corpus.stage import Entry, Job
+from speakerid.corpus.stage import Job
 from speakerid.errors import UserError
 
 

@@ -25,8 +25,9 @@ from speakerid.corpus.layouts import scan
 from speakerid.corpus.quality import Examined, Finding, findings
 from speakerid.corpus.recordings import Scan
 from speakerid.corpus.records import PACKED, STAGE, Corpus, Utterance
+from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By
-from speakerid.corpus.stage import Entry, Job, Settings, Stage
+from speakerid.corpus.stage import Job, Settings, Stage
 from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError

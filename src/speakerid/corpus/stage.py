@@ -11,12 +11,11 @@ Letters: R recordings of a shard, F frames of all of them, M mel bands.
 from __future__ import annotations
 
 import hashlib
-import json
 import multiprocessing
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,11 +25,11 @@ from numpy.typing import NDArray
 
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel, trim
-from speakerid.audio.measure import Measured, fingerprint, measure
+from speakerid.audio.measure import fingerprint, measure
 from speakerid.corpus.parallel import parallel_map
 from speakerid.corpus.recordings import Recording
+from speakerid.corpus.shards import Computed, Entry, arrays, mapped_frames, read_entries, write_shard
 from speakerid.errors import UserError
-from speakerid.files import atomic_file
 
 if TYPE_CHECKING:  # slow to import, and most preparations make no copies
     from speakerid.audio.augment import Augmenter, Copy
@@ -62,19 +61,6 @@ class Settings:
     log_mel: LogMel
     max_seconds: float
     augmenter: Augmenter | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What is known of one recording whose features were computed."""
-
-    name: str
-    key: str
-    digest: str
-    """Of the content of the file and the stretch of it."""
-    length: int
-    """Frames."""
-    measured: Measured
 
 
 class Stage:
@@ -133,19 +119,19 @@ class Stage:
     def frames(self, entry: Entry) -> NDArray[np.float32]:
         """(T, M) features of one recording, mapped from its shard; not to be changed."""
         path, place = self._places[entry.key]
-        end = _array(path, "ends")[place]
-        return _frames(path)[end - entry.length : end]
+        end = arrays(path)["ends"][place]
+        return mapped_frames(path)[end - entry.length : end]
 
     def statistics(self, entry: Entry) -> NDArray[np.float32]:
         """(2 M,) mean and standard deviation of every band over the frames of one recording."""
         path, place = self._places[entry.key]
-        return _array(path, "statistics")[place]
+        return arrays(path)["statistics"][place]
 
     def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
         """See `speakerid.audio.measure.fingerprint`."""
         path, place = self._places[entry.key]
-        ends = _array(path, "fingerprint_ends")
-        return _array(path, "fingerprints")[ends[place - 1] if place else 0 : ends[place]]
+        ends = arrays(path)["fingerprint_ends"]
+        return arrays(path)["fingerprints"][ends[place - 1] if place else 0 : ends[place]]
 
     def keep_only(self, entries: Mapping[Job, Entry]) -> None:
         """Remove the shards that hold none of the given entries."""
@@ -161,9 +147,7 @@ class Stage:
         for path in sorted(self._folder.glob("*.npz")):
             if path in self._shards:
                 continue
-            with np.load(path) as arrays:
-                contents = json.loads(arrays["entries"].tobytes())
-            entries = [Entry(**content | {"measured": Measured(**content["measured"])}) for content in contents]
+            entries = read_entries(path)
             self._shards[path] = [(entry.name, entry.key) for entry in entries]
             for place, entry in enumerate(entries):
                 self._keys.setdefault(entry.name, []).append(entry.key)
@@ -182,7 +166,7 @@ _Shard = Sequence[tuple[Job, tuple[str, ...]]]
 def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
     """Write a shard of the recordings that are not known yet; the key of each recording, or what is wrong with it."""
     results: list[str | UserError] = []
-    computed: list[_Computed] = []
+    computed: list[Computed] = []
     for job, known in shard:
         try:
             with _Deadline():
@@ -196,19 +180,11 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
         except UserError as error:
             results.append(error)
     if computed:
-        _write_shard(folder, computed)
+        write_shard(folder, computed)
     return results
 
 
-@dataclass(frozen=True)
-class _Computed:
-    entry: Entry
-    frames: NDArray[np.float32]
-    statistics: NDArray[np.float32]
-    fingerprint: NDArray[np.uint32]
-
-
-def _compute(job: Job, digest: str, key: str, settings: Settings) -> _Computed:
+def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     recording = job.recording
     sound = decode(recording.path, recording.start, recording.end, settings.max_seconds)
     waveform, sample_rate, log_mel = sound.waveform, sound.sample_rate, settings.log_mel
@@ -219,7 +195,7 @@ def _compute(job: Job, digest: str, key: str, settings: Settings) -> _Computed:
     frames = log_mel(waveform, sample_rate)
     measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
     entry = Entry(job.name, key, digest, len(frames), measured)
-    return _Computed(entry, frames, _statistics(frames), fingerprint(frames))
+    return Computed(entry, frames, _statistics(frames), fingerprint(frames))
 
 
 def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -259,38 +235,6 @@ def _key(job: Job, digest: str, settings: Settings) -> str:
         # The name as well: of two equal recordings the copies differ.
         parts += [job.name, settings.augmenter.fingerprint()]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-def _write_shard(folder: Path, computed: Sequence[_Computed]) -> None:
-    entries = json.dumps([asdict(one.entry) for one in computed]).encode()
-    name = hashlib.blake2b("".join(one.entry.name + one.entry.key for one in computed).encode(), digest_size=16)
-    path = folder / f"{name.hexdigest()}.npz"
-    with atomic_file(path.with_suffix(".frames")) as partial_path, partial_path.open("wb") as file:
-        for one in computed:
-            file.write(one.frames.data)  # tofile would not say why it cannot
-    with atomic_file(path) as partial_path, partial_path.open("wb") as file:
-        np.savez(
-            file,
-            entries=np.frombuffer(entries, np.uint8),
-            n_mels=computed[0].frames.shape[1],
-            ends=np.cumsum([one.entry.length for one in computed]),
-            statistics=np.stack([one.statistics for one in computed]),
-            fingerprints=np.concatenate([one.fingerprint for one in computed]),
-            fingerprint_ends=np.cumsum([len(one.fingerprint) for one in computed]),
-        )
-
-
-@lru_cache(maxsize=16)
-def _array(path: Path, name: str) -> NDArray:
-    """One of the small arrays of a shard."""
-    with np.load(path) as arrays:
-        return arrays[name]
-
-
-@lru_cache(maxsize=16)
-def _frames(path: Path) -> NDArray[np.float32]:
-    """(F, M); writable copies of pages, for torch takes no other memory without a warning."""
-    return np.memmap(path.with_suffix(".frames"), np.float32, "c").reshape(-1, _array(path, "n_mels"))
 
 
 class _Deadline:
