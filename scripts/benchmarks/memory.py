@@ -15,7 +15,7 @@ from benchmarks.measuring import SPAWN, table
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import hw4
 from speakerid.corpus.records import PACKED, Corpus, Utterances
-from speakerid.corpus.store import write_store
+from speakerid.corpus.store_writing import write_store
 from speakerid.training.run import train
 
 SIZES = (5_666, 56_666)

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from speakerid.config import DataConfig, FeatureConfig
-from speakerid.corpus.hw4 import save_features
+from speakerid.corpus import feature_file
 from speakerid.corpus.records import PACKED, Corpus, Utterances
-from speakerid.corpus.store import write_store
+from speakerid.corpus.store_writing import write_store
 from speakerid.errors import UserError
 
 from .contestant import Precision, Task, Variant, ask
@@ -164,7 +164,7 @@ def write_corpus(root: Path, utterances: int) -> None:
     frames = [rng.normal(-8, 4, (length, features.n_mels)).astype(np.float32) for length in lengths]
     names = [f"uttr-{row:032x}.pt" for row in range(utterances)]
     for name, values in zip(names, frames, strict=True):
-        save_features(root / name, torch.from_numpy(values))
+        feature_file.save(root / name, torch.from_numpy(values))
     speakers = tuple(f"id{speaker:05}" for speaker in range(SPEAKERS))
     rows = np.arange(utterances)
     labelled = Utterances(names, lengths, rows % SPEAKERS, rows, rows, speakers, tuple(map(str, rows)))

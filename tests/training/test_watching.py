@@ -129,9 +129,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 75), (signal.SIGINT, 130)])
 @pytest.mark.parametrize("where", ["step", "validation", "save"])
 def test_a_signal_saves_within_a_step_and_nothing_is_lost(
-    number: signal.Signals, status: int, where: str, config: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+    where: str,
+    config: Path,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     with monkeypatch.context() as patch:
         if where == "step":
             at_step(patch, 4, lambda: os.kill(os.getpid(), number))
