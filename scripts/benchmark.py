@@ -64,7 +64,7 @@ def main() -> int:
     train = commands.add_parser("train", help=TRAIN.split("\n", 1)[0], description=TRAIN, formatter_class=form)
     train.add_argument("--rounds", type=_positive, default=4, metavar="N", help="of everything (default 4)")
     train.add_argument("--steps", type=_positive, default=8, metavar="N", help="in a round (default 8)")
-    train.add_argument("--utterances", type=_positive, default=96, metavar="N", help="in the corpus (default 96)")
+    train.add_argument("--utterances", type=_positive, default=48, metavar="N", help="in the corpus (default 48)")
     train.add_argument("--batch-size", type=_positive, default=32, metavar="B", help="default 32")
     train.add_argument("--crop-frames", type=_positive, default=128, metavar="T", help="default 128")
     train.add_argument("--profile", action="store_true", help="name the five costliest operations")

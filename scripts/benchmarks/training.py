@@ -103,6 +103,8 @@ def benchmark(options: Options) -> str:
                 inference[variant] = Measured([], [], [], [], [])
             for side in sides.values():
                 side("steps", variant, count=1)  # builds it and warms it up
+        for variant in inference:
+            _predict(Measured([], [], [], [], []), sides, variant, options.utterances)
         for turn in range(options.rounds):
             for variant in variants[:: -1 if turn % 2 else 1]:
                 _measure(measured[variant], sides, variant, options.steps, backwards=turn % 2 == 1)
