@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from corpora import write_corpus
-from speakerid.batches import PaddedBatch, TrainingBatches, whole_utterances
+from speakerid.batches import AHEAD, PaddedBatch, Prefetched, TrainingBatches, whole_utterances
 from speakerid.corpus import hw4
 from speakerid.corpus.packing import packed_store
 from speakerid.corpus.store import FrameStore
@@ -190,6 +190,54 @@ def test_no_utterances_give_no_batches() -> None:
 def test_crop_is_the_middle(crop: int, frames: range) -> None:
     (batch,) = whole_utterances(marked_store([5, 8]), [1], 100, crop)
     assert marks(batch.features[0]) == (1, list(frames))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_frames_that_live_on_the_device_give_the_same_batches(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path a GPU takes, on the CPU."""
+    store = marked_store([9, 4, 12, 7, 5, 30])
+    store = FrameStore(store.frames.astype(dtype), store.offsets, store.lengths)
+    here = TrainingBatches(store, [5, 0, 3, 1], range(6), 3, 5, seed=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingBatches, "_fits", lambda self: True)
+        patch.setattr("speakerid.batches.UPLOAD", 7)
+        there = TrainingBatches(store, [5, 0, 3, 1], range(6), 3, 5, seed=1)
+    assert there.resident
+    assert not here.resident
+    store.frames[:] = 0  # what lives elsewhere does not see it
+    for step in (0, 7, 1, 40):
+        assert there[step][0].dtype == torch.float32
+        assert there[step][0].any()
+        assert not here[step][0].any()
+        assert torch.equal(here[step][1], there[step][1])
+    store.frames[:] = marked_store([9, 4, 12, 7, 5, 30]).frames
+    for step in (0, 7, 1, 40):
+        assert torch.equal(here[step][0], there[step][0])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.integers(0, 12), min_size=1, max_size=12))
+def test_batches_gathered_ahead_are_the_same_in_any_order(steps: list[int]) -> None:
+    plain = TrainingBatches(marked_store([9, 4, 12, 7, 5, 30]), [5, 0, 3, 1], range(6), 3, 5, seed=1)
+    ahead = Prefetched(plain)
+    for step in steps:
+        for found, expected in zip(ahead[step], plain[step], strict=True):
+            assert torch.equal(found, expected)
+
+
+def test_batches_are_gathered_ahead_once_each() -> None:
+    asked: list[int] = []
+
+    class Counted:
+        def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+            asked.append(step)
+            return torch.zeros(1), torch.zeros(1)
+
+    ahead = Prefetched(Counted())
+    for step in range(20):
+        ahead[step]
+    assert sorted(asked)[:20] == list(range(20))
+    assert len(asked) == len(set(asked)) <= 20 + AHEAD
 
 
 def mapped_megabytes() -> int:

@@ -41,8 +41,8 @@ from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
 
 _MAY_CHANGE = (
-    "run_dir", "device", "data.root", "data.packed", "train.compile", "train.keep_last", "train.keep_best",
-    "train.rollbacks",
+    "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
+    "train.keep_best", "train.rollbacks",
 )  # fmt: skip
 """Settings that say where and how a run happens and not what it computes."""
 

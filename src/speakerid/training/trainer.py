@@ -143,7 +143,16 @@ class Trainer:
             )
 
     def _validate(self) -> None:
-        result = self.validate(self.model)
+        try:
+            result = self.validate(self.model)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                frames = self.config.data.frames_per_batch
+                raise UserError(
+                    f"memory ran out in the validation after step {self.step} at data.frames_per_batch={frames}; "
+                    f"try data.frames_per_batch={frames // 2}"
+                ) from error
+            raise
         self.accuracy, self.validated = result["accuracy"], self.step
         is_best = self.best_accuracy is None or self.accuracy > self.best_accuracy
         if is_best:
