@@ -148,10 +148,8 @@ class Trainer:
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 frames = self.config.data.frames_per_batch
-                raise UserError(
-                    f"memory ran out in the validation after step {self.step} at data.frames_per_batch={frames}; "
-                    f"try data.frames_per_batch={frames // 2}"
-                ) from error
+                size = f"data.frames_per_batch={frames}; try data.frames_per_batch={frames // 2}"
+                raise UserError(f"memory ran out in the validation after step {self.step} at {size}") from error
             raise
         self.accuracy, self.validated = result["accuracy"], self.step
         is_best = self.best_accuracy is None or self.accuracy > self.best_accuracy
