@@ -14,14 +14,12 @@ from threadpoolctl import threadpool_limits  # scikit-learn brings it
 
 from speakerid.bars import bar
 from speakerid.errors import UserError
+from speakerid.memory import keep_freed_memory
 
 ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
 """Read by the libraries when they are loaded, which may be before any line of ours in a process."""
-
-KEPT = 2**24
-"""Bytes; glibc looks at blocks below 32 MiB."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -101,9 +99,7 @@ def _start_worker() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders in C print of what they dislike, past Python
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
-    # glibc keeps blocks up to the size of the largest one that was freed; others go back to the system and come again
-    # page by page, which costs up to a fifth of the time.
-    bytes(KEPT)
+    keep_freed_memory()
     parent = multiprocessing.parent_process()
     if parent is not None:
 
