@@ -3,6 +3,7 @@
   python scripts/benchmark.py prepare RECORDINGS
   python scripts/benchmark.py open
   python scripts/benchmark.py train
+  python scripts/benchmark.py memory
 
 All that is compared runs in turn, in rounds; each has a process of its own. Figures are medians over the rounds,
 and ratios are taken within a round, so that other work on the machine falls on both sides; stop it all the same.
@@ -47,6 +48,13 @@ in float32 and bfloat16 (autocast), with and without dropout, on the CPU and on 
 column is the share of the speed of a large matrix product in the same precision, measured beside every round."""
 
 
+MEMORY = """\
+Memory of a training process over many steps, from a corpus of 5,666 utterances and from one of 56,666 (2.5 GB).
+
+The model is as small as can be, for it is the loop and the data that are watched; both corpora are noise in a temporary
+folder (TMPDIR says where)."""
+
+
 def main() -> int:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
@@ -70,6 +78,9 @@ def main() -> int:
     train.add_argument("--profile", action="store_true", help="name the five costliest operations")
     train.add_argument("--against", metavar="REV", help="measure that revision's speakerid too")
     train.set_defaults(action=_train)
+    memory = commands.add_parser("memory", help=MEMORY.split("\n", 1)[0], description=MEMORY, formatter_class=form)
+    memory.add_argument("--steps", type=_positive, default=20_000, metavar="N", help="of training (default 20000)")
+    memory.set_defaults(action=_memory)
     options = parser.parse_args()
     return options.action(options)
 
@@ -93,6 +104,13 @@ def _train(options: argparse.Namespace) -> int:
 
     names = ("rounds", "steps", "utterances", "batch_size", "crop_frames", "profile", "against")
     print(benchmark(Options(**{name: getattr(options, name) for name in names})))
+    return 0
+
+
+def _memory(options: argparse.Namespace) -> int:
+    from benchmarks.memory import benchmark
+
+    print(benchmark(options.steps))
     return 0
 
 
