@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits  # scikit-learn brings it
+from threadpoolctl import threadpool_limits
 
 from speakerid.bars import bar
 from speakerid.errors import UserError
