@@ -1,3 +1,4 @@
+import os
 import threading
 from itertools import cycle
 from pathlib import Path
@@ -41,6 +42,25 @@ def test_failing_block_leaves_the_old_file_and_nothing_else(tmp_path: Path, fail
 def test_user_error_of_the_block_passes_unchanged(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^mine$"), atomic_file(tmp_path / "file.txt"):
         raise UserError("mine")
+
+
+def test_content_and_name_reach_the_disk_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a power cut could leave the name of a file that has no content."""
+    path, done = tmp_path / "file.txt", []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(handle: int) -> None:
+        done.append("folder" if os.path.samestat(os.fstat(handle), tmp_path.stat()) else os.fstat(handle).st_size)
+        fsync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append("name")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    write(path, "content")
+    assert done == [len("content"), "name", "folder"]
 
 
 def test_reader_sees_the_old_or_the_new_file_and_no_mixture(tmp_path: Path) -> None:
