@@ -117,7 +117,7 @@ def benchmark(options: Options) -> str:
             _inference(inference),
         ]
         if options.against:
-            parts.insert(2, _against(measured | inference, options.against))
+            parts.insert(2, _against(measured, inference, options.against))
         if options.profile:
             parts += [_profile(variant, sides["ours"]("profile", variant)) for variant in variants]
     return "\n\n".join(parts)
@@ -229,9 +229,13 @@ def _inference(measured: Mapping[Variant, Measured]) -> str:
     return table([title, "ours, uttr/s", "plain, one by one, uttr/s", "ours / plain"], rows)
 
 
-def _against(measured: Mapping[Variant, Measured], revision: str) -> str:
-    rows = [[_title(variant), _ratio(each.ours, each.earlier)] for variant, each in measured.items()]
-    return table([f"training, present speed / that of {revision}", "median (lowest to highest)"], rows)
+def _against(training: Mapping[Variant, Measured], inference: Mapping[Variant, Measured], revision: str) -> str:
+    rows = [
+        [what, _title(variant), _ratio(each.ours, each.earlier)]
+        for what, measured in (("training", training), ("whole utterances", inference))
+        for variant, each in measured.items()
+    ]
+    return table(["", f"present speed / that of {revision}", "median (lowest to highest)"], rows)
 
 
 def _profile(variant: Variant, times: Mapping[str, float]) -> str:
