@@ -41,3 +41,49 @@ def test_every_layer_gets_the_mask() -> None:
     out = LayerStack(Affine, num_layers=3)(x, mask)
     assert torch.equal(out[:, 1], x[:, 1])
     assert not torch.isclose(out[:, 0], x[:, 0]).any()
+
+
+def test_concatenated_layers_stand_side_by_side() -> None:
+    stack = LayerStack(Affine, num_layers=3, concat_layers=True)
+    x = torch.randn(2, 4, 3)
+    expected = [x]
+    for w in stack.parameters():
+        expected.append(2 * expected[-1] + w)
+    torch.testing.assert_close(stack(x), torch.cat(expected[1:], -1))
+
+
+class AddOne(nn.Module):
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        return x + 1
+
+
+def test_layers_drop_out_more_often_towards_the_end() -> None:
+    stack, many = LayerStack(AddOne, num_layers=4, layer_drop=0.8, concat_layers=True), 20_000
+    outputs = stack(torch.zeros(many, 2, 1))  # (B, T, L)
+    assert torch.equal(outputs[:, 0], outputs[:, 1])  # an utterance is dropped as a whole
+    added = outputs[:, 0].diff(dim=1, prepend=torch.zeros(many, 1))
+    for place, p in enumerate([0.2, 0.4, 0.6, 0.8]):
+        assert (added[:, place].abs() < 1e-6).double().mean().item() == pytest.approx(p, abs=0.02)
+        assert added[:, place].max().item() == pytest.approx(1 / (1 - p), rel=1e-5)
+        assert added[:, place].mean().item() == pytest.approx(1, abs=0.06)
+    dropped = added.abs() < 1e-6
+    both = (dropped[:, 2] & dropped[:, 3]).double().mean().item()
+    assert both == pytest.approx(0.6 * 0.8, abs=0.02)
+
+
+def test_no_layer_drops_out_in_evaluation() -> None:
+    stack = LayerStack(AddOne, num_layers=4, layer_drop=0.8).eval()
+    assert torch.equal(stack(torch.zeros(5, 2, 1)), torch.full((5, 2, 1), 4.0))
+
+
+def test_a_dropped_layer_gets_no_gradient_from_its_utterance() -> None:
+    stack = LayerStack(Affine, num_layers=1, layer_drop=0.5)
+    x = torch.randn(200, 1, 1, requires_grad=True)
+    (gradient,) = torch.autograd.grad(stack(x).sum(), x)
+    assert set(gradient.flatten().tolist()) == {1.0, 3.0}  # x, or x + 2 · (2x + w − x)
+
+
+def test_layer_drop_compiles_as_a_whole() -> None:
+    stack = LayerStack(AddOne, num_layers=2, layer_drop=0.5)
+    compiled = torch.compile(stack, backend="eager", fullgraph=True)
+    assert compiled(torch.zeros(3, 2, 1)).shape == (3, 2, 1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from speakerid.layers.dropout import Dropout
 from speakerid.layers.positions import relative_positions, relative_shift
+from speakerid.layers.rotary import rotate
 
 QUERY_CHUNK = 256
 """Queries answered at a time, so that their scores stay in the cache and fewer distances are scored in vain."""
@@ -24,12 +25,14 @@ class MultiHeadAttention(nn.Module):
         nhead: heads.
         dropout: on the attention weights.
         qkv_bias: biases in the projections to queries, keys and values.
+        rotary: turn queries and keys by their places, see `rotate`; without it attention knows of no order.
     """
 
-    def __init__(self, d_model: int, nhead: int, dropout: float, qkv_bias: bool = True) -> None:
+    def __init__(self, d_model: int, nhead: int, dropout: float, qkv_bias: bool = True, rotary: bool = False) -> None:
         super().__init__()
         assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
         self.nhead = nhead
+        self.rotary = rotary
         self.dropout = Dropout(dropout)
         self.query = nn.Linear(d_model, d_model, bias=qkv_bias)
         self.key = nn.Linear(d_model, d_model, bias=qkv_bias)
@@ -47,6 +50,8 @@ class MultiHeadAttention(nn.Module):
             (B, T, D); what stands at padded frames is of no meaning.
         """
         q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
+        if self.rotary:
+            q, k = rotate(q), rotate(k)
         return self.output(join_heads(attend(q, k, v, key_mask(mask), self.dropout)))
 
 

@@ -1,7 +1,11 @@
-"""Layers on top of one another."""
+"""Layers on top of one another.
+
+Letters: B utterances in a batch, T frames, D width, L applications.
+"""
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 
@@ -11,17 +15,50 @@ class LayerStack(nn.Module):
     Args:
         make_layer: builds a layer with `forward(x, mask)`; called once for each set of weights, so that
             independent layers start from different values.
-        num_layers: applications.
+        num_layers: L.
         share_layers: apply one layer's weights every time (Lan et al., 2020, ALBERT, section 3.1).
+        layer_drop: probability that the last application is skipped in training; application l is with l / L times
+            this (stochastic depth, Huang et al., 2016, section 3). Every utterance draws for itself, and what a layer
+            adds is scaled up where it is kept. All layers are computed all the same, so that nothing depends on
+            a random number but numbers: it regularises, and saves no time.
+        concat_layers: return the outputs of all applications side by side (Zhang et al., 2022, MFA-Conformer,
+            section 2.2) instead of the last one's.
     """
 
-    def __init__(self, make_layer: Callable[[], nn.Module], num_layers: int, share_layers: bool = False) -> None:
+    def __init__(
+        self,
+        make_layer: Callable[[], nn.Module],
+        num_layers: int,
+        share_layers: bool = False,
+        layer_drop: float = 0.0,
+        concat_layers: bool = False,
+    ) -> None:
         super().__init__()
         self.num_layers = num_layers
+        self.layer_drop = layer_drop
+        self.concat_layers = concat_layers
         self.layers = nn.ModuleList(make_layer() for _ in range(1 if share_layers else num_layers))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask to (B, T, D)."""
+        """(B, T, D) and (B, T) frame mask to (B, T, D), or (B, T, L·D) where layers are concatenated."""
+        outputs = []
         for place in range(self.num_layers):
-            x = self.layers[place % len(self.layers)](x, mask)
-        return x
+            y = self.layers[place % len(self.layers)](x, mask)
+            if self.training and self.layer_drop:
+                y = drop_residual(x, y, self.layer_drop * (place + 1) / self.num_layers)
+            x = y
+            if self.concat_layers:
+                outputs.append(x)
+        return torch.cat(outputs, -1) if self.concat_layers else x
+
+
+def drop_residual(x: Tensor, y: Tensor, p: float) -> Tensor:
+    """x + (y − x) / (1 − p), or x itself with probability p, drawn for each of the B utterances; on average y.
+
+    Args:
+        x: (B, T, D), what a layer was given.
+        y: (B, T, D), what it made of it.
+        p: probability, below 1.
+    """
+    kept = torch.empty_like(x[:, :1, :1]).bernoulli_(1 - p)
+    return x + (y - x) * (kept / (1 - p))

@@ -1,0 +1,29 @@
+"""Rotary positions.
+
+Letters: T frames, E width of one head.
+"""
+
+import torch
+from torch import Tensor
+
+
+def rotate(x: Tensor) -> Tensor:
+    """Turn each pair of neighbouring channels by its frame's place (Su et al., 2021, RoFormer, section 3.2.2).
+
+    Pair i of frame t turns by t · 10000^(−2i/E). A query's product with a key then depends on how far apart they are,
+    and not on where.
+
+    Args:
+        x: (…, T, E), E even.
+
+    Returns:
+        (…, T, E).
+    """
+    frames, width = x.shape[-2:]
+    assert width % 2 == 0, f"width {width} of a head is no number of pairs"
+    dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 cannot count frames
+    place = torch.arange(frames, device=x.device, dtype=dtype)[:, None]
+    angle = place * 10_000 ** (torch.arange(0, width, 2, device=x.device, dtype=dtype) / -width)
+    real, imaginary = x[..., 0::2], x[..., 1::2]
+    turned = (real * angle.cos() - imaginary * angle.sin(), real * angle.sin() + imaginary * angle.cos())
+    return torch.stack(turned, -1).flatten(-2).to(x.dtype)

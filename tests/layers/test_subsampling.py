@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from speakerid.layers.masks import frame_mask
+from speakerid.layers.subsampling import Subsampling
+
+WIDTH = 4
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8, 9])
+def test_every_second_frame_with_its_neighbours(length: int) -> None:
+    layer = Subsampling(WIDTH)
+    assert layer.convolution.bias is not None
+    x = torch.randn(length, WIDTH)
+    places = []
+    for middle in range(0, length, 2):
+        place = layer.convolution.bias
+        for tap, frame in enumerate((middle - 1, middle, middle + 1)):
+            if 0 <= frame < length:
+                place = place + layer.convolution.weight[:, :, tap] @ x[frame]
+        places.append(place)
+    out, mask = layer(x[None])
+    torch.testing.assert_close(out[0], torch.stack(places))
+    assert mask is None
+
+
+def test_padding_is_invisible_and_the_mask_follows() -> None:
+    layer = Subsampling(WIDTH)
+    lengths = [9, 8, 5, 2, 1]
+    mask = frame_mask(torch.tensor(lengths), 10)
+    x = torch.randn(5, 10, WIDTH).masked_fill(~mask[..., None], 1e4)
+    out, fewer = layer(x, mask)
+    assert fewer is not None
+    assert fewer.sum(1).tolist() == [5, 4, 3, 1, 1]
+    for row, length in enumerate(lengths):
+        torch.testing.assert_close(out[row][fewer[row]], layer(x[row : row + 1, :length])[0][0])
