@@ -22,11 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.cli import exit_with
-from speakerid.config import FeatureConfig, ModelConfig, TransformerConfig, load_config
+from speakerid.config import FeatureConfig, load_config
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.parallel import parallel_map
 from speakerid.corpus.prepare import Options, prepare
 from speakerid.evaluation.evaluate import evaluate
+from speakerid.model_config import ModelConfig, TransformerConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import unique_parameters
 from speakerid.recognition.evaluation import labelled_parts, test_part

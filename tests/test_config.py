@@ -9,14 +9,26 @@ from pydantic import BaseModel, ValidationError
 
 from speakerid.config import (
     Config,
-    ConformerConfig,
     DataConfig,
-    ModelConfig,
     TrainConfig,
-    TransformerConfig,
     load_config,
 )
 from speakerid.errors import UserError
+from speakerid.model_config import (
+    AttentiveStatisticsConfig,
+    BatchNormConfig,
+    BranchformerConfig,
+    ConformerConfig,
+    CosineConfig,
+    EBranchformerConfig,
+    LinearConfig,
+    MeanConfig,
+    MlpConfig,
+    ModelConfig,
+    SelfAttentiveConfig,
+    StatisticsConfig,
+    TransformerConfig,
+)
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -46,6 +58,10 @@ def refusal(file: Path, text: str, *overrides: str) -> str:
 
 def with_encoder(settings: str, kind: str = "transformer") -> str:
     return f"run_dir: runs/x\nmodel: {{encoder: {{kind: {kind}, {settings}}}}}\n"
+
+
+def with_model(settings: str) -> str:
+    return f"run_dir: runs/x\nmodel: {{encoder: {{kind: transformer}}, {settings}}}\n"
 
 
 def test_what_is_not_written_has_its_default(file: Path) -> None:
@@ -110,18 +126,38 @@ def test_a_misspelling_is_refused_with_what_is_meant(file: Path, text: str, expe
         pytest.param(
             TRANSFORMER + "nhead: 5",
             "nhead: no setting here; it belongs to "
-            "model.encoder (kind: transformer).nhead or model.encoder (kind: conformer).nhead",
-            id="of both encoders",
+            "model.encoder.nhead (kind: transformer, conformer, branchformer, e_branchformer) or "
+            "model.pooling.nhead (kind: self_attentive, attentive_statistics)",
+            id="of several kinds",
         ),
         pytest.param(
             with_encoder("kernel_size: 5"),
-            "model.encoder.kernel_size: no setting here; it belongs to model.encoder (kind: conformer).kernel_size",
+            "model.encoder.kernel_size: no setting here; it belongs to "
+            "model.encoder.kernel_size (kind: conformer, branchformer, e_branchformer)",
             id="conformer's under a transformer",
         ),
         pytest.param(
             with_encoder("norm_first: true", "conformer"),
-            "model.encoder.norm_first: no setting here; it belongs to model.encoder (kind: transformer).norm_first",
+            "model.encoder.norm_first: no setting here; it belongs to model.encoder.norm_first (kind: transformer)",
             id="transformer's under a conformer",
+        ),
+        pytest.param(
+            with_encoder("dim_feedforward: 8", "branchformer"),
+            "model.encoder.dim_feedforward: no setting here; it belongs to "
+            "model.encoder.dim_feedforward (kind: transformer, conformer, e_branchformer)",
+            id="under an encoder without feed-forward network",
+        ),
+        pytest.param(
+            with_model("pooling: {kind: statistics, nhead: 2}"),
+            "model.pooling.nhead: no setting here; it belongs to "
+            "model.encoder.nhead (kind: transformer, conformer, branchformer, e_branchformer) or "
+            "model.pooling.nhead (kind: self_attentive, attentive_statistics)",
+            id="heads of a pooling that has none",
+        ),
+        pytest.param(
+            with_model("classifier: {kind: linear, scale: 2}"),
+            "model.classifier.scale: no setting here; it belongs to model.classifier.scale (kind: cosine)",
+            id="scale of a classifier that has none",
         ),
     ],
 )
@@ -166,6 +202,28 @@ def test_all_errors_stand_in_one_message(file: Path) -> None:
             "kernel_size must be odd to stay centred on its frame, found 30",
             id="even kernel",
         ),
+        pytest.param(
+            with_encoder("merge_kernel_size: 4", "e_branchformer"),
+            "model.encoder: merge_kernel_size must be odd to stay centred on its frame, found 4",
+            id="even merging kernel",
+        ),
+        pytest.param(with_encoder("dim_gating: 7", "branchformer"), "model.encoder.dim_gating: found 7", id="halves"),
+        pytest.param(with_encoder("layer_drop: 1"), "model.encoder.layer_drop: found 1", id="all layers dropped"),
+        pytest.param(with_encoder("positions: relative"), "model.encoder.positions: found 'relative'", id="positions"),
+        pytest.param(
+            "run_dir: x\nmodel: {d_model: 6, encoder: {kind: conformer, nhead: 2, positions: rotary}}",
+            "model: encoder.positions=rotary turns pairs of channels, so d_model (6) / encoder.nhead (2) must be even",
+            id="no pairs to turn",
+        ),
+        pytest.param(with_model("subsampling: 3"), "model.subsampling: found 3", id="subsampling"),
+        pytest.param(with_model("pooling: meen"), "model.pooling: Input tag 'meen'", id="no such pooling"),
+        pytest.param(
+            with_model("pooling: {kind: attentive_statistics, nhead: 7}"),
+            "model: pooling.nhead (7) must divide the encoder's 80 channels",
+            id="groups of channels",
+        ),
+        pytest.param(with_model("classifier: softmax"), "model.classifier: Input tag 'softmax'", id="classifier"),
+        pytest.param(with_model("classifier: {kind: cosine, scale: 0}"), "model.classifier.scale: found 0", id="scale"),
         pytest.param(with_encoder("nhead: 3"), "encoder.nhead (3) must divide d_model (80)", id="heads"),
         pytest.param(
             TRANSFORMER + "train: {total_steps: 100, warmup_steps: 100}",
@@ -177,12 +235,37 @@ def test_all_errors_stand_in_one_message(file: Path) -> None:
             "train.batch_size must be at least 2 with model.classifier=batchnorm and train.accumulate=1, found 1",
             id="BatchNorm over one",
         ),
+        pytest.param(
+            with_model("classifier: {kind: cosine, batch_norm: true}") + "train: {batch_size: 1}",
+            "train.batch_size must be at least 2 with model.classifier=cosine and train.accumulate=1, found 1",
+            id="BatchNorm over one in front of cosines",
+        ),
     ],
 )
 def test_a_wrong_value_is_refused_with_field_and_reason(file: Path, text: str, expected: str) -> None:
     message = refusal(file, text)
     assert message.startswith(f"{file}: ")
     assert expected in message
+
+
+def test_a_kind_without_settings_of_its_own_is_written_as_its_name(file: Path) -> None:
+    model = load(file, with_model("pooling: statistics, classifier: {kind: mlp}")).model
+    assert model == load(file, with_model("pooling: {kind: statistics}, classifier: mlp")).model
+    written = model.model_dump(mode="json")
+    assert (written["pooling"], written["classifier"]) == ("statistics", "mlp")
+
+
+def test_a_kind_with_settings_is_written_with_all_of_them(file: Path) -> None:
+    model = load(file, with_model("pooling: self_attentive, classifier: cosine")).model
+    written = model.model_dump(mode="json")
+    assert written["pooling"] == {"kind": "self_attentive", "nhead": 1, "dim_attention": 128}
+    assert written["classifier"] == {"kind": "cosine", "scale": 30.0, "sub_centers": 1, "batch_norm": False}
+
+
+def test_groups_of_concatenated_layers_are_counted_over_all_of_them(file: Path) -> None:
+    pooling = "model.pooling={kind: attentive_statistics, nhead: 240}"
+    assert "must divide the encoder's 80 channels" in refusal(file, TRANSFORMER, pooling)
+    assert load(file, TRANSFORMER, pooling, "model.encoder.concat_layers=true").model.frame_width == 240
 
 
 def test_overrides_are_laid_over_the_file(file: Path) -> None:
@@ -288,10 +371,10 @@ def restated(section: BaseModel, prefix: str = "") -> list[str]:
     found = []
     for name in section.model_fields_set:
         value = getattr(section, name)
-        if isinstance(value, BaseModel):
-            found += restated(value, f"{prefix}{name}.")
-        elif value == type(section).model_fields[name].default:
+        if value == type(section).model_fields[name].default:
             found.append(prefix + name)
+        elif isinstance(value, BaseModel):
+            found += restated(value, f"{prefix}{name}.")
     return sorted(found)
 
 
@@ -309,42 +392,64 @@ counts = st.integers(1, 10**6)
 positive = st.floats(0, exclude_min=True, allow_infinity=False)
 probabilities = st.floats(0, 1, exclude_max=True)
 paths = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(Path)
-common = {"num_layers": counts, "dim_feedforward": counts, "dropout": probabilities, "share_layers": st.booleans()}
-
-
-@st.composite
-def models(draw: st.DrawFn) -> ModelConfig:
-    nhead = draw(st.integers(1, 64))
-    transformer = st.builds(
+heads = st.shared(st.integers(1, 64), key="nhead")
+odd = counts.map(lambda half: 2 * half - 1)
+stack = {
+    "num_layers": counts, "nhead": heads, "dropout": probabilities, "share_layers": st.booleans(),
+    "concat_layers": st.booleans(), "layer_drop": probabilities,
+}  # fmt: skip
+convolutional = stack | {"kernel_size": odd, "positions": st.sampled_from(["relative", "rotary", "none"])}
+gated = convolutional | {"dim_gating": counts.map(lambda half: 2 * half)}
+attentive = {"nhead": heads, "dim_attention": counts}
+encoders = st.one_of(
+    st.builds(
         TransformerConfig,
         kind=st.just("transformer"),
-        nhead=st.just(nhead),
+        dim_feedforward=counts,
         qkv_bias=st.booleans(),
         norm_first=st.booleans(),
-        **common,
-    )
-    conformer = st.builds(
+        positions=st.sampled_from(["none", "rotary"]),
+        **stack,
+    ),
+    st.builds(
         ConformerConfig,
         kind=st.just("conformer"),
-        nhead=st.just(nhead),
-        kernel_size=counts.map(lambda half: 2 * half - 1),
+        dim_feedforward=counts,
         conv_channels=st.none() | counts,
         glu=st.booleans(),
-        **common,
-    )
-    return ModelConfig(
-        d_model=nhead * draw(counts),
-        encoder=draw(transformer | conformer),
-        classifier=draw(st.sampled_from(["mlp", "batchnorm", "linear"])),
-    )
-
-
+        macaron=st.booleans(),
+        **convolutional,
+    ),
+    st.builds(BranchformerConfig, kind=st.just("branchformer"), **gated),
+    st.builds(
+        EBranchformerConfig, kind=st.just("e_branchformer"), dim_feedforward=counts, merge_kernel_size=odd, **gated
+    ),
+)
+models = st.builds(
+    ModelConfig,
+    d_model=st.builds(lambda nhead, width: 2 * nhead * width, heads, counts),
+    subsampling=st.sampled_from([1, 2]),
+    encoder=encoders,
+    pooling=st.one_of(
+        st.builds(MeanConfig, kind=st.just("mean")),
+        st.builds(StatisticsConfig, kind=st.just("statistics")),
+        st.builds(SelfAttentiveConfig, kind=st.just("self_attentive"), **attentive),
+        st.builds(AttentiveStatisticsConfig, kind=st.just("attentive_statistics"), **attentive),
+    ),
+    embedding_dim=st.none() | counts,
+    classifier=st.one_of(
+        st.builds(LinearConfig, kind=st.just("linear")),
+        st.builds(MlpConfig, kind=st.just("mlp")),
+        st.builds(BatchNormConfig, kind=st.just("batchnorm")),
+        st.builds(CosineConfig, kind=st.just("cosine"), scale=positive, sub_centers=counts, batch_norm=st.booleans()),
+    ),
+)
 configs = st.builds(
     Config,
     run_dir=paths,
     seed=st.integers(0, 2**64),
     device=st.text(st.characters(exclude_categories=["Cs"])),
-    model=models(),
+    model=models,
     data=st.builds(
         DataConfig,
         root=paths,

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-import typing
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-from speakerid.errors import UserError, describe
+from speakerid.model_config import ModelConfig
+from speakerid.settings import Settings, lay_over, parse, read_yaml
 
 DEMO_ROOT = Path("data/demo")
 """Where the demonstration corpus lives; written on first use when it is missing."""
-
-Probability = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Settings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """Frozen, and strict about names: an unknown key is an error."""
 
 
 class FeatureConfig(Settings, frozen=True):
@@ -79,60 +63,6 @@ class DataConfig(Settings, frozen=True):
     """Folder for the packed copy of the features; by default `packed/` inside `root`."""
     frames_per_batch: PositiveInt = 16_384
     """Padded frames in one batch of whole utterances (validation and inference), which bounds the memory."""
-
-
-class TransformerConfig(Settings, frozen=True):
-    kind: Literal["transformer"]
-    num_layers: PositiveInt = 3
-    nhead: PositiveInt = 1
-    dim_feedforward: PositiveInt = 256
-    dropout: Probability = 0.1
-    qkv_bias: bool = True
-    norm_first: bool = False
-    """Normalise before each sub-layer (pre-norm) instead of after it (post-norm)."""
-    share_layers: bool = False
-    """Apply one layer's weights `num_layers` times."""
-
-
-class ConformerConfig(Settings, frozen=True):
-    kind: Literal["conformer"]
-    num_layers: PositiveInt = 3
-    nhead: PositiveInt = 1
-    dim_feedforward: PositiveInt = 256
-    dropout: Probability = 0.1
-    kernel_size: PositiveInt = 31
-    """Frames seen by the depthwise convolution; odd."""
-    conv_channels: PositiveInt | None = None
-    """Channels of the depthwise convolution; by default `d_model`."""
-    glu: bool = True
-    """Gated linear unit in front of the depthwise convolution, as in the paper; SiLU where false."""
-    share_layers: bool = False
-
-    @model_validator(mode="after")
-    def _odd_kernel(self) -> ConformerConfig:
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"kernel_size must be odd to stay centred on its frame, found {self.kernel_size}")
-        return self
-
-
-EncoderConfig = Annotated[TransformerConfig | ConformerConfig, Field(discriminator="kind")]
-
-
-class ModelConfig(Settings, frozen=True):
-    """(mean subtraction →) prenet → encoder → mean pooling → classifier."""
-
-    d_model: PositiveInt = 80
-    subtract_mean: bool = False
-    """Subtract from every band its mean over the utterance, which takes out what a microphone adds throughout."""
-    encoder: EncoderConfig
-    classifier: Literal["mlp", "batchnorm", "linear"] = "batchnorm"
-    """`mlp`: Linear-ReLU-Linear; `batchnorm`: BatchNorm1d-Linear; `linear`: one Linear."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> ModelConfig:
-        if self.d_model % self.encoder.nhead:
-            raise ValueError(f"encoder.nhead ({self.encoder.nhead}) must divide d_model ({self.d_model})")
-        return self
 
 
 class TrainConfig(Settings, frozen=True):
@@ -198,44 +128,13 @@ class Config(Settings, frozen=True):
     @model_validator(mode="after")
     def _batch_norm_needs_a_batch(self) -> Config:
         smallest = self.train.batch_size // self.train.accumulate
-        if smallest < 2 and self.model.classifier == "batchnorm":
+        if smallest < 2 and self.model.normalises_over_batch:
             raise ValueError(
-                f"train.batch_size must be at least {2 * self.train.accumulate} with model.classifier=batchnorm and "
-                f"train.accumulate={self.train.accumulate}, found {self.train.batch_size}"
+                f"train.batch_size must be at least {2 * self.train.accumulate} with "
+                f"model.classifier={self.model.classifier.kind} and train.accumulate={self.train.accumulate}, "
+                f"found {self.train.batch_size}"
             )
         return self
-
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is written twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        UserError: the file is missing, is no YAML, or holds something else than a mapping.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a YAML file, see configs/") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-    ) as error:  # no UTF-8, no such date, a false tag
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: found {type(content).__name__}, expected settings like 'run_dir: runs/first'")
-    return content
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -246,7 +145,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     content = read_yaml(path)
     for override in overrides:
-        _lay_over(content, override)
+        lay_over(content, override)
     source = f"{path} with {' '.join(overrides)}" if overrides else str(path)
     return parse(Config, content, source)
 
@@ -259,78 +158,5 @@ def parse_features(overrides: Sequence[str]) -> FeatureConfig:
     """
     content: dict[str, Any] = {}
     for override in overrides:
-        _lay_over(content, override)
+        lay_over(content, override)
     return parse(FeatureConfig, content, "--features")
-
-
-def parse(settings: type[_S], content: object, source: object) -> _S:
-    """`content` as checked settings; `source` names the file in the error.
-
-    Raises:
-        UserError: naming every unknown or wrong setting at once.
-    """
-    try:
-        return settings.model_validate(content)
-    except ValidationError as error:
-        lines = []
-        for (field, reason), problem in zip(describe(error), error.errors(), strict=True):
-            field = re.sub(rf"\bencoder\.({'|'.join(_ENCODER_KINDS)})\b", "encoder", field)  # a tag, not in the file
-            if problem["type"] == "extra_forbidden":
-                reason = _unknown(settings, problem["loc"])
-            lines.append(f"{field}: {reason}" if field else reason)
-        raise UserError(f"{source}: " + "; ".join(lines)) from error
-
-
-_S = typing.TypeVar("_S", bound=Settings)
-_ENCODER_KINDS = {"transformer": TransformerConfig, "conformer": ConformerConfig}
-
-
-def _lay_over(content: dict[str, Any], override: str) -> None:
-    """Set one `section.setting=value`; the value is read as YAML."""
-    name, equals, text = override.partition("=")
-    if not equals or not all(name.split(".")):
-        raise UserError(f"override {override!r}: expected section.setting=value, as in model.d_model=96")
-    try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"override {override!r}: the value is not valid YAML") from error
-    *sections, setting = name.split(".")
-    for section in sections:
-        if content.get(section) is None:  # missing, or written without anything below it
-            content[section] = {}
-        content = content[section]
-        if not isinstance(content, dict):
-            raise UserError(f"override {override!r}: {section!r} is a setting, not a section")
-    content[setting] = value
-
-
-def _unknown(settings: type[Settings], loc: tuple[int | str, ...]) -> str:
-    """Why the key at `loc` is refused, with the nearest known name or where it would belong."""
-    section: type[BaseModel] = settings
-    for part in loc[:-1]:
-        annotation = section.model_fields[str(part)].annotation if part in section.model_fields else None
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            section = annotation
-        elif part in _ENCODER_KINDS:
-            section = _ENCODER_KINDS[str(part)]
-    key, known = str(loc[-1]), list(section.model_fields)
-    elsewhere = [path for path in _paths(settings) if path.split(".")[-1] == key]
-    if elsewhere:
-        return f"no setting here; it belongs to {' or '.join(elsewhere)}"
-    near = difflib.get_close_matches(key, known, n=1)
-    if near:
-        return f"unknown setting; did you mean {near[0]!r}?"
-    return f"unknown setting; known here: {', '.join(known)}"
-
-
-def _paths(section: type[BaseModel], prefix: str = "") -> list[str]:
-    """Dotted names of all settings below `section`; an encoder's carry its kind."""
-    paths = []
-    for name, field in section.model_fields.items():
-        paths.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            paths += _paths(field.annotation, f"{prefix}{name}.")
-        elif name == "encoder":
-            for kind, encoder in _ENCODER_KINDS.items():
-                paths += _paths(encoder, f"{prefix}encoder (kind: {kind}).")
-    return paths

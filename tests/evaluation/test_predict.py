@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from experiments import N_MELS, write_easy_corpus
-from speakerid.config import ConformerConfig, ModelConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.baseline import linear_baseline
 from speakerid.evaluation.predict import predict, predict_batches
+from speakerid.model_config import ConformerConfig, ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 
 
@@ -65,9 +65,9 @@ def test_crops_come_from_the_middle(store: FrameStore, model: nn.Module) -> None
 LONG_UTTERANCE = """
 import resource
 import numpy as np
-from speakerid.config import ConformerConfig, ModelConfig
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.predict import predict
+from speakerid.model_config import ConformerConfig, ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 
 model = SpeakerClassifier(ModelConfig(d_model=8, encoder=ConformerConfig(kind="conformer")), 40, 3)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from speakerid.layers.masks import frame_mask
 from speakerid.models.transformer import TransformerEncoder, TransformerEncoderLayer
+from written_out import attention, linear, norm, randomise
 
 WIDTH, INNER = 8, 20
 LENGTHS = torch.tensor([9, 5, 1])
@@ -17,13 +18,6 @@ each_nhead = pytest.mark.parametrize("nhead", [1, 4])
 each_norm_place = pytest.mark.parametrize("norm_first", [True, False], ids=["pre-norm", "post-norm"])
 each_bias = pytest.mark.parametrize("qkv_bias", [True, False], ids=["qkv_bias", "no_qkv_bias"])
 each_masking = pytest.mark.parametrize("mask", [frame_mask(LENGTHS, 9), None], ids=["padded", "unpadded"])
-
-
-def randomise(module: nn.Module) -> None:
-    """Norms that start as the identity and biases that start at zero would hide forgotten ones."""
-    module.double()
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
 
 
 def torchs(ours: TransformerEncoderLayer) -> nn.TransformerEncoderLayer:
@@ -100,6 +94,32 @@ def test_encoder_is_a_stack_of_torchs_layers(norm_first: bool, share_layers: boo
         assert isinstance(ours.norm, nn.LayerNorm)
         expected = nn.functional.layer_norm(expected, (WIDTH,), ours.norm.weight, ours.norm.bias)
     torch.testing.assert_close(ours(x, mask)[mask], expected[mask])
+
+
+@each_norm_place
+def test_concatenated_outputs_of_all_layers_are_normalised_once(norm_first: bool) -> None:
+    ours = TransformerEncoder(WIDTH, 2, INNER, num_layers=3, dropout=0.0, norm_first=norm_first, concat_layers=True)
+    randomise(ours)
+    mask = frame_mask(LENGTHS, 9)
+    outputs = [torch.randn(3, 9, WIDTH, dtype=torch.float64)]
+    for layer in ours.stack.layers:
+        assert isinstance(layer, TransformerEncoderLayer)
+        outputs.append(torchs(layer)(outputs[-1], src_key_padding_mask=~mask))
+    assert isinstance(ours.norm, nn.LayerNorm)
+    expected = norm(ours.norm, torch.cat(outputs[1:], -1))
+    torch.testing.assert_close(ours(outputs[0], mask)[mask], expected[mask])
+
+
+def test_rotary_positions_turn_queries_and_keys() -> None:
+    layer = TransformerEncoderLayer(WIDTH, 2, INNER, dropout=0.0, norm_first=True, positions="rotary")
+    randomise(layer)
+    x = torch.randn(9, WIDTH, dtype=torch.float64)
+    attended = x + attention(layer.attention, norm(layer.attention_norm, x))
+    network = layer.feed_forward
+    expected = attended + linear(
+        network.project, linear(network.expand, norm(layer.feed_forward_norm, attended)).relu()
+    )
+    torch.testing.assert_close(layer(x[None])[0], expected)
 
 
 @each_norm_place

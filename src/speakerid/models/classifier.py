@@ -3,19 +3,43 @@
 Letters: B utterances in a batch, T frames, M mel bands, D width, S speakers.
 """
 
-from typing import Literal
-
 from torch import Tensor, nn
 
-from speakerid.config import ConformerConfig, EncoderConfig, ModelConfig, TransformerConfig
 from speakerid.layers.batch_norm import BatchNorm
-from speakerid.layers.pooling import MeanPooling, MeanSubtraction
+from speakerid.layers.cosine import CosineClassifier
+from speakerid.layers.pooling import (
+    AttentiveStatisticsPooling,
+    MeanPooling,
+    MeanSubtraction,
+    SelfAttentivePooling,
+    StatisticsPooling,
+)
+from speakerid.layers.subsampling import Subsampling
+from speakerid.model_config import (
+    AttentiveStatisticsConfig,
+    BatchNormConfig,
+    BranchformerConfig,
+    ClassifierConfig,
+    ConformerConfig,
+    CosineConfig,
+    EBranchformerConfig,
+    EncoderConfig,
+    LinearConfig,
+    MeanConfig,
+    MlpConfig,
+    ModelConfig,
+    PoolingConfig,
+    SelfAttentiveConfig,
+    StatisticsConfig,
+    TransformerConfig,
+)
+from speakerid.models.branchformer import BranchformerEncoder, EBranchformerEncoder
 from speakerid.models.conformer import ConformerEncoder
 from speakerid.models.transformer import TransformerEncoder
 
 
 class SpeakerClassifier(nn.Module):
-    """prenet → encoder → pooling → classifier.
+    """prenet → encoder → pooling → classifier, with what the settings put between.
 
     Args:
         config: the settings.
@@ -30,15 +54,20 @@ class SpeakerClassifier(nn.Module):
         self.n_speakers = n_speakers
         self.input_norm = MeanSubtraction() if config.subtract_mean else None
         self.prenet = nn.Linear(n_mels, config.d_model)
+        self.subsampling = Subsampling(config.d_model) if config.subsampling == 2 else None
         self.encoder = build_encoder(config.encoder, config.d_model)
-        self.pooling = MeanPooling()
-        self.classifier = build_classifier(config.classifier, config.d_model, n_speakers + n_extra)
+        self.pooling, width = build_pooling(config.pooling, config.frame_width)
+        self.embedding = nn.Linear(width, config.embedding_dim) if config.embedding_dim else nn.Identity()
+        self.classifier = build_classifier(config.classifier, config.embedding_dim or width, n_speakers + n_extra)
 
     def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) embeddings."""
+        """(B, T, M) and (B, T) frame mask, true at real frames, to embeddings: (B, width of pooling or embedding)."""
         if self.input_norm:
             features = self.input_norm(features, mask)
-        return self.pooling(self.encoder(self.prenet(features), mask), mask)
+        x = self.prenet(features)
+        if self.subsampling:
+            x, mask = self.subsampling(x, mask)
+        return self.embedding(self.pooling(self.encoder(x, mask), mask))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, M) and (B, T) frame mask, true at real frames, to (B, S) logits; in training with the extra ones."""
@@ -47,22 +76,41 @@ class SpeakerClassifier(nn.Module):
 
 
 def build_encoder(config: EncoderConfig, d_model: int) -> nn.Module:
-    """The encoder of the given kind, with `forward(x, mask)` from (B, T, D) to (B, T, D)."""
+    """The encoder of the given kind, with `forward(x, mask)` from (B, T, D) to (B, T, `ModelConfig.frame_width`)."""
     settings = config.model_dump(exclude={"kind"})
     match config:
         case TransformerConfig():
             return TransformerEncoder(d_model, **settings)
         case ConformerConfig():
             return ConformerEncoder(d_model, **settings)
+        case BranchformerConfig():
+            return BranchformerEncoder(d_model, **settings)
+        case EBranchformerConfig():
+            return EBranchformerEncoder(d_model, **settings)
 
 
-def build_classifier(kind: Literal["mlp", "batchnorm", "linear"], d_model: int, n_speakers: int) -> nn.Sequential:
-    """(B, D) embeddings to (B, S) logits."""
-    linear = nn.Linear(d_model, n_speakers)
-    match kind:
-        case "mlp":
-            return nn.Sequential(nn.Linear(d_model, d_model), nn.ReLU(), linear)
-        case "batchnorm":
-            return nn.Sequential(BatchNorm(d_model), linear)
-        case "linear":
+def build_pooling(config: PoolingConfig, width: int) -> tuple[nn.Module, int]:
+    """Pooling of (B, T, width) frames, and the width of what it makes of them."""
+    match config:
+        case MeanConfig():
+            return MeanPooling(), width
+        case StatisticsConfig():
+            return StatisticsPooling(), 2 * width
+        case SelfAttentiveConfig(nhead=nhead, dim_attention=dim_attention):
+            return SelfAttentivePooling(width, nhead, dim_attention), nhead * width
+        case AttentiveStatisticsConfig(nhead=nhead, dim_attention=dim_attention):
+            return AttentiveStatisticsPooling(width, nhead, dim_attention), 2 * width
+
+
+def build_classifier(config: ClassifierConfig, width: int, n_speakers: int) -> nn.Module:
+    """(B, width) embeddings to (B, S) logits."""
+    if isinstance(config, CosineConfig):
+        return CosineClassifier(width, n_speakers, config.scale, config.sub_centers, config.batch_norm)
+    linear = nn.Linear(width, n_speakers)
+    match config:
+        case MlpConfig():
+            return nn.Sequential(nn.Linear(width, width), nn.ReLU(), linear)
+        case BatchNormConfig():
+            return nn.Sequential(BatchNorm(width), linear)
+        case LinearConfig():
             return nn.Sequential(linear)

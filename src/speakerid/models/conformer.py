@@ -1,15 +1,15 @@
 """The Conformer encoder (Gulati et al., 2020), report Task 2.
 
-Letters: B utterances in a batch, T frames, D width.
+Letters: B utterances in a batch, T frames, D width, L layers.
 """
 
 from torch import Tensor, nn
 
-from speakerid.layers.attention import RelativePositionAttention
 from speakerid.layers.convolution import ConvolutionModule
 from speakerid.layers.dropout import Dropout
 from speakerid.layers.feed_forward import FeedForward
 from speakerid.layers.stack import LayerStack
+from speakerid.models.attention import Positions, build_attention
 
 
 class ConformerBlock(nn.Module):
@@ -18,11 +18,14 @@ class ConformerBlock(nn.Module):
     Args:
         d_model: width, a multiple of `nhead`.
         nhead: attention heads.
-        dim_feedforward: inner width of both feed-forward networks.
+        dim_feedforward: inner width of the feed-forward networks.
         kernel_size: frames of the depthwise convolution, odd.
         conv_channels: channels of the depthwise convolution; by default `d_model`.
         dropout: on the attention weights and in and after every module.
         glu: gate of the convolution module, see `ConvolutionModule`.
+        macaron: a feed-forward network at both ends, each half a step (Lu et al., 2019); where false, one at the
+            end and a whole step.
+        positions: how attention knows of distances.
     """
 
     def __init__(
@@ -34,12 +37,16 @@ class ConformerBlock(nn.Module):
         conv_channels: int | None = None,
         dropout: float = 0.1,
         glu: bool = True,
+        macaron: bool = True,
+        positions: Positions = "relative",
     ) -> None:
         super().__init__()
-        self.first_norm = nn.LayerNorm(d_model)
-        self.first_feed_forward = FeedForward(d_model, dim_feedforward, dropout, nn.SiLU())
+        self.macaron = macaron
+        if macaron:
+            self.first_norm = nn.LayerNorm(d_model)
+            self.first_feed_forward = FeedForward(d_model, dim_feedforward, dropout, nn.SiLU())
         self.attention_norm = nn.LayerNorm(d_model)
-        self.attention = RelativePositionAttention(d_model, nhead, dropout)
+        self.attention = build_attention(positions, d_model, nhead, dropout)
         self.attention_dropout = Dropout(dropout)
         self.convolution_norm = nn.LayerNorm(d_model)
         self.convolution = ConvolutionModule(d_model, kernel_size, conv_channels or d_model, dropout, glu)
@@ -49,10 +56,12 @@ class ConformerBlock(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
-        x = x + self.first_feed_forward(self.first_norm(x)) / 2
+        step = 1 / 2 if self.macaron else 1
+        if self.macaron:
+            x = x + step * self.first_feed_forward(self.first_norm(x))
         x = x + self.attention_dropout(self.attention(self.attention_norm(x), mask))
         x = x + self.convolution(self.convolution_norm(x), mask)
-        x = x + self.second_feed_forward(self.second_norm(x)) / 2
+        x = x + step * self.second_feed_forward(self.second_norm(x))
         return self.final_norm(x)
 
 
@@ -60,8 +69,8 @@ class ConformerEncoder(nn.Module):
     """`num_layers` Conformer blocks.
 
     Args:
-        num_layers: applications.
-        share_layers: apply one block's weights every time.
+        num_layers, share_layers, layer_drop, concat_layers: of the stack, see `LayerStack`; concatenated outputs are
+            followed by a LayerNorm.
         others: of each block, see `ConformerBlock`.
     """
 
@@ -75,15 +84,22 @@ class ConformerEncoder(nn.Module):
         conv_channels: int | None = None,
         dropout: float = 0.1,
         glu: bool = True,
+        macaron: bool = True,
+        positions: Positions = "relative",
         share_layers: bool = False,
+        layer_drop: float = 0.0,
+        concat_layers: bool = False,
     ) -> None:
         super().__init__()
 
         def make_block() -> ConformerBlock:
-            return ConformerBlock(d_model, nhead, dim_feedforward, kernel_size, conv_channels, dropout, glu)
+            return ConformerBlock(
+                d_model, nhead, dim_feedforward, kernel_size, conv_channels, dropout, glu, macaron, positions
+            )
 
-        self.stack = LayerStack(make_block, num_layers, share_layers)
+        self.stack = LayerStack(make_block, num_layers, share_layers, layer_drop, concat_layers)
+        self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
-        return self.stack(x, mask)
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) where concatenated."""
+        return self.norm(self.stack(x, mask))

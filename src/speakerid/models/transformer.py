@@ -1,7 +1,9 @@
 """The Transformer encoder (Vaswani et al., 2017), report Task 1.
 
-Letters: B utterances in a batch, T frames, D width.
+Letters: B utterances in a batch, T frames, D width, L layers.
 """
+
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -23,6 +25,7 @@ class TransformerEncoderLayer(nn.Module):
         dropout: on the attention weights, in the feed-forward network and on both residual branches.
         qkv_bias: biases in the projections to queries, keys and values.
         norm_first: LayerNorm in front of each branch (Xiong et al., 2020) instead of after each sum.
+        positions: how attention knows of distances.
     """
 
     def __init__(
@@ -33,10 +36,11 @@ class TransformerEncoderLayer(nn.Module):
         dropout: float = 0.1,
         qkv_bias: bool = True,
         norm_first: bool = False,
+        positions: Literal["none", "rotary"] = "none",
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
-        self.attention = MultiHeadAttention(d_model, nhead, dropout, qkv_bias)
+        self.attention = MultiHeadAttention(d_model, nhead, dropout, qkv_bias, rotary=positions == "rotary")
         self.attention_dropout = Dropout(dropout)
         self.attention_norm = nn.LayerNorm(d_model)
         self.feed_forward = FeedForward(d_model, dim_feedforward, dropout, nn.ReLU())
@@ -52,11 +56,10 @@ class TransformerEncoderLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """`num_layers` Transformer layers; pre-norm layers are followed by one more LayerNorm.
+    """`num_layers` Transformer layers; pre-norm layers and concatenated ones are followed by one more LayerNorm.
 
     Args:
-        num_layers: applications.
-        share_layers: apply one layer's weights every time.
+        num_layers, share_layers, layer_drop, concat_layers: of the stack, see `LayerStack`.
         others: of each layer, see `TransformerEncoderLayer`.
     """
 
@@ -69,16 +72,20 @@ class TransformerEncoder(nn.Module):
         dropout: float = 0.1,
         qkv_bias: bool = True,
         norm_first: bool = False,
+        positions: Literal["none", "rotary"] = "none",
         share_layers: bool = False,
+        layer_drop: float = 0.0,
+        concat_layers: bool = False,
     ) -> None:
         super().__init__()
 
         def make_layer() -> TransformerEncoderLayer:
-            return TransformerEncoderLayer(d_model, nhead, dim_feedforward, dropout, qkv_bias, norm_first)
+            return TransformerEncoderLayer(d_model, nhead, dim_feedforward, dropout, qkv_bias, norm_first, positions)
 
-        self.stack = LayerStack(make_layer, num_layers, share_layers)
-        self.norm = nn.LayerNorm(d_model) if norm_first else nn.Identity()
+        self.stack = LayerStack(make_layer, num_layers, share_layers, layer_drop, concat_layers)
+        width = num_layers * d_model if concat_layers else d_model
+        self.norm = nn.LayerNorm(width) if norm_first or concat_layers else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) where concatenated."""
         return self.norm(self.stack(x, mask))
