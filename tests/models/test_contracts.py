@@ -1,10 +1,10 @@
-"""What every model keeps: one suite over every encoder with every classifier.
+"""What every model keeps: one suite over every encoder with every pooling and every classifier.
 
 Letters: B utterances in a batch, T frames, M mel bands, S speakers.
 """
 
 from functools import cache
-from itertools import product
+from itertools import cycle, product
 from typing import Any
 
 import pytest
@@ -12,34 +12,94 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
-from speakerid.config import ModelConfig
 from speakerid.layers.masks import frame_mask
+from speakerid.model_config import (
+    AttentiveStatisticsConfig,
+    MeanConfig,
+    ModelConfig,
+    SelfAttentiveConfig,
+    StatisticsConfig,
+)
 from speakerid.models.classifier import SpeakerClassifier
+from speakerid.models.summary import applied_parameters, unique_parameters
 
 MELS, SPEAKERS = 5, 4
 
+TRANSFORMER = {"kind": "transformer", "dim_feedforward": 12}
+CONFORMER = {"kind": "conformer", "dim_feedforward": 12, "kernel_size": 5}
+BRANCHFORMER = {"kind": "branchformer", "dim_gating": 12, "kernel_size": 5}
+E_BRANCHFORMER = BRANCHFORMER | {"kind": "e_branchformer", "dim_feedforward": 12, "merge_kernel_size": 3}
 ENCODERS: dict[str, dict[str, Any]] = {
-    "post-norm transformer": {"kind": "transformer", "norm_first": False},
-    "pre-norm transformer": {"kind": "transformer", "norm_first": True},
-    "glu conformer": {"kind": "conformer", "kernel_size": 5, "glu": True},
-    "no_glu conformer": {"kind": "conformer", "kernel_size": 5, "glu": False, "conv_channels": 12},
+    "post-norm transformer": TRANSFORMER,
+    "pre-norm transformer": TRANSFORMER | {"norm_first": True},
+    "rotary transformer": TRANSFORMER | {"norm_first": True, "positions": "rotary"},
+    "glu conformer": CONFORMER,
+    "no_glu conformer": CONFORMER | {"glu": False, "conv_channels": 12},
+    "rotary conformer": CONFORMER | {"positions": "rotary"},
+    "placeless conformer": CONFORMER | {"positions": "none", "macaron": False},
+    "branchformer": BRANCHFORMER,
+    "rotary branchformer": BRANCHFORMER | {"positions": "rotary"},
+    "e_branchformer": E_BRANCHFORMER,
 }
+POOLINGS: dict[str, Any] = {
+    "mean": "mean",
+    "statistics": "statistics",
+    "self-attentive": {"kind": "self_attentive", "nhead": 2, "dim_attention": 6},
+    "attentive statistics": {"kind": "attentive_statistics", "dim_attention": 6},
+    "grouped statistics": {"kind": "attentive_statistics", "nhead": 4, "dim_attention": 6},
+}
+COSINE = {"kind": "cosine", "scale": 5}
+"""At this scale logits are about as large as those of the others, and 1e-5 is as much."""
+CLASSIFIERS: dict[str, Any] = {
+    "mlp": "mlp",
+    "batchnorm": "batchnorm",
+    "linear": "linear",
+    "cosine": COSINE,
+    "normalised sub-centres": COSINE | {"sub_centers": 2, "batch_norm": True},
+}
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "": ({}, {}),
+    "one head, ": ({"nhead": 1}, {}),
+    "shared, ": ({"share_layers": True}, {}),
+    "concatenated, ": ({"concat_layers": True, "layer_drop": 0.5}, {}),
+    "shared and concatenated, ": ({"share_layers": True, "concat_layers": True}, {"embedding_dim": 6}),
+    "subsampled, ": ({}, {"subsampling": 2}),
+    "subsampled with embedding, ": ({"layer_drop": 0.5}, {"subsampling": 2, "embedding_dim": 6}),
+}
+"""Settings of the encoder, and of the model."""
 
 
-def configs() -> dict[str, ModelConfig]:
-    found = {}
-    for (name, encoder), nhead, share, classifier in product(
-        ENCODERS.items(), (1, 2), (True, False), ("mlp", "batchnorm", "linear")
-    ):
-        common = {"num_layers": 2, "dim_feedforward": 12, "nhead": nhead, "share_layers": share, "dropout": 0.2}
-        title = f"{'shared ' if share else ''}{name}, {nhead} head{'s' * (nhead > 1)}, {classifier}"
-        found[title] = ModelConfig.model_validate({"d_model": 8, "encoder": encoder | common, "classifier": classifier})
-    return found
+def a_config(encoder: str, pooling: str, classifier: str, variant: str = "") -> ModelConfig:
+    """Two layers of width 8."""
+    of_encoder, of_model = VARIANTS[variant]
+    return ModelConfig.model_validate(
+        {
+            "d_model": 8,
+            "encoder": {"num_layers": 2, "nhead": 2, "dropout": 0.2} | ENCODERS[encoder] | of_encoder,
+            "pooling": POOLINGS[pooling],
+            "classifier": CLASSIFIERS[classifier],
+        }
+        | of_model
+    )
 
 
-CONFIGS = configs()
+def every_combination() -> dict[str, ModelConfig]:
+    """Every encoder with every pooling and every classifier."""
+    return {", ".join(parts): a_config(*parts) for parts in product(ENCODERS, POOLINGS, CLASSIFIERS)}
+
+
+def a_few() -> dict[str, ModelConfig]:
+    """Every encoder in every variant, with poolings and classifiers in turn."""
+    turns = cycle(product(POOLINGS, CLASSIFIERS))
+    return {
+        f"{variant}{encoder}, {pooling}, {classifier}": a_config(encoder, pooling, classifier, variant)
+        for (encoder, variant), (pooling, classifier) in zip(product(ENCODERS, VARIANTS), turns, strict=False)
+    }
+
+
+CONFIGS, ALL = a_few(), every_combination()
 each_model = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 
 
@@ -78,6 +138,15 @@ def test_padding_and_neighbours_are_invisible(config: ModelConfig, lengths: list
     torch.testing.assert_close(model(features, mask), torch.cat(alone), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("config", ALL.values(), ids=ALL.keys())
+def test_padding_is_invisible_in_every_combination(config: ModelConfig) -> None:
+    model, lengths = a_model(config), [11, 4, 1]
+    features, mask = padded(lengths, padding=1e4)
+    with torch.no_grad():
+        alone = [model(utterance[None, :length]) for utterance, length in zip(features, lengths, strict=True)]
+        torch.testing.assert_close(model(features, mask), torch.cat(alone), rtol=0, atol=1e-5)
+
+
 @each_model
 def test_the_order_of_the_utterances_does_not_matter(config: ModelConfig) -> None:
     model = the_model(config)
@@ -92,7 +161,9 @@ def test_the_order_of_the_utterances_does_not_matter(config: ModelConfig) -> Non
 def test_one_embedding_and_one_score_a_speaker_for_each_utterance(config: ModelConfig) -> None:
     model = the_model(config)
     features, mask = padded([9, 1, 6], padding=-20.0)
-    assert model.embed(features, mask).shape == (3, config.d_model)
+    widths = {MeanConfig: 1, StatisticsConfig: 2, SelfAttentiveConfig: 2, AttentiveStatisticsConfig: 2}
+    width = config.embedding_dim or widths[type(config.pooling)] * config.frame_width
+    assert model.embed(features, mask).shape == (3, width)
     assert model(features, mask).shape == (3, SPEAKERS)
 
 
@@ -105,6 +176,24 @@ def test_gradients_reach_every_parameter(config: ModelConfig) -> None:
         assert parameter.grad is not None, name
         # What a key bias adds is the same for every key, and the softmax takes it out.
         assert name.endswith("key.bias") or parameter.grad.abs().max() > 1e-9, name
+
+
+@each_model
+def test_parameters_are_counted_as_often_as_they_are_used(config: ModelConfig) -> None:
+    model = a_model(config)
+    applied = 0
+
+    def note(module: nn.Module, *_: object) -> None:
+        nonlocal applied
+        applied += sum(parameter.numel() for parameter in module.parameters(recurse=False))
+
+    for module in model.modules():
+        module.register_forward_hook(note)
+    model(log_mels(1, 5))
+    assert applied_parameters(model) == applied
+    assert unique_parameters(model) == sum(
+        p.numel() for p in model.state_dict(keep_vars=True).values() if p.requires_grad
+    )
 
 
 @each_model

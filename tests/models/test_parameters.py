@@ -1,5 +1,6 @@
-"""The report's parameter counts, row by row."""
+"""Parameter counts: the report's row by row, and those that the configs state."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,29 @@ def test_independent_layers_are_applied_once_each(config: Path) -> None:
     encoder = SpeakerClassifier(settings, n_mels=40, n_speakers=600).encoder
     layer = the_layer(report_model(config))
     assert unique_parameters(encoder) == applied_parameters(encoder) == 3 * unique_parameters(layer)
+
+
+SIZED = {
+    path: size
+    for path in sorted(CONFIGS.glob("*.yaml"))
+    if (size := re.search(r"([\d,]+) parameters( with 600 speakers)?", path.read_text(encoding="utf-8")))
+}
+
+
+@pytest.mark.parametrize(("config", "size"), SIZED.items(), ids=[path.stem for path in SIZED])
+def test_a_config_has_the_parameters_that_its_header_says(config: Path, size: re.Match[str]) -> None:
+    model = report_model(config)
+    assert unique_parameters(model if size[2] else model.encoder) == int(size[1].replace(",", ""))
+
+
+def test_the_models_of_known_sizes_say_so() -> None:
+    names = {path.stem for path in SIZED}
+    assert names >= {"task1_transformer", "task2_conformer", "branchformer", "small", "medium", "large"}
+
+
+def test_the_branchformer_is_of_task_2_s_size() -> None:
+    size = unique_parameters(report_model(CONFIGS / "branchformer.yaml").encoder)
+    assert size == pytest.approx(225_720, rel=0.02)
 
 
 def test_the_final_norm_of_a_shared_pre_norm_stack_is_applied_once() -> None:
