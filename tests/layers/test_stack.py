@@ -63,10 +63,9 @@ def test_layers_drop_out_more_often_towards_the_end() -> None:
     assert torch.equal(outputs[:, 0], outputs[:, 1])  # an utterance is dropped as a whole
     added = outputs[:, 0].diff(dim=1, prepend=torch.zeros(many, 1))
     for place, p in enumerate([0.2, 0.4, 0.6, 0.8]):
-        assert (added[:, place].abs() < 1e-6).double().mean().item() == pytest.approx(p, abs=0.02)
-        assert added[:, place].max().item() == pytest.approx(1 / (1 - p), rel=1e-5)
-        assert added[:, place].mean().item() == pytest.approx(1, abs=0.06)
-    dropped = added.abs() < 1e-6
+        assert set(added[:, place].tolist()) == {0.0, 1.0}
+        assert (added[:, place] == 0).double().mean().item() == pytest.approx(p, abs=0.02)
+    dropped = added == 0
     both = (dropped[:, 2] & dropped[:, 3]).double().mean().item()
     assert both == pytest.approx(0.6 * 0.8, abs=0.02)
 
@@ -80,7 +79,7 @@ def test_a_dropped_layer_gets_no_gradient_from_its_utterance() -> None:
     stack = LayerStack(Affine, num_layers=1, layer_drop=0.5)
     x = torch.randn(200, 1, 1, requires_grad=True)
     (gradient,) = torch.autograd.grad(stack(x).sum(), x)
-    assert set(gradient.flatten().tolist()) == {1.0, 3.0}  # x, or x + 2 · (2x + w − x)
+    assert set(gradient.flatten().tolist()) == {1.0, 2.0}  # of x, and of 2x + w
 
 
 def test_layer_drop_compiles_as_a_whole() -> None:

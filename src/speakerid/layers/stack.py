@@ -17,10 +17,10 @@ class LayerStack(nn.Module):
             independent layers start from different values.
         num_layers: L.
         share_layers: apply one layer's weights every time (Lan et al., 2020, ALBERT, section 3.1).
-        layer_drop: probability that the last application is skipped in training; application l is with l / L times
-            this (stochastic depth, Huang et al., 2016, section 3). Every utterance draws for itself, and what a layer
-            adds is scaled up where it is kept. All layers are computed all the same, so that nothing depends on
-            a random number but numbers: it regularises, and saves no time.
+        layer_drop: probability that an utterance skips the last application in training; application l is skipped with
+            l / L times this (stochastic depth, Huang et al., 2016, section 3). Every utterance draws for itself. All
+            layers are computed all the same, so that only values depend on a random number: it regularises, and saves
+            no time. Nothing is scaled (as in LayerDrop, Fan et al., 2019), for most layers end in a LayerNorm.
         concat_layers: return the outputs of all applications side by side (Zhang et al., 2022, MFA-Conformer,
             section 2.2) instead of the last one's.
     """
@@ -45,20 +45,19 @@ class LayerStack(nn.Module):
         for place in range(self.num_layers):
             y = self.layers[place % len(self.layers)](x, mask)
             if self.training and self.layer_drop:
-                y = drop_residual(x, y, self.layer_drop * (place + 1) / self.num_layers)
+                y = skip_some(x, y, self.layer_drop * (place + 1) / self.num_layers)
             x = y
             if self.concat_layers:
                 outputs.append(x)
         return torch.cat(outputs, -1) if self.concat_layers else x
 
 
-def drop_residual(x: Tensor, y: Tensor, p: float) -> Tensor:
-    """x + (y − x) / (1 − p), or x itself with probability p, drawn for each of the B utterances; on average y.
+def skip_some(x: Tensor, y: Tensor, p: float) -> Tensor:
+    """y, or x with probability p, drawn for each of the B utterances.
 
     Args:
         x: (B, T, D), what a layer was given.
         y: (B, T, D), what it made of it.
         p: probability, below 1.
     """
-    kept = torch.empty_like(x[:, :1, :1]).bernoulli_(1 - p)
-    return x + (y - x) * (kept / (1 - p))
+    return torch.where(torch.rand(len(x), 1, 1, device=x.device) < p, x, y)
