@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from speakerid.layers.attention import RelativePositionAttention
 from speakerid.layers.convolution import ConvolutionModule
 from speakerid.layers.masks import frame_mask
 from speakerid.models.conformer import ConformerBlock, ConformerEncoder
@@ -90,6 +91,14 @@ def test_block_is_the_papers_arithmetic(settings: dict[str, Any], nhead: int, pa
                 atol=1e-5,  # the sinusoids are of float32
                 msg=lambda text, step=step: f"at {step}: {text}",
             )
+
+
+def test_by_default_a_block_is_the_papers() -> None:
+    block = ConformerBlock(WIDTH, 2, INNER)
+    assert isinstance(block.attention, RelativePositionAttention)
+    assert isinstance(block.convolution.gate, nn.GLU)
+    assert block.convolution.depthwise.kernel_size == (31,)
+    assert block.macaron
 
 
 @pytest.mark.parametrize("share_layers", [True, False], ids=["shared", "independent"])
