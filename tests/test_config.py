@@ -194,7 +194,7 @@ def test_all_errors_stand_in_one_message(file: Path) -> None:
         pytest.param(TRANSFORMER + "train: 5", "train: found 5", id="a value for a section"),
         pytest.param(
             "run_dir: x\nmodel: {encoder: {kind: transfomer}}",
-            "model.encoder: Input tag 'transfomer'",
+            "model.encoder: found kind 'transfomer', expected one of transformer, conformer, branchformer,",
             id="no such encoder",
         ),
         pytest.param(
@@ -216,13 +216,24 @@ def test_all_errors_stand_in_one_message(file: Path) -> None:
             id="no pairs to turn",
         ),
         pytest.param(with_model("subsampling: 3"), "model.subsampling: found 3", id="subsampling"),
-        pytest.param(with_model("pooling: meen"), "model.pooling: Input tag 'meen'", id="no such pooling"),
+        pytest.param(
+            with_model("pooling: meen"), "model.pooling: found kind 'meen', expected one of mean,", id="no such pooling"
+        ),
         pytest.param(
             with_model("pooling: {kind: attentive_statistics, nhead: 7}"),
             "model: pooling.nhead (7) must divide the encoder's 80 channels",
             id="groups of channels",
         ),
-        pytest.param(with_model("classifier: softmax"), "model.classifier: Input tag 'softmax'", id="classifier"),
+        pytest.param(
+            with_model("classifier: softmax"),
+            "model.classifier: found kind 'softmax', expected one of linear, mlp, batchnorm, cosine",
+            id="no such classifier",
+        ),
+        pytest.param(
+            with_model("classifier: {scale: 20}"),
+            "model.classifier: found no kind, expected one of linear, mlp, batchnorm, cosine",
+            id="settings of no kind",
+        ),
         pytest.param(with_model("classifier: {kind: cosine, scale: 0}"), "model.classifier.scale: found 0", id="scale"),
         pytest.param(with_encoder("nhead: 3"), "encoder.nhead (3) must divide d_model (80)", id="heads"),
         pytest.param(

@@ -102,6 +102,9 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
             keys, section = _walk(settings, problem["loc"])
             if problem["type"] == "extra_forbidden":
                 reason = _unknown(settings, section, keys[-1])
+            elif problem["type"].startswith("union_tag"):
+                kinds = ", ".join(_kinds(section.model_fields[keys[-1]].annotation))
+                reason = f"found {_kind_in(problem['input'])}, expected one of {kinds}"
             lines.append(f"{'.'.join(keys)}: {reason}" if keys else reason)
         raise UserError(f"{source}: " + "; ".join(lines)) from error
 
@@ -125,6 +128,10 @@ def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[s
         if _is_section(annotation):
             below = annotation
     return keys, home
+
+
+def _kind_in(content: Any) -> str:
+    return f"kind {content['kind']!r}" if isinstance(content, dict) and "kind" in content else "no kind"
 
 
 def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> str:
