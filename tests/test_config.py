@@ -271,6 +271,7 @@ def test_a_kind_with_settings_is_written_with_all_of_them(file: Path) -> None:
     written = model.model_dump(mode="json")
     assert written["pooling"] == {"kind": "self_attentive", "nhead": 1, "dim_attention": 128}
     assert written["classifier"] == {"kind": "cosine", "scale": 30.0, "sub_centers": 1, "batch_norm": False}
+    assert next(iter(written["encoder"])) == "kind"
 
 
 def test_groups_of_concatenated_layers_are_counted_over_all_of_them(file: Path) -> None:

@@ -12,6 +12,7 @@ from speakerid.settings import Choice, Named, Probability, Settings
 class _Stack(Settings, frozen=True):
     """What every encoder has."""
 
+    kind: str
     num_layers: PositiveInt = 3
     nhead: PositiveInt = 1
     """Attention heads; they divide `d_model`."""
