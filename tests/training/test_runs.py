@@ -293,3 +293,8 @@ def test_a_thousand_runs_are_listed_without_torch(tmp_path: Path) -> None:
     assert done.stderr == ""
     names = [json.loads(line)["name"] for line in done.stdout.splitlines()]
     assert names == [f"run{n}" for n in reversed(range(1000))]
+
+
+def test_a_classifier_with_settings_is_named_by_its_kind(tmp_path: Path) -> None:
+    model = {"encoder": {"kind": "conformer"}, "classifier": {"kind": "cosine", "scale": 20.0}}
+    assert read(write_run(tmp_path / "run", trained(2), model=model)).classifier == "cosine"

@@ -160,7 +160,7 @@ def read_run(path: Path, folder: Path) -> Run:
         name=str(path.relative_to(folder)),
         path=path,
         encoder=_setting(config, "model.encoder.kind", str),
-        classifier=_setting(config, "model.classifier", str),
+        classifier=_setting(config, "model.classifier", str) or _setting(config, "model.classifier.kind", str),
         step=log.step if log else None,
         total_steps=total,
         best_accuracy=best.accuracy if best else None,
