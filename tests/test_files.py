@@ -177,7 +177,7 @@ def test_folder_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("change", [0x01, 0x10, 0xFF])
+@pytest.mark.parametrize("change", [0x10, 0xFF])
 def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path, change: int) -> None:
     """Every byte of a small file in turn; 0x10 makes a folder of a record in the archive's directory."""
     path, tensor = tmp_path / "file", torch.randn(3)
