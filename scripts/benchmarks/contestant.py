@@ -117,7 +117,7 @@ class Contestant:
         return {"seconds": time.perf_counter() - began}
 
     def flops(self, variant: Variant) -> dict[str, float]:
-        """Of the matrix products in one step, and not of depthwise convolutions, which the counter takes for full ones."""
+        """Of the matrix products in one step, not of depthwise convolutions: the counter takes those for full ones."""
         features, labels = PlainBatches(self._files, self._labels.tolist(), 2, variant.crop_frames, "cpu")[0]
         # With dropout, for of attention in one piece the counter knows nothing on a CPU.
         model = self.model(replace(variant, dropout=0.1)).cpu().train()
