@@ -174,3 +174,16 @@ def test_attention_with_dropout_is_torchs_on_what_it_keeps(nhead: int, masking: 
     weighting = torch.randn_like(out)
     found, wanted = (torch.autograd.grad((x * weighting).sum(), [q, k, v]) for x in (out, expected))
     torch.testing.assert_close(found, wanted)
+
+
+@each_attention
+@each_nhead
+@pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
+def test_without_dropout_evaluation_is_what_training_is(
+    attention_class: type[MultiHeadAttention | RelativePositionAttention], nhead: int, masked: bool
+) -> None:
+    attention = attention_class(WIDTH, nhead, dropout=0.0)
+    randomise(attention)
+    x, mask = padded_batch()
+    trained = attention.train()(x, mask if masked else None)
+    torch.testing.assert_close(attention.eval()(x, mask if masked else None), trained)

@@ -112,9 +112,9 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropou
     Returns:
         (B, H, Q, E).
     """
-    if not (dropout.training and dropout.p and q.device.type == "cpu"):
+    if not (dropout.training and q.device.type == "cpu"):
         return F.scaled_dot_product_attention(q, k, v, mask, dropout.p if dropout.training else 0.0)
-    # There PyTorch's own takes these steps too, and waits for a random number for every weight.
+    # There PyTorch's own is slower forward and backward, and waits for a random number for every weight it drops.
     scores = (q / math.sqrt(q.shape[-1])) @ k.mT
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
