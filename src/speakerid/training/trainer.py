@@ -199,7 +199,8 @@ class Trainer:
         return (
             f"memory ran out in step {self.step + 1} at {size}, train.accumulate={settings.accumulate}; try "
             f"train.accumulate={2 * settings.accumulate} (the same batch in smaller parts), or "
-            f"train.batch_size={max(settings.batch_size // 2, 2)}; --find-batch-size tells what fits"
+            f"train.batch_size={max(settings.batch_size // 2, 2)}, or train.crop_frames={settings.crop_frames // 2}; "
+            "--find-batch-size tells what fits"
         )
 
     def _save(self, is_best: bool = False) -> None:
