@@ -198,7 +198,8 @@ def test_without_memory_for_a_step_it_says_what_to_try(
     error: Exception, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_step(monkeypatch, 4, raising(error))
-    line = r"^memory ran out in step 5 at train\.batch_size=6, train\.crop_frames=16, .*train\.batch_size=3, or train\.crop_frames=8; .*$"
+    line = r"^memory ran out in step 5 at train\.batch_size=6, train\.crop_frames=16, .*"
+    line += r"train\.batch_size=3, or train\.crop_frames=8; .*$"
     with pytest.raises(UserError, match=line):
         train(small_config(corpus, tmp_path / "run"))
     assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 4
