@@ -282,7 +282,8 @@ def _caught_signals(progress: Progress) -> Iterator[list[signal.Signals]]:
     """A list that SIGINT, SIGTERM or SIGHUP (the terminal was closed) appends itself to; a second one acts as ever."""
     caught: list[signal.Signals] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}  # as under nohup
+    if before[signal.SIGHUP] == signal.SIG_IGN:  # under nohup: a closed terminal is no reason to stop
+        del before[signal.SIGHUP]
 
     def catch(number: int, frame: FrameType | None) -> None:
         caught.append(signal.Signals(number))
