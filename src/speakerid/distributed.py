@@ -3,6 +3,7 @@
 `torchrun` (or anything else that sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT) starts the processes.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -79,11 +80,13 @@ def process_group() -> Iterator[None]:
         ) from error
     try:
         yield
+        dist.barrier()  # nobody leaves while another still listens
     except RuntimeError as error:
         if any(sign in str(error) for sign in _LOST):
             raise LostProcess("another process of the run has ended") from error
         raise
     finally:
+        gc.collect()  # what still holds the group would end its threads after the interpreter, which aborts the process
         dist.destroy_process_group()
 
 

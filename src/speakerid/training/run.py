@@ -78,22 +78,26 @@ def train(
         UserError: bad settings, a bad corpus, a run folder in use, a run of other settings to resume, divergence.
     """
     with process_group():
-        progress = Progress(style if rank() == 0 else "silent")
-        resume = from_rank_0(lambda: RunDirectory.holds_a_run(config.run_dir) if resume == "if any" else bool(resume))
-        settings = config.train
-        run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
-        with _numerics(config) as device:
-            trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress)
-            with run.locked() if rank() == 0 else nullcontext():
-                if resume:
-                    checkpoint, damaged = from_rank_0(run.newest)
-                    _check_same_run(checkpoint, trainer)
-                    trainer.restore(checkpoint)
-                    for line in damaged:
-                        progress.warn(f"passed over: {line}")
-                    progress.say(f"Resuming {run.path} after step {checkpoint.step}")
-                stopped_by = trainer.fit()
-        return TrainResult(run, trainer.best_accuracy, stopped_by)
+        return _train(config, resume, make_model, style)
+
+
+def _train(config: Config, resume: bool | Literal["if any"], make_model: MakeModel, style: Style) -> TrainResult:
+    progress = Progress(style if rank() == 0 else "silent")
+    resume = from_rank_0(lambda: RunDirectory.holds_a_run(config.run_dir) if resume == "if any" else bool(resume))
+    settings = config.train
+    run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
+    with _numerics(config) as device:
+        trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress)
+        with run.locked() if rank() == 0 else nullcontext():
+            if resume:
+                checkpoint, damaged = from_rank_0(run.newest)
+                _check_same_run(checkpoint, trainer)
+                trainer.restore(checkpoint)
+                for line in damaged:
+                    progress.warn(f"passed over: {line}")
+                progress.say(f"Resuming {run.path} after step {checkpoint.step}")
+            stopped_by = trainer.fit()
+    return TrainResult(run, trainer.best_accuracy, stopped_by)
 
 
 def build_trainer(
