@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.measuring import SPAWN, table
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import hw4
 from speakerid.corpus.records import PACKED, Corpus, Utterances
 from speakerid.corpus.store_writing import write_store
 from speakerid.training.run import train
+
+from .measuring import SPAWN, table
 
 SIZES = (5_666, 56_666)
 SPEAKERS = 600
