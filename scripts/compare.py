@@ -94,7 +94,7 @@ def run(job: Job, out: Path, steps: int) -> dict[str, Any]:
         result = train(config, resume=(run_dir / "last.pt").exists(), make_model=make_model)
         corpus, store = open_corpus(corpus_root)
         model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), 0)
-        model.load_state_dict(Checkpoint.load(result.run.best).model)
+        model.load_state_dict(Checkpoint.load(result.run.best).recognising)
         train_part, _ = labelled_parts(corpus, store, config)
         rows = evaluate(
             [model],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from corpora import write_corpus
-from speakerid.batches import AHEAD, PaddedBatch, Prefetched, TrainingBatches, whole_utterances
+from speakerid.batches import AHEAD, CROP_LENGTHS, PaddedBatch, Prefetched, TrainingBatches, whole_utterances
 from speakerid.corpus import hw4
 from speakerid.corpus.packing import packed_store
 from speakerid.corpus.store import FrameStore
@@ -268,3 +268,20 @@ def test_memory_does_not_grow_with_what_was_read_of_the_store(tmp_path: Path) ->
     for _ in whole_utterances(store, range(utterances), 6_000):
         assert mapped_megabytes() < before + 60
     assert mapped_megabytes() < before + 20
+
+
+@settings(deadline=None, max_examples=20)
+@given(shortest=st.integers(1, 20), more=st.integers(0, 40), seed=st.integers(0, 3))
+def test_crops_of_drawn_lengths_are_one_length_a_batch(shortest: int, more: int, seed: int) -> None:
+    def batches() -> TrainingBatches:
+        return TrainingBatches(
+            marked_store([9, 30, 70]), [0, 1, 2], [0, 1, 2], 4, shortest, seed, longest_crop_frames=shortest + more
+        )
+
+    first, again = batches(), batches()
+    lengths = [first[step][0].shape[1] for step in range(100)]
+    assert min(lengths) >= shortest
+    assert max(lengths) <= shortest + more
+    assert len(set(lengths)) == min(CROP_LENGTHS, more + 1)
+    for step in (7, 3):
+        assert torch.equal(again[step][0], first[step][0])

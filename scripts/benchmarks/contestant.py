@@ -96,7 +96,7 @@ class Contestant:
         sizes = variant.batch_size, variant.crop_frames
         if self._ours:
             places = range(len(self._store))
-            batches = TrainingBatches(self._store, places, self._labels, *sizes, 0, *_device(variant))
+            batches = TrainingBatches(self._store, places, self._labels, *sizes, 0, **_device(variant))
             step = _training_step(model, variant)
         else:
             batches = PlainBatches(self._files, self._labels.tolist(), *sizes, variant.device)
@@ -164,8 +164,8 @@ def _training_step(model: nn.Module, variant: Variant) -> Callable[..., None]:
     return TrainingStep(model, settings)
 
 
-def _device(variant: Variant) -> list[str]:
-    return [] if variant.device == "cpu" else [variant.device]  # an earlier revision has no such argument
+def _device(variant: Variant) -> dict[str, Any]:
+    return {} if variant.device == "cpu" else {"device": variant.device}  # an earlier revision has no such argument
 
 
 def _keep_freed_memory() -> None:

@@ -18,10 +18,12 @@ from speakerid.corpus.store import FrameStore
 from speakerid.distributed import share
 from speakerid.layers.masks import frame_mask
 
-_ORDER, _CROP = range(2)  # independent streams of random numbers
+_ORDER, _CROP, _LENGTH = range(3)  # independent streams of random numbers
 
 RESIDENT_SHARE = 0.5
 """Of a GPU's free memory that the corpus may take; the rest is the model's."""
+CROP_LENGTHS = 8
+"""Lengths that crops of drawn lengths may have; each is a CUDA graph, or compiled, by itself."""
 UPLOAD = 1 << 20
 """Frames copied to the GPU at a time, so that the host never holds the corpus."""
 RELEASE = 512
@@ -51,6 +53,7 @@ class TrainingBatches:
         crop_frames: T.
         seed: of order and crops.
         device: where batches are wanted. If it is a GPU with room for the corpus, the frames live there.
+        longest_crop_frames: draw T anew for every batch, from `CROP_LENGTHS` between `crop_frames` and this.
     """
 
     def __init__(
@@ -62,13 +65,15 @@ class TrainingBatches:
         crop_frames: int,
         seed: int,
         device: torch.device | str = "cpu",
+        longest_crop_frames: int | None = None,
     ) -> None:
         assert len(indices), "no utterances to train on"
         self._store = store
         self._indices = np.asarray(indices)
         self._labels = np.asarray(labels, np.int64)
         self._batch_size = batch_size
-        self._crop_frames = crop_frames
+        longest = crop_frames if longest_crop_frames is None else longest_crop_frames
+        self._crop_lengths = np.unique(np.linspace(crop_frames, longest, CROP_LENGTHS).round().astype(np.int64))
         self._seed = seed
         self._device = torch.device(device)
         self._order = lru_cache(maxsize=2)(self._shuffled)
@@ -89,11 +94,12 @@ class TrainingBatches:
         batch = np.empty(self._batch_size, np.int64)
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             batch[epochs == epoch] = self._order(epoch)[places[epochs == epoch]]
+        crop_frames = np.random.default_rng([self._seed, _LENGTH, step]).choice(self._crop_lengths)
         rng = np.random.default_rng([self._seed, _CROP, step])
-        starts = rng.integers(0, np.maximum(self._store.lengths[batch] - self._crop_frames, 0) + 1)
+        starts = rng.integers(0, np.maximum(self._store.lengths[batch] - crop_frames, 0) + 1)
         mine = share(self._batch_size)  # drawn for all, so that a batch is the same on any number of processes
         batch, starts = batch[mine], starts[mine]
-        within = (starts[:, None] + np.arange(self._crop_frames)) % self._store.lengths[batch][:, None]
+        within = (starts[:, None] + np.arange(crop_frames)) % self._store.lengths[batch][:, None]
         frames = self._gathered(self._store.offsets[batch][:, None] + within)
         return frames, self._sent(torch.from_numpy(self._labels[batch]))
 

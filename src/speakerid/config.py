@@ -10,6 +10,7 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from speakerid.model_config import ModelConfig
 from speakerid.settings import Settings, lay_over, parse, read_yaml
+from speakerid.train_config import TrainConfig
 
 DEMO_ROOT = Path("data/demo")
 """Where the demonstration corpus lives; written on first use when it is missing."""
@@ -65,52 +66,6 @@ class DataConfig(Settings, frozen=True):
     """Padded frames in one batch of whole utterances (validation and inference), which bounds the memory."""
 
 
-class TrainConfig(Settings, frozen=True):
-    total_steps: PositiveInt = 70_000
-    warmup_steps: Annotated[int, Field(ge=0)] = 1_000
-    """Steps of linear warm-up, before half a cosine down to zero."""
-    valid_steps: PositiveInt = 2_000
-    """Validate, and perhaps save best.pt, every so many steps and after the last one."""
-    save_steps: PositiveInt = 500
-    """Write last.pt, from which a run resumes, every so many steps."""
-    log_steps: PositiveInt = 100
-    """Write loss, accuracy and learning rate to metrics.jsonl and TensorBoard every so many steps."""
-    batch_size: PositiveInt = 32
-    crop_frames: PositiveInt = 128
-    """Frames of every training crop."""
-    learning_rate: PositiveFloat = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    max_grad_norm: PositiveFloat = 5.0
-    """Gradients are scaled down to this 2-norm."""
-    accumulate: PositiveInt = 1
-    """Parts a batch is worked through in, one after the other, to fit in memory: the same gradient, but for
-    BatchNorm, which sees each part by itself."""
-    precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
-    """Of the arithmetic in training steps: `bfloat16` by autocast, `tf32` for matrix products on a GPU. Validation and
-    recognition are float32 (float64 where training is)."""
-    compile: bool = False
-    """Compile the model with `torch.compile`; where that fails, training goes on without it and says so."""
-    keep_last: PositiveInt = 2
-    """Newest checkpoints to keep: where the last one is damaged, a run resumes from the one before."""
-    keep_best: PositiveInt = 1
-    """Best checkpoints to keep."""
-    rollbacks: Annotated[int, Field(ge=0)] = 0
-    """How often a run that diverges or collapses goes back to its last checkpoint and on with half the learning rate
-    before it is given up."""
-
-    @model_validator(mode="after")
-    def _warm_up_ends(self) -> TrainConfig:
-        if self.warmup_steps >= self.total_steps:
-            raise ValueError(f"warmup_steps ({self.warmup_steps}) must be below total_steps ({self.total_steps})")
-        return self
-
-    @model_validator(mode="after")
-    def _parts_hold_something(self) -> TrainConfig:
-        if self.accumulate > self.batch_size:
-            raise ValueError(f"accumulate ({self.accumulate}) must not exceed batch_size ({self.batch_size})")
-        return self
-
-
 class Config(Settings, frozen=True):
     """One experiment."""
 
@@ -133,6 +88,16 @@ class Config(Settings, frozen=True):
                 f"train.batch_size must be at least {2 * self.train.accumulate} with "
                 f"model.classifier={self.model.classifier.kind} and train.accumulate={self.train.accumulate}, "
                 f"found {self.train.batch_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _margins_are_of_cosines(self) -> Config:
+        loss, classifier = self.train.loss, self.model.classifier
+        if loss.kind != "cross_entropy" and classifier.kind != "cosine":
+            raise ValueError(
+                f"train.loss={loss.kind} takes a margin from cosines, so it needs model.classifier=cosine, "
+                f"found {classifier.kind}"
             )
         return self
 

@@ -182,6 +182,11 @@ class ModelConfig(Settings, frozen=True):
             isinstance(classifier, CosineConfig) and classifier.batch_norm
         )
 
+    @property
+    def logit_scale(self) -> float:
+        """Logits divided by this are cosines, where the classifier is one of cosines."""
+        return self.classifier.scale if isinstance(self.classifier, CosineConfig) else 1.0
+
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> ModelConfig:
         nhead = self.encoder.nhead

@@ -225,7 +225,7 @@ def test_a_run_that_never_learns_is_left_alone(corpus: Path, tmp_path: Path, mon
 
 def losses(health: Health, *means: float) -> None:
     for step, mean in enumerate(means):
-        health.check({"loss": mean * WINDOW, "count": WINDOW, "correct": 0.0}, step)
+        health.check({"cross_entropy": mean * WINDOW, "count": WINDOW, "correct": 0.0}, step)
 
 
 def test_a_model_that_learned_and_then_guesses_has_collapsed() -> None:
@@ -246,5 +246,5 @@ def test_a_few_bad_batches_are_no_collapse() -> None:
     health = Health(100)
     losses(health, 2.0)
     for step in range(4):
-        health.check({"loss": 32 * 5.0, "count": 32, "correct": 0.0}, step)
-    health.check({"loss": 2.0 * WINDOW, "count": WINDOW, "correct": 0.0}, 5)
+        health.check({"cross_entropy": 32 * 5.0, "count": 32, "correct": 0.0}, step)
+    health.check({"cross_entropy": 2.0 * WINDOW, "count": WINDOW, "correct": 0.0}, 5)

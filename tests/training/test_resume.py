@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import assert_same_run, at_step, interrupt, metrics, small_config, write_easy_corpus
-from speakerid.config import Config
+from speakerid.config import Config, parse
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import TrainResult, train
@@ -57,6 +57,23 @@ def test_a_crash_goes_back_to_the_last_checkpoint(
     config = small_config(corpus, tmp_path / "run")
     crash_at_step(monkeypatch, step, config)
     assert_same_run(train(config, resume=True).run.path, whole.run.path)
+
+
+def test_everything_that_is_drawn_or_averaged_resumes(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def config(name: str) -> Config:
+        masks = {"time_masks": 1, "time_width": 5, "band_masks": 1, "band_width": 3}
+        loss = {"kind": "aam_softmax", "label_smoothing": 0.1}
+        more = {"spec_augment": masks, "mixup": 0.5, "ema": 0.9, "longest_crop_frames": 30}
+        settings = small_config(corpus, tmp_path / name, **more).model_dump(mode="json")
+        settings["model"]["classifier"] = {"kind": "cosine", "sub_centers": 2}
+        settings["train"]["loss"] = loss
+        return parse(Config, settings, "test")
+
+    whole = train(config("whole"))
+    crash_at_step(monkeypatch, 8, config("run"))
+    assert_same_run(train(config("run"), resume=True).run.path, whole.run.path)
 
 
 def test_two_interruptions(corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,9 @@ import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -53,14 +55,25 @@ def difference(a: nn.Module, b: nn.Module) -> float:
     return max((x - y).abs().max().item() for x, y in zip(a.parameters(), b.parameters(), strict=True))
 
 
+def plain_optimizer(model: nn.Module) -> torch.optim.Optimizer:
+    biases = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": [p for p in model.parameters() if p.ndim > 1]}, {"params": biases, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, weight_decay=0.01, fused=False)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = torch.tensor(rate).item()  # as float32 has it
+
+
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 8])
 def test_it_is_the_loop_written_out_in_any_number_of_parts(accumulate: int) -> None:
     model = classifier().double()
     expected = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(expected.parameters(), weight_decay=0.01, fused=False)
+    optimizer = plain_optimizer(expected)
     loss = correct = 0.0
     for rate, (features, labels) in zip(RATES, batches(), strict=True):
-        optimizer.param_groups[0]["lr"] = torch.tensor(rate).item()  # as float32 has it
+        set_rate(optimizer, rate)
         optimizer.zero_grad()
         logits = expected(features.double())
         F.cross_entropy(logits, labels).backward()
@@ -75,9 +88,10 @@ def test_it_is_the_loop_written_out_in_any_number_of_parts(accumulate: int) -> N
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-12)
     assert difference(found, expected) < 1e-9  # where a gradient is nearly zero Adam divides it by itself
     assert difference(found, model) > 1e-3
-    assert step.sums() == pytest.approx({"loss": loss, "correct": correct, "count": 3 * B}, abs=1e-9)
+    sums = {"loss": loss, "cross_entropy": loss, "correct": correct, "count": 3 * B}
+    assert step.sums() == pytest.approx(sums, abs=1e-9)
     step.clear()
-    assert step.sums() == {"loss": 0, "correct": 0, "count": 0}
+    assert step.sums() == dict.fromkeys(sums, 0)
 
 
 @pytest.mark.parametrize("kind", ["transformer", "conformer"])
@@ -104,6 +118,74 @@ def test_a_step_begins_where_the_one_before_ended_wherever_it_was_saved() -> Non
     assert again.sums() == step.sums()
     again(*batches()[2], 2, RATES[2])
     assert difference(second, whole) == 0
+
+
+def test_norms_and_biases_do_not_decay() -> None:
+    model = classifier(kind="conformer")
+    decaying, fixed = TrainingStep(model, settings()).optimizer.param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert (decaying["weight_decay"], fixed["weight_decay"]) == (0.01, 0)
+    assert {names[id(p)].rpartition(".")[2] for p in decaying["params"]} == {"weight"}
+    assert all(p.ndim > 1 for p in decaying["params"])
+    assert len(decaying["params"]) + len(fixed["params"]) == len(names)
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_mixtures_are_the_loop_written_out(accumulate: int) -> None:
+    model = classifier().double()
+    found, step = learned(model, seed=7, mixup=0.4, accumulate=accumulate, max_grad_norm=1e9)
+    expected = copy.deepcopy(model)
+    optimizer = plain_optimizer(expected)
+    loss = correct = 0.0
+    for k, (rate, (x, y)) in enumerate(zip(RATES, batches(), strict=True)):
+        share = torch.tensor(np.random.default_rng([7, k, 1]).beta(0.4, 0.4)).float().item()
+        assert 0 <= share <= 1
+        set_rate(optimizer, rate)
+        optimizer.zero_grad()
+        others, labels = x.roll(1, 0), y.roll(1)
+        logits = expected((others + share * (x - others)).double())
+        mixed = [
+            share * f(y) + (1 - share) * f(labels)
+            for f in (
+                lambda c, a=logits: F.cross_entropy(a, c, reduction="sum"),
+                lambda c, a=logits: (a.argmax(-1) == c).double().sum(),
+            )
+        ]
+        (mixed[0] / B).backward()
+        optimizer.step()
+        loss, correct = loss + mixed[0].item(), correct + mixed[1].item()
+    sums = {"loss": loss, "cross_entropy": loss, "correct": correct, "count": 3 * B}
+    assert step.sums() == pytest.approx(sums, rel=1e-5)
+    assert difference(found, expected) < 1e-4
+    assert difference(found, model) > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["am_softmax", "aam_softmax"])
+def test_no_margin_makes_accuracy_or_cross_entropy_worse(kind: str) -> None:
+    torch.manual_seed(0)
+    encoder = {"kind": "transformer", "num_layers": 1, "nhead": 2, "dim_feedforward": 16, "dropout": 0.0}
+    cosine = {"kind": "cosine", "scale": 10}
+    model = SpeakerClassifier(
+        parse(ModelConfig, {"d_model": 8, "encoder": encoder, "classifier": cosine}, "test"), M, S
+    )
+    features, labels = batches()[0]
+    logits = model(features)
+    loss = {"kind": kind, "margin": 0.5, "margin_warmup": 0}
+    step = TrainingStep(model, settings(loss=loss), scale=10)
+    step(features, labels, 0, 0.0)
+    sums = step.sums()
+    assert sums["correct"] == (logits.argmax(-1) == labels).sum()
+    assert sums["cross_entropy"] == pytest.approx(F.cross_entropy(logits, labels, reduction="sum").item(), rel=1e-4)
+    assert sums["loss"] > sums["cross_entropy"] + 1
+
+
+def test_hidden_stretches_are_drawn_anew_at_every_step_and_not_in_evaluation() -> None:
+    model = classifier()
+    hide: dict[str, Any] = {"spec_augment": {"time_masks": 2, "time_width": 6, "band_masks": 1, "band_width": 3}}
+    found, _ = learned(model, **hide)
+    assert difference(learned(model, **hide)[0], found) == 0
+    assert difference(learned(model, first=1, **hide)[0], found) > 1e-4
+    assert difference(learned(model)[0], found) > 1e-4
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

@@ -15,7 +15,7 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
 
-FORMAT = "speakerid checkpoint 3"
+FORMAT = "speakerid checkpoint 4"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Checkpoint:
     rollbacks: int
     """How often the run has gone back so far."""
     model: dict[str, Tensor]
+    """What training goes on from."""
+    average: dict[str, Tensor] | None
+    """Moving average of it, which recognises where there is one."""
     optimizer: dict[str, Any]
     progress: dict[str, float]
     """Sums since the last line of the log, and what the watch over collapses knows."""
@@ -82,17 +85,22 @@ class Checkpoint:
     def build_model(self) -> SpeakerClassifier:
         """The model with this checkpoint's weights, in evaluation mode, on the CPU."""
         model = SpeakerClassifier(self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes)
-        self.restore_weights(model)
+        self.restore_weights(model, self.recognising)
         return model.eval()
 
-    def restore_weights(self, model: nn.Module) -> None:
-        """Put the weights into a model of the same settings.
+    @property
+    def recognising(self) -> dict[str, Tensor]:
+        """The weights that recognise: the average, or where there is none the model's."""
+        return self.model if self.average is None else self.average
+
+    def restore_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
+        """Put weights of this checkpoint into a model of the same settings.
 
         Raises:
             UserError: it has others.
         """
         try:
-            model.load_state_dict(self.model)
+            model.load_state_dict(weights)
         except RuntimeError as error:
             raise UserError(
                 f"the weights of the checkpoint after step {self.step} are not those of the model its settings "

@@ -55,13 +55,16 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
     device = choose_device(config.device)
     corpus, store, parts = open_training_data(config, progress)
     extra = len(corpus.labelled.speaker_names) - len(corpus.speakers)
+    settings = config.train
     trials: list[Trial] = []
-    for size in (SMALLEST * config.train.accumulate * 2**power for power in itertools.count()):
-        tried = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": size})})
+    for size in (SMALLEST * settings.accumulate * 2**power for power in itertools.count()):
+        largest = {"batch_size": size, "crop_frames": settings.longest_crop_frames or settings.crop_frames}
+        tried = config.model_copy(update={"train": settings.model_copy(update=largest)})
         try:
             model = SpeakerClassifier(config.model, corpus.features.n_mels, len(corpus.speakers), extra).to(device)
             batches = training_batches(tried, store, parts.train, corpus.labelled.speakers, device)
-            trials.append(_try(TrainingStep(model, tried.train, say=progress.warn), batches, size))
+            learn = TrainingStep(model, tried.train, say=progress.warn, scale=config.model.logit_scale)
+            trials.append(_try(learn, batches, size))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -1,5 +1,6 @@
-"""A training step captured as one CUDA graph: hundreds of kernels for the price of one launch."""
+"""A training step captured as a CUDA graph: hundreds of kernels for the price of one launch."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -10,44 +11,47 @@ WARM_UP = 3
 
 
 class StepGraph:
-    """Replays `work` on the batches it is given.
+    """Replays `work` on the batches it is given, by a graph for each shape of them.
 
-    The first steps run as they are and the next one is captured; all of them learn, so nothing has to be undone.
+    The first steps of a shape run as they are and the next one is captured; all of them learn, so nothing has to be
+    undone.
 
     Args:
-        work: what a step does to (features, labels) of one shape, without waiting for the device.
+        work: what a step does to (features, labels), and maybe more tensors, without waiting for the device.
     """
 
-    def __init__(self, work: Callable[[Tensor, Tensor], None]) -> None:
+    def __init__(self, work: Callable[..., None]) -> None:
         self._work = work
-        self._done = 0
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._done: Counter[torch.Size] = Counter()
+        self._graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]] = {}
         self._stream = torch.cuda.Stream()
+        self._memory = torch.cuda.graph_pool_handle()  # one for all shapes, of which only one is at work at a time
         self.reason = ""
         """Why the capture failed."""
 
-    def __call__(self, features: Tensor, labels: Tensor) -> bool:
+    def __call__(self, *batch: Tensor) -> bool:
         """Do the step; false where it had to be done without a graph because the capture failed."""
-        if self._graph is None and self._done < WARM_UP:
-            self._done += 1
+        shape = batch[0].shape
+        if self._done[shape] < WARM_UP:
+            self._done[shape] += 1
             self._stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._stream):  # capturing needs what was warmed up on a side stream
-                self._work(features, labels)
+                self._work(*batch)
             torch.cuda.current_stream().wait_stream(self._stream)
             return True
-        if self._graph is None:
-            self._features, self._labels = features.clone(), labels.clone()
-            graph = torch.cuda.CUDAGraph()
+        if shape not in self._graphs:
+            graph, inputs = torch.cuda.CUDAGraph(), tuple(tensor.clone() for tensor in batch)
             try:
-                with torch.cuda.graph(graph):
-                    self._work(self._features, self._labels)
+                with torch.cuda.graph(graph, self._memory):
+                    self._work(*inputs)
             except RuntimeError as error:
                 self.reason = str(error).splitlines()[0]
                 torch.cuda.synchronize()
-                self._work(features, labels)
+                self._work(*batch)
                 return False
-            self._graph = graph
-        self._features.copy_(features)
-        self._labels.copy_(labels)
-        self._graph.replay()
+            self._graphs[shape] = graph, inputs
+        graph, inputs = self._graphs[shape]
+        for held, tensor in zip(inputs, batch, strict=True):
+            held.copy_(tensor)
+        graph.replay()
         return True

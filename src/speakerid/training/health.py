@@ -37,12 +37,12 @@ class Health:
     count: float = 0.0
 
     def check(self, sums: dict[str, float], step: int) -> None:
-        """Look at the sums of loss and examples since the last look.
+        """Look at the sums of cross-entropies (without margins, as of guessing) and examples since the last look.
 
         Raises:
             Collapsed: the loss is back at that of guessing.
         """
-        self.loss += sums["loss"]
+        self.loss += sums["cross_entropy"]
         self.count += sums["count"]
         if self.count < WINDOW:
             return

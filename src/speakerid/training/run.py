@@ -137,7 +137,16 @@ def training_batches(
             f"train.batch_size: found {settings.batch_size}, expected at least {world_size() * settings.accumulate}, "
             f"one for each of {world_size()} processes times train.accumulate={settings.accumulate}"
         )
-    batches = TrainingBatches(store, indices, labels, settings.batch_size, settings.crop_frames, config.seed, device)
+    batches = TrainingBatches(
+        store,
+        indices,
+        labels,
+        settings.batch_size,
+        settings.crop_frames,
+        config.seed,
+        device,
+        settings.longest_crop_frames,
+    )
     return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
 
 

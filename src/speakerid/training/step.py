@@ -17,9 +17,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from speakerid.config import TrainConfig
 from speakerid.distributed import highest, is_shared, rank, summed, world_size
+from speakerid.layers.spec_augment import SpecAugment
 from speakerid.training.graph import StepGraph
+from speakerid.training.losses import Loss
 
-_SUMS = ("loss", "correct", "count")
+_SUMS = ("loss", "cross_entropy", "correct", "count")
+_MIXTURE = 1  # a stream of random numbers beside those of the ranks
 
 
 class TrainingStep:
@@ -33,22 +36,32 @@ class TrainingStep:
         settings: optimizer, precision, accumulation, compilation.
         seed: of the random numbers.
         say: prints a line, where something is done otherwise than asked for.
+        scale: of the logits of a cosine classifier, which a loss with a margin wants to know.
     """
 
     def __init__(
-        self, model: nn.Module, settings: TrainConfig, seed: int = 0, say: Callable[[str], None] = print
+        self,
+        model: nn.Module,
+        settings: TrainConfig,
+        seed: int = 0,
+        say: Callable[[str], None] = print,
+        scale: float = 1.0,
     ) -> None:
         self.model = model
         self._settings = settings
         self._seed = seed
         self._say = say
         self.device = next(model.parameters()).device
-        # A tensor, for a captured step reads it where it lies.
+        # Tensors, for a captured step reads them where they lie.
         self._learning_rate = torch.tensor(settings.learning_rate, device=self.device)
-        self.optimizer = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay, fused=True)
+        self._margin = torch.zeros((), device=self.device)
+        self._share = torch.ones((), device=self.device)
+        self._loss = Loss(settings.loss, scale)
+        self._spec_augment = SpecAugment(**settings.spec_augment.model_dump())
+        self.optimizer = torch.optim.AdamW(_decaying(model, settings.weight_decay), fused=True)
         self._prepare_optimizer()
         self._step = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self._sums = torch.zeros(len(_SUMS), dtype=torch.float64, device=self.device)
         self._bad_step = torch.zeros_like(self._step)
         self._shared = self._distributed() if is_shared() else model
         self._forward: Callable[[Tensor], Tensor] = self._shared
@@ -66,6 +79,9 @@ class TrainingStep:
             learning_rate: of this step.
         """
         self._learning_rate.fill_(learning_rate)
+        self._margin.fill_(self._loss.margin(step, self._settings.total_steps))
+        if self._settings.mixup:
+            self._share.fill_(self._share_of(step))
         self._step.fill_(step + 1)
         self._seed_generator(step)
         try:
@@ -90,29 +106,49 @@ class TrainingStep:
         """What happens on the device, the same for every step."""
         self.optimizer.zero_grad()
         parts = self._settings.accumulate
-        loss = self._sums.new_zeros(())
-        correct = self._sums.new_zeros(())
-        for part, (x, y) in enumerate(zip(features.tensor_split(parts), labels.tensor_split(parts), strict=True)):
+        features, others = self._augmented(features, labels)
+        sums = self._sums.new_zeros(len(_SUMS))
+        pieces = [tensor.tensor_split(parts) for tensor in (features, labels, others)]
+        for part, (x, y, z) in enumerate(zip(*pieces, strict=True)):
             with self._unsynchronised() if part < parts - 1 else nullcontext():
-                part_loss, logits = self._loss(x, y)
+                loss, figures = self._examine(x, y, z)
                 # DistributedDataParallel averages over processes what is a sum over all examples.
-                (part_loss * (world_size() / self._settings.batch_size)).backward()
-            loss += part_loss.detach()
-            correct += (logits.detach().argmax(-1) == y).sum()
+                (loss * (world_size() / self._settings.batch_size)).backward()
+            sums += figures
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
         self.optimizer.step()
-        self._sums += torch.stack([loss, correct, torch.full_like(loss, len(labels))])
-        is_first = ~torch.isfinite(loss + norm) & (self._bad_step == 0)
+        self._sums += sums
+        is_first = ~torch.isfinite(sums[0] + norm) & (self._bad_step == 0)
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
 
-    def _loss(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of the cross-entropies, and the (B, S) logits."""
+    def _augmented(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, M) features with stretches hidden, mixed with their neighbours', and (B,) the neighbours' labels."""
+        features = self._spec_augment(features)
+        if not self._settings.mixup:
+            return features, labels
+        return torch.lerp(features.roll(1, 0), features, self._share), labels.roll(1)
+
+    def _examine(self, features: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, summed over the part of a batch, and its `_SUMS`; `others` are what `labels` are mixed with."""
         autocast = self._settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             logits = self._forward(features.to(next(self.model.parameters()).dtype))
         if autocast:
             logits = logits.float()
-        return F.cross_entropy(logits, labels, reduction="sum"), logits
+        share = self._share.to(logits.dtype)
+
+        def mixed(figure: Callable[[Tensor], Tensor]) -> Tensor:
+            return figure(labels) if not self._settings.mixup else figure(others).lerp(figure(labels), share)
+
+        loss = mixed(lambda classes: self._loss(logits, classes, self._margin))
+        with torch.no_grad():  # of the logits as they are: no margin makes accuracy or cross-entropy worse
+            chosen = logits.argmax(-1)
+            correct = mixed(lambda classes: (chosen == classes).sum(dtype=logits.dtype))
+            cross_entropy = loss
+            if not self._loss.is_plain:
+                cross_entropy = mixed(lambda classes: F.cross_entropy(logits, classes, reduction="sum"))
+            figures = torch.stack([loss, cross_entropy, correct, torch.full_like(loss, len(labels))])
+        return loss, figures.to(self._sums.dtype)
 
     def local_sums(self) -> dict[str, float]:
         """`sums` of this process alone, which needs nobody else to ask for them too."""
@@ -157,6 +193,11 @@ class TrainingStep:
 
         return isinstance(error, TorchDynamoException)
 
+    def _share_of(self, step: int) -> float:
+        """Of its own crop in every mixture of a step; the same in all processes."""
+        rng = np.random.default_rng([self._seed, step, _MIXTURE])
+        return float(rng.beta(self._settings.mixup, self._settings.mixup))
+
     def _seed_generator(self, step: int) -> None:
         sequence = np.random.SeedSequence([self._seed, step, rank()])
         seed = int(sequence.generate_state(1, np.uint64)[0])
@@ -172,6 +213,14 @@ class TrainingStep:
 
     def _unsynchronised(self) -> Any:
         return self._shared.no_sync() if isinstance(self._shared, DistributedDataParallel) else nullcontext()
+
+
+def _decaying(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The optimizer's groups: matrices and kernels decay, norms and biases do not."""
+    decaying, fixed = [], []
+    for name, parameter in model.named_parameters():
+        (fixed if parameter.ndim <= 1 or name.endswith("bias") else decaying).append(parameter)
+    return [{"params": decaying, "weight_decay": weight_decay}, {"params": fixed, "weight_decay": 0.0}]
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -16,6 +16,7 @@ from speakerid.distributed import from_rank_0, highest
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.health import Collapsed, Diverged, Health
+from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
@@ -52,7 +53,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._settings = self.config.train
-        self._learn = TrainingStep(self.model, self._settings, self.config.seed, self.progress.warn)
+        scale = self.config.model.logit_scale
+        self._learn = TrainingStep(self.model, self._settings, self.config.seed, self.progress.warn, scale)
+        self._average = MovingAverage(self.model, self._settings.ema) if self._settings.ema else None
         self._health = Health(len(self.speakers) + self.extra_classes)
         self._stopwatch = _Stopwatch()
 
@@ -108,6 +111,8 @@ class Trainer:
             with self._stopwatch.waiting():
                 features, labels = self.batches[self.step]
             self._learn(features, labels, self.step, self._learning_rate(self.step))
+            if self._average:
+                self._average.update(self.step)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise UserError(self._out_of_memory()) from error
@@ -144,7 +149,7 @@ class Trainer:
 
     def _validate(self) -> None:
         try:
-            result = self.validate(self.model)
+            result = self.validate(self._average.model if self._average else self.model)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 frames = self.config.data.frames_per_batch
@@ -196,6 +201,8 @@ class Trainer:
     def _out_of_memory(self) -> str:
         settings = self._settings
         size = f"train.batch_size={settings.batch_size}, train.crop_frames={settings.crop_frames}"
+        if settings.longest_crop_frames:
+            size += f", train.longest_crop_frames={settings.longest_crop_frames}"
         return (
             f"memory ran out in step {self.step + 1} at {size}, train.accumulate={settings.accumulate}; try "
             f"train.accumulate={2 * settings.accumulate} (the same batch in smaller parts), or "
@@ -225,6 +232,7 @@ class Trainer:
             best_accuracy=self.best_accuracy,
             rollbacks=self.rollbacks,
             model=self.model.state_dict(),
+            average=self._average.model.state_dict() if self._average else None,
             optimizer=self._learn.state_dict(),
             progress=sums | self._health.state(),
         )
@@ -236,7 +244,9 @@ class Trainer:
         self.accuracy = checkpoint.accuracy
         self.best_accuracy = checkpoint.best_accuracy
         self.rollbacks = checkpoint.rollbacks
-        checkpoint.restore_weights(self.model)
+        checkpoint.restore_weights(self.model, checkpoint.model)
+        if self._average:
+            checkpoint.restore_weights(self._average.model, checkpoint.recognising)
         self._learn.load_state_dict(checkpoint.optimizer, checkpoint.progress)
         self._health.restore(checkpoint.progress)
 
