@@ -378,6 +378,21 @@ def test_a_missing_file_is_refused(file: Path) -> None:
         load_config(file)
 
 
+def test_differences_are_named_with_both_values(file: Path) -> None:
+    one = load(file, CONFORMER, "model.pooling=statistics", "train.batch_size=8")
+    assert one.differences(one) == {}
+    other = load(file, TRANSFORMER, "model.pooling={kind: self_attentive}", "model.d_model=96", "init_from=a.pt")
+    assert one.differences(other) == {
+        "init_from": (None, Path("a.pt")),
+        "model.d_model": (80, 96),
+        "model.encoder": ("conformer", "transformer"),
+        "model.pooling": ("statistics", "self_attentive"),
+        "train.batch_size": (8, 32),
+    }
+    nearly = load(file, CONFORMER, "model.pooling=statistics", "train.batch_size=8", "model.encoder.kernel_size=5")
+    assert one.differences(nearly) == {"model.encoder.kernel_size": (31, 5)}
+
+
 def restated(section: BaseModel, prefix: str = "") -> list[str]:
     """Settings that are written out although they have their default."""
     found = []
@@ -459,6 +474,7 @@ models = st.builds(
 configs = st.builds(
     Config,
     run_dir=paths,
+    init_from=st.none() | paths,
     seed=st.integers(0, 2**64),
     device=st.text(st.characters(exclude_categories=["Cs"])),
     model=models,

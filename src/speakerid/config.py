@@ -40,11 +40,6 @@ class FeatureConfig(Settings, frozen=True):
     It needs to know who speaks, so it is for measuring (`speakerid prepare --equalise`), not for use.
     """
 
-    def differences(self, other: FeatureConfig) -> dict[str, tuple[Any, Any]]:
-        """Every setting that differs from another's: its value here and there."""
-        mine, theirs = self.model_dump(), other.model_dump()
-        return {name: (mine[name], theirs[name]) for name in mine if mine[name] != theirs[name]}
-
 
 class DataConfig(Settings, frozen=True):
     """Which corpus, and which part of it validates."""
@@ -71,6 +66,9 @@ class Config(Settings, frozen=True):
 
     run_dir: Path
     """Folder of everything the run writes."""
+    init_from: Path | None = None
+    """Checkpoint whose weights a run begins with, of the same speakers or others: all in front of the classifier, and
+    the classifier where its classes and its settings are the same. A run that is resumed does not need the file."""
     seed: Annotated[int, Field(ge=0)] = 0
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, …; `auto` takes the first GPU, else the CPU."""

@@ -14,10 +14,25 @@ from pydantic import BaseModel, BeforeValidator, Field, SerializerFunctionWrapHa
 from speakerid.errors import UserError, describe
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+_S = typing.TypeVar("_S", bound="Settings")
 
 
 class Settings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Frozen, and strict about names: an unknown key is an error."""
+
+    def differences(self: _S, other: _S) -> dict[str, tuple[Any, Any]]:
+        """Every setting that differs from another's, by its dotted name: its value here and there.
+
+        Of sections of two kinds the kinds are named, and not what follows from them.
+        """
+        found: dict[str, tuple[Any, Any]] = {}
+        for name, mine in self:
+            theirs = getattr(other, name)
+            if isinstance(mine, Settings) and type(mine) is type(theirs):
+                found |= {f"{name}.{below}": values for below, values in mine.differences(theirs).items()}
+            elif mine != theirs:
+                found[name] = getattr(mine, "kind", mine), getattr(theirs, "kind", theirs)
+        return found
 
 
 class Choice(Settings, frozen=True):
@@ -107,9 +122,6 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
                 reason = f"found {_kind_in(problem['input'])}, expected one of {kinds}"
             lines.append(f"{'.'.join(keys)}: {reason}" if keys else reason)
         raise UserError(f"{source}: " + "; ".join(lines)) from error
-
-
-_S = typing.TypeVar("_S", bound=Settings)
 
 
 def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:

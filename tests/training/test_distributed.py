@@ -119,6 +119,22 @@ def test_a_mistake_that_all_make_is_said_once(settings: Path, tmp_path: Path) ->
     assert "train.batch_size: found 1, expected at least 2" in done.stderr
 
 
+def test_two_begin_with_the_weights_that_rank_0_reads(settings: Path, alone: Path, tmp_path: Path) -> None:
+    begun = train(load_config(settings, [f"run_dir={tmp_path / 'one'}", f"init_from={alone / 'best.pt'}"])).run.path
+    done = shared_run(2, "none 0 0", settings, tmp_path / "two", f"init_from={alone / 'best.pt'}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"Taken from {alone / 'best.pt'} (step ") == 1
+    assert_same_run(tmp_path / "two", begun)
+
+
+def test_a_checkpoint_to_begin_with_that_is_not_there_is_said_once(settings: Path, tmp_path: Path) -> None:
+    done = shared_run(2, "none 0 0", settings, tmp_path / "run", f"init_from={tmp_path / 'none.pt'}")
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") == 1
+    assert f"error: init_from: {tmp_path / 'none.pt'}: no such checkpoint" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
 def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path) -> None:
     arguments = ["--checkpoint", str(alone / "best.pt"), "--data", str(load(settings, alone).data.root)]
     script = ROOT / "scripts" / "infer.py"

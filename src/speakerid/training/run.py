@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from speakerid.memory import keep_freed_memory
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.initial_weights import take_weights
 from speakerid.training.progress import Progress, Style
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
@@ -87,7 +88,7 @@ def _train(config: Config, resume: bool | Literal["if any"], make_model: MakeMod
     settings = config.train
     run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
     with _numerics(config) as device:
-        trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress)
+        trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress, resume)
         with run.locked() if rank() == 0 else nullcontext():
             if resume:
                 checkpoint, damaged = from_rank_0(run.newest)
@@ -101,12 +102,17 @@ def _train(config: Config, resume: bool | Literal["if any"], make_model: MakeMod
 
 
 def build_trainer(
-    config: Config, run: RunDirectory | None, make_model: MakeModel, device: torch.device, progress: Progress
+    config: Config,
+    run: RunDirectory | None,
+    make_model: MakeModel,
+    device: torch.device,
+    progress: Progress,
+    resume: bool,
 ) -> Trainer:
-    """Everything a run needs, at its first step.
+    """Everything a run needs, at its first step; to be restored from a checkpoint where it is resumed.
 
     Raises:
-        UserError: a bad corpus.
+        UserError: a bad corpus, or a bad checkpoint to begin with.
     """
     corpus, store, parts = open_training_data(config, progress)
     torch.manual_seed(config.seed)
@@ -114,6 +120,8 @@ def build_trainer(
     model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), extra_classes)
     model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
     progress.say(summary(model))
+    if config.init_from and not resume:
+        progress.say(take_weights(model, config.init_from, config.model, corpus))
     labels = corpus.labelled.speakers
     validation = partial(
         validate,
@@ -237,11 +245,10 @@ def _numerics(config: Config) -> Iterator[torch.device]:
 
 def _check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
     config = trainer.config
-    before, now = _flat(checkpoint.config.model_dump(mode="json")), _flat(config.model_dump(mode="json"))
     changed = [
-        f"{name} is {now.get(name)!r}, was {before.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if before.get(name) != now.get(name) and name not in _MAY_CHANGE
+        f"{name} is {now}, was {before}"
+        for name, (now, before) in config.differences(checkpoint.config).items()
+        if name not in _MAY_CHANGE
     ]
     if checkpoint.speakers != trainer.speakers:
         changed.append(
@@ -254,10 +261,3 @@ def _check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
             f"{config.run_dir}: cannot be resumed with other settings: {'; '.join(changed)}; "
             "set them back, or start another run_dir"
         )
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -1,0 +1,86 @@
+"""What a run begins with in place of random weights: another run's, of the same speakers or of others."""
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from speakerid.config import ModelConfig
+from speakerid.corpus.records import Corpus
+from speakerid.distributed import from_rank_0
+from speakerid.errors import UserError
+from speakerid.training.checkpoint import Checkpoint
+
+_WITHOUT_WEIGHTS = ("model.encoder.dropout", "model.encoder.layer_drop", "model.classifier.scale")
+"""Settings on which no weight depends, so they may differ."""
+
+
+def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> str:
+    """Put a checkpoint's weights, those that recognise, into a model at its first step.
+
+    What lies in front of the classifier is taken in any case; the classifier where its classes are the same in the
+    same order, and its settings too.
+
+    Args:
+        model: of the run that begins.
+        path: `init_from` of the run; rank 0 alone reads it.
+        config: settings of the model.
+        corpus: what the run trains on.
+
+    Returns:
+        A line that says which parts were taken, and why the classifier was not.
+
+    Raises:
+        UserError: a bad checkpoint, or other features or other settings in front of the classifier than its own; the
+            message names each.
+    """
+    checkpoint = from_rank_0(lambda: _load(path))
+    differences = _differences(checkpoint, config, corpus)
+    of_classifier = [line for line in differences if line.startswith("model.classifier")]
+    if in_front := [line for line in differences if line not in of_classifier]:
+        raise UserError(
+            f"init_from: {path}: its weights are of another model: {'; '.join(in_front)}; set the same, or leave "
+            "init_from out"
+        )
+    weights, classifier = _parted(checkpoint.recognising)
+    if reasons := of_classifier + _other_classes(checkpoint, corpus):
+        _, classifier = _parted(model.state_dict())
+    try:
+        checkpoint.restore_weights(model, weights | classifier)
+    except UserError as error:
+        raise UserError(f"init_from: {path}: {error}") from error
+    parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in weights))
+    rest = f"; new: classifier ({'; '.join(reasons)})" if reasons else ", classifier; new: nothing"
+    return f"Taken from {path} (step {checkpoint.step}): {parts}{rest}"
+
+
+def _load(path: Path) -> Checkpoint:
+    try:
+        return Checkpoint.load(path)
+    except UserError as error:
+        raise UserError(f"init_from: {error}") from error
+
+
+def _differences(checkpoint: Checkpoint, config: ModelConfig, corpus: Corpus) -> list[str]:
+    """A line for each setting of features and model that is not the checkpoint's."""
+    features = corpus.features.differences(checkpoint.features)
+    model = config.differences(checkpoint.config.model)
+    values = {f"features.{name}": pair for name, pair in features.items()}
+    values |= {f"model.{name}": pair for name, pair in model.items()}
+    return [
+        f"{name} is {here}, there {there}" for name, (here, there) in values.items() if name not in _WITHOUT_WEIGHTS
+    ]
+
+
+def _other_classes(checkpoint: Checkpoint, corpus: Corpus) -> list[str]:
+    if corpus.speakers != checkpoint.speakers:
+        return [f"the corpus has {len(corpus.speakers)} speakers that are not its {len(checkpoint.speakers)}"]
+    extra_classes = len(corpus.labelled.speaker_names) - len(corpus.speakers)
+    if extra_classes != checkpoint.extra_classes:
+        return [f"the corpus has {extra_classes} voices that only help to train, there {checkpoint.extra_classes}"]
+    return []
+
+
+def _parted(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Those in front of the classifier, and the classifier's."""
+    in_front = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+    return in_front, {name: value for name, value in weights.items() if name not in in_front}
