@@ -1,0 +1,64 @@
+"""How many steps a model can take in a given time, so that its whole schedule, warm-up to the end, fits into it."""
+
+from time import perf_counter
+
+import torch
+from torch import Tensor
+
+from speakerid.batches import Batches
+from speakerid.config import Config
+from speakerid.training.progress import Progress
+from speakerid.training.run import MakeModel, build_trainer
+
+WARM_UP = 3
+"""Steps before the clock starts."""
+FEWEST, SHORTEST = 8, 3.0
+"""Steps and seconds that are timed at least."""
+FEWEST_STEPS = 10
+"""Of a run, however slow the model."""
+
+
+def steps_within(seconds: float, config: Config, make_model: MakeModel) -> int:
+    """Steps of training that take about so many seconds here, of which validation and checkpoints are no part.
+
+    Args:
+        seconds: the budget.
+        config: of the run; far more steps than are timed.
+        make_model: see `speakerid.training.run.train`.
+    """
+    return max(FEWEST_STEPS, int(seconds / seconds_a_step(config, make_model)))
+
+
+def seconds_a_step(config: Config, make_model: MakeModel) -> float:
+    """Measured over the first steps of a run, which is then thrown away."""
+    trainer = build_trainer(config, None, make_model, torch.device("cpu"), Progress("silent"))
+    timed = trainer.batches = _Timed(trainer.batches)
+    try:
+        trainer.fit()
+    except _Enough:
+        return timed.seconds_a_step
+    raise AssertionError("the run was over before its steps were timed")
+
+
+class _Enough(Exception):
+    """Ends a run from within."""
+
+
+class _Timed:
+    """Batches that end the run when enough steps have been timed."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+        self._times: list[float] = []
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        self._times.append(perf_counter())
+        timed = self._times[WARM_UP:]
+        if len(timed) > FEWEST and timed[-1] - timed[0] >= SHORTEST:
+            raise _Enough
+        return self._batches[step]
+
+    @property
+    def seconds_a_step(self) -> float:
+        timed = self._times[WARM_UP:]
+        return (timed[-1] - timed[0]) / (len(timed) - 1)

@@ -1,0 +1,220 @@
+"""The corpora that models are compared on, each made by the package's own preparation.
+
+Which recordings train, validate and test is written into a table, as sessions of the names in `PARTS`; a split by
+sessions then gives every contestant the same parts.
+"""
+
+import csv
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+
+from speakerid.audio.augment import Augmenter, Copy
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import LogMel
+from speakerid.audio.resample import resample
+from speakerid.config import FeatureConfig
+from speakerid.corpus.arrange import feature_path
+from speakerid.corpus.demo import SESSIONS, write_demo_corpus
+from speakerid.corpus.layouts import scan
+from speakerid.corpus.parallel import parallel_map
+from speakerid.corpus.prepare import Options, Prepared, prepare
+from speakerid.corpus.recordings import Recording
+from speakerid.corpus.records import STAGE, Utterance, Utterances
+from speakerid.corpus.split import split
+from speakerid.corpus.stage import Job, Settings, Stage
+from speakerid.files import atomic_file, atomic_folder
+
+PARTS = ("1 training", "2 validation", "3 test")
+"""Sessions of the tables, in this order."""
+LAST_SESSION = 0.01
+"""A share so small that a split by sessions holds out a speaker's last one and no more."""
+SPEEDS = tuple(round(0.82 + 0.4 * place / 12, 4) for place in range(13))
+SAMPLE_RATE = 16_000
+SOUND = "recordings.json"
+"""File of a corpus: the recording that an utterance was computed from, by its feature path."""
+
+
+@dataclass(frozen=True)
+class CorpusSpec:
+    """One corpus of the comparison.
+
+    Attributes:
+        name: of its folder and its rows.
+        source: the recordings; the same at 13 speeds each, counted as 13 speakers; or the demonstration voices.
+        seconds: of training on one core, unless others are asked for.
+        steps: of training in the second table.
+        equalise: every band standardised over all frames of a speaker, see `FeatureConfig.equalise`.
+        utterances: first so many of each speaker's training recordings; all by default. Validation and test stay.
+        speakers: of the demonstration voices.
+    """
+
+    name: str
+    source: Literal["recordings", "speeds", "demo"]
+    seconds: float
+    steps: int
+    equalise: bool = False
+    utterances: int | None = None
+    speakers: int = 0
+
+    @property
+    def fractions(self) -> tuple[float, float]:
+        """Of a speaker's recordings those that test, and of what is left those that validate."""
+        return (1 / SESSIONS, 1 / (SESSIONS - 1)) if self.source == "demo" else (0.3, 0.1 / 0.7)
+
+
+_RAW = (
+    CorpusSpec("voices-all", "recordings", 45, 300),
+    CorpusSpec("voices-20", "recordings", 25, 200, utterances=20),
+    CorpusSpec("voices-5", "recordings", 15, 100, utterances=5),
+    CorpusSpec("speeds", "speeds", 90, 600),
+)
+SPECS = (
+    *_RAW,
+    *(replace(spec, name=f"{spec.name}-equalised", equalise=True) for spec in _RAW),
+    CorpusSpec("demo-40", "demo", 30, 200, speakers=40),
+    CorpusSpec("demo-200", "demo", 90, 600, speakers=200),
+    CorpusSpec("demo-600", "demo", 150, 1000, speakers=600),
+)
+CORPORA = {spec.name: spec for spec in SPECS}
+
+
+def build(specs: Sequence[CorpusSpec], recordings: Path, out: Path, workers: int | None = None) -> None:
+    """Write the corpora that are not in `out` yet.
+
+    Args:
+        specs: which.
+        recordings: in a layout that `prepare` knows.
+        out: of everything; corpora lie in `root_of(spec, out)`.
+        workers: processes; by default one for each core.
+
+    Raises:
+        UserError: recordings that make no corpus.
+    """
+    for spec in specs:
+        root = root_of(spec, out)
+        if (root / SOUND).exists():
+            continue
+        speakers = max(other.speakers for other in specs)
+        table = out / "tables" / f"{spec.name}.csv"
+        write_table(table, placed(_recordings(spec, recordings, out / "sources", speakers, workers), spec))
+        options = Options(
+            layout="table",
+            layout_out="packed",
+            features=FeatureConfig(equalise=spec.equalise),
+            test_fraction=LAST_SESSION,
+            split="session",
+            workers=workers,
+        )
+        prepared = prepare(table, root, options)
+        for line in prepared.skipped:
+            print(f"left out of {spec.name}: {line}")
+        sound = _sound_of(prepared, root, options)
+        with atomic_file(root / SOUND) as partial_path:
+            partial_path.write_text(json.dumps(sound), encoding="utf-8")
+        shutil.rmtree(root / STAGE)
+
+
+def root_of(spec: CorpusSpec, out: Path) -> Path:
+    return out / "corpora" / spec.name
+
+
+def placed(recordings: Iterable[Recording], spec: CorpusSpec) -> Iterator[Recording]:
+    """The recordings of a corpus, the part of each as its session.
+
+    Args:
+        recordings: by speaker, in order.
+        spec: where sessions are known the parts are whole sessions, else the last recordings.
+    """
+    for_test, for_validation = spec.fractions
+    everything = list(recordings)
+    labelled, test = _parted(everything, for_test)
+    training, validation = _parted(labelled, for_validation)
+    for _, of_speaker in groupby(training, key=lambda recording: recording.speaker):
+        yield from _in_session(list(of_speaker)[: spec.utterances], PARTS[0])
+    yield from _in_session(validation, PARTS[1])
+    yield from _in_session(test, PARTS[2])
+
+
+def _parted(recordings: Sequence[Recording], fraction: float) -> tuple[list[Recording], list[Recording]]:
+    """What stays, and the share of each speaker's that is held out."""
+    rows = Utterances.of(Utterance(one.name, 0, one.speaker, one.session) for one in recordings)
+    parts = split(rows, "auto", fraction, seed=0)
+    return [recordings[row] for row in parts.train], [recordings[row] for row in parts.valid]
+
+
+def _in_session(recordings: Iterable[Recording], session: str) -> Iterator[Recording]:
+    return (replace(recording, session=session) for recording in recordings)
+
+
+def write_table(path: Path, recordings: Iterable[Recording]) -> None:
+    """Write the recordings as a table that `prepare` reads."""
+    with atomic_file(path) as partial_path, partial_path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "speaker", "session", "start", "end"])
+        for one in recordings:
+            rows.writerow([one.path.absolute(), one.speaker, one.session, one.start, one.end])
+
+
+def _recordings(
+    spec: CorpusSpec, recordings: Path, sources: Path, speakers: int, workers: int | None
+) -> list[Recording]:
+    """Of a corpus before they are parted; what has to be made of them first is kept in `sources`."""
+    if spec.source == "recordings":
+        return scan(recordings).recordings
+    if spec.source == "speeds":
+        if not (sources / "speeds").exists():
+            _write_speeds(scan(recordings).recordings, sources / "speeds", workers)
+        return scan(sources / "speeds").recordings
+    voices = sources / f"demo-{speakers}"
+    if not voices.exists():
+        sources.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=sources) as features:  # computed anew, from what the recordings hold
+            write_demo_corpus(Path(features) / "corpus", speakers, workers=workers, wav=voices)
+    found = scan(voices).recordings
+    chosen = set(list(dict.fromkeys(one.speaker for one in found))[: spec.speakers])
+    return [one for one in found if one.speaker in chosen]
+
+
+def _write_speeds(recordings: Sequence[Recording], folder: Path, workers: int | None) -> None:
+    """Every recording at every speed, a folder for each pair of speaker and speed."""
+    with atomic_folder(folder) as unfinished:
+        places = list(enumerate(recordings))
+        for _ in parallel_map(partial(_write_at_speeds, folder=unfinished), places, "Speeds", "recordings", workers):
+            pass
+
+
+def _write_at_speeds(place: tuple[int, Recording], folder: Path) -> None:
+    """All 13 are cut off at the same frequency, for a slower copy ends at a lower one, which would say its speed."""
+    number, recording = place
+    sound = decode(recording.path, recording.start, recording.end)
+    waveform = resample(sound.waveform, sound.sample_rate, SAMPLE_RATE)
+    augment, rng = Augmenter(), np.random.default_rng(0)  # a change of speed draws nothing
+    for speed in SPEEDS:
+        changed = augment(waveform, SAMPLE_RATE, Copy(f"speed {speed}", new_speaker=True), rng)
+        narrow = round(SPEEDS[0] * SAMPLE_RATE)
+        changed = resample(resample(changed, SAMPLE_RATE, narrow), narrow, SAMPLE_RATE)
+        path = folder / f"{recording.speaker} at {speed}" / f"{number:06d}.flac"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, changed / max(1.0, float(np.abs(changed).max())), SAMPLE_RATE)
+
+
+def _sound_of(prepared: Prepared, root: Path, options: Options) -> dict[str, tuple[str, float | None, float | None]]:
+    """Path, start and end of the recording of every utterance, by its feature path."""
+    raw = options.features.model_copy(update={"equalise": False})
+    jobs = [Job(recording) for recording in prepared.scan.recordings]
+    settings = Settings(LogMel(raw), options.max_seconds)
+    entries, _ = Stage(root / STAGE).compute(jobs, settings, "Name", options.workers)  # all of them are there
+    return {
+        feature_path(job, entry): (str(job.recording.path), job.recording.start, job.recording.end)
+        for job, entry in entries.items()
+    }

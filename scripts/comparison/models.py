@@ -1,0 +1,127 @@
+"""Who is compared: a config and a way to make its model, or an encoder that somebody else has trained."""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speakerid.config import Config, load_config
+from speakerid.errors import UserError
+from speakerid.models.classifier import SpeakerClassifier
+from speakerid.training.run import MakeModel
+
+from .corpora import LAST_SESSION, CorpusSpec
+from .networks import Ecapa, make_course_sample, make_torchaudio_conformer
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+VALIDATIONS = 3
+"""Of every run; each may choose the checkpoint."""
+WARM_UP = 0.1
+"""Of a run's steps."""
+ALONE = "data.frames_per_batch=1"
+"""For models whose convolutions see the padding: every utterance is recognised by itself."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model trained from nothing.
+
+    Attributes:
+        title: in the tables.
+        config: name of a file in configs/.
+        overrides: of its settings.
+        make_model: see `speakerid.training.run.train`.
+        needs: a package of the extra `compare`.
+    """
+
+    title: str
+    config: str
+    overrides: tuple[str, ...] = ()
+    make_model: MakeModel = SpeakerClassifier
+    needs: str | None = None
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """What has no steps and no seed: the linear baseline, or a pretrained encoder with classifiers behind it."""
+
+    title: str
+    needs: str | None = None
+
+
+Contestant = Trained | Untrained
+
+CONTESTANTS: dict[str, Contestant] = {
+    "linear": Untrained("linear baseline"),
+    "course": Trained("course sample", "course_sample", make_model=make_course_sample),
+    "task1": Trained("Task 1", "task1_transformer"),
+    "task2": Trained("Task 2", "task2_conformer"),
+    # The encoder's settings in the config are not ECAPA-TDNN's, which has its own; the loss and the classifier are.
+    "ecapa": Trained(
+        "ECAPA-TDNN (SpeechBrain)",
+        "task2_conformer",
+        ("model.classifier={kind: cosine, scale: 30}", "train.loss={kind: aam_softmax, margin: 0.2}", ALONE),
+        Ecapa,
+        "speechbrain",
+    ),
+    "conformer": Trained(
+        "Conformer (torchaudio)",
+        "task2_conformer",
+        (
+            "model.encoder={kind: conformer, num_layers: 2, nhead: 4, dim_feedforward: 192}",
+            "model.classifier=linear",
+            ALONE,
+        ),
+        make_torchaudio_conformer,
+    ),
+    "resemblyzer": Untrained("Resemblyzer", "resemblyzer"),
+    "small": Trained("small", "small"),
+}
+
+
+def available(names: Sequence[str] | None) -> list[str]:
+    """The contestants that can take part; a line is printed for each one that cannot.
+
+    Args:
+        names: those asked for; by default all.
+
+    Raises:
+        UserError: one that was asked for needs a package that is not installed.
+    """
+    present = []
+    for name in names or CONTESTANTS:
+        needs = CONTESTANTS[name].needs
+        if needs is None or importlib.util.find_spec(needs):
+            present.append(name)
+            continue
+        reason = f"{name}: needs {needs}, which is not installed; pip install 'speakerid[compare]'"
+        if names:
+            raise UserError(reason)
+        print(f"left out: {reason}")
+    return present
+
+
+def takes_part(name: str, spec: CorpusSpec) -> bool:
+    """Whether a contestant can be run on a corpus: a pretrained encoder needs sound, which cannot be equalised."""
+    return not (spec.equalise and name == "resemblyzer")
+
+
+def config_of(contestant: Trained, root: Path, run_dir: Path, seed: int, steps: int) -> Config:
+    """The experiment of one run: the contestant's settings with this corpus, seed and number of steps."""
+    valid_steps = -(-steps // VALIDATIONS)
+    overrides = [
+        *contestant.overrides,
+        f"run_dir={run_dir}",
+        f"seed={seed}",
+        "device=cpu",
+        f"data.root={root}",
+        "data.split=session",
+        f"data.valid_fraction={LAST_SESSION}",
+        f"train.total_steps={steps}",
+        f"train.warmup_steps={round(WARM_UP * steps)}",
+        f"train.valid_steps={valid_steps}",
+        f"train.log_steps={valid_steps}",  # so that the lines of the log cover all steps and nothing else
+        f"train.save_steps={steps}",
+        "train.rollbacks=3",
+    ]
+    return load_config(CONFIGS / f"{contestant.config}.yaml", overrides)

@@ -1,0 +1,116 @@
+"""Which runs a comparison consists of, and what is printed of them."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from speakerid.corpus.parallel import parallel_map
+from speakerid.files import atomic_file
+
+from .corpora import CORPORA
+from .models import CONTESTANTS, Trained, takes_part
+from .runs import DURATIONS, By, Data, Job, run
+from .tables import correctness, macro, table
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for.
+
+    Attributes:
+        corpora: names in `CORPORA`.
+        models: names in `CONTESTANTS`.
+        seeds: of every model that is trained.
+        by: a table each.
+        seconds: of training; by default the corpus says.
+        steps: of training; by default the corpus says.
+    """
+
+    corpora: Sequence[str]
+    models: Sequence[str]
+    seeds: Sequence[int]
+    by: Sequence[By]
+    seconds: float | None = None
+    steps: int | None = None
+
+    def budget(self, by: By, corpus: str) -> float:
+        if by == "seconds":
+            return self.seconds or CORPORA[corpus].seconds
+        return self.steps or CORPORA[corpus].steps
+
+    def jobs(self) -> list[Job]:
+        """Corpus by corpus, so that what is compared runs under the same conditions."""
+        jobs: dict[Job, None] = {}
+        for corpus in self.corpora:
+            for by in self.by:
+                jobs |= dict.fromkeys(self.of_table(corpus, by))
+        return list(jobs)
+
+    def of_table(self, corpus: str, by: By) -> Iterator[Job]:
+        """The runs in one table; the untrained ones are in both."""
+        for model in self.models:
+            if not takes_part(model, CORPORA[corpus]):
+                continue
+            if isinstance(CONTESTANTS[model], Trained):
+                budget = self.budget(by, corpus)
+                yield from (Job(corpus, model, by, budget, seed) for seed in self.seeds)
+            else:
+                yield Job(corpus, model)
+
+
+Records = dict[Job, list[dict[str, Any]]]
+
+
+def carry_out(jobs: Sequence[Job], out: Path, workers: int | None) -> Records:
+    """What came of every job; OUT/results.jsonl then holds a line for each, those of earlier calls included."""
+    records: Records = {}
+    done = parallel_map(partial(run, out=out), jobs, "Compare", "runs", workers)
+    for job, of_job in zip(jobs, done, strict=True):
+        records[job] = of_job
+        for record in of_job:
+            print(_line(job, record, Data.truth_of(job.corpus, out)), flush=True)
+    found = sorted(out.glob("runs/*/*/*/result.json"))
+    lines = [json.dumps(record) for path in found for record in json.loads(path.read_text(encoding="utf-8"))]
+    with atomic_file(out / "results.jsonl") as partial_path:
+        partial_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return records
+
+
+def _line(job: Job, record: dict[str, Any], truth: np.ndarray) -> str:
+    """How far the comparison has come."""
+    run = f"{job.corpus}, {record['title']}" + ("" if job.by is None else f", {job.budget:g} {job.by}, seed {job.seed}")
+    if "failed" in record:
+        return f"{run}: failed: {record['failed']}"
+    accuracies = (
+        f"{100 * macro(correctness(record['correct'][duration], len(truth))[None], truth)[0]:.1f} % of {duration}"
+        for duration in DURATIONS
+    )
+    return f"{run}: {', '.join(accuracies)}"
+
+
+def sections(plan: Plan, records: Records, out: Path, absent: Sequence[str]) -> Iterator[str]:
+    """A table with its heading for each budget and corpus.
+
+    Args:
+        plan: what was asked for.
+        records: what came of it.
+        out: of everything.
+        absent: models that cannot run here.
+    """
+    for by in plan.by:
+        for corpus in plan.corpora:
+            data = Data.open(CORPORA[corpus], out)
+            sizes = f"{len(data.training):,} training, {len(data.validation):,} validation, {len(data.test):,} test"
+            yield (
+                f"### {corpus}, {plan.budget(by, corpus):g} {by} a run\n\n"
+                f"{len(data.corpus.speakers)} speakers; {sizes} utterances\n"
+            )
+            left_out = [name for name in plan.models if not takes_part(name, CORPORA[corpus])]
+            titles = [CONTESTANTS[name].title for name in [*left_out, *absent]]
+            rows = [record for job in plan.of_table(corpus, by) for record in records[job]]
+            yield table(rows, data.truth, list(DURATIONS), titles) + "\n"

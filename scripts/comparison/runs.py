@@ -1,0 +1,226 @@
+"""One run: a contestant on a corpus, trained, validated, and held once against the test utterances.
+
+Letters: N test utterances.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import Corpus
+from speakerid.corpus.split import split
+from speakerid.corpus.store import FrameStore
+from speakerid.errors import UserError
+from speakerid.evaluation.baseline import linear_baseline
+from speakerid.evaluation.predict import predict
+from speakerid.files import atomic_file
+from speakerid.models.summary import unique_parameters
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import train
+
+from .budgets import steps_within
+from .corpora import CORPORA, LAST_SESSION, CorpusSpec, root_of
+from .models import CONTESTANTS, Trained, config_of
+from .pretrained import Embedder, logistic_regression, nearest_centroid
+
+DURATIONS = {"1 s": 100, "2 s": 200, "whole": None}
+"""Frames from the middle of each test utterance."""
+MANY = 1_000_000
+"""Steps of a run that is only timed."""
+By = Literal["seconds", "steps"]
+Classes = NDArray[np.integer]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is run; `by`, `budget` and `seed` are None where nothing is trained."""
+
+    corpus: str
+    model: str
+    by: By | None = None
+    budget: float | None = None
+    seed: int | None = None
+
+    def folder(self, out: Path) -> Path:
+        group = "untrained" if self.by is None else f"{self.budget:g}-{self.by}"
+        name = self.model if self.seed is None else f"{self.model}-{self.seed}"
+        return out / "runs" / group / self.corpus / name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        title: of its row.
+        parameters: of the model; None for the linear baseline.
+        steps: of training.
+        seconds: of training, without validation.
+        rate: whole utterances recognised a second.
+        valid: accuracy on the validation utterances.
+        predicted: (N,) classes for every one of `DURATIONS`.
+    """
+
+    title: str
+    parameters: int | None
+    steps: int | None
+    seconds: float
+    rate: float | None
+    valid: float | None
+    predicted: dict[str, Classes]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A corpus, opened: rows of `corpus.labelled` that train and validate."""
+
+    root: Path
+    corpus: Corpus
+    labelled: FrameStore
+    test: FrameStore
+    training: list[int]
+    validation: list[int]
+
+    @staticmethod
+    def open(spec: CorpusSpec, out: Path) -> "Data":
+        root = root_of(spec, out)
+        corpus, labelled = open_corpus(root)
+        parts = split(corpus.labelled, "session", LAST_SESSION, seed=0)
+        return Data(root, corpus, labelled, open_corpus(root, "test")[1], parts.train, parts.valid)
+
+    @property
+    def truth(self) -> Classes:
+        """(N,) classes of the test utterances."""
+        return np.asarray(self.corpus.test.speakers, np.int64)
+
+    @staticmethod
+    def truth_of(corpus: str, out: Path) -> Classes:
+        """`truth` of a corpus by its name."""
+        return np.asarray(open_corpus(root_of(CORPORA[corpus], out), "test")[0].test.speakers, np.int64)
+
+
+def run(job: Job, out: Path) -> list[dict[str, Any]]:
+    """Do it, or read what came of it when it was done before; a run that was interrupted goes on."""
+    folder = job.folder(out)
+    done = folder / "result.json"
+    if done.exists():
+        return json.loads(done.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    data = Data.open(CORPORA[job.corpus], out)
+    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        try:
+            records = [_record(job, outcome, data.truth) for outcome in _outcomes(job, data, folder)]
+        except UserError as error:  # a run that diverged, for one; it is tried again when asked for again
+            return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
+    with atomic_file(done) as partial_path:
+        partial_path.write_text(json.dumps(records), encoding="utf-8")
+    return records
+
+
+def _outcomes(job: Job, data: Data, folder: Path) -> Iterable[Outcome]:
+    contestant = CONTESTANTS[job.model]
+    if isinstance(contestant, Trained):
+        return [_trained(job, contestant, data, folder)]
+    return [_linear(contestant.title, data)] if job.model == "linear" else _pretrained(contestant.title, data)
+
+
+def _record(job: Job, outcome: Outcome, truth: Classes) -> dict[str, Any]:
+    """A line of results.jsonl: `correct` has a bit for each test utterance, in hexadecimal digits."""
+    right = {duration: predicted == truth for duration, predicted in outcome.predicted.items()}
+    return {
+        **asdict(job),
+        **{name: value for name, value in asdict(outcome).items() if name != "predicted"},
+        "correct": {duration: np.packbits(bits).tobytes().hex() for duration, bits in right.items()},
+    }
+
+
+def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome:
+    assert job.seed is not None
+    steps = _steps(job, contestant, data, folder)
+    config = config_of(contestant, data.root, folder, job.seed, steps)
+    result = train(config, "if any", contestant.make_model, "quiet")
+    if result.stopped_by:
+        raise KeyboardInterrupt
+    extra = len(data.corpus.labelled.speaker_names) - len(data.corpus.speakers)
+    model = contestant.make_model(config.model, data.corpus.features.n_mels, len(data.corpus.speakers), extra)
+    model.load_state_dict(Checkpoint.load(result.run.best).recognising)
+    predicted, seconds = {}, 0.0
+    for duration, frames in DURATIONS.items():  # the whole utterances, whose time counts, come last
+        began = time.perf_counter()
+        scores = predict([model], data.test, range(len(data.test)), config.data.frames_per_batch, frames)
+        predicted[duration] = scores.argmax(-1).numpy()
+        seconds = time.perf_counter() - began
+    rate = len(data.test) / seconds
+    trained = _training_seconds(result.run.records())
+    return Outcome(contestant.title, unique_parameters(model), steps, trained, rate, result.best_accuracy, predicted)
+
+
+def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
+    """Of the run; kept, for a run that is resumed must have as many."""
+    assert job.budget is not None
+    assert job.seed is not None
+    if job.by == "steps":
+        return round(job.budget)
+    kept = folder / "steps.json"
+    if not kept.exists():
+        timed = config_of(contestant, data.root, folder, job.seed, MANY)
+        with atomic_file(kept) as partial_path:
+            partial_path.write_text(json.dumps(steps_within(job.budget, timed, contestant.make_model)))
+    return json.loads(kept.read_text())
+
+
+def _training_seconds(records: Iterable[dict[str, Any]]) -> float:
+    """That passed in steps, by the log of the run."""
+    seconds, before = 0.0, 0
+    for record in records:
+        if record["part"] == "train":
+            seconds += (record["step"] - before) / record["steps_per_second"]
+            before = record["step"]
+    return seconds
+
+
+def _linear(title: str, data: Data) -> Outcome:
+    labels = data.corpus.labelled.speakers[data.training].tolist()
+    predicted, seconds = {}, 0.0
+    for duration, frames in DURATIONS.items():
+        began = time.perf_counter()
+        places = range(len(data.test))
+        predicted[duration] = linear_baseline(data.labelled, data.training, labels, data.test, places, frames).numpy()
+        seconds = time.perf_counter() - began
+    return Outcome(title, None, None, seconds, None, None, predicted)
+
+
+def _pretrained(title: str, data: Data) -> Iterable[Outcome]:
+    """The encoder's work is done once for both classifiers, and counts for each."""
+    utterances, test = data.corpus.labelled, data.corpus.test
+    torch.set_num_threads(1)
+    embed = Embedder(data.root, data.corpus.features)
+    training, embedding_seconds = embed([utterances.names[row] for row in data.training])
+    valid, _ = embed([utterances.names[row] for row in data.validation])
+    tested = {duration: embed(list(test.names), frames) for duration, frames in DURATIONS.items()}
+    labels, valid_labels = utterances.speakers[data.training], utterances.speakers[data.validation]
+    fits = {
+        "nearest centroid": lambda: nearest_centroid(training, labels),
+        "logistic regression": lambda: logistic_regression(training, labels, valid, valid_labels),
+    }
+    for name, fit in fits.items():
+        began = time.perf_counter()
+        classifier = fit()
+        yield Outcome(
+            f"{title}, {name}",
+            embed.parameters + classifier.parameters,
+            None,
+            embedding_seconds + time.perf_counter() - began,
+            len(test) / tested["whole"][1],
+            float((classifier.predict(valid) == valid_labels).mean()),
+            {duration: classifier.predict(embeddings) for duration, (embeddings, _) in tested.items()},
+        )

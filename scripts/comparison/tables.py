@@ -1,0 +1,118 @@
+"""Results as tables: macro accuracy, its spread over the seeds, and how far it may be chance.
+
+Letters: R runs of a contestant (seeds), N test utterances, S speakers.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from statistics import stdev
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+"""Of the bootstrap."""
+DASH = "–"
+
+Result = dict[str, Any]
+
+
+def correctness(digits: str, count: int) -> NDArray[np.bool_]:
+    """(count,) whether each utterance was recognised, from the hexadecimal digits of a result."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=count).astype(bool)
+
+
+def macro(correct: NDArray[np.bool_], truth: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(R, N) answers to (R,) accuracies, each averaged over the speakers.
+
+    Args:
+        correct: whether each utterance was recognised, in each run.
+        truth: (N,) speakers.
+    """
+    return correct @ _weights(truth)
+
+
+def _weights(truth: NDArray[np.integer]) -> NDArray[np.float64]:
+    """(N,) share of every utterance in a macro accuracy."""
+    counts = np.bincount(truth)
+    return 1 / (counts[truth] * np.count_nonzero(counts))
+
+
+def bootstrap_interval(
+    correct: NDArray[np.bool_], truth: NDArray[np.integer], resamples: int = RESAMPLES
+) -> tuple[float, float]:
+    """Between which 95 % of the mean macro accuracies lie when runs and utterances are drawn anew (Efron, 1979).
+
+    Runs are drawn with replacement, and so are each speaker's utterances, as many as there are; the speakers stay.
+
+    Args:
+        correct: (R, N) whether each utterance was recognised, in each run.
+        truth: (N,) speakers.
+        resamples: how often.
+    """
+    rng = np.random.default_rng(0)
+    order = np.argsort(truth, kind="stable")
+    correct, truth = correct[:, order], truth[order]
+    counts, weights = np.bincount(truth), _weights(truth)
+    starts = np.cumsum(counts) - counts
+    means = np.empty(resamples)
+    for place in range(resamples):
+        runs = rng.integers(len(correct), size=len(correct))
+        utterances = starts[truth] + rng.integers(counts[truth])
+        means[place] = (correct[:, utterances] @ weights)[runs].mean()
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def table(
+    results: Iterable[Result], truth: NDArray[np.integer], durations: Sequence[str], absent: Sequence[str] = ()
+) -> str:
+    """Markdown: a row for each title in the order of the results, accuracies in per cent.
+
+    Args:
+        results: of one corpus; see `comparison.runs.Outcome`, and `correct` in hexadecimal digits.
+        truth: (N,) speakers of the test utterances.
+        durations: columns.
+        absent: titles that could not take part, for rows of dashes.
+    """
+    titles = ["model", "parameters", "steps", "training s", "utterances/s", *durations]
+    lines = [_row(titles), "|---" * len(titles) + "|"]
+    by_title: dict[str, list[Result]] = {}
+    for result in results:
+        by_title.setdefault(result["title"], []).append(result)
+    for title, runs in by_title.items():
+        whole = [run for run in runs if "failed" not in run]
+        name = title if len(whole) == len(runs) else f"{title} ({len(runs) - len(whole)} of {len(runs)} failed)"
+        lines.append(_row([name, *_figures(whole), *(_accuracy(whole, truth, duration) for duration in durations)]))
+    lines += [_row([title, *[DASH] * (len(titles) - 1)]) for title in absent]
+    return "\n".join(lines)
+
+
+def _figures(runs: Sequence[Result]) -> list[str]:
+    """Parameters, steps, seconds, utterances a second: means over the runs."""
+    formats: dict[str, Callable[[float], str]] = {
+        "parameters": "{:,.0f}".format,
+        "steps": "{:,.0f}".format,
+        "seconds": "{:.1f}".format,
+        "rate": "{:.0f}".format,
+    }
+    cells = []
+    for name, form in formats.items():
+        values = [run[name] for run in runs if run[name] is not None]
+        cells.append(form(sum(values) / len(values)) if values else DASH)
+    return cells
+
+
+def _accuracy(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> str:
+    """Mean ± standard deviation over the runs, and the interval."""
+    if not runs:
+        return DASH
+    correct = np.stack([correctness(run["correct"][duration], len(truth)) for run in runs])
+    accuracies = 100 * macro(correct, truth)
+    spread = f" ± {stdev(accuracies.tolist()):.1f}" if len(runs) > 1 else ""
+    low, high = bootstrap_interval(correct, truth)
+    return f"{accuracies.mean():.1f}{spread} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
