@@ -18,7 +18,7 @@ from comparison.models import CONTESTANTS, Trained, available, config_of
 from comparison.plan import Plan, carry_out, sections
 from comparison.pretrained import Embedder, logistic_regression, nearest_centroid
 from comparison.runs import Data, Job, run
-from comparison.tables import bootstrap_interval, correctness, macro, table
+from comparison.tables import bootstrap_interval, correctness, macro, overview, table
 from corpora import write_recording
 from experiments import at_step, interrupt
 from speakerid.audio.decode import decode
@@ -181,6 +181,7 @@ def test_a_run_is_done_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (record,) = run(job, out)
     monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("trained again"))
     assert run(job, out) == [record]
+    assert not list(job.folder(out).rglob("*.pt"))
     assert record["steps"] == 2
     assert record["seconds"] > 0
     assert record["rate"] > 0
@@ -220,9 +221,13 @@ def test_a_comparison_has_a_row_for_everyone_in_both_tables(out: Path, monkeypat
     plan = Plan(["tiny"], ["linear", "course"], [0, 1], ["steps", "seconds"], seconds=0.01, steps=2)
     assert len(plan.jobs()) == 5
     records = carry_out(plan.jobs(), out, workers=0)
-    by_steps, by_seconds = "".join(sections(plan, records, out, absent=["ecapa"])).split("###")[1:]
+    found = "".join(sections(plan, records, out, absent=["ecapa"])).split("###")[1:]
+    by_steps, all_by_steps, by_seconds, all_by_seconds = found
     assert "tiny, 2 steps a run" in by_steps
     assert "tiny, 0.01 seconds a run" in by_seconds
+    for text in (all_by_steps, all_by_seconds):
+        rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+        assert rows == ["model", "linear baseline", "course sample"]
     for text in (by_steps, by_seconds):
         titles = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
         assert titles == ["model", "linear baseline", "course sample", "ECAPA-TDNN (SpeechBrain)"]
@@ -267,6 +272,18 @@ def test_a_table_as_written_out() -> None:
         "| line | – | – | – | – | 100.0 (100.0 to 100.0) |",
         "| lost (1 of 1 failed) | – | – | – | – | – |",
         "| deaf | – | – | – | – | – |",
+    ]
+
+
+def test_an_overview_as_written_out() -> None:
+    truth = np.array([0, 1])
+    ours = [{"title": "ours", "correct": {"whole": digits}} for digits in ("80", "c0")]
+    line = [{"title": "line", "correct": {"whole": "80"}}]
+    assert overview({"a": ([*line, *ours], truth), "b": (ours[:1], truth)}, "whole").splitlines() == [
+        "| model | a | b |",
+        "|---|---|---|",
+        "| line | 50.0 | – |",
+        "| ours | 75.0 ± 35.4 | 50.0 |",
     ]
 
 

@@ -15,7 +15,7 @@ from speakerid.files import atomic_file
 from .corpora import CORPORA
 from .models import CONTESTANTS, Trained, takes_part
 from .runs import DURATIONS, By, Data, Job, run
-from .tables import correctness, macro, table
+from .tables import correctness, macro, overview, table
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _line(job: Job, record: dict[str, Any], truth: np.ndarray) -> str:
 
 
 def sections(plan: Plan, records: Records, out: Path, absent: Sequence[str]) -> Iterator[str]:
-    """A table with its heading for each budget and corpus.
+    """A table with its heading for each budget and corpus, and behind those of a budget one of them all.
 
     Args:
         plan: what was asked for.
@@ -103,6 +103,7 @@ def sections(plan: Plan, records: Records, out: Path, absent: Sequence[str]) -> 
         absent: models that cannot run here.
     """
     for by in plan.by:
+        together: dict[str, tuple[list[dict[str, Any]], np.ndarray]] = {}
         for corpus in plan.corpora:
             data = Data.open(CORPORA[corpus], out)
             sizes = f"{len(data.training):,} training, {len(data.validation):,} validation, {len(data.test):,} test"
@@ -113,4 +114,6 @@ def sections(plan: Plan, records: Records, out: Path, absent: Sequence[str]) -> 
             left_out = [name for name in plan.models if not takes_part(name, CORPORA[corpus])]
             titles = [CONTESTANTS[name].title for name in [*left_out, *absent]]
             rows = [record for job in plan.of_table(corpus, by) for record in records[job]]
+            together[corpus] = rows, data.truth
             yield table(rows, data.truth, list(DURATIONS), titles) + "\n"
+        yield f"### Whole utterances, the same {by} for every model\n\n{overview(together, 'whole')}\n"

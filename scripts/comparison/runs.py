@@ -123,6 +123,8 @@ def run(job: Job, out: Path) -> list[dict[str, Any]]:
             return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
     with atomic_file(done) as partial_path:
         partial_path.write_text(json.dumps(records), encoding="utf-8")
+    for checkpoint in folder.rglob("*.pt"):  # a hundred megabytes each, which nobody will ask for
+        checkpoint.unlink()
     return records
 
 

@@ -3,7 +3,7 @@
 Letters: R runs of a contestant (seeds), N test utterances, S speakers.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import stdev
 from typing import Any
 
@@ -77,15 +77,36 @@ def table(
     """
     titles = ["model", "parameters", "steps", "training s", "utterances/s", *durations]
     lines = [_row(titles), "|---" * len(titles) + "|"]
-    by_title: dict[str, list[Result]] = {}
-    for result in results:
-        by_title.setdefault(result["title"], []).append(result)
-    for title, runs in by_title.items():
+    for title, runs in _by_title(results).items():
         whole = [run for run in runs if "failed" not in run]
         name = title if len(whole) == len(runs) else f"{title} ({len(runs) - len(whole)} of {len(runs)} failed)"
         lines.append(_row([name, *_figures(whole), *(_accuracy(whole, truth, duration) for duration in durations)]))
     lines += [_row([title, *[DASH] * (len(titles) - 1)]) for title in absent]
     return "\n".join(lines)
+
+
+def overview(corpora: Mapping[str, tuple[Iterable[Result], NDArray[np.integer]]], duration: str) -> str:
+    """Markdown: a row for each title and a column for each corpus, mean ± standard deviation in per cent.
+
+    Args:
+        corpora: results and (N,) speakers of the test utterances, by the corpus's name.
+        duration: of the utterances.
+    """
+    cells: dict[str, dict[str, str]] = {}
+    for corpus, (results, truth) in corpora.items():
+        for title, runs in _by_title(results).items():
+            whole = [run for run in runs if "failed" not in run]
+            cells.setdefault(title, {})[corpus] = _spread(whole, truth, duration) if whole else DASH
+    lines = [_row(["model", *corpora]), "|---" * (len(corpora) + 1) + "|"]
+    lines += [_row([title, *(of_corpus.get(corpus, DASH) for corpus in corpora)]) for title, of_corpus in cells.items()]
+    return "\n".join(lines)
+
+
+def _by_title(results: Iterable[Result]) -> dict[str, list[Result]]:
+    by_title: dict[str, list[Result]] = {}
+    for result in results:
+        by_title.setdefault(result["title"], []).append(result)
+    return by_title
 
 
 def _figures(runs: Sequence[Result]) -> list[str]:
@@ -107,11 +128,20 @@ def _accuracy(runs: Sequence[Result], truth: NDArray[np.integer], duration: str)
     """Mean ± standard deviation over the runs, and the interval."""
     if not runs:
         return DASH
-    correct = np.stack([correctness(run["correct"][duration], len(truth)) for run in runs])
-    accuracies = 100 * macro(correct, truth)
+    low, high = bootstrap_interval(_correct(runs, truth, duration), truth)
+    return f"{_spread(runs, truth, duration)} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _spread(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> str:
+    """Mean ± standard deviation over the runs."""
+    accuracies = 100 * macro(_correct(runs, truth, duration), truth)
     spread = f" ± {stdev(accuracies.tolist()):.1f}" if len(runs) > 1 else ""
-    low, high = bootstrap_interval(correct, truth)
-    return f"{accuracies.mean():.1f}{spread} ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{accuracies.mean():.1f}{spread}"
+
+
+def _correct(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> NDArray[np.bool_]:
+    """(R, N) whether each utterance was recognised, in each run."""
+    return np.stack([correctness(run["correct"][duration], len(truth)) for run in runs])
 
 
 def _row(cells: Iterable[str]) -> str:
