@@ -15,7 +15,7 @@ from speakerid.config import DEMO_ROOT, FeatureConfig, load_config
 from speakerid.corpus.check import open_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
 COMMANDS = re.findall(
     r"python scripts/(?:train|runs|infer|prepare|evaluate|check|synthesise)\.py [^\n`]*",

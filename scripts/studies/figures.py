@@ -1,0 +1,141 @@
+"""A study in two pictures: what became of its runs, and the norms they had on the way."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from statistics import mean, median
+from typing import TYPE_CHECKING, Any
+
+from speakerid.files import atomic_file
+
+from .grid import MOST_AXES, Study
+from .probe import MEASURES
+from .running import OUTCOMES, Result
+from .tables import Results
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours for all kinds of colour vision; a marker or a dash tells apart what a colour does not.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MARKERS = dict(zip(OUTCOMES, "o_vx", strict=True))
+_SHIFT = 0.12
+"""Between the points of two colours, in steps of the horizontal axis."""
+_SHOWN = {"embedding_norm": False, "common_share": False, "gradient_norm": True, "input_gradient": True}
+"""Measures in the picture of norms, and whether their scale is logarithmic."""
+_SMALLEST = 1e-5
+"""On a logarithmic scale."""
+_STYLE: dict[Any, Any] = {
+    "font.size": 9, "axes.axisbelow": True, "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False,
+    "axes.spines.right": False, "legend.frameon": False, "text.parse_math": False,
+}  # fmt: skip
+
+
+def draw(folder: Path, study: Study, results: Results) -> None:
+    """Write outcomes.png and norms.png."""
+    from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
+
+    with rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
+        for name, picture in {"outcomes.png": _outcomes, "norms.png": _norms}.items():
+            with atomic_file(folder / name) as partial:
+                picture(study, results).savefig(partial, format="png", dpi=110)
+
+
+def _figure(rows: int, columns: int) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(1.2 + 2.6 * columns, 0.9 + 2.0 * rows), layout="constrained")
+
+
+def _outcomes(study: Study, results: Results) -> "Figure":
+    """Final accuracy of every run: the last axis is horizontal, the one before it has the colours."""
+    padding = [("", [""])] * (MOST_AXES - len(study.axes))
+    (_, rows), (_, columns), (colour_axis, colours), (horizontal, places) = [*padding, *study.axes.items()]
+    figure = _figure(len(rows), len(columns))
+    grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
+
+    def of(*levels: str) -> list[Result]:
+        wanted = levels[len(padding) :]
+        return [result for cell, result in results.items() if cell.levels == wanted]
+
+    for (r, row), (c, column) in product(enumerate(rows), enumerate(columns)):
+        for turn, colour in enumerate(colours):
+            shift = _SHIFT * (turn - (len(colours) - 1) / 2)
+            _points(grid[r, c], [of(row, column, colour, place) for place in places], shift, _COLOURS[turn % 7])
+        grid[r, c].set_title(" | ".join(filter(None, (row, column))), fontsize=9)
+        grid[r, c].set_xticks(range(len(places)), places)
+    figure.supxlabel(horizontal, fontsize=10)
+    figure.supylabel("final validation accuracy, %", fontsize=10)
+    entries = [({"color": _COLOURS[turn % 7]}, f"{colour_axis} {level}") for turn, level in enumerate(colours) if level]
+    entries += [({"color": "0.3", "marker": _MARKERS[outcome], "linestyle": "none"}, outcome) for outcome in OUTCOMES]
+    _legend(figure, entries)
+    return figure
+
+
+def _points(axes: "Axes", runs: Sequence[Sequence[Result]], shift: float, colour: str) -> None:
+    """Every run, marked by its outcome, and a line through the means; without a validation a run is at 0."""
+    means = [mean(100 * (result.final or 0.0) for result in at) if at else float("nan") for at in runs]
+    axes.plot([place + shift for place in range(len(runs))], means, color=colour, linewidth=1)
+    for outcome, marker in _MARKERS.items():
+        found = [(place, 100 * (r.final or 0.0)) for place, at in enumerate(runs) for r in at if r.outcome == outcome]
+        axes.plot(
+            [place + shift for place, _ in found], [y for _, y in found], marker, color=colour, markersize=4, alpha=0.8
+        )
+
+
+def _norms(study: Study, results: Results) -> "Figure":
+    """Measures along the training: the first axis has the rows and the second the colours, the others are pooled."""
+    *row_axis, colour_axis = list(study.axes)[:2]
+    rows = study.axes[row_axis[0]] if row_axis else [""]
+    figure = _figure(len(rows), len(_SHOWN))
+    grid = figure.subplots(len(rows), len(_SHOWN), squeeze=False, sharex=True, sharey="col")
+    for (r, row), (c, measure) in product(enumerate(rows), enumerate(_SHOWN)):
+        axes = grid[r, c]
+        for turn, colour in enumerate(study.axes[colour_axis]):
+            wanted = (row, colour) if row_axis else (colour,)
+            runs = [result for cell, result in results.items() if cell.levels[: len(wanted)] == wanted]
+            _courses(axes, runs, measure, _COLOURS[turn % 7])
+        if _SHOWN[measure]:
+            axes.set_yscale("log")
+        if r == 0:
+            axes.set_title(measure.replace("_", " "), fontsize=9)
+    for axes, row in zip(grid[:, 0], rows, strict=True):
+        axes.set_ylabel(row)
+    figure.supxlabel("step", fontsize=10)
+    entries: list[tuple[dict[str, Any], str]] = [
+        ({"color": _COLOURS[turn % 7]}, level) for turn, level in enumerate(study.axes[colour_axis])
+    ]
+    entries += [({"color": "0.3"}, "median, learned"), ({"color": "0.3", "linestyle": "--"}, "median, others")]
+    _legend(figure, entries)
+    return figure
+
+
+def _courses(axes: "Axes", runs: Sequence[Result], measure: str, colour: str) -> None:
+    """One thin line a run, and the medians of those that learned and of the others."""
+    kinds: dict[str, Callable[[Result], bool]] = {
+        "-": lambda run: run.outcome == "learned",
+        "--": lambda run: run.outcome != "learned",
+    }
+    for dash, belongs in kinds.items():
+        values: dict[float, list[float]] = {}
+        for run in filter(belongs, runs):
+            points = [(line["step"], max(line[measure], _SMALLEST)) for line in run.trace if measure in line]
+            axes.plot(*zip(*points, strict=True), dash, color=colour, linewidth=0.5, alpha=0.15)
+            for step, value in points:
+                values.setdefault(step, []).append(value)
+        middle = [(step, median(values[step])) for step in sorted(values)]
+        if middle:
+            axes.plot(*zip(*middle, strict=True), dash, color=colour, linewidth=1.8)
+
+
+def _legend(figure: "Figure", entries: Iterable[tuple[dict[str, Any], str]]) -> None:
+    from matplotlib.lines import Line2D
+
+    lines = [Line2D([], [], label=label, **style) for style, label in entries]
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 7), fontsize=8)
+
+
+assert set(_SHOWN) <= set(MEASURES)

@@ -1,0 +1,136 @@
+"""A study as it is written: a base experiment, what is varied, and the experiments that come of it."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from speakerid.config import Config
+from speakerid.errors import UserError
+from speakerid.settings import Settings, lay_over, parse, read_yaml
+
+MOST_AXES = 4
+"""Rows, columns, horizontal axis and colours of the figure."""
+OWN = ("run_dir", "seed", "device")
+"""Settings of each run that are the study's to choose."""
+
+
+class Axis(Settings, frozen=True):
+    """What is varied: the `values` of one `setting`, or `alternatives` that each lay several settings over the base."""
+
+    setting: str | None = None
+    values: tuple[bool | int | float | str, ...] = ()
+    alternatives: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """`section.setting=value` as on the command line, by the name the tables give the alternative."""
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> "Axis":
+        if bool(self.setting) != bool(self.values) or bool(self.setting) == bool(self.alternatives):
+            raise ValueError("expected either a setting and its values, or alternatives")
+        value, count = Counter(map(str, self.values)).most_common(1)[0] if self.values else ("", 0)
+        if count > 1:
+            raise ValueError(f"values: {value} stands twice")
+        return self
+
+    @property
+    def levels(self) -> dict[str, tuple[str, ...]]:
+        """What is laid over the base, by the level's name."""
+        return self.alternatives or {str(value): (f"{self.setting}={value}",) for value in self.values}
+
+
+class StudyConfig(Settings, frozen=True):
+    """The file of a study."""
+
+    base: Path
+    """The experiment that is varied, relative to the study's file."""
+    overrides: tuple[str, ...] = ()
+    """Laid over the base for all runs; then the axes are, in their order."""
+    axes: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=MOST_AXES)]
+    """An `Axis` each; rows, columns, horizontal axis and colours of the figure, in this order."""
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a study."""
+
+    levels: tuple[str, ...]
+    """One of each axis."""
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """The same for the same settings, in whichever study: so a grid can grow, and what was run is kept."""
+        content = self.config.model_dump(mode="json", exclude={"run_dir"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A grid of experiments.
+
+    Attributes:
+        axes: the levels of each axis.
+        cells: every combination of levels with every seed, in the order of the file.
+    """
+
+    axes: dict[str, list[str]]
+    cells: list[Cell]
+
+
+def load_study(path: Path) -> Study:
+    """The study in a YAML file, with every experiment of it checked.
+
+    Raises:
+        UserError: naming the file and the field, and the combination that is no experiment.
+    """
+    settings = parse(StudyConfig, read_yaml(path), path)
+    axes = {name: parse(Axis, content, f"{path}: axes.{name}").levels for name, content in settings.axes.items()}
+    cells = list(_cells(path, settings, axes))
+    (name, count), *_ = Counter(cell.name for cell in cells).most_common(1)
+    if count > 1:
+        same = " and ".join(_title(cell) for cell in cells if cell.name == name)
+        raise UserError(f"{path}: {same} are the same experiment; leave all but one out")
+    return Study({name: list(levels) for name, levels in axes.items()}, cells)
+
+
+def _cells(path: Path, settings: StudyConfig, axes: dict[str, dict[str, tuple[str, ...]]]) -> Iterator[Cell]:
+    base = read_yaml(path.parent / settings.base)
+    for levels in product(*axes.values()):
+        over = [axis[level] for axis, level in zip(axes.values(), levels, strict=True)]
+        overrides = [*settings.overrides, *(override for of_axis in over for override in of_axis)]
+        for seed in settings.seeds:
+            where = f"{path}: {' | '.join(levels)} | seed {seed}"
+            yield Cell(levels, _config(base, overrides, seed, where))
+
+
+def _config(base: dict[str, Any], overrides: list[str], seed: int, where: str) -> Config:
+    content = deepcopy(base)
+    for override in overrides:
+        if override.partition("=")[0] in OWN:
+            raise UserError(f"{where}: override {override!r}: expected none of {', '.join(OWN)}, which the study sets")
+        try:
+            lay_over(content, override)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+    # One run, one trace of norms: on the CPU, a batch in one piece, given up where it first fails.
+    config = parse(Config, content | {"run_dir": "runs", "seed": seed, "device": "cpu"}, where)
+    for name, found, expected in (
+        ("accumulate", config.train.accumulate, 1),
+        ("rollbacks", config.train.rollbacks, 0),
+        ("compile", config.train.compile, False),
+    ):
+        if found != expected:
+            raise UserError(f"{where}: train.{name}: found {found}, expected {expected} in a study, which looks inside")
+    return config
+
+
+def _title(cell: Cell) -> str:
+    return " | ".join([*cell.levels, f"seed {cell.config.seed}"])

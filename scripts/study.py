@@ -1,0 +1,55 @@
+"""Run a grid of experiments, and say where training diverges or collapses, and what norms it has there.
+
+  python scripts/study.py configs/study/report.yaml runs/study
+
+STUDY is a YAML file: a base experiment, overrides, axes and seeds; docs/study.md says how one is written. Every run
+trains on the CPU with one thread. OUT gets results.csv, outcomes.png, norms.png, and under results/ a file for each
+run with its norms along the training; what is there already is not run again, so the same command goes on where it was
+stopped or killed. The tables are printed in Markdown.
+"""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from speakerid.cli import exit_with
+from speakerid.errors import UserError
+from speakerid.files import sole_user
+
+
+def study() -> int:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("study", type=Path, help="YAML file, see configs/study/")
+    parser.add_argument("out", type=Path, help="folder for runs, results and figures")
+    parser.add_argument("--workers", type=int, help="runs at a time, each on one thread (default: one a core)")
+    options = parser.parse_args()
+    if options.workers is not None and options.workers < 0:
+        raise UserError(f"--workers: found {options.workers}, expected 0 (in this process) or more")
+
+    # Heavy imports stand here, for every worker process imports this file when it starts.
+    from speakerid.corpus.parallel import parallel_map
+    from speakerid.training.progress import Progress
+    from speakerid.training.run import open_training_data
+    from studies.figures import draw
+    from studies.grid import load_study
+    from studies.running import result_of, run
+    from studies.tables import tables, write_csv
+
+    grid = load_study(options.study)
+    options.out.mkdir(parents=True, exist_ok=True)
+    with sole_user(options.out / ".lock"):
+        missing = [cell for cell in grid.cells if result_of(cell, options.out) is None]
+        for config in {cell.config.data: cell.config for cell in missing}.values():
+            open_training_data(config, Progress("quiet"))  # written and packed here, once, and not by every worker
+        for _ in parallel_map(partial(run, out=options.out), missing, "Study", "runs", options.workers):
+            pass
+        results = {cell: result for cell in grid.cells if (result := result_of(cell, options.out))}
+        write_csv(options.out / "results.csv", grid, results)
+        draw(options.out, grid, results)
+    print(tables(grid, results))
+    return 0
+
+
+if __name__ == "__main__":
+    exit_with(study)
