@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours for all kinds of colour vision; a marker or a dash tells apart what a colour does not.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_MARKERS = dict(zip(OUTCOMES, "o_vx", strict=True))
+_MARKERS: dict[str, dict[str, Any]] = {
+    "learned": {"marker": "o"},
+    "never learned": {"marker": "o", "markerfacecolor": "white"},
+    "collapsed": {"marker": "v", "markerfacecolor": "white"},
+    "diverged": {"marker": "x"},
+}
 _SHIFT = 0.12
 """Between the points of two colours, in steps of the horizontal axis."""
 _SHOWN = {"embedding_norm": False, "common_share": False, "gradient_norm": True, "input_gradient": True}
@@ -67,11 +72,13 @@ def _outcomes(study: Study, results: Results) -> "Figure":
             _points(grid[r, c], [of(row, column, colour, place) for place in places], shift, _COLOURS[turn % 7])
         grid[r, c].set_title(" | ".join(filter(None, (row, column))), fontsize=9)
         grid[r, c].set_xticks(range(len(places)), places)
-    figure.supxlabel(horizontal, fontsize=10)
+        if r == len(rows) - 1:
+            grid[r, c].set_xlabel(horizontal)
+    grid[0, 0].set_ylim(bottom=0)
     figure.supylabel("final validation accuracy, %", fontsize=10)
     entries = [({"color": _COLOURS[turn % 7]}, f"{colour_axis} {level}") for turn, level in enumerate(colours) if level]
-    entries += [({"color": "0.3", "marker": _MARKERS[outcome], "linestyle": "none"}, outcome) for outcome in OUTCOMES]
-    _legend(figure, entries)
+    entries += [({"color": "0.3", "linestyle": "none", **_MARKERS[outcome]}, outcome) for outcome in OUTCOMES]
+    _legend(figure, entries, 2 * len(columns))
     return figure
 
 
@@ -81,9 +88,8 @@ def _points(axes: "Axes", runs: Sequence[Sequence[Result]], shift: float, colour
     axes.plot([place + shift for place in range(len(runs))], means, color=colour, linewidth=1)
     for outcome, marker in _MARKERS.items():
         found = [(place, 100 * (r.final or 0.0)) for place, at in enumerate(runs) for r in at if r.outcome == outcome]
-        axes.plot(
-            [place + shift for place, _ in found], [y for _, y in found], marker, color=colour, markersize=4, alpha=0.8
-        )
+        x, y = [place + shift for place, _ in found], [accuracy for _, accuracy in found]
+        axes.plot(x, y, linestyle="none", color=colour, markersize=4.5, **marker)
 
 
 def _norms(study: Study, results: Results) -> "Figure":
@@ -100,16 +106,18 @@ def _norms(study: Study, results: Results) -> "Figure":
             _courses(axes, runs, measure, _COLOURS[turn % 7])
         if _SHOWN[measure]:
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:g}")
         if r == 0:
             axes.set_title(measure.replace("_", " "), fontsize=9)
+        if r == len(rows) - 1:
+            axes.set_xlabel("step")
     for axes, row in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(row)
-    figure.supxlabel("step", fontsize=10)
     entries: list[tuple[dict[str, Any], str]] = [
         ({"color": _COLOURS[turn % 7]}, level) for turn, level in enumerate(study.axes[colour_axis])
     ]
     entries += [({"color": "0.3"}, "median, learned"), ({"color": "0.3", "linestyle": "--"}, "median, others")]
-    _legend(figure, entries)
+    _legend(figure, entries, 2 * len(_SHOWN))
     return figure
 
 
@@ -123,7 +131,7 @@ def _courses(axes: "Axes", runs: Sequence[Result], measure: str, colour: str) ->
         values: dict[float, list[float]] = {}
         for run in filter(belongs, runs):
             points = [(line["step"], max(line[measure], _SMALLEST)) for line in run.trace if measure in line]
-            axes.plot(*zip(*points, strict=True), dash, color=colour, linewidth=0.5, alpha=0.15)
+            axes.plot(*zip(*points, strict=True), dash, color=colour, linewidth=0.5, alpha=0.25)
             for step, value in points:
                 values.setdefault(step, []).append(value)
         middle = [(step, median(values[step])) for step in sorted(values)]
@@ -131,11 +139,11 @@ def _courses(axes: "Axes", runs: Sequence[Result], measure: str, colour: str) ->
             axes.plot(*zip(*middle, strict=True), dash, color=colour, linewidth=1.8)
 
 
-def _legend(figure: "Figure", entries: Iterable[tuple[dict[str, Any], str]]) -> None:
+def _legend(figure: "Figure", entries: Iterable[tuple[dict[str, Any], str]], most: int) -> None:
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], label=label, **style) for style, label in entries]
-    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 7), fontsize=8)
+    figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), most), fontsize=8)
 
 
 assert set(_SHOWN) <= set(MEASURES)

@@ -39,11 +39,10 @@ def tables(study: Study, results: Results) -> str:
     """What became of the runs, and what norms they had, in Markdown."""
     outcomes = Counter(result.outcome for result in results.values())
     counted = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
-    seeds = len({cell.config.seed for cell in results})
     return "\n\n".join([
         f"{len(results)} runs: {counted}.",
-        f"Final validation accuracy in per cent of the runs that learned, mean ± standard deviation over {seeds} "
-        "seeds, and how many did not.",
+        "Final validation accuracy in per cent, mean ± standard deviation over the seeds that learned, and how many "
+        "did not.",
         _outcomes(study, results),
         "Medians over the runs of a line: a measure at the first step → at its largest → at the last.",
         _norms(study, results),
