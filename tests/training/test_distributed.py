@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments import metrics, small_config, write_easy_corpus
+from experiments import assert_same, metrics, small_config, write_easy_corpus
 from speakerid.config import Config, load_config
+from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 
@@ -143,3 +144,13 @@ def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path) ->
     subprocess.run([sys.executable, str(script), *arguments, "--output", str(tmp_path / "one.csv")], check=True)
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert done.stdout.count("rows") == 1
+
+
+def test_averaging_is_shared_too(alone: Path, tmp_path: Path) -> None:
+    mean, best = average_checkpoints(alone, tmp_path / "one.pt")
+    done = torchrun(2, ROOT / "scripts" / "average.py", str(alone), "--output", str(tmp_path / "two.pt"))
+    assert done.returncode == 0, done.stderr
+    for found in (mean, best):
+        assert done.stdout.count(f"{found.figures['accuracy']:>10.4f}{found.figures['macro_accuracy']:>10.4f}") >= 1
+    one, two = (vars(Checkpoint.load(tmp_path / name)) for name in ("one.pt", "two.pt"))
+    assert_same(one, two, "mean")

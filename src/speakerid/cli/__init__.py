@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from speakerid.cli import check, evaluate, infer, prepare, runs, synthesise, train
+from speakerid.cli import average, check, evaluate, infer, prepare, runs, synthesise, train
 from speakerid.errors import LostProcess, UserError
 
 
@@ -31,6 +31,7 @@ class Command(Protocol):
 COMMANDS: dict[str, Command] = {
     "train": train,
     "runs": runs,
+    "average": average,
     "infer": infer,
     "prepare": prepare,
     "evaluate": evaluate,

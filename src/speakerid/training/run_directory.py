@@ -166,10 +166,14 @@ class RunDirectory:
             return self.newest()[0]
         return Checkpoint.load(self.best if self.best.exists() else self._candidates()[-1])
 
+    def kept(self) -> dict[int, Path]:
+        """The checkpoints that lie under their steps, from the first to the last."""
+        return {step: self._file(step) for step in _steps(self._folder)}
+
     def _candidates(self) -> list[Path]:
         """Checkpoints from the newest to the oldest."""
         named = [path for path in (self.last, self.best) if path.exists()]
-        return [self._file(step) for step in reversed(_steps(self._folder))] or named
+        return [*self.kept().values()][::-1] or named
 
     def _remove_superseded(self) -> None:
         """Remove all checkpoints but the newest and the best."""

@@ -1,0 +1,41 @@
+"""Average the weights of a run's last checkpoints, and validate the mean beside best.pt.
+
+train.keep_last says how many checkpoints a run keeps, and train.save_steps how far apart they are. The mean is a
+checkpoint like any other to infer and evaluate, and a run may begin with it (init_from):
+  python scripts/train.py --config configs/task2_conformer.yaml train.keep_last=10
+  python scripts/average.py runs/task2_conformer
+  python scripts/infer.py --checkpoint runs/task2_conformer/average.pt --data data/Dataset --output submission.csv
+"""
+
+import argparse
+from pathlib import Path
+
+from speakerid.cli.arguments import add_device, positive
+from speakerid.cli.output import say
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of the run")
+    parser.add_argument("--last", type=positive, metavar="N", help="how many (default: all that train.keep_last kept)")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="checkpoint to write (default RUN_DIR/average.pt)")
+    add_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from speakerid.distributed import process_group
+    from speakerid.training.averaging import average_checkpoints
+    from speakerid.training.run import choose_device
+
+    output = options.output or options.run / "average.pt"
+    device = choose_device(options.device)
+    with process_group():
+        mean, best = average_checkpoints(options.run, output, options.last, device, options.frames_per_batch)
+    first, *_, last = mean.steps
+    say(f"{'validation':<40}{'accuracy':>10}{'macro':>10}{'loss':>10}")
+    for name, figures in (
+        (f"best.pt, step {best.steps[0]}", best.figures),
+        (f"mean of {len(mean.steps)}, steps {first} to {last}", mean.figures),
+    ):
+        say(f"{name:<40}{figures['accuracy']:>10.4f}{figures['macro_accuracy']:>10.4f}{figures['loss']:>10.4f}")
+    say(f"Mean: {output}")
+    return 0

@@ -1,0 +1,125 @@
+"""The mean of a run's last checkpoints, as a checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from speakerid.distributed import rank
+from speakerid.errors import UserError
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.progress import Progress
+from speakerid.training.run import open_training_data, validate
+from speakerid.training.run_directory import RunDirectory
+
+
+@dataclass(frozen=True)
+class Validated:
+    """Weights of a run on its validation utterances."""
+
+    steps: tuple[int, ...]
+    """Whose weights they are the mean of."""
+    figures: dict[str, float]
+    """`accuracy`, `macro_accuracy` and mean cross-entropy (`loss`)."""
+
+
+def average_checkpoints(
+    run_dir: Path,
+    output: Path,
+    last: int | None = None,
+    device: torch.device | str = "cpu",
+    frames_per_batch: int | None = None,
+) -> tuple[Validated, Validated]:
+    """Write the mean of the weights of a run's last checkpoints, and validate it beside best.pt.
+
+    Vaswani et al., 2017, section 6.1; Izmailov et al., 2018. The weights that recognise are averaged: moving averages,
+    where the run has them. So are the running statistics of BatchNorm, which Izmailov et al. take anew from the
+    training data.
+
+    Args:
+        run_dir: the run.
+        output: the checkpoint to write, whole or not at all. It recognises, and a run may begin with it (`init_from`),
+            but none can be resumed from it, for it has no optimizer.
+        last: how many checkpoints; by default all that `train.keep_last` kept. One from before the first step, or that
+            was kept only since it is among the best, does not count.
+        device: where the models run.
+        frames_per_batch: bound on the padded frames of a batch, by default the run's setting.
+
+    Returns:
+        The mean and best.pt, validated.
+
+    Raises:
+        UserError: no run, or too few checkpoints; a damaged or foreign one; a corpus that is no longer the run's; an
+            output that is one of the run's own checkpoints.
+    """
+    if not RunDirectory.holds_a_run(run_dir):
+        raise UserError(f"{run_dir}: no run with checkpoints; expected the run_dir of one")
+    run = RunDirectory(run_dir, resume=True)
+    _check_output(run, output)
+    kept = _last_of(run, last)
+    mean = _mean([*kept.values()])
+    best = _of_the_same_run(run.best, mean)
+    progress = Progress("auto" if rank() == 0 else "silent")
+    corpus, store, parts = open_training_data(mean.config, progress)
+    if (corpus.speakers, corpus.features) != (mean.speakers, mean.features):
+        raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
+    figures, figures_of_best = (
+        validate(
+            checkpoint.build_model().to(device),
+            store=store,
+            indices=parts.valid,
+            labels=corpus.labelled.speakers,
+            frames_per_batch=frames_per_batch or mean.config.data.frames_per_batch,
+            progress=progress,
+        )
+        for checkpoint in (mean, best)
+    )
+    if rank() == 0:
+        replace(mean, accuracy=figures["accuracy"], validated=mean.step).save(output)
+    return Validated(tuple(kept), figures), Validated((best.step,), figures_of_best)
+
+
+def _check_output(run: RunDirectory, output: Path) -> None:
+    own = (run.best.resolve(), run.last.resolve())
+    if output.resolve() in own or output.resolve().parent == (run.path / "checkpoints").resolve():
+        raise UserError(f"--output: found {output}, where the run keeps its own checkpoints; choose another file")
+
+
+def _last_of(run: RunDirectory, last: int | None) -> dict[int, Path]:
+    """The checkpoints to average by their steps, from the first to the last."""
+    kept = [(step, path) for step, path in run.kept().items() if step > 0]
+    if kept:
+        kept = kept[-Checkpoint.load(kept[-1][1]).config.train.keep_last :]
+    wanted = 2 if last is None else last
+    if wanted < 2:
+        raise UserError(f"--last: found {wanted}, expected 2 or more to average")
+    if len(kept) < wanted:
+        raise UserError(
+            f"{run.path}: of the checkpoints that train.keep_last keeps found {len(kept)}, expected {wanted} to "
+            f"average; train with train.keep_last={max(wanted, 5)}"
+        )
+    return dict(kept[-last:] if last else kept)
+
+
+def _mean(paths: Sequence[Path]) -> Checkpoint:
+    """The last checkpoint with the mean of all weights in place of its own; whole numbers are its own."""
+    newest = Checkpoint.load(paths[-1])
+    weights = newest.build_model().state_dict()
+    totals = {name: torch.zeros_like(w, dtype=torch.float64) for name, w in weights.items() if w.is_floating_point()}
+    for path in paths:
+        more = _of_the_same_run(path, newest).build_model().state_dict()
+        for name, total in totals.items():
+            total += more[name]
+    means = {name: (total / len(paths)).to(weights[name].dtype) for name, total in totals.items()}
+    return replace(newest, model=weights | means, average=None, optimizer={}, progress={})
+
+
+def _of_the_same_run(path: Path, other: Checkpoint) -> Checkpoint:
+    checkpoint = Checkpoint.load(path)
+    for name in ("speakers", "extra_classes", "features"):
+        if getattr(checkpoint, name) != getattr(other, name):
+            raise UserError(f"{path}: its {name} are not those of the run's checkpoint after step {other.step}")
+    if checkpoint.config.model != other.config.model:
+        raise UserError(f"{path}: its model is not that of the run's checkpoint after step {other.step}")
+    return checkpoint
