@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from corpora import write_corpus
-from speakerid.batches import AHEAD, CROP_LENGTHS, PaddedBatch, Prefetched, TrainingBatches, whole_utterances
+from speakerid.batches import (
+    AHEAD,
+    CROP_LENGTHS,
+    Crops,
+    PaddedBatch,
+    Prefetched,
+    TrainingBatches,
+    utterances_in_views,
+    whole_utterances,
+)
 from speakerid.corpus import hw4
 from speakerid.corpus.packing import packed_store
 from speakerid.corpus.store import FrameStore
@@ -175,6 +184,69 @@ def test_whole_utterances_come_once_within_the_bound(
     assert places == sorted(range(len(indices)), key=expected.__getitem__)
     for batch, following in pairwise(batches):
         assert (len(batch.places) + 1) * expected[following.places[0]] > bound
+
+
+def written_out_views(frames: list[int], crops: Crops | None) -> list[list[int]]:
+    """The whole of an utterance's frames, and crops at even distances, rounded down."""
+    room = 0 if crops is None else len(frames) - crops.frames
+    if crops is None or room <= 0:
+        return [frames]
+    starts = [room // 2] if crops.count == 1 else [room * k // (crops.count - 1) for k in range(crops.count)]
+    return [frames, *(frames[start : start + crops.frames] for start in starts)]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    corpora,
+    st.integers(1, 60),
+    st.none() | st.integers(1, 15),
+    st.none() | st.builds(Crops, st.integers(1, 4), st.integers(1, 12)),
+    st.integers(1, 3),
+)
+def test_every_view_comes_once_within_the_bound(
+    corpus: tuple[list[int], list[int]], bound: int, crop: int | None, crops: Crops | None, processes: int
+) -> None:
+    lengths, indices = corpus
+    store = marked_store(lengths)
+    found: dict[int, list[list[int]]] = {}
+    for process in range(processes):
+        for group, batches in utterances_in_views(store, indices, bound, crop, crops, processes, process):
+            views: dict[int, list[list[int]]] = {place: [] for place in group.tolist()}
+            for batch in batches:
+                real = [
+                    len(row) if batch.mask is None else int(batch.mask[k].sum()) for k, row in enumerate(batch.features)
+                ]
+                check_padded(batch, real)
+                assert len(real) * max(real) <= bound or len(real) == 1
+                for place, row, length in zip(batch.places, batch.features, real, strict=True):
+                    utterance, frames = marks(row[:length])
+                    assert utterance == indices[group[place]]
+                    views[int(group[place])].append(frames)
+            assert not found.keys() & views.keys()
+            found |= views
+    for place, index in enumerate(indices):
+        (whole,) = (marks(batch.features[0])[1] for batch in whole_utterances(store, [index], bound, crop))
+        assert sorted(found[place]) == sorted(written_out_views(whole, crops))
+    assert found.keys() == set(range(len(indices)))
+
+
+@pytest.mark.parametrize(
+    ("crops", "starts"),
+    [
+        (Crops(1, 4), [3]),
+        (Crops(2, 4), [0, 6]),
+        (Crops(3, 4), [0, 3, 6]),
+        (Crops(5, 4), [0, 1, 3, 4, 6]),
+        (Crops(1, 9), [0]),
+        (Crops(3, 9), [0, 0, 1]),
+        (Crops(3, 10), []),
+        (Crops(3, 11), []),
+    ],
+)
+def test_crops_are_spread_evenly_over_utterances_that_are_longer(crops: Crops, starts: list[int]) -> None:
+    ((_, batches),) = utterances_in_views(marked_store([10]), [0], 1, crops=crops)
+    views = [marks(batch.features[0])[1] for batch in batches]
+    assert views == [[*range(start, start + crops.frames)] for start in starts] + [[*range(10)]]
 
 
 def test_an_utterance_beyond_the_bound_goes_alone() -> None:

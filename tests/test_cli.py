@@ -65,7 +65,9 @@ def test_from_corpus_to_submission(
     arguments = ["--checkpoint", str(best), "--data", str(corpus), "--output", str(output)]
     assert answer(monkeypatch, "infer", *arguments) == 0
     assert len(output.read_text().splitlines()) == 8
-    assert answer(monkeypatch, "evaluate", "--checkpoint", str(best), "--seconds", "0.1", "--part", "test") == 0
+    crops = ["--crops", "3", "--crop-frames", "25"]
+    assert answer(monkeypatch, "infer", *arguments, *crops) == 0
+    assert answer(monkeypatch, "evaluate", "--checkpoint", str(best), "--seconds", "0.1", "--part", "test", *crops) == 0
     assert re.search(r"whole +\d\.\d{4} +\d\.\d{4} +\d\.\d{4}", capsys.readouterr().out)
 
 
@@ -101,6 +103,14 @@ def test_runs_are_listed_and_compared(
         (
             ["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv"],
             "no.pt: no such checkpoint",
+        ),
+        (
+            ["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv", "--crops", "3"],
+            "--crops: found without --crop-frames; expected both, as --crops 5 --crop-frames 300",
+        ),
+        (
+            ["evaluate", "--checkpoint", "no.pt", "--crop-frames", "30"],
+            "--crop-frames: found without --crops; expected both",
         ),
         (["runs", "nowhere"], "nowhere: no such folder; expected one that holds runs"),
         (["runs", "."], ".: no run below it, that is, no folder with metrics.jsonl"),

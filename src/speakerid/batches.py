@@ -5,7 +5,7 @@ Letters: B utterances in a batch, T frames, M mel bands, N utterances.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -149,11 +149,21 @@ class Prefetched:
 
 
 @dataclass(frozen=True)
+class Crops:
+    """Evenly spaced pieces to look at besides an utterance that is longer than they are."""
+
+    count: int
+    """The first begins where the utterance does, the last ends where it does; a single one is its middle."""
+    frames: int
+    """Of each of them."""
+
+
+@dataclass(frozen=True)
 class PaddedBatch:
-    """Whole utterances side by side."""
+    """Utterances, or pieces of them, side by side."""
 
     places: NDArray[np.int64]
-    """(B,) which of the utterances asked for these are."""
+    """(B,) which of the utterances these are."""
     features: Tensor
     """(B, T, M), zero where padded."""
     mask: Tensor | None
@@ -161,12 +171,7 @@ class PaddedBatch:
 
 
 def whole_utterances(
-    store: FrameStore,
-    indices: Sequence[int],
-    frames_per_batch: int,
-    crop_frames: int | None = None,
-    every: int = 1,
-    first_of: int = 0,
+    store: FrameStore, indices: Sequence[int], frames_per_batch: int, crop_frames: int | None = None
 ) -> Iterator[PaddedBatch]:
     """Every utterance once, neighbours in length together.
 
@@ -175,34 +180,85 @@ def whole_utterances(
         indices: places of the utterances in the store.
         frames_per_batch: bound on B × T; an utterance longer than this goes alone.
         crop_frames: only so many frames from the middle of each utterance; all of them by default.
-        every: yield only one in so many batches, where processes share the work,
-        first_of: beginning with this one.
 
     Yields:
         Batches from the shortest utterances to the longest, each in the order of `indices` among equals.
     """
+    for places, batches in utterances_in_views(store, indices, frames_per_batch, crop_frames):
+        for batch in batches:
+            yield replace(batch, places=places[batch.places])
+
+
+def utterances_in_views(
+    store: FrameStore,
+    indices: Sequence[int],
+    frames_per_batch: int,
+    crop_frames: int | None = None,
+    crops: Crops | None = None,
+    every: int = 1,
+    first_of: int = 0,
+) -> Iterator[tuple[NDArray[np.int64], Iterator[PaddedBatch]]]:
+    """Every utterance in all its views, a few utterances at a time: as many as `whole_utterances` has in a batch.
+
+    Args:
+        store: the features.
+        indices: places of the utterances in the store.
+        frames_per_batch: bound on B × T; a view longer than this goes alone.
+        crop_frames: only so many frames from the middle of each utterance; all of them by default.
+        crops: to look at besides; none by default.
+        every: yield only one in so many groups of utterances, where processes share the work,
+        first_of: beginning with this one.
+
+    Yields:
+        (N,) places in `indices` of the utterances of a group, and batches of their views, to be read before the next
+        group; `places` of a batch are places in the group.
+    """
     chosen = np.asarray(indices, dtype=np.int64)
-    lengths = store.lengths[chosen]
-    starts = np.zeros_like(lengths)
+    starts, lengths = store.offsets[chosen], store.lengths[chosen]
     if crop_frames is not None:
-        starts = np.maximum(lengths - crop_frames, 0) // 2
+        starts = starts + np.maximum(lengths - crop_frames, 0) // 2
         lengths = np.minimum(lengths, crop_frames)
+    read = 0
+    for number, group in enumerate(_neighbours(lengths, frames_per_batch)):
+        if number % every == first_of:
+            if read >= RELEASE:
+                store.release()
+                read = 0
+            read += len(group)
+            yield group, _padded_views(store, starts[group], lengths[group], frames_per_batch, crops)
+    store.release()
+
+
+def _neighbours(lengths: NDArray[np.integer], frames_per_batch: int) -> Iterator[NDArray[np.int64]]:
+    """Places of neighbours in length, as many as padded have so many frames."""
     order = np.argsort(lengths, kind="stable")
-    first = number = read = 0
+    first = 0
     while first < len(order):
         last = first + 1
         while last < len(order) and (last - first + 1) * lengths[order[last]] <= frames_per_batch:
             last += 1
-        if read >= RELEASE:
-            store.release()
-            read = 0
-        if number % every == first_of:
-            places = order[first:last]
-            features, mask = _padded(store, store.offsets[chosen[places]] + starts[places], lengths[places])
-            read += len(places)
-            yield PaddedBatch(places, features, mask)
-        first, number = last, number + 1
-    store.release()
+        yield order[first:last]
+        first = last
+
+
+def _padded_views(
+    store: FrameStore,
+    starts: NDArray[np.integer],
+    lengths: NDArray[np.integer],
+    frames_per_batch: int,
+    crops: Crops | None,
+) -> Iterator[PaddedBatch]:
+    """The stretches of the store that begin and are as long as told, and crops of those that are longer than a crop."""
+    places = np.arange(len(starts))
+    if crops is not None:
+        longer = places[lengths > crops.frames]
+        parts, total = (np.arange(crops.count), crops.count - 1) if crops.count > 1 else (np.array([1]), 2)
+        offsets = (lengths[longer, None] - crops.frames) * parts // total
+        places = np.concatenate([places, longer.repeat(crops.count)])
+        starts = np.concatenate([starts, (starts[longer, None] + offsets).flatten()])
+        lengths = np.concatenate([lengths, np.full(offsets.size, crops.frames)])
+    for views in _neighbours(lengths, frames_per_batch):
+        yield PaddedBatch(places[views], *_padded(store, starts[views], lengths[views]))
 
 
 def _padded(

@@ -1,12 +1,14 @@
+import copy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from experiments import N_MELS, write_easy_corpus
+from speakerid.batches import Crops
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.baseline import linear_baseline
@@ -62,9 +64,58 @@ def test_crops_come_from_the_middle(store: FrameStore, model: nn.Module) -> None
     torch.testing.assert_close(predict([model], store, [4], 1000, crop_frames=10), expected)
 
 
+def written_out_mean(model: nn.Module, frames: Tensor, count: int, length: int) -> Tensor:
+    """Log-probabilities of an utterance, averaged over the whole of it and its crops, one view after the other."""
+    room = len(frames) - length
+    views = [frames]
+    if room > 0:
+        starts = [room // 2] if count == 1 else [room * k // (count - 1) for k in range(count)]
+        views += [frames[start : start + length] for start in starts]
+    with torch.no_grad():
+        return sum(model(view[None])[0].log_softmax(-1) for view in views) / len(views)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize("frames_per_batch", [1, 45, 130, 5_000])
+def test_views_are_averaged_as_written_out_in_any_batch(
+    count: int, frames_per_batch: int, store: FrameStore, model: nn.Module
+) -> None:
+    model.eval()
+    indices = [7, 3, 20, 0, 11, 5]
+    length = int(store.lengths[indices].min())  # one utterance at least is no longer than a crop
+    scores = predict([model], store, indices, frames_per_batch, crops=Crops(count, length))
+    expected = torch.stack([written_out_mean(model, store.utterance(index), count, length) for index in indices])
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=0)
+    whole = predict([model], store, indices, frames_per_batch)
+    shortest = int(store.lengths[indices].argmin())
+    assert (scores - whole).abs().amax(-1)[shortest] < 1e-6
+    assert (scores - whole).abs().max() > 1e-4
+
+
+def test_an_ensemble_averages_over_models_and_views(store: FrameStore, model: nn.Module) -> None:
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.1
+    crops = Crops(3, 15)
+    alone = [predict([one], store, range(6), 200, crops=crops) for one in (model, other)]
+    torch.testing.assert_close(predict([model, other], store, range(6), 200, crops=crops), sum(alone) / 2)
+
+
+def test_crops_are_taken_of_what_is_looked_at(store: FrameStore, model: nn.Module) -> None:
+    """Of 18 frames from the middle, where that is what is asked for."""
+    model.eval()
+    frames = store.utterance(4)
+    start = (len(frames) - 18) // 2
+    expected = written_out_mean(model, frames[start : start + 18], 2, 10)
+    found = predict([model], store, [4], 1000, crop_frames=18, crops=Crops(2, 10))
+    torch.testing.assert_close(found[0], expected, atol=1e-5, rtol=0)
+
+
 LONG_UTTERANCE = """
 import resource
 import numpy as np
+from speakerid.batches import Crops
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.predict import predict
 from speakerid.model_config import ConformerConfig, ModelConfig
@@ -73,7 +124,7 @@ from speakerid.models.classifier import SpeakerClassifier
 model = SpeakerClassifier(ModelConfig(d_model=8, encoder=ConformerConfig(kind="conformer")), 40, 3)
 store = FrameStore(np.zeros((7193, 40), np.float32), np.array([0]), np.array([7193]))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-assert predict([model], store, [0], frames_per_batch=100).isfinite().all()
+assert predict([model], store, [0], frames_per_batch=100, crops=Crops(20, 1000)).isfinite().all()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

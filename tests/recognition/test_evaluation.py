@@ -4,8 +4,12 @@ import pytest
 import torch
 
 from experiments import small_config, write_easy_corpus
+from speakerid.batches import Crops
+from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
+from speakerid.evaluation.predict import predict
 from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 
 CPU = torch.device("cpu")
@@ -24,6 +28,20 @@ def test_a_row_for_every_duration(part: str, best: Path) -> None:
     assert [row.duration for row in rows] == ["0.1 s", "0.25 s", "whole"]
     assert rows[-1].accuracy == rows[-1].macro_accuracy == 1.0
     assert all(row.baseline > 0.5 for row in rows)
+
+
+def test_crops_serve_durations_that_are_longer(tmp_path: Path) -> None:
+    config = small_config(write_easy_corpus(tmp_path / "corpus"), tmp_path / "run", total_steps=3)
+    path = train(config).run.best
+    plain, cropped = (
+        evaluate_checkpoints([path], None, "test", [0.1, 0.2], CPU, crops=crops) for crops in (None, Crops(4, 10))
+    )
+    assert plain[0] == cropped[0]
+    assert [row.baseline for row in plain] == [row.baseline for row in cropped]
+    corpus, store = open_corpus(tmp_path / "corpus", "test")
+    scores = predict([Checkpoint.load(path).build_model()], store, range(len(store)), 100, crops=Crops(4, 10))
+    truth = torch.tensor(corpus.test.speakers)
+    assert cropped[-1].accuracy == (scores.argmax(-1) == truth).double().mean().item()
 
 
 def test_answers_are_needed(best: Path, tmp_path: Path) -> None:

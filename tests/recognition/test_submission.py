@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from experiments import SPEAKERS, small_config, write_easy_corpus
+from speakerid.batches import Crops
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
 from speakerid.recognition.submission import infer
@@ -65,6 +66,22 @@ def test_an_ensemble_averages_log_probabilities(folder: Path, tmp_path: Path) ->
             for index in range(len(corpus.test))
         ]
     expected = [SPEAKERS[int(torch.as_tensor(score).argmax())] for score in scores]
+    assert [speaker for _, speaker in rows(tmp_path / "out.csv")[1:]] == expected
+
+
+def test_crops_are_averaged_with_the_whole(folder: Path, tmp_path: Path) -> None:
+    paths = [folder / f"run{seed}" / "last.pt" for seed in (0, 1)]
+    infer(paths, folder / "corpus", tmp_path / "out.csv", CPU, crops=Crops(3, 25))
+    models = [Checkpoint.load(path).build_model() for path in paths]
+    corpus, store = open_corpus(folder / "corpus", "test")
+    expected = []
+    for index in range(len(corpus.test)):
+        frames = store.utterance(index)
+        room = len(frames) - 25
+        crops = [frames[start : start + 25] for start in (0, room // 2, room)] if room > 0 else []
+        with torch.no_grad():
+            scores = [model(view[None])[0].log_softmax(-1) for view in [frames, *crops] for model in models]
+        expected.append(SPEAKERS[int(torch.stack(scores).mean(0).argmax())])
     assert [speaker for _, speaker in rows(tmp_path / "out.csv")[1:]] == expected
 
 

@@ -138,6 +138,7 @@ def test_a_checkpoint_to_begin_with_that_is_not_there_is_said_once(settings: Pat
 
 def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path) -> None:
     arguments = ["--checkpoint", str(alone / "best.pt"), "--data", str(load(settings, alone).data.root)]
+    arguments += ["--crops", "3", "--crop-frames", "25"]
     script = ROOT / "scripts" / "infer.py"
     done = torchrun(2, script, *arguments, "--output", str(tmp_path / "two.csv"), "--frames-per-batch", "60")
     assert done.returncode == 0, done.stderr

@@ -1,6 +1,14 @@
 """Arguments that several commands have, and what their values must be."""
 
+from __future__ import annotations
+
 import argparse
+from typing import TYPE_CHECKING
+
+from speakerid.errors import UserError
+
+if TYPE_CHECKING:
+    from speakerid.batches import Crops
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
@@ -10,6 +18,32 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         "--frames-per-batch", type=positive, metavar="N",
         help="bound on the padded frames of a batch: less memory when smaller, the same answers",
     )  # fmt: skip
+
+
+def add_crops(parser: argparse.ArgumentParser) -> None:
+    """Test-time augmentation."""
+    parser.add_argument(
+        "--crops", type=positive, metavar="N",
+        help="look at N evenly spaced crops besides the whole of each utterance that is longer than a crop, and "
+        "average the N + 1 log-probabilities (default: the whole alone)",
+    )  # fmt: skip
+    parser.add_argument("--crop-frames", type=positive, metavar="T", help="frames of such a crop")
+
+
+def chosen_crops(options: argparse.Namespace) -> Crops | None:
+    """What `add_crops` was told.
+
+    Raises:
+        UserError: one of the two options without the other.
+    """
+    if options.crops is None and options.crop_frames is None:
+        return None
+    if options.crops is None or options.crop_frames is None:
+        given, missing = ("--crop-frames", "--crops") if options.crops is None else ("--crops", "--crop-frames")
+        raise UserError(f"{given}: found without {missing}; expected both, as --crops 5 --crop-frames 300")
+    from speakerid.batches import Crops
+
+    return Crops(options.crops, options.crop_frames)
 
 
 def positive(text: str) -> int:

@@ -8,7 +8,7 @@ utterances, if it has answers.csv.
 import argparse
 from pathlib import Path
 
-from speakerid.cli.arguments import add_device
+from speakerid.cli.arguments import add_crops, add_device, chosen_crops
 from speakerid.cli.output import say
 
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=float, nargs="*", default=[1.0, 2.0], metavar="S",
         help="durations cut from the middle of each utterance, besides whole ones (default 1 2)",
     )  # fmt: skip
+    add_crops(parser)
     add_device(parser)
 
 
@@ -38,6 +39,7 @@ def run(options: argparse.Namespace) -> int:
             options.seconds,
             choose_device(options.device),
             options.frames_per_batch,
+            chosen_crops(options),
         )
     say(f"{'duration':<10}{'accuracy':>10}{'macro':>10}{'linear baseline (macro)':>26}")
     for row in rows:

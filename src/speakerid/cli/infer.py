@@ -7,7 +7,7 @@ Several checkpoints are averaged as an ensemble:
 import argparse
 from pathlib import Path
 
-from speakerid.cli.arguments import add_device
+from speakerid.cli.arguments import add_crops, add_device, chosen_crops
 from speakerid.cli.output import say
 
 
@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="corpus with testdata.json")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the CSV to write")
+    add_crops(parser)
     add_device(parser)
 
 
@@ -25,8 +26,8 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.recognition.submission import infer
     from speakerid.training.run import choose_device
 
-    device = choose_device(options.device)
+    device, crops = choose_device(options.device), chosen_crops(options)
     with process_group():
-        corpus = infer(options.checkpoint, options.data, options.output, device, options.frames_per_batch)
+        corpus = infer(options.checkpoint, options.data, options.output, device, options.frames_per_batch, crops)
     say(f"{len(corpus.test)} rows: {options.output}")
     return 0

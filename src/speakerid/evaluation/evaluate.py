@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from speakerid.batches import Crops
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.baseline import linear_baseline
 from speakerid.evaluation.metrics import accuracy, macro_accuracy
@@ -44,6 +45,7 @@ def evaluate(
     durations: Sequence[int | None],
     frames_per_batch: int,
     frames_per_second: float,
+    crops: Crops | None = None,
 ) -> list[Row]:
     """One row for every duration.
 
@@ -54,11 +56,12 @@ def evaluate(
         durations: frames taken from the middle of each test utterance; None for all of them.
         frames_per_batch: bound on the padded frames of a batch.
         frames_per_second: of the features, to name the durations.
+        crops: that the models look at besides, see `predict_batches`; the baseline does not.
     """
     labels = torch.tensor(test.labels)
     rows = []
     for frames in durations:
-        predicted = predict(models, test.store, test.indices, frames_per_batch, frames).argmax(-1)
+        predicted = predict(models, test.store, test.indices, frames_per_batch, frames, crops).argmax(-1)
         linear = linear_baseline(train.store, train.indices, train.labels, test.store, test.indices, frames)
         name = "whole" if frames is None else f"{frames / frames_per_second:g} s"
         rows.append(

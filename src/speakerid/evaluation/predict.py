@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from speakerid.batches import whole_utterances
+from speakerid.batches import Crops, PaddedBatch, utterances_in_views
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import gathered, rank, world_size
 
@@ -23,8 +23,9 @@ def predict_batches(
     indices: Sequence[int],
     frames_per_batch: int,
     crop_frames: int | None = None,
+    crops: Crops | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Log-probabilities of every utterance, batch by batch, averaged over the models.
+    """Log-probabilities of every utterance, batch by batch, averaged over the models and over views of the utterance.
 
     Where several processes run, each gets its share of the batches.
 
@@ -34,22 +35,26 @@ def predict_batches(
         indices: places of the utterances in the store.
         frames_per_batch: bound on the padded frames of a batch; on a CPU it is `CPU_FRAMES` at most.
         crop_frames: only so many frames from the middle of each utterance; all of them by default.
+        crops: of an utterance that is longer than they are, taken besides the whole of it: the log-probabilities of
+            all these views are averaged, each with the same weight (test-time augmentation; crops at regular intervals
+            are those of Chung et al., 2020, In defence of metric learning for speaker recognition). None by default.
 
     Yields:
         (B,) places in `indices` and (B, S) log-probabilities, on the CPU.
     """
-    parameter = next(models[0].parameters())
     was_training = [model.training for model in models]
     try:
         for model in models:
             model.eval()
-        if parameter.device.type == "cpu":
+        if next(models[0].parameters()).device.type == "cpu":
             frames_per_batch = min(frames_per_batch, CPU_FRAMES)
-        for batch in whole_utterances(store, indices, frames_per_batch, crop_frames, world_size(), rank()):
-            features = batch.features.to(parameter.device, parameter.dtype)
-            mask = None if batch.mask is None else batch.mask.to(parameter.device)
-            scores = torch.stack([model(features, mask).log_softmax(-1) for model in models]).mean(0)
-            yield torch.from_numpy(batch.places), scores.cpu()
+        for places, batches in utterances_in_views(
+            store, indices, frames_per_batch, crop_frames, crops, world_size(), rank()
+        ):
+            views = [(torch.from_numpy(batch.places), _log_probabilities(models, batch)) for batch in batches]
+            rows, scores = (torch.cat(column) for column in zip(*views, strict=True))
+            total = scores.new_zeros(len(places), scores.shape[1]).index_add_(0, rows, scores)
+            yield torch.from_numpy(places), total / rows.bincount()[:, None]
     finally:
         for model, training in zip(models, was_training, strict=True):
             model.train(training)
@@ -61,9 +66,18 @@ def predict(
     indices: Sequence[int],
     frames_per_batch: int,
     crop_frames: int | None = None,
+    crops: Crops | None = None,
 ) -> Tensor:
     """(N, S) log-probabilities in the order of `indices`, all in every process; arguments as for `predict_batches`."""
-    mine = list(predict_batches(models, store, indices, frames_per_batch, crop_frames))
+    mine = list(predict_batches(models, store, indices, frames_per_batch, crop_frames, crops))
     parts = [part for of_one in gathered(mine) for part in of_one]
     places, scores = (torch.cat(column) for column in zip(*parts, strict=True))
     return scores[places.argsort()]
+
+
+def _log_probabilities(models: Sequence[nn.Module], batch: PaddedBatch) -> Tensor:
+    """(B, S), averaged over the models, on the CPU."""
+    parameter = next(models[0].parameters())
+    features = batch.features.to(parameter.device, parameter.dtype)
+    mask = None if batch.mask is None else batch.mask.to(parameter.device)
+    return torch.stack([model(features, mask).log_softmax(-1) for model in models]).mean(0).cpu()

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from speakerid.batches import Crops
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus, Part
@@ -23,6 +24,7 @@ def evaluate_checkpoints(
     seconds: Sequence[float],
     device: torch.device,
     frames_per_batch: int | None = None,
+    crops: Crops | None = None,
 ) -> list[Row]:
     """Accuracy at the given durations and on whole utterances, beside the linear baseline.
 
@@ -33,6 +35,7 @@ def evaluate_checkpoints(
         seconds: durations.
         device: where the models run.
         frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting.
+        crops: that the models look at besides, see `speakerid.evaluation.predict.predict_batches`.
 
     Raises:
         UserError: checkpoints and corpus that do not belong together, or test utterances without answers.
@@ -48,7 +51,8 @@ def evaluate_checkpoints(
     rate = corpus.features.sample_rate / corpus.features.hop_length
     durations = [*(max(1, round(s * rate)) for s in seconds), None]
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
-    return evaluate(models, train, tested, durations, frames_per_batch or first.config.data.frames_per_batch, rate)
+    frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
+    return evaluate(models, train, tested, durations, frames_per_batch, rate, crops)
 
 
 def labelled_parts(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from speakerid.batches import Crops
 from speakerid.config import FeatureConfig
 from speakerid.corpus import hw4
 from speakerid.corpus.check import open_corpus
@@ -18,7 +19,12 @@ from speakerid.training.progress import Progress
 
 
 def infer(
-    checkpoints: Sequence[Path], data: Path, output: Path, device: torch.device, frames_per_batch: int | None = None
+    checkpoints: Sequence[Path],
+    data: Path,
+    output: Path,
+    device: torch.device,
+    frames_per_batch: int | None = None,
+    crops: Crops | None = None,
 ) -> Corpus:
     """Recognise the test utterances of a corpus and write `Id,Category` rows, whole or not at all.
 
@@ -29,6 +35,7 @@ def infer(
         device: where the models run.
         frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting; it does not
             change the answers.
+        crops: that the models look at besides, see `speakerid.evaluation.predict.predict_batches`.
 
     Returns:
         The corpus that was recognised.
@@ -49,7 +56,7 @@ def infer(
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
     classes = torch.zeros(len(corpus.test), dtype=torch.int64)
     with Progress("auto" if rank() == 0 else "silent").bar("Infer", "uttr", len(classes)) as bar:
-        for places, scores in predict_batches(models, store, range(len(classes)), frames_per_batch):
+        for places, scores in predict_batches(models, store, range(len(classes)), frames_per_batch, crops=crops):
             classes[places] = scores.argmax(-1)
             bar.update(len(places))
             if bar.due:
