@@ -107,7 +107,7 @@ def build_trainer(
     make_model: MakeModel,
     device: torch.device,
     progress: Progress,
-    resume: bool,
+    resume: bool = False,
 ) -> Trainer:
     """Everything a run needs, at its first step; to be restored from a checkpoint where it is resumed.
 
