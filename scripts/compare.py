@@ -8,7 +8,8 @@ Corpora, all written into OUT by the package's own preparation:
                        10 % before them validate (whole sessions, where they are known). The others train: all of
                        them, or each speaker's first 20 or 5. The parts that validate and test are the same for all
                        three, so with 5 there are as many again or more to choose a checkpoint by
-  speeds               each of these speakers at 13 speeds from 0.82 to 1.22, counted as 13 speakers
+  speeds               each of these speakers at 13 speeds from 0.82 to 1.22, counted as 13 speakers; the last 12 % of
+                       the recordings test, the same at every speed, and 4 % before them validate
   …-equalised          these four, every band standardised over a speaker's frames, which takes the channel out
   demo-40, -200, -600  synthetic voices; the validation and the test session have channels that training never heard
 Models:

@@ -97,6 +97,8 @@ def test_of_demonstration_voices_one_whole_session_validates_and_one_tests() -> 
     found = parts(placed(of("anna", 48, sessions=12), CorpusSpec("", "demo", 1, 1, speakers=1)))
     assert [len(found[part]) for part in PARTS] == [40, 4, 4]
     assert found[PARTS[1]] == [f"anna/{n}" for n in range(40, 44)]
+    few = parts(placed(of("anna", 48, sessions=12), CorpusSpec("", "demo", 1, 1, validation=1, speakers=1)))
+    assert few == {**found, PARTS[1]: ["anna/40"]}
 
 
 def test_a_corpus_keeps_its_parts_and_knows_where_an_utterance_was_heard(out: Path) -> None:
