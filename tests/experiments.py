@@ -46,6 +46,15 @@ def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: 
     return root
 
 
+def write_hard_corpus(root: Path, tests: int = 31) -> Path:
+    """The same, with noise for test utterances: what a model says of one changes with every frame."""
+    write_easy_corpus(root, tests=tests)
+    generator = torch.Generator().manual_seed(2)
+    for path in sorted(root.glob("uttr-test*.pt")):
+        feature_file.save(path, 3 * torch.randn(torch.load(path).shape, generator=generator))
+    return root
+
+
 def metrics(path: Path) -> list[dict[str, Any]]:
     """Lines of metrics.jsonl without what the clock says, in which no two runs agree."""
     records = [json.loads(line) for line in path.read_text().splitlines()]

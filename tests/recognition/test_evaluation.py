@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments import small_config, write_easy_corpus
+from experiments import answer, small_config, write_easy_corpus, write_hard_corpus
 from speakerid.batches import Crops
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
@@ -30,18 +30,26 @@ def test_a_row_for_every_duration(part: str, best: Path) -> None:
     assert all(row.baseline > 0.5 for row in rows)
 
 
-def test_crops_serve_durations_that_are_longer(tmp_path: Path) -> None:
-    config = small_config(write_easy_corpus(tmp_path / "corpus"), tmp_path / "run", total_steps=3)
-    path = train(config).run.best
+def test_crops_serve_durations_that_are_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_hard_corpus(tmp_path / "corpus")
+    path = train(small_config(root, tmp_path / "run", total_steps=4)).run.last
     plain, cropped = (
-        evaluate_checkpoints([path], None, "test", [0.1, 0.2], CPU, crops=crops) for crops in (None, Crops(4, 10))
+        evaluate_checkpoints([path], None, "test", [0.03, 0.2], CPU, crops=crops) for crops in (None, Crops(1, 3))
     )
     assert plain[0] == cropped[0]
+    assert plain[1:] != cropped[1:]
     assert [row.baseline for row in plain] == [row.baseline for row in cropped]
-    corpus, store = open_corpus(tmp_path / "corpus", "test")
-    scores = predict([Checkpoint.load(path).build_model()], store, range(len(store)), 100, crops=Crops(4, 10))
-    truth = torch.tensor(corpus.test.speakers)
-    assert cropped[-1].accuracy == (scores.argmax(-1) == truth).double().mean().item()
+    corpus, store = open_corpus(root, "test")
+    model, truth = Checkpoint.load(path).build_model(), torch.tensor(corpus.test.speakers)
+    for row, frames in zip(cropped, (3, 20, None), strict=True):
+        scores = predict([model], store, range(len(store)), 100, frames, Crops(1, 3))
+        assert row.accuracy == (scores.argmax(-1) == truth).double().mean().item()
+    arguments = ["--part", "test", "--seconds", 0.03, 0.2, "--crops", 1, "--crop-frames", 3]
+    assert answer(monkeypatch, "evaluate", "--checkpoint", path, *arguments) == 0
+    printed = capsys.readouterr().out.splitlines()[-3:]
+    assert [line.split()[-3] for line in printed] == [f"{row.accuracy:.4f}" for row in cropped]
 
 
 def test_answers_are_needed(best: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments import SPEAKERS, small_config, write_easy_corpus
+from experiments import SPEAKERS, answer, small_config, write_easy_corpus, write_hard_corpus
 from speakerid.batches import Crops
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
@@ -69,20 +69,26 @@ def test_an_ensemble_averages_log_probabilities(folder: Path, tmp_path: Path) ->
     assert [speaker for _, speaker in rows(tmp_path / "out.csv")[1:]] == expected
 
 
-def test_crops_are_averaged_with_the_whole(folder: Path, tmp_path: Path) -> None:
+def test_crops_are_averaged_with_the_whole(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [folder / f"run{seed}" / "last.pt" for seed in (0, 1)]
-    infer(paths, folder / "corpus", tmp_path / "out.csv", CPU, crops=Crops(3, 25))
+    root = write_hard_corpus(tmp_path / "corpus")
+    infer(paths, root, tmp_path / "whole.csv", CPU)
+    infer(paths, root, tmp_path / "out.csv", CPU, crops=Crops(3, 5))
     models = [Checkpoint.load(path).build_model() for path in paths]
-    corpus, store = open_corpus(folder / "corpus", "test")
+    corpus, store = open_corpus(root, "test")
     expected = []
     for index in range(len(corpus.test)):
         frames = store.utterance(index)
-        room = len(frames) - 25
-        crops = [frames[start : start + 25] for start in (0, room // 2, room)] if room > 0 else []
+        room = len(frames) - 5
+        crops = [frames[start : start + 5] for start in (0, room // 2, room)]
         with torch.no_grad():
             scores = [model(view[None])[0].log_softmax(-1) for view in [frames, *crops] for model in models]
         expected.append(SPEAKERS[int(torch.stack(scores).mean(0).argmax())])
     assert [speaker for _, speaker in rows(tmp_path / "out.csv")[1:]] == expected
+    assert rows(tmp_path / "out.csv") != rows(tmp_path / "whole.csv")
+    arguments = ["--data", root, "--output", tmp_path / "told.csv", "--crops", 3, "--crop-frames", 5]
+    assert answer(monkeypatch, "infer", "--checkpoint", *paths, *arguments) == 0
+    assert rows(tmp_path / "told.csv") == rows(tmp_path / "out.csv")
 
 
 def test_test_data_alone_are_enough(folder: Path, tmp_path: Path) -> None:
