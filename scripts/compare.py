@@ -14,7 +14,8 @@ Corpora, all written into OUT by the package's own preparation:
   demo-40, -200, -600  synthetic voices; the validation and the test session have channels that training never heard
 Models:
   linear               the linear baseline of every report
-  course, task1, task2, small  this package's configs of these names (course_sample, …)
+  course, task1, task2, small, few_minutes
+                       this package's configs of these names (course_sample, …)
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer
   resemblyzer          a pretrained encoder, behind which nothing is trained but a classifier
 ecapa and resemblyzer need the extra: pip install 'speakerid[compare]'.

@@ -76,6 +76,7 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
     "resemblyzer": Untrained("Resemblyzer", "resemblyzer"),
     "small": Trained("small", "small"),
+    "few_minutes": Trained("few_minutes", "few_minutes"),
 }
 
 
