@@ -5,14 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 
-import torch
 from torch import nn
 
 from speakerid.batches import Batches
 from speakerid.config import Config, FeatureConfig
-from speakerid.distributed import from_rank_0, highest
+from speakerid.distributed import from_rank_0
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.health import Collapsed, Diverged, Health
@@ -20,6 +18,7 @@ from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
+from speakerid.training.signals import agreed, caught_signals
 from speakerid.training.step import TrainingStep, is_out_of_memory
 
 ROLLBACK_FACTOR = 0.5
@@ -72,7 +71,7 @@ class Trainer:
             self.run.begin(self.config, self.step, self.validated, self.rollbacks)
         self.model.train()
         try:
-            with _caught_signals(self.progress) as caught:
+            with caught_signals(self.progress.say) as caught:
                 if self.step == 0:
                     self._save()
                 while self.validated < self._settings.total_steps:
@@ -99,7 +98,7 @@ class Trainer:
                 self._show(bar)
                 if self.step % settings.log_steps == 0 or self.step == settings.total_steps:
                     self._log()
-                stopped_by = _agreed(caught)
+                stopped_by = agreed(caught)
                 if stopped_by or self.step % settings.save_steps == 0 or self.step == end:
                     self._save()
                 if stopped_by:
@@ -279,32 +278,3 @@ class _Stopwatch:
         figures = {"steps_per_second": round(self.steps / seconds, 3), "data_wait": round(self._waited / seconds, 4)}
         self.restart()
         return figures
-
-
-def _agreed(caught: list[signal.Signals]) -> signal.Signals | None:
-    """The signal that any process caught: all stop after the same step, or one would wait for the others for ever."""
-    number = int(highest(torch.tensor(int(caught[0]) if caught else 0)))
-    return signal.Signals(number) if number else None
-
-
-@contextmanager
-def _caught_signals(progress: Progress) -> Iterator[list[signal.Signals]]:
-    """A list that SIGINT, SIGTERM or SIGHUP (the terminal was closed) appends itself to; a second one acts as ever."""
-    caught: list[signal.Signals] = []
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    if before[signal.SIGHUP] == signal.SIG_IGN:  # under nohup: a closed terminal is no reason to stop
-        del before[signal.SIGHUP]
-
-    def catch(number: int, frame: FrameType | None) -> None:
-        caught.append(signal.Signals(number))
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        progress.say("Stopping after this step; once more stops at once, and loses what is not saved")
-
-    for number in before:
-        signal.signal(number, catch)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

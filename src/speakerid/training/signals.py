@@ -1,0 +1,39 @@
+"""Signals that ask a run to stop: it finishes its step, saves, and says how to go on."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import torch
+
+from speakerid.distributed import highest
+
+
+def agreed(caught: list[signal.Signals]) -> signal.Signals | None:
+    """The signal that any process caught: all stop after the same step, or one would wait for the others for ever."""
+    number = int(highest(torch.tensor(int(caught[0]) if caught else 0)))
+    return signal.Signals(number) if number else None
+
+
+@contextmanager
+def caught_signals(say: Callable[[str], None]) -> Iterator[list[signal.Signals]]:
+    """A list that SIGINT, SIGTERM or SIGHUP (the terminal was closed) appends itself to; a second one acts as ever."""
+    caught: list[signal.Signals] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    if before[signal.SIGHUP] == signal.SIG_IGN:  # under nohup: a closed terminal is no reason to stop
+        del before[signal.SIGHUP]
+
+    def catch(number: int, frame: FrameType | None) -> None:
+        caught.append(signal.Signals(number))
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        say("Stopping after this step; once more stops at once, and loses what is not saved")
+
+    for number in before:
+        signal.signal(number, catch)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
