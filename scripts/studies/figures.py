@@ -1,10 +1,12 @@
 """A study in two pictures: what became of its runs, and the norms they had on the way."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from speakerid.files import atomic_file
 
@@ -116,27 +118,24 @@ def _norms(study: Study, results: Results) -> "Figure":
     entries: list[tuple[dict[str, Any], str]] = [
         ({"color": _COLOURS[turn % 7]}, level) for turn, level in enumerate(study.axes[colour_axis])
     ]
-    entries += [({"color": "0.3"}, "median, learned"), ({"color": "0.3", "linestyle": "--"}, "median, others")]
+    entries += [({"color": "0.3"}, "learned"), ({"color": "0.3", "linestyle": "--"}, "others (median, quartiles)")]
     _legend(figure, entries, 2 * len(_SHOWN))
     return figure
 
 
 def _courses(axes: "Axes", runs: Sequence[Result], measure: str, colour: str) -> None:
-    """One thin line a run, and the medians of those that learned and of the others."""
-    kinds: dict[str, Callable[[Result], bool]] = {
-        "-": lambda run: run.outcome == "learned",
-        "--": lambda run: run.outcome != "learned",
-    }
-    for dash, belongs in kinds.items():
+    """Medians and quartiles of the runs that learned and of the others."""
+    for learned, dash in ((True, "-"), (False, "--")):
         values: dict[float, list[float]] = {}
-        for run in filter(belongs, runs):
-            points = [(line["step"], max(line[measure], _SMALLEST)) for line in run.trace if measure in line]
-            axes.plot(*zip(*points, strict=True), dash, color=colour, linewidth=0.5, alpha=0.25)
-            for step, value in points:
-                values.setdefault(step, []).append(value)
-        middle = [(step, median(values[step])) for step in sorted(values)]
-        if middle:
-            axes.plot(*zip(*middle, strict=True), dash, color=colour, linewidth=1.8)
+        for run in runs:
+            for line in run.trace if (run.outcome == "learned") == learned else ():
+                if measure in line:
+                    values.setdefault(line["step"], []).append(max(line[measure], _SMALLEST))
+        if values:
+            steps = sorted(values)
+            low, middle, high = np.array([np.percentile(values[step], (25, 50, 75)) for step in steps]).T
+            axes.fill_between(steps, low, high, color=colour, alpha=0.15, linewidth=0)
+            axes.plot(steps, middle, dash, color=colour, linewidth=1.6)
 
 
 def _legend(figure: "Figure", entries: Iterable[tuple[dict[str, Any], str]], most: int) -> None:
