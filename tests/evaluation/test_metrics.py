@@ -2,8 +2,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from speakerid.evaluation.metrics import accuracy, macro_accuracy
+from speakerid.evaluation.metrics import accuracy, macro_accuracy, wilson_interval
 
 labels_and_guesses = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1)
 
@@ -24,3 +25,10 @@ def test_against_counting(pairs: list[tuple[int, int]]) -> None:
         sum(a == b for a, b in pairs if a == speaker) / sum(a == speaker for a, _ in pairs) for speaker in speakers
     ]
     assert macro_accuracy(predicted, labels) == pytest.approx(sum(shares) / len(shares))
+
+
+@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_is_scipy_s(counts: tuple[int, int]) -> None:
+    right, count = counts
+    expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
+    assert wilson_interval(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-4)

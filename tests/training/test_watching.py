@@ -42,7 +42,9 @@ def test_quiet_prints_the_result_alone(
     assert answer(monkeypatch, "train", "--config", config, "--quiet") == 0
     out, err = capfd.readouterr()
     assert re.fullmatch(
-        rf"Best validation accuracy [01]\.\d{{4}}: {tmp_path}/run/best\.pt\nCurves: \S+  Metrics: \S+\n", out
+        r"Best validation accuracy [01]\.\d{4} \(6 utterances, so [01]\.\d\d to [01]\.\d\d with 95 % confidence\): "
+        rf"{tmp_path}/run/best\.pt\nCurves: \S+  Metrics: \S+\n",
+        out,
     )
     assert err == ""
 

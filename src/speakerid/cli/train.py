@@ -16,6 +16,7 @@ from speakerid.cli.output import say
 
 if TYPE_CHECKING:
     from speakerid.config import Config
+    from speakerid.training.run import TrainResult
 
 REQUEUE = 75
 """Exit status after SIGTERM: EX_TEMPFAIL of sysexits.h, "try again later"."""
@@ -55,9 +56,20 @@ def run(options: argparse.Namespace) -> int:
         arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
         say(f"Stopped and saved to {result.run.last}. Go on with: {options.program} {arguments}")
         return _status(result.stopped_by)
-    say(f"Best validation accuracy {result.best_accuracy:.4f}: {result.run.best}")
+    say(f"Best validation accuracy {result.best_accuracy:.4f}{_likely(result)}: {result.run.best}")
     say(f"Curves: {result.run.curves}  Metrics: {result.run.metrics}")
     return 0
+
+
+def _likely(result: "TrainResult") -> str:
+    """How far the best accuracy can be trusted: of three utterances right, it may be far from 1."""
+    from speakerid.evaluation.metrics import wilson_interval
+
+    counts = [record["utterances"] for record in result.run.records() if record["part"] == "valid"]
+    if not counts or result.best_accuracy is None:
+        return ""
+    low, high = wilson_interval(result.best_accuracy, counts[-1])
+    return f" ({counts[-1]} utterances, so {low:.2f} to {high:.2f} with 95 % confidence)"
 
 
 def _status(stopped_by: signal.Signals | None) -> int:

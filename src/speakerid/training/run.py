@@ -186,7 +186,7 @@ def validate(
     frames_per_batch: int,
     progress: Progress,
 ) -> dict[str, float]:
-    """Accuracy, macro accuracy and mean cross-entropy on whole utterances, every one of them, as inference does it."""
+    """Accuracy, macro accuracy, mean cross-entropy on whole utterances, every one of them, as inference does it."""
     truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
     predicted = torch.zeros_like(truth)
     loss, right, done = 0.0, 0, 0
@@ -203,7 +203,12 @@ def validate(
     predicted = summed(predicted)  # each place was filled by one process
     loss = summed(torch.tensor(loss, dtype=torch.float64)).item() / len(truth)
     right = int((predicted == truth).sum())
-    return {"accuracy": right / len(truth), "macro_accuracy": macro_accuracy(predicted, truth), "loss": loss}
+    return {
+        "accuracy": right / len(truth),
+        "macro_accuracy": macro_accuracy(predicted, truth),
+        "loss": loss,
+        "utterances": len(truth),
+    }
 
 
 def choose_device(name: str) -> torch.device:
