@@ -31,7 +31,7 @@ def steps_within(seconds: float, config: Config, make_model: MakeModel) -> int:
 
 def seconds_a_step(config: Config, make_model: MakeModel) -> float:
     """Measured over the first steps of a run, which is then thrown away."""
-    trainer = build_trainer(config, None, make_model, torch.device("cpu"), Progress("silent"), resume=False)
+    trainer = build_trainer(config, None, make_model, torch.device("cpu"), Progress("silent"))
     timed = trainer.batches = _Timed(trainer.batches)
     try:
         trainer.fit()

@@ -69,11 +69,12 @@ Records = dict[Job, list[dict[str, Any]]]
 def carry_out(jobs: Sequence[Job], out: Path, workers: int | None) -> Records:
     """What came of every job; OUT/results.jsonl then holds a line for each, those of earlier calls included."""
     records: Records = {}
+    truths = {corpus: Data.truth_of(corpus, out) for corpus in {job.corpus for job in jobs}}
     done = parallel_map(partial(run, out=out), jobs, "Compare", "runs", workers)
     for job, of_job in zip(jobs, done, strict=True):
         records[job] = of_job
         for record in of_job:
-            print(_line(job, record, Data.truth_of(job.corpus, out)), flush=True)
+            print(_line(job, record, truths[job.corpus]), flush=True)
     found = sorted(out.glob("runs/*/*/*/result.json"))
     lines = [json.dumps(record) for path in found for record in json.loads(path.read_text(encoding="utf-8"))]
     with atomic_file(out / "results.jsonl") as partial_path:

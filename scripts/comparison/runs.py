@@ -152,8 +152,8 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
     result = train(config, "if any", contestant.make_model, "quiet")
     if result.stopped_by:
         raise KeyboardInterrupt
-    extra = len(data.corpus.labelled.speaker_names) - len(data.corpus.speakers)
-    model = contestant.make_model(config.model, data.corpus.features.n_mels, len(data.corpus.speakers), extra)
+    corpus = data.corpus
+    model = contestant.make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     model.load_state_dict(Checkpoint.load(result.run.best).recognising)
     predicted, seconds = {}, 0.0
     for duration, frames in DURATIONS.items():  # the whole utterances, whose time counts, come last

@@ -8,7 +8,8 @@ from experiments import small_config, write_easy_corpus
 from speakerid.layers.batch_norm import BatchNorm
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.moving_average import MovingAverage
-from speakerid.training.run import train
+from speakerid.training.progress import Progress
+from speakerid.training.run import open_training_data, train, validate
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.9])
@@ -42,3 +43,19 @@ def test_it_validates_recognises_and_lies_in_the_checkpoint(tmp_path: Path) -> N
     model = checkpoint.build_model()
     for name, value in model.state_dict().items():
         assert torch.equal(value, checkpoint.average[name])
+    corpus, store, parts = open_training_data(checkpoint.config, Progress("silent"))
+    losses = []
+    for weights in (checkpoint.average, checkpoint.model):
+        model.load_state_dict(weights)
+        figures = validate(
+            model,
+            store=store,
+            indices=parts.valid,
+            labels=corpus.labelled.speakers,
+            frames_per_batch=checkpoint.config.data.frames_per_batch,
+            progress=Progress("silent"),
+        )
+        losses.append(figures["loss"])
+    validated = [record["loss"] for record in run.records() if record["part"] == "valid"][-1]
+    assert validated == pytest.approx(losses[0], rel=1e-5)
+    assert validated != pytest.approx(losses[1], rel=1e-3)

@@ -137,6 +137,11 @@ class Corpus:
     strangers: Utterances = field(repr=False, default_factory=lambda: Utterances.of(()))
     """Of speakers that are none of `speakers`, to find out when to say so."""
 
+    @property
+    def extra_classes(self) -> int:
+        """Voices behind the speakers' that only help to train."""
+        return len(self.labelled.speaker_names) - len(self.speakers)
+
     def part(self, name: Part) -> Utterances:
         return {"labelled": self.labelled, "test": self.test, "strangers": self.strangers}[name]
 

@@ -21,7 +21,7 @@ class Validated:
     steps: tuple[int, ...]
     """Whose weights they are the mean of."""
     figures: dict[str, float]
-    """`accuracy`, `macro_accuracy` and mean cross-entropy (`loss`)."""
+    """See `speakerid.training.run.validate`."""
 
 
 def average_checkpoints(
@@ -60,24 +60,32 @@ def average_checkpoints(
     kept = _last_of(run, last)
     mean = _mean([*kept.values()])
     best = _of_the_same_run(run.best, mean)
+    figures, figures_of_best = _validated([mean, best], run_dir, device, frames_per_batch)
+    if rank() == 0:
+        replace(mean, accuracy=figures["accuracy"], validated=mean.step).save(output)
+    return Validated(tuple(kept), figures), Validated((best.step,), figures_of_best)
+
+
+def _validated(
+    checkpoints: Sequence[Checkpoint], run_dir: Path, device: torch.device | str, frames_per_batch: int | None
+) -> list[dict[str, float]]:
+    """Figures of checkpoints of one run, on the run's validation utterances."""
+    first = checkpoints[0]
     progress = Progress("auto" if rank() == 0 else "silent")
-    corpus, store, parts = open_training_data(mean.config, progress)
-    if (corpus.speakers, corpus.features) != (mean.speakers, mean.features):
+    corpus, store, parts = open_training_data(first.config, progress)
+    if (corpus.speakers, corpus.features) != (first.speakers, first.features):
         raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
-    figures, figures_of_best = (
+    return [
         validate(
             checkpoint.build_model().to(device),
             store=store,
             indices=parts.valid,
             labels=corpus.labelled.speakers,
-            frames_per_batch=frames_per_batch or mean.config.data.frames_per_batch,
+            frames_per_batch=frames_per_batch or first.config.data.frames_per_batch,
             progress=progress,
         )
-        for checkpoint in (mean, best)
-    )
-    if rank() == 0:
-        replace(mean, accuracy=figures["accuracy"], validated=mean.step).save(output)
-    return Validated(tuple(kept), figures), Validated((best.step,), figures_of_best)
+        for checkpoint in checkpoints
+    ]
 
 
 def _check_output(run: RunDirectory, output: Path) -> None:

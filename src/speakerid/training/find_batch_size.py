@@ -54,14 +54,15 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
         raise UserError("--find-batch-size: runs in one process; multiply what it finds by the number of processes")
     device = choose_device(config.device)
     corpus, store, parts = open_training_data(config, progress)
-    extra = len(corpus.labelled.speaker_names) - len(corpus.speakers)
     settings = config.train
     trials: list[Trial] = []
     for size in (SMALLEST * settings.accumulate * 2**power for power in itertools.count()):
         largest = {"batch_size": size, "crop_frames": settings.longest_crop_frames or settings.crop_frames}
         tried = config.model_copy(update={"train": settings.model_copy(update=largest)})
         try:
-            model = SpeakerClassifier(config.model, corpus.features.n_mels, len(corpus.speakers), extra).to(device)
+            model = SpeakerClassifier(
+                config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes
+            ).to(device)
             batches = training_batches(tried, store, parts.train, corpus.labelled.speakers, device)
             learn = TrainingStep(model, tried.train, say=progress.warn, scale=config.model.logit_scale)
             trials.append(_try(learn, batches, size))

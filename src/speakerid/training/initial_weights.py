@@ -74,9 +74,10 @@ def _differences(checkpoint: Checkpoint, config: ModelConfig, corpus: Corpus) ->
 def _other_classes(checkpoint: Checkpoint, corpus: Corpus) -> list[str]:
     if corpus.speakers != checkpoint.speakers:
         return [f"the corpus has {len(corpus.speakers)} speakers that are not its {len(checkpoint.speakers)}"]
-    extra_classes = len(corpus.labelled.speaker_names) - len(corpus.speakers)
-    if extra_classes != checkpoint.extra_classes:
-        return [f"the corpus has {extra_classes} voices that only help to train, there {checkpoint.extra_classes}"]
+    if corpus.extra_classes != checkpoint.extra_classes:
+        return [
+            f"the corpus has {corpus.extra_classes} voices that only help to train, there {checkpoint.extra_classes}"
+        ]
     return []
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speakerid.train_config import AamSoftmaxConfig, AmSoftmaxConfig, CrossEntropyConfig, LossConfig
+from speakerid.train_config import AamSoftmaxConfig, CrossEntropyConfig, LossConfig
 
 NEARLY_ZERO = 1e-6
 """Smallest squared sine of an angle, where the slope of the root would be infinite."""
@@ -47,16 +47,12 @@ class Loss:
             labels: (N,) classes.
             margin: (), of this step.
         """
-        places = labels[:, None]
-        match self.settings:
-            case AmSoftmaxConfig():
-                cosines = logits.gather(1, places) / self.scale
-                logits = logits.scatter(1, places, self.scale * additive_cosine_margin(cosines, margin))
-            case AamSoftmaxConfig():
-                cosines = logits.gather(1, places) / self.scale
-                logits = logits.scatter(1, places, self.scale * additive_angular_margin(cosines, margin))
-            case CrossEntropyConfig():
-                pass
+        if not isinstance(self.settings, CrossEntropyConfig):
+            angular = isinstance(self.settings, AamSoftmaxConfig)
+            taken = additive_angular_margin if angular else additive_cosine_margin
+            places = labels[:, None]
+            cosines = logits.gather(1, places) / self.scale
+            logits = logits.scatter(1, places, self.scale * taken(cosines, margin))
         return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.settings.label_smoothing)
 
 

@@ -116,8 +116,7 @@ def build_trainer(
     """
     corpus, store, parts = open_training_data(config, progress)
     torch.manual_seed(config.seed)
-    extra_classes = len(corpus.labelled.speaker_names) - len(corpus.speakers)
-    model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), extra_classes)
+    model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
     progress.say(summary(model))
     if config.init_from and not resume:
@@ -132,7 +131,9 @@ def build_trainer(
         progress=progress,
     )
     batches = training_batches(config, store, parts.train, labels, device)
-    return Trainer(config, corpus.features, corpus.speakers, extra_classes, model, batches, validation, run, progress)
+    return Trainer(
+        config, corpus.features, corpus.speakers, corpus.extra_classes, model, batches, validation, run, progress
+    )
 
 
 def training_batches(
@@ -186,7 +187,7 @@ def validate(
     frames_per_batch: int,
     progress: Progress,
 ) -> dict[str, float]:
-    """Accuracy, macro accuracy, mean cross-entropy on whole utterances, every one of them, as inference does it."""
+    """Accuracy, macro accuracy, mean cross-entropy and number of whole utterances, none dropped, as inference does."""
     truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
     predicted = torch.zeros_like(truth)
     loss, right, done = 0.0, 0, 0

@@ -22,7 +22,7 @@ from speakerid.training.graph import StepGraph
 from speakerid.training.losses import Loss
 
 _SUMS = ("loss", "cross_entropy", "correct", "count")
-_MIXTURE = 1  # a stream of random numbers beside those of the ranks
+_MIXTURE = 1  # of NumPy's generator; rank 1 has the same words, but seeds PyTorch's with them
 
 
 class TrainingStep:
