@@ -6,17 +6,27 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import yaml
 from torch import Tensor
 
 from experiments import small_config, write_easy_corpus
 from speakerid.batches import TrainingBatches
-from speakerid.config import Config, load_config
+from speakerid.config import Config, load_config, parse
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import CorpusError, UserError
 from speakerid.evaluation.predict import predict
+from speakerid.models.classifier import SpeakerClassifier
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.run import TrainResult, choose_device, open_training_data, train
+from speakerid.training.progress import Progress
+from speakerid.training.run import (
+    TrainResult,
+    build_trainer,
+    choose_device,
+    open_training_data,
+    train,
+    training_batches,
+)
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +133,31 @@ def test_the_labelled_part_alone_trains(tmp_path: Path) -> None:
     (corpus / "testdata.json").unlink()
     (corpus / "answers.csv").unlink()
     assert open_corpus(corpus)[0].test.names == []
+
+
+def test_crops_of_drawn_lengths_reach_the_batches(corpus: Path, tmp_path: Path) -> None:
+    config = small_config(corpus, tmp_path / "run", crop_frames=10, longest_crop_frames=12)
+    loaded, store, parts = open_training_data(config)
+    batches = training_batches(config, store, parts.train, loaded.labelled.speakers, torch.device("cpu"))
+    assert {batches[step][0].shape[1] for step in range(30)} == {10, 11, 12}
+
+
+def test_the_loss_knows_the_scale_of_the_cosines(corpus: Path, tmp_path: Path) -> None:
+    """The sums of the first steps, in which hardly anything is learned, against the margin written out."""
+    scale, margin = 4.0, 0.5
+    still = {"learning_rate": 1e-9, "log_steps": 100, "keep_last": 9}
+    settings = small_config(corpus, tmp_path / "run", **still).model_dump(mode="json")
+    settings["model"]["encoder"]["dropout"] = 0.0
+    settings["model"]["classifier"] = {"kind": "cosine", "scale": scale}
+    settings["train"]["loss"] = {"kind": "am_softmax", "margin": margin, "margin_warmup": 0.0}
+    config = parse(Config, settings, "test")
+    trainer = build_trainer(config, None, SpeakerClassifier, torch.device("cpu"), Progress("silent"))
+    expected = 0.0
+    for step in range(3):
+        features, labels = trainer.batches[step]
+        logits = trainer.model(features)
+        lowered = logits - scale * margin * F.one_hot(labels, logits.shape[1])
+        expected += F.cross_entropy(lowered, labels, reduction="sum").item()
+    train(config)
+    sums = Checkpoint.load(tmp_path / "run" / "checkpoints" / "00000003.pt").progress
+    assert sums["loss"] == pytest.approx(expected, rel=1e-4)
