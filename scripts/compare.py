@@ -16,6 +16,7 @@ Models:
   linear               the linear baseline of every report
   course, task1, task2, small, few_minutes
                        this package's configs of these names (course_sample, …)
+  few_minutes_means    few_minutes that does not subtract a band's mean over the utterance
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer
   resemblyzer          a pretrained encoder, behind which nothing is trained but a classifier
 ecapa and resemblyzer need the extra: pip install 'speakerid[compare]'.

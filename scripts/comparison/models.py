@@ -77,6 +77,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "resemblyzer": Untrained("Resemblyzer", "resemblyzer"),
     "small": Trained("small", "small"),
     "few_minutes": Trained("few_minutes", "few_minutes"),
+    "few_minutes_means": Trained("few_minutes, means kept", "few_minutes", ("model.subtract_mean=false",)),
 }
 
 
