@@ -40,6 +40,10 @@ class FeatureConfig(Settings, frozen=True):
     It needs to know who speaks, so it is for measuring (`speakerid prepare --equalise`), not for use.
     """
 
+    @property
+    def frames_per_second(self) -> float:
+        return self.sample_rate / self.hop_length
+
 
 class DataConfig(Settings, frozen=True):
     """Which corpus, and which part of it validates."""

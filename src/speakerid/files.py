@@ -69,15 +69,23 @@ def remove_partials(folder: Path) -> None:
 
 
 @contextmanager
-def sole_user(path: Path) -> Iterator[None]:
+def sole_user(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold a lock file while the block runs; it is released however the process ends.
 
+    Args:
+        path: of the lock file, which stays.
+        wait: until another process has released it.
+
     Raises:
-        UserError: another process holds it.
+        UserError: another process holds it and `wait` is false, or the file cannot be made.
     """
-    with path.open("w") as file:
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
+    with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise UserError(f"{path.parent}: another process is at work here; wait until it has ended") from error
         yield

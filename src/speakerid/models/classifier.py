@@ -58,7 +58,8 @@ class SpeakerClassifier(nn.Module):
         self.encoder = build_encoder(config.encoder, config.d_model)
         self.pooling, width = build_pooling(config.pooling, config.frame_width)
         self.embedding = nn.Linear(width, config.embedding_dim) if config.embedding_dim else nn.Identity()
-        self.classifier = build_classifier(config.classifier, config.embedding_dim or width, n_speakers + n_extra)
+        self.embedding_width = config.embedding_dim or width
+        self.classifier = build_classifier(config.classifier, self.embedding_width, n_speakers + n_extra)
 
     def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, M) and (B, T) frame mask, true at real frames, to embeddings: (B, width of pooling or embedding)."""

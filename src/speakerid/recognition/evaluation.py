@@ -42,13 +42,13 @@ def evaluate_checkpoints(
     """
     loaded = load_ensemble(checkpoints)
     first = loaded[0]
-    corpus, store = _open(data, first.config, "labelled")
+    corpus, store = open_for(data, first.config, "labelled")
     check_features(checkpoints[0], first.features, corpus)
     if corpus.speakers != first.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoints[0]}")
     train, valid = labelled_parts(corpus, store, first.config)
-    tested = valid if part == "valid" else test_part(*_open(data, first.config, "test"))
-    rate = corpus.features.sample_rate / corpus.features.hop_length
+    tested = valid if part == "valid" else test_part(*open_for(data, first.config, "test"))
+    rate = corpus.features.frames_per_second
     durations = [*(max(1, round(s * rate)) for s in seconds), None]
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
@@ -79,7 +79,7 @@ def test_part(corpus: Corpus, store: FrameStore) -> Labelled:
     return Labelled(store, range(len(corpus.test)), corpus.test.speakers.tolist())
 
 
-def _open(data: Path | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:
+def open_for(data: Path | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:
     """The corpus a run was trained on, with its own way of packing, or another one."""
     settings = config.data
     return open_corpus(data, part) if data else open_corpus(settings.root, part, settings.packed, settings.dtype)

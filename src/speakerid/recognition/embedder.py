@@ -1,0 +1,112 @@
+"""From the frames of a recording to a voice print: a direction that tells speakers apart, whoever they are.
+
+Letters: N recordings, B of them in a batch, T frames, M mel bands, D width of the model's embeddings, S speakers.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from speakerid.batches import whole_utterances
+from speakerid.corpus.store import FrameStore
+from speakerid.evaluation.predict import CPU_FRAMES
+from speakerid.model_config import ModelConfig
+from speakerid.models.classifier import SpeakerClassifier
+
+SHRINKAGE = 0.1
+"""Share of a sphere in the covariance within speakers, which as it is would be singular where data are few."""
+
+
+class Embedder(nn.Module):
+    """A trained model without its classifier, then centred and whitened embeddings of length 1.
+
+    Args:
+        config: of the model.
+        n_mels: M.
+    """
+
+    mean: Tensor
+    whitening: Tensor
+
+    def __init__(self, config: ModelConfig, n_mels: int) -> None:
+        super().__init__()
+        self.model = SpeakerClassifier(config, n_mels, n_speakers=1)
+        self.model.classifier = nn.Identity()
+        self.register_buffer("mean", torch.zeros(self.model.embedding_width))
+        self.register_buffer("whitening", torch.eye(self.model.embedding_width))
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) voice prints."""
+        return F.normalize((self.model.embed(features, mask) - self.mean) @ self.whitening, dim=-1)
+
+    @torch.no_grad()
+    def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int]) -> None:
+        """Centre and whiten by utterances whose speakers are known.
+
+        Args:
+            store: their features.
+            indices: their places in the store.
+            labels: their speakers, in the same order.
+        """
+        self.mean.zero_()
+        self.whitening.copy_(torch.eye(len(self.mean)))
+        embeddings = _embed(self.model.embed, store, indices, None)
+        self.mean.copy_(torch.from_numpy(embeddings.mean(0)))
+        self.whitening.copy_(torch.from_numpy(whitening(embeddings, np.asarray(labels))))
+
+    def embed(self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None) -> NDArray[np.float32]:
+        """Voice prints of many utterances.
+
+        Args:
+            store: their features.
+            indices: their places in the store.
+            crop_frames: only so many frames from the middle of each; all of them by default.
+
+        Returns:
+            (N, D) in the order of `indices`.
+        """
+        return _embed(self, store, indices, crop_frames)
+
+
+def whitening(embeddings: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """What makes the covariance within speakers a sphere (within-class covariance normalisation, Hatch et al., 2006).
+
+    What changes from one recording of a voice to the next then counts little, and what stays counts much.
+
+    Args:
+        embeddings: (N, D).
+        labels: (N,) speakers.
+
+    Returns:
+        (D, D), to be multiplied from the right.
+    """
+    _, speaker = np.unique(labels, return_inverse=True)
+    x = embeddings.astype(np.float64)
+    means = np.stack([np.bincount(speaker, column) for column in x.T], 1) / np.bincount(speaker)[:, None]
+    within = x - means[speaker]
+    covariance = within.T @ within / len(x)
+    scale = np.trace(covariance) / len(covariance)
+    if scale == 0:  # one utterance a speaker
+        return np.eye(len(covariance))
+    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * scale * np.eye(len(covariance)))
+    return vectors / np.sqrt(values)
+
+
+@torch.inference_mode()
+def _embed(
+    embed: Callable[[Tensor, Tensor | None], Tensor],
+    store: FrameStore,
+    indices: Sequence[int],
+    crop_frames: int | None,
+) -> NDArray[np.float32]:
+    rows: list[NDArray[np.int64]] = []
+    prints: list[Tensor] = []
+    for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
+        rows.append(batch.places)
+        prints.append(embed(batch.features, batch.mask))
+    order = np.argsort(np.concatenate(rows))
+    return torch.cat(prints).numpy()[order]

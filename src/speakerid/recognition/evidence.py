@@ -1,0 +1,103 @@
+"""What thresholds and probabilities are fitted on: voices that the model was not trained on.
+
+A bundle carries it, so that both can be fitted anew whenever somebody is enrolled or forgotten.
+
+Letters: N utterances of known speakers, I of strangers, D width of a voice print, R speakers ranked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.recognition.profiles import Profiles, rank
+
+DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds that utterances are cut to; what falls between two of them is interpolated."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Scores of N utterances of known speakers."""
+
+    ranked: NDArray[np.float32]
+    """(N, R), of the nearest speakers, the highest first."""
+    right: NDArray[np.float32]
+    """(N,), of whoever speaks."""
+    found: NDArray[np.bool_]
+    """(N,), whether that is the nearest."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Voice prints of utterances cut to one duration.
+
+    Attributes:
+        seconds: the duration; of utterances that are shorter all there is, as long as it is more than the next
+            shorter duration.
+        known: (N, D) of utterances of known speakers that neither the model nor the profiles have seen.
+        speakers: (N,) names of their speakers.
+        strangers: (I, D) of speakers who are not known.
+        stranger_speakers: (I,) which of the strangers.
+    """
+
+    seconds: float
+    known: NDArray[np.float32]
+    speakers: NDArray[np.str_]
+    strangers: NDArray[np.float32]
+    stranger_speakers: NDArray[np.integer]
+
+    def of_known(self, profiles: Profiles) -> Known:
+        """How near the known speakers' utterances come to them and to others."""
+        places = np.array([profiles.place(name) for name in self.speakers.tolist()], np.int64)
+        ranked, right, found = [], [], []
+        for rows in self._rows(len(self.known)):
+            scores = profiles.scores(self.known[rows])
+            right.append(scores[np.arange(len(scores)), places[rows]])
+            nearest, best = rank(scores)
+            ranked.append(best)
+            found.append(nearest[:, 0] == places[rows])
+        return Known(*(np.concatenate(parts) for parts in (ranked, right, found)))
+
+    def of_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
+        """(I, R) scores of the speakers nearest to strangers.
+
+        Where there are no strangers, the known speakers are left out in turn: −1 stands for the score of whoever
+        speaks.
+        """
+        if len(self.strangers):
+            prints, own = self.strangers, None
+        else:
+            prints, own = self.known, np.array([profiles.place(name) for name in self.speakers.tolist()], np.int64)
+        ranked = []
+        for rows in self._rows(len(prints)):
+            scores = profiles.scores(prints[rows])
+            if own is not None:
+                scores[np.arange(len(scores)), own[rows]] = -1
+            ranked.append(rank(scores)[1])
+        return np.concatenate(ranked)
+
+    @staticmethod
+    def _rows(count: int) -> Iterator[slice]:
+        """A few at a time: the scores of a hundred thousand speakers are many."""
+        for start in range(0, count, 100):
+            yield slice(start, start + 100)
+
+    @property
+    def stranger_groups(self) -> NDArray[np.integer]:
+        """(I,) which stranger speaks, in the order of `of_strangers`."""
+        if len(self.strangers):
+            return self.stranger_speakers
+        return np.unique(self.speakers, return_inverse=True)[1]
+
+    def without(self, name: str) -> Evidence:
+        """Without everything of one speaker."""
+        keep = self.speakers != name
+        return replace(self, known=self.known[keep], speakers=self.speakers[keep])
+
+    def renamed(self, old: str, new: str) -> Evidence:
+        """With another name for a speaker."""
+        return replace(self, speakers=np.array([new if name == old else name for name in self.speakers.tolist()], str))

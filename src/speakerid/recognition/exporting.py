@@ -1,0 +1,183 @@
+"""A bundle made of a checkpoint and the corpus it was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import speakerid
+from speakerid.corpus.records import Corpus
+from speakerid.errors import UserError
+from speakerid.evaluation.evaluate import Labelled
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.evaluation import labelled_parts, open_for
+from speakerid.recognition.evidence import DURATIONS, Evidence
+from speakerid.recognition.profiles import profiles_of
+from speakerid.recognition.submission import check_features
+from speakerid.training.checkpoint import Checkpoint
+
+MOST = 1000
+"""Utterances of known speakers, and of strangers, in the evidence of a bundle."""
+PROFILE_CLIPS = 100
+"""Recordings of a speaker that make a profile."""
+
+
+def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
+    """The bundle of a checkpoint.
+
+    Voice prints are made of the utterances that the checkpoint was trained on; thresholds and probabilities are fitted
+    on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. Without
+    strangers, speakers are left out in turn; since the model was trained to tell them apart, it will accept more
+    strangers than that promises, and the card says so.
+
+    Args:
+        checkpoint: of a run.
+        data: the corpus it was trained on, where that has moved.
+
+    Raises:
+        UserError: checkpoint and corpus do not belong together, or features that no single recording has.
+    """
+    loaded = Checkpoint.load(checkpoint)
+    if loaded.features.equalise:
+        raise UserError(
+            f"{checkpoint}: was trained on features with equalise, which need all recordings of a speaker; a single "
+            "recording has none like them, so a bundle cannot recognise it"
+        )
+    corpus, labelled = open_for(data, loaded.config, "labelled")
+    check_features(checkpoint, loaded.features, corpus)
+    if corpus.speakers != loaded.speakers:
+        raise UserError(f"{corpus.root}: its speakers are not those of {checkpoint}")
+    train, valid = (_of_speakers(part, corpus) for part in labelled_parts(corpus, labelled, loaded.config))
+    embedder = Embedder(loaded.config.model, loaded.features.n_mels)
+    model = loaded.build_model()
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("classifier.")}
+    embedder.model.load_state_dict(weights)
+    embedder.eval().fit(train.store, train.indices, train.labels)
+    chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
+    prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
+    profiles = profiles_of(corpus.speakers, prints, np.asarray(train.labels)[chosen])
+    strangers = _strangers(corpus, data, loaded)
+    evidence = evidence_of(embedder, valid, corpus.speakers, strangers, loaded.features.frames_per_second)
+    card = _card(checkpoint, loaded, corpus, valid, strangers)
+    return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
+
+
+def evidence_of(
+    embedder: Embedder, known: Labelled, names: Sequence[str], strangers: Labelled | None, rate: float
+) -> list[Evidence]:
+    """Voice prints to fit on, by duration.
+
+    A duration that no utterance is long enough for is left out; the shortest one is not.
+
+    Args:
+        embedder: makes them.
+        known: utterances of known speakers; `labels` are places in `names`.
+        names: of the known speakers.
+        strangers: utterances of others.
+        rate: frames a second.
+    """
+    some = _even(known, MOST)
+    others = _even(strangers, MOST) if strangers else None
+    rows: list[Evidence] = []
+    shorter = 0
+    for seconds in DURATIONS:
+        frames = round(seconds * rate)
+        mine = _longer(some, shorter)
+        if not mine.labels:
+            break
+        prints = embedder.embed(mine.store, mine.indices, frames)
+        foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
+        if others:
+            theirs = _longer(others, shorter)
+            if not theirs.labels:
+                break
+            foreign, whose = embedder.embed(theirs.store, theirs.indices, frames), np.array(theirs.labels, np.int32)
+        speakers = np.array([names[label] for label in mine.labels], str)
+        rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose))
+        shorter = frames
+    return rows
+
+
+def _half(prints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rounded as the file will hold them, so that a bundle says the same before and after it was written."""
+    return prints.astype(np.float16).astype(np.float32)
+
+
+def _of_speakers(part: Labelled, corpus: Corpus) -> Labelled:
+    """Without copies: voices that only help to train, and augmented recordings."""
+    originals = corpus.labelled.origins
+    rows = [
+        (index, label)
+        for index, label in zip(part.indices, part.labels, strict=True)
+        if label < len(corpus.speakers) and originals[index] == index
+    ]
+    return Labelled(part.store, [index for index, _ in rows], [label for _, label in rows])
+
+
+def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint) -> Labelled | None:
+    if not corpus.strangers:
+        return None
+    _, store = open_for(data, checkpoint.config, "strangers")
+    return Labelled(store, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
+
+
+def _first_of_each(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    """Rows, ascending, of as many evenly spaced utterances of every speaker."""
+    rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    return np.sort(np.concatenate([mine[_spread(len(mine), count)] for mine in rows]))
+
+
+def _even(part: Labelled, most: int) -> Labelled:
+    """Evenly spaced utterances, so that everybody has some."""
+    order = np.argsort(np.asarray(part.labels), kind="stable")[_spread(len(part.labels), most)]
+    return Labelled(part.store, [part.indices[row] for row in order], [part.labels[row] for row in order])
+
+
+def _spread(length: int, count: int) -> NDArray[np.int64]:
+    return np.arange(length) if length <= count else np.arange(count) * length // count
+
+
+def _longer(part: Labelled, frames: int) -> Labelled:
+    lengths = part.store.lengths
+    kept = [(i, label) for i, label in zip(part.indices, part.labels, strict=True) if lengths[i] > frames]
+    return Labelled(part.store, [index for index, _ in kept], [label for _, label in kept])
+
+
+def _card(
+    path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Labelled | None
+) -> dict[str, Any]:
+    """Where a bundle comes from."""
+    return {
+        "version": speakerid.__version__,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "checkpoint": path.name,
+        "step": checkpoint.step,
+        "validation_accuracy": checkpoint.accuracy,
+        "corpus": corpus.root.name,
+        "fingerprint": _fingerprint(corpus),
+        "known_utterances": len(valid.labels),
+        "strangers": len(set(strangers.labels)) if strangers else 0,
+        "fitted_on": (
+            f"{len(valid.labels)} validation utterances and {len(strangers.labels)} of {len(set(strangers.labels))} "
+            "strangers"
+            if strangers
+            else f"{len(valid.labels)} validation utterances, speakers left out in turn; strangers that the model was "
+            "not trained against are accepted more often than that promises (prepare --strangers N)"
+        ),
+    }
+
+
+def _fingerprint(corpus: Corpus) -> str:
+    """Of the labelled utterances: names, which are made of their content, and speakers."""
+    digest = hashlib.sha256()
+    for utterance in corpus.labelled:
+        digest.update(f"{utterance.feature_path} {utterance.speaker}\n".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,128 @@
+"""Thresholds and probabilities, fitted on the voices that a bundle carries for it, and what to expect of them.
+
+Letters: N utterances of known speakers, I of strangers, D width of a voice print, P pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.recognition.decision import RATES, Rule, Thresholds, fit_probabilities, log_odds, thresholds_for
+from speakerid.recognition.evidence import Evidence
+from speakerid.recognition.profiles import Profiles
+
+PAIRS = 20_000
+"""Of different speakers, and of the same; more would tell no more."""
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the rule does to strangers that its threshold has not seen.
+
+    Attributes:
+        seconds: duration.
+        known: utterances of known speakers it was fitted on.
+        strangers: utterances of strangers.
+        stranger_speakers: how many different ones they are.
+        false_accepts: share of strangers' utterances that are given a name where 1 % is asked for; each stranger is
+            judged by a threshold fitted on the others.
+        identified: share of known speakers' utterances that are given the right name by the same threshold.
+    """
+
+    seconds: float
+    known: int
+    strangers: int
+    stranger_speakers: int
+    false_accepts: float
+    identified: float
+
+
+def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> Rule:
+    """Who of the profiles speaks, or a stranger.
+
+    Args:
+        evidence: by duration, ascending; each has utterances of known speakers.
+        profiles: of at least one speaker.
+    """
+    fitted = []
+    for some in evidence:
+        known, strangers = some.of_known(profiles), some.of_strangers(profiles)
+        scale, unknown = fit_probabilities(known.ranked, known.right, strangers)
+        best = log_odds(strangers, scale, unknown)[:, 0]
+        fitted.append((scale, unknown, thresholds_for(best, some.stranger_groups, RATES)))
+    return _rule(evidence, fitted)
+
+
+def fit_verification(evidence: Sequence[Evidence]) -> Rule | None:
+    """Whether two recordings are of one speaker, by the cosine of their voice prints; None where no two are."""
+    fitted = []
+    for some in evidence:
+        same, different, groups = _pairs(some)
+        if not len(same) or not len(different):
+            return None
+        scale, unknown = fit_probabilities(same[:, None], same, different[:, None])
+        odds = log_odds(different[:, None], scale, unknown)[:, 0]
+        fitted.append((scale, unknown, thresholds_for(odds, groups, RATES)))
+    return _rule(evidence, fitted)
+
+
+def expected(evidence: Sequence[Evidence], profiles: Profiles, rule: Rule, rate: float = 0.01) -> list[Expected]:
+    """By cross-validation over strangers, see `Expected`."""
+    rows = []
+    for some in evidence:
+        known = some.of_known(profiles)
+        known_odds = rule.log_odds(known.ranked, some.seconds)[:, 0]
+        odds = rule.log_odds(some.of_strangers(profiles), some.seconds)[:, 0]
+        groups = some.stranger_groups
+        accepted = np.zeros(len(odds), bool)
+        named = []
+        names = np.unique(groups)
+        for fold in range(min(FOLDS, len(names))):
+            out = np.isin(groups, names[fold::FOLDS])
+            others = odds[~out], groups[~out]
+            threshold = thresholds_for(*others, [rate])[0] if len(others[0]) else np.inf
+            accepted[out] = odds[out] >= threshold
+            named.append(float(np.mean(known.found & (known_odds >= threshold))))
+        by_stranger = [accepted[groups == name].mean() for name in names]
+        rows.append(
+            Expected(
+                some.seconds,
+                len(known.found),
+                len(odds),
+                len(names),
+                float(np.mean(by_stranger)),
+                float(np.mean(named)),
+            )
+        )
+    return rows
+
+
+def _rule(evidence: Sequence[Evidence], fitted: Sequence[tuple[float, float, NDArray[np.float64]]]) -> Rule:
+    scale, unknown, thresholds = (np.array(column) for column in zip(*fitted, strict=True))
+    seconds = np.array([some.seconds for some in evidence])
+    return Rule(scale, unknown, Thresholds(seconds, np.array(RATES), thresholds))
+
+
+def _pairs(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.integer]]:
+    """(P,) cosines of pairs of one speaker, (P,) of two, and of the latter which speaker is in them."""
+    names = [f"k {name}" for name in evidence.speakers.tolist()]
+    names += [f"s {number}" for number in evidence.stranger_speakers.tolist()]
+    prints = np.concatenate([evidence.known, evidence.strangers]).astype(np.float64)
+    _, speaker = np.unique(names, return_inverse=True)
+    first, second = np.triu_indices(len(prints), 1)
+    same = speaker[first] == speaker[second]
+    rng = np.random.default_rng(0)
+
+    def some(chosen: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        rows = np.flatnonzero(chosen)
+        rows = rng.choice(rows, PAIRS, replace=False) if len(rows) > PAIRS else rows
+        return first[rows], second[rows]
+
+    a, b = some(same)
+    c, d = some(~same)
+    return np.sum(prints[a] * prints[b], 1), np.sum(prints[c] * prints[d], 1), speaker[c]

@@ -1,0 +1,153 @@
+"""Whose voice sounds how: the enrolled speakers, those the model was trained on and those added later alike.
+
+Letters: N recordings, D width of a voice print, S speakers, R of them ranked, K centres and C clips of a speaker.
+"""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.errors import UserError
+
+CENTRES = 3
+"""K. The same for everybody: whoever had more would be nearer to everything by chance."""
+RANKED = 50
+"""Speakers that compete for a recording, the nearest ones; what all the others would add is little, and takes time."""
+LONGEST_NAME = 100
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Voice prints by name.
+
+    Attributes:
+        names: S, all different.
+        centres: (S, K, D) of length 1; a speaker of fewer than K clips has some of them twice.
+        clips: how many recordings each speaker was enrolled from.
+        trained: whether each speaker is one of those the model was trained on.
+    """
+
+    names: tuple[str, ...]
+    centres: NDArray[np.float32]
+    clips: tuple[int, ...]
+    trained: tuple[bool, ...]
+
+    def scores(self, prints: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(N, D) voice prints to (N, S): the cosine to the nearest of each speaker's centres."""
+        speakers, centres, width = self.centres.shape
+        flat = self.centres.reshape(speakers * centres, width)
+        return (prints.astype(np.float32) @ flat.T).reshape(len(prints), speakers, centres).max(-1)
+
+    def ranked(self, prints: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """(N, D) voice prints to the (N, R) places of the nearest speakers and their scores; R = min(S, RANKED)."""
+        return rank(self.scores(prints))
+
+    def with_speaker(self, name: str, prints: NDArray[np.floating], trained: bool = False) -> "Profiles":
+        """Also a speaker, behind the others.
+
+        Args:
+            name: another one than those there.
+            prints: (C, D) of the speaker's recordings.
+            trained: see the attribute.
+
+        Raises:
+            UserError: the name is there already, or is none.
+        """
+        check_name(name)
+        if name in self.names:
+            raise UserError(f"{name!r}: is enrolled already; forget or rename that speaker first")
+        return Profiles(
+            (*self.names, name),
+            np.concatenate([self.centres, centres_of(prints)[None]]),
+            (*self.clips, len(prints)),
+            (*self.trained, trained),
+        )
+
+    def without(self, name: str) -> "Profiles":
+        """Without a speaker.
+
+        Raises:
+            UserError: there is none of this name.
+        """
+        keep = [place for place in range(len(self.names)) if place != self.place(name)]
+        return Profiles(
+            tuple(self.names[place] for place in keep),
+            self.centres[keep],
+            tuple(self.clips[place] for place in keep),
+            tuple(self.trained[place] for place in keep),
+        )
+
+    def renamed(self, old: str, new: str) -> "Profiles":
+        """With another name for a speaker.
+
+        Raises:
+            UserError: there is none of the old name, or one of the new, or the new one is none.
+        """
+        place = self.place(old)
+        check_name(new)
+        if new in self.names:
+            raise UserError(f"{new!r}: is enrolled already; a name stands for one speaker")
+        return replace(self, names=(*self.names[:place], new, *self.names[place + 1 :]))
+
+    def place(self, name: str) -> int:
+        """Of a speaker, by name.
+
+        Raises:
+            UserError: there is none of this name.
+        """
+        if name not in self.names:
+            near = difflib.get_close_matches(name, self.names, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "the command `speakers` lists those there are"
+            raise UserError(f"{name!r}: nobody of this name is enrolled; {hint}")
+        return self.names.index(name)
+
+
+def rank(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(N, S) scores to the (N, R) places of the highest and these, in descending order; R = min(S, RANKED)."""
+    count = min(RANKED, scores.shape[1])
+    nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count] if count < scores.shape[1] else None
+    found = scores if nearest is None else np.take_along_axis(scores, nearest, 1)
+    order = np.argsort(-found, axis=1, kind="stable")
+    places = order if nearest is None else np.take_along_axis(nearest, order, 1)
+    return places, np.take_along_axis(found, order, 1)
+
+
+def profiles_of(names: Sequence[str], prints: NDArray[np.floating], labels: NDArray[np.integer]) -> Profiles:
+    """Of the speakers a model was trained on.
+
+    Args:
+        names: S.
+        prints: (N, D) of their recordings; at least one of everybody's.
+        labels: (N,) places in `names`.
+    """
+    mine = [prints[labels == place] for place in range(len(names))]
+    centres = np.stack([centres_of(clips) for clips in mine])
+    return Profiles(tuple(names), centres, tuple(len(clips) for clips in mine), (True,) * len(names))
+
+
+def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(C, D) voice prints of one speaker to (K, D) centres of length 1, by k-means; the prints themselves are enough
+    where they are no more than K."""
+    prints = np.unique(prints, axis=0)  # a clip given twice is one clip
+    if len(prints) <= CENTRES:
+        centres = prints[np.arange(CENTRES) % len(prints)]
+    else:
+        from sklearn.cluster import KMeans  # slow to import
+
+        centres = KMeans(CENTRES, n_init=2, random_state=0).fit(prints.astype(np.float64)).cluster_centers_
+    return (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
+
+
+def check_name(name: str) -> None:
+    """Refuse what is no name to print in a line.
+
+    Raises:
+        UserError: it is empty, too long, or holds what cannot be printed.
+    """
+    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+        raise UserError(
+            f"name: found {name[:40]!r}, expected 1 to {LONGEST_NAME} printable characters without blanks at the ends"
+        )

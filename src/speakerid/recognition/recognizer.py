@@ -1,0 +1,260 @@
+"""Who is speaking: recordings in, names or `unknown` out.
+
+Letters: N samples, B recordings, T frames, M mel bands, D width of a voice print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.errors import UserError
+from speakerid.recognition.bundle import Bundle, changing
+
+SHORTEST = 0.5
+"""Seconds of sound, pauses cut, below which nobody is named."""
+SILENT = 1e-4
+"""Highest sample, as a share of full scale, of a recording in which nobody can be heard: −80 dB."""
+FALSE_ACCEPTS = 0.01
+"""Share of strangers who may be given a name, unless another is asked for."""
+MAX_SECONDS = 1200.0
+"""Of one recording; longer ones are for a timeline."""
+
+Said = Literal["known", "unknown", "too short", "silent", "broken"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What is left of a recording: nothing of what was said."""
+
+    seconds: float
+    """Of sound, pauses cut."""
+    voice_print: NDArray[np.float32]
+    """(D,), of length 1."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who speaks in a recording."""
+
+    said: Said
+    """Whether there is a name; else why not."""
+    name: str | None
+    """None unless `said` is known."""
+    ranking: tuple[tuple[str, float], ...]
+    """Names and probabilities, the most probable first; empty where there was nothing to recognise."""
+    seconds: float
+    """Of sound, pauses cut; nan where it could not be heard."""
+    threshold: float
+    """Probability from which on a name is said, at this duration and rate of false accepts; nan as above."""
+    reason: str = ""
+    """What is wrong with the recording, where something is."""
+
+    @property
+    def probability(self) -> float:
+        """Of the name, or where nobody is named that it is none of those known; nan as above."""
+        if self.name is not None:
+            return self.ranking[0][1]
+        return max(0.0, 1 - sum(p for _, p in self.ranking)) if self.ranking else float("nan")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether two recordings are of one speaker."""
+
+    same: bool
+    score: float
+    """Cosine of the two voice prints."""
+    probability: float
+    """That they are, if same and different speakers are equally frequent."""
+    threshold: float
+    """Probability from which on the answer is yes."""
+    seconds: float
+    """Of sound in the shorter of the two, for which all this holds."""
+
+
+class Unheard(UserError):
+    """There is nobody to be recognised in a recording."""
+
+    def __init__(self, said: Said, reason: str, seconds: float = float("nan")) -> None:
+        super().__init__(reason)
+        self.said: Said = said
+        self.seconds = seconds
+
+
+class Recognizer:
+    """Names speakers, and learns new ones without training.
+
+    Args:
+        bundle: what it knows.
+        path: where the bundle lies, if `enroll`, `forget` and `rename` are to change it there.
+    """
+
+    def __init__(self, bundle: Bundle, path: Path | None = None) -> None:
+        self.bundle = bundle
+        self.path = path
+        self._embedder = bundle.embedder()
+        self._log_mel: LogMel | None = None
+
+    @staticmethod
+    def load(path: str | Path) -> Recognizer:
+        """Read a bundle.
+
+        Raises:
+            UserError: see `Bundle.load`.
+        """
+        return Recognizer(Bundle.load(Path(path)), Path(path))
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Whom it knows."""
+        return self.bundle.profiles.names
+
+    def listen(self, recording: Path | Samples, sample_rate: int | None = None) -> Voice:
+        """The voice in a recording.
+
+        Args:
+            recording: a file, or (N,) or (channels, N) samples in [-1, 1].
+            sample_rate: of the samples, in Hz.
+
+        Raises:
+            Unheard: it is broken, silent or too short.
+        """
+        frames = self._frames(recording, sample_rate)
+        return Voice(len(frames) / self.bundle.features.frames_per_second, self.embed([frames])[0])
+
+    @torch.inference_mode()
+    def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """(T, M) features of B recordings, one by one, to (B, D) voice prints."""
+        return np.concatenate([self._embedder(torch.from_numpy(some)[None]).numpy() for some in frames])
+
+    def identify(
+        self,
+        recording: Path | Samples,
+        sample_rate: int | None = None,
+        false_accepts: float = FALSE_ACCEPTS,
+        top: int = 5,
+    ) -> Answer:
+        """Who speaks in a recording, or that it is somebody else.
+
+        Args:
+            recording, sample_rate: see `listen`.
+            false_accepts: share of strangers who may be given a name.
+            top: length of the ranking.
+        """
+        try:
+            voice = self.listen(recording, sample_rate)
+        except Unheard as unheard:
+            return Answer(unheard.said, None, (), unheard.seconds, float("nan"), str(unheard))
+        return self.answer(voice, false_accepts, top)
+
+    def answer(self, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
+        """Whose voice it is; arguments as for `identify`."""
+        places, scores = self.bundle.profiles.ranked(voice.voice_print[None])
+        rule = self.bundle.identification
+        odds = rule.log_odds(scores, voice.seconds)[0]
+        threshold = rule.thresholds.at(voice.seconds, false_accepts)
+        names = [self.speakers[place] for place in places[0, :top].tolist()]
+        ranking = tuple(zip(names, _probability(odds[:top]).tolist(), strict=True))
+        known = bool(odds[0] >= threshold)
+        return Answer(
+            "known" if known else "unknown",
+            names[0] if known else None,
+            ranking,
+            voice.seconds,
+            float(_probability(np.array(threshold))),
+        )
+
+    def verify(self, first: Path | Samples, second: Path | Samples, false_accepts: float = FALSE_ACCEPTS,
+               sample_rate: int | None = None) -> Verdict:  # fmt: skip
+        """Whether two recordings are of one speaker, known or not.
+
+        Args:
+            first, second, sample_rate: see `listen`.
+            false_accepts: share of pairs of two speakers that may be called one.
+
+        Raises:
+            Unheard: one of them is broken, silent or too short.
+            UserError: the bundle was fitted on too little to tell.
+        """
+        rule = self.bundle.verification
+        if rule is None:
+            raise UserError(
+                "verify: no two recordings of one speaker were left to fit a threshold on; train with a larger "
+                "data.valid_fraction, or prepare with --strangers, and export again"
+            )
+        one, other = self.listen(first, sample_rate), self.listen(second, sample_rate)
+        seconds = min(one.seconds, other.seconds)
+        score = float(one.voice_print @ other.voice_print)
+        odds = rule.log_odds(np.array([[score]]), seconds)[0, 0]
+        threshold = rule.thresholds.at(seconds, false_accepts)
+        probability, least = _probability(np.array([odds, threshold])).tolist()
+        return Verdict(bool(odds >= threshold), score, probability, least, seconds)
+
+    def enroll(self, name: str, recordings: Sequence[Path]) -> None:
+        """Learn a speaker, in the bundle's file as well.
+
+        Raises:
+            Unheard: a recording is of no use; nobody is enrolled then.
+            UserError: the name is taken, or is none.
+        """
+        prints = []
+        for recording in recordings:
+            try:
+                prints.append(self.listen(recording).voice_print)
+            except Unheard as unheard:
+                raise Unheard(
+                    unheard.said, f"{recording}: {unheard}; nobody was enrolled", unheard.seconds
+                ) from unheard
+        self._change(lambda bundle: bundle.enrolled(name, np.stack(prints)))
+
+    def forget(self, name: str) -> None:
+        """Delete every voice print of a speaker, in the bundle's file as well; errors as for `Bundle.forgotten`."""
+        self._change(lambda bundle: bundle.forgotten(name))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a speaker another name, in the bundle's file as well; errors as for `Profiles.renamed`."""
+        self._change(lambda bundle: bundle.renamed(old, new))
+
+    def _change(self, change: Callable[[Bundle], Bundle]) -> None:
+        if self.path is None:
+            self.bundle = change(self.bundle)
+            return
+        with changing(self.path) as held:
+            self.bundle = held[0] = change(held[0])
+
+    def _frames(self, recording: Path | Samples, sample_rate: int | None) -> NDArray[np.float32]:
+        """(T, M) features, or why there are none."""
+        if self._log_mel is None:
+            self._log_mel = LogMel(self.bundle.features)
+        seconds = float("nan")
+        try:
+            if isinstance(recording, Path):
+                sound = decode(recording, max_seconds=MAX_SECONDS)
+                recording, sample_rate = sound.waveform, sound.sample_rate
+            assert sample_rate is not None, "samples without a rate"
+            seconds = recording.shape[-1] / sample_rate
+            if not np.any(np.abs(recording) > SILENT):
+                raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
+            frames = self._log_mel(recording, sample_rate)
+        except Unheard:
+            raise
+        except UserError as error:
+            said: Said = "too short" if seconds < SHORTEST else "broken"
+            raise Unheard(said, str(error), seconds) from error
+        heard = len(frames) / self.bundle.features.frames_per_second
+        if heard < SHORTEST:
+            raise Unheard("too short", f"{heard:.2f} s of sound, expected {SHORTEST:g} at least", heard)
+        return frames
+
+
+def _probability(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-log_odds))
