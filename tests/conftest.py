@@ -1,8 +1,23 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from recognition.bundles import Trained
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Models of a test are so small that a second thread only waits for the first."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A small bundle with everything it was made of."""
+    from recognition.bundles import train_and_export
+
+    return train_and_export(tmp_path_factory.mktemp("trained"))

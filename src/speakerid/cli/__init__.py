@@ -11,7 +11,23 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from speakerid.cli import average, check, evaluate, infer, prepare, runs, synthesise, train
+from speakerid.cli import (
+    average,
+    check,
+    enroll,
+    evaluate,
+    export,
+    forget,
+    identify,
+    infer,
+    prepare,
+    rename,
+    runs,
+    speakers,
+    synthesise,
+    train,
+    verify,
+)
 from speakerid.errors import LostProcess, UserError
 
 
@@ -33,6 +49,13 @@ COMMANDS: dict[str, Command] = {
     "runs": runs,
     "average": average,
     "infer": infer,
+    "export": export,
+    "identify": identify,
+    "verify": verify,
+    "enroll": enroll,
+    "forget": forget,
+    "rename": rename,
+    "speakers": speakers,
     "prepare": prepare,
     "evaluate": evaluate,
     "check": check,

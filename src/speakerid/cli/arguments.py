@@ -46,6 +46,13 @@ def chosen_crops(options: argparse.Namespace) -> Crops | None:
     return Crops(options.crops, options.crop_frames)
 
 
+def add_false_accepts(parser: argparse.ArgumentParser, of: str = "strangers who may be given a name") -> None:
+    """Where the threshold lies."""
+    parser.add_argument(
+        "--false-accepts", type=rate, default=0.01, metavar="R", help=f"share of {of} (default 0.01)"
+    )  # fmt: skip
+
+
 def positive(text: str) -> int:
     """A whole number from 1."""
     value = int(text)
@@ -59,4 +66,12 @@ def fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a share between 0 and 1")
+    return value
+
+
+def rate(text: str) -> float:
+    """A share that thresholds were fitted for."""
+    value = float(text)
+    if not 0.001 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{value:g} is not a share from 0.001 to 0.5")
     return value

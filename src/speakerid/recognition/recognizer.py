@@ -199,22 +199,25 @@ class Recognizer:
         probability, least = _probability(np.array([odds, threshold])).tolist()
         return Verdict(bool(odds >= threshold), score, probability, least, seconds)
 
-    def enroll(self, name: str, recordings: Sequence[Path]) -> None:
+    def enroll(self, name: str, recordings: Sequence[Path]) -> list[str]:
         """Learn a speaker, in the bundle's file as well.
 
+        Returns:
+            A line for each recording that nobody could be heard in; the speaker is learnt from the others.
+
         Raises:
-            Unheard: a recording is of no use; nobody is enrolled then.
-            UserError: the name is taken, or is none.
+            UserError: none of the recordings is of use, or the name is taken, or is none.
         """
-        prints = []
+        prints, passed = [], []
         for recording in recordings:
             try:
                 prints.append(self.listen(recording).voice_print)
             except Unheard as unheard:
-                raise Unheard(
-                    unheard.said, f"{recording}: {unheard}; nobody was enrolled", unheard.seconds
-                ) from unheard
+                passed.append(f"{recording}: {unheard.said}: {unheard}")
+        if not prints:
+            raise UserError(f"{name}: nobody was enrolled: {'; '.join(passed) or 'no recordings'}")
         self._change(lambda bundle: bundle.enrolled(name, np.stack(prints)))
+        return passed
 
     def forget(self, name: str) -> None:
         """Delete every voice print of a speaker, in the bundle's file as well; errors as for `Bundle.forgotten`."""

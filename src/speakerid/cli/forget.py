@@ -1,0 +1,23 @@
+"""Delete a speaker from a bundle, with every voice print of theirs.
+
+  speakerid forget speaker.safetensors Anna
+
+Copies of the bundle, the checkpoint and the recordings are not touched.
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; it is changed")
+    parser.add_argument("name", metavar="NAME", help="of the speaker")
+
+
+def run(options: argparse.Namespace) -> int:
+    from speakerid.recognition.recognizer import Recognizer
+
+    recognizer = Recognizer.load(options.bundle)
+    recognizer.forget(options.name)
+    print(f"{options.name}: forgotten; {len(recognizer.speakers)} speakers are left")
+    return 0

@@ -1,0 +1,21 @@
+"""Give a speaker of a bundle another name.
+
+speakerid rename speaker.safetensors id03074 Anna
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; it is changed")
+    parser.add_argument("old", metavar="OLD", help="name of the speaker")
+    parser.add_argument("new", metavar="NEW", help="the other name")
+
+
+def run(options: argparse.Namespace) -> int:
+    from speakerid.recognition.recognizer import Recognizer
+
+    Recognizer.load(options.bundle).rename(options.old, options.new)
+    print(f"{options.old}: is called {options.new}")
+    return 0

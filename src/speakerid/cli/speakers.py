@@ -1,0 +1,33 @@
+"""List the speakers of a bundle, and what is known of the bundle itself.
+
+speakerid speakers speaker.safetensors
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`")
+    parser.add_argument("--json", action="store_true", help="one JSON object, with the model card")
+
+
+def run(options: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from speakerid.recognition.bundle import Bundle
+
+    bundle = Bundle.load(options.bundle)
+    profiles = bundle.profiles
+    rows = list(zip(profiles.names, profiles.clips, profiles.trained, strict=True))
+    if options.json:
+        speakers = [{"name": name, "clips": clips, "trained": trained} for name, clips, trained in rows]
+        measured = [dataclasses.asdict(row) for row in bundle.expected]
+        print(json.dumps({"speakers": speakers, "expected": measured, "card": bundle.card}, ensure_ascii=False))
+        return 0
+    width = max(len(name) for name, _, _ in rows)
+    for name, clips, trained in rows:
+        print(f"{name:<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
+    print(f"Thresholds fitted on {bundle.card['fitted_on']}.")
+    return 0

@@ -1,0 +1,39 @@
+"""Whether two recordings are of one speaker, known or not: score, probability, decision.
+
+  speakerid verify speaker.safetensors one.wav other.wav
+
+The decision holds for the duration of the sound in the shorter of the two, which is printed. Exit status: 0 for the
+same speaker, 1 for different ones.
+"""
+
+import argparse
+from pathlib import Path
+
+from speakerid.cli.arguments import add_false_accepts
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`")
+    parser.add_argument("first", type=Path, metavar="A", help="a recording")
+    parser.add_argument("second", type=Path, metavar="B", help="another one")
+    add_false_accepts(parser, "pairs of two speakers that may be called one")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    import dataclasses
+    import json
+
+    from speakerid.recognition.recognizer import Recognizer
+
+    recognizer = Recognizer.load(options.bundle)
+    verdict = recognizer.verify(options.first, options.second, false_accepts=options.false_accepts)
+    if options.json:
+        print(json.dumps(dataclasses.asdict(verdict)))
+    else:
+        answer = "same speaker" if verdict.same else "different speakers"
+        print(
+            f"{answer}: score {verdict.score:.3f}, probability of the same {verdict.probability:.1%}, yes from "
+            f"{verdict.threshold:.1%}; for {verdict.seconds:.1f} s of sound"
+        )
+    return 0 if verdict.same else 1

@@ -1,0 +1,132 @@
+"""Names, strangers and everything that is no voice."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recognition.bundles import Trained
+from speakerid.audio.decode import decode, write_wav
+from speakerid.corpus.check import open_corpus
+from speakerid.errors import UserError
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.recognizer import Recognizer, Unheard
+
+
+@pytest.fixture
+def recognizer(trained: Trained) -> Recognizer:
+    return Recognizer(trained.bundle)
+
+
+def test_the_voice_in_a_recording_is_the_one_the_corpus_has_of_it(trained: Trained, recognizer: Recognizer) -> None:
+    corpus, store = open_corpus(trained.corpus, "labelled")
+    embedder = trained.bundle.embedder()
+    speaker = corpus.speakers[0]
+    rows = [row for row, utterance in enumerate(corpus.labelled) if utterance.speaker == speaker]
+    prints = embedder.embed(store, rows)
+    for clip in trained.clips(speaker)[:3]:
+        mine = recognizer.listen(clip).voice_print
+        assert (prints @ mine).max() > 0.999  # the store is rounded
+
+
+def test_known_speakers_are_named_by_probability(trained: Trained, recognizer: Recognizer) -> None:
+    answers = [
+        (name, recognizer.identify(clip, false_accepts=0.5)) for name in recognizer.speakers
+        for clip in trained.clips(name)
+    ]  # fmt: skip
+    right = [answer.ranking[0][0] == name for name, answer in answers]
+    assert np.mean(right) > 0.7  # guessing: 1 in 6
+    for _, answer in answers:
+        probabilities = [probability for _, probability in answer.ranking]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert sum(probabilities) <= 1 + 1e-9
+        assert (answer.name is not None) == (probabilities[0] >= answer.threshold)
+        assert answer.said == ("unknown" if answer.name is None else "known")
+
+
+def test_a_smaller_rate_of_false_accepts_names_fewer(trained: Trained, recognizer: Recognizer) -> None:
+    clips = [clip for name in (*recognizer.speakers, trained.stranger) for clip in trained.clips(name)]
+    named = [{clip for clip in clips if recognizer.identify(clip, None, rate).name} for rate in (0.001, 0.05, 0.5)]
+    assert named[0] <= named[1] <= named[2]
+    assert len(named[0]) < len(named[2])
+
+
+def test_one_rule_for_trained_and_enrolled(trained: Trained) -> None:
+    recognizer = Recognizer(trained.bundle)
+    clips = trained.clips(trained.stranger)
+    assert recognizer.enroll("Zoe", clips[::2]) == []
+    answer = recognizer.answer(recognizer.listen(clips[0]))
+    assert answer.ranking[0][0] == "Zoe"
+    names = [recognizer.identify(clip).ranking[0][0] for clip in clips[1::2]]
+    assert names.count("Zoe") >= len(names) / 2
+
+
+def test_the_bundle_on_the_disk_learns_forgets_and_renames(trained: Trained, tmp_path: Path) -> None:
+    path = tmp_path / "speaker.safetensors"
+    path.write_bytes(trained.path.read_bytes())
+    recognizer = Recognizer.load(path)
+    recognizer.enroll("Zoe", trained.clips(trained.stranger)[:1])
+    assert Recognizer.load(path).speakers == (*trained.bundle.profiles.names, "Zoe")
+    recognizer.rename("Zoe", "Zoë")
+    recognizer.forget(trained.bundle.profiles.names[0])
+    assert Recognizer.load(path).speakers == (*trained.bundle.profiles.names[1:], "Zoë") == recognizer.speakers
+
+
+def test_verification_tells_one_voice_from_two(trained: Trained, recognizer: Recognizer) -> None:
+    first, second = (trained.clips(name) for name in recognizer.speakers[:2])
+    itself = recognizer.verify(first[0], first[0])
+    assert itself.same
+    assert itself.score == pytest.approx(1, abs=1e-5)
+    same, different = recognizer.verify(first[0], first[1]), recognizer.verify(first[0], second[0])
+    assert same.score > different.score
+    assert same.probability > different.probability
+    assert recognizer.verify(second[0], first[0]) == pytest.approx(different)
+
+
+def test_what_is_no_voice_gets_an_answer_of_its_own(trained: Trained, recognizer: Recognizer, tmp_path: Path) -> None:
+    sound = decode(trained.clips(recognizer.speakers[0])[0])
+    silence, short, broken = tmp_path / "silence.wav", tmp_path / "short.wav", tmp_path / "broken.wav"
+    write_wav(silence, np.zeros(32_000, np.float32), 16_000)
+    write_wav(short, sound.waveform[8000:12_000], sound.sample_rate)
+    broken.write_bytes(b"RIFF nothing")
+    for path, said in ((silence, "silent"), (short, "too short"), (broken, "broken"), (tmp_path / "no.wav", "broken")):
+        answer = recognizer.identify(path)
+        assert (answer.said, answer.name, answer.ranking) == (said, None, ())
+        assert answer.reason
+        with pytest.raises(Unheard):
+            recognizer.verify(path, path)
+    with pytest.raises(UserError, match=r"Zoe: nobody was enrolled: .*silence\.wav: silent"):
+        recognizer.enroll("Zoe", [silence, broken])
+    passed = recognizer.enroll("Zoe", [silence, trained.clips(recognizer.speakers[0])[0]])
+    assert len(passed) == 1
+
+
+def test_samples_are_as_good_as_a_file(trained: Trained, recognizer: Recognizer) -> None:
+    clip = trained.clips(recognizer.speakers[0])[0]
+    sound = decode(clip)
+    assert recognizer.identify(sound.waveform, sound.sample_rate) == recognizer.identify(clip)
+
+
+def test_the_number_of_clips_does_not_make_a_voice_nearer_to_strangers(trained: Trained) -> None:
+    recognizer = Recognizer(trained.bundle)
+    clips = trained.clips(recognizer.speakers[0])
+    strangers = np.stack([recognizer.listen(clip).voice_print for clip in trained.clips(trained.stranger)])
+    of = [np.stack([recognizer.listen(clip).voice_print for clip in clips[:count]]) for count in (3, 11)]
+    few, many = (
+        Bundle.fitted(trained.bundle.model, trained.bundle.features, trained.bundle.weights,
+                      trained.bundle.profiles.with_speaker("Zoe", prints), trained.bundle.evidence, {})
+        .profiles.scores(strangers)[:, -1] for prints in of
+    )  # fmt: skip
+    assert abs(few.mean() - many.mean()) < 0.25
+    assert trained.bundle.enrolled("Zoe", of[1]).profiles.centres.shape == (len(recognizer.speakers) + 1, 3, 32)
+
+
+def test_a_channel_of_stereo_is_mixed(trained: Trained, recognizer: Recognizer) -> None:
+    sound = decode(trained.clips(recognizer.speakers[0])[0])
+    stereo = np.stack([sound.waveform, sound.waveform])
+    mine = recognizer.listen(stereo, sound.sample_rate)
+    assert torch.allclose(
+        torch.from_numpy(mine.voice_print),
+        torch.from_numpy(recognizer.listen(sound.waveform, sound.sample_rate).voice_print), atol=1e-5,
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""From a checkpoint to names, on the command line."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from recognition.bundles import Trained
+from speakerid.cli import main, run
+
+
+@pytest.fixture
+def bundle(trained: Trained, tmp_path: Path) -> Path:
+    copy = tmp_path / "speaker.safetensors"
+    copy.write_bytes(trained.path.read_bytes())
+    return copy
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    monkeypatch.setattr("sys.argv", ["speakerid", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_info:
+        main()
+    assert exit_info.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_export_says_what_to_expect(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "again.safetensors"
+    assert run(["export", str(trained.checkpoint), str(output)]) == 0
+    lines = said(capsys)
+    assert lines[0] == f"6 speakers: {output}"
+    assert "24 of 2 strangers" in lines[1]
+    assert lines[3].split()[:2] == ["0.5", "s"]
+    assert output.exists()
+
+
+def test_identify_answers_every_file_in_three_forms(
+    trained: Trained, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speaker = trained.bundle.profiles.names[0]
+    folder = trained.recordings / speaker
+    pattern = str(trained.recordings / speaker / "session00" / "*.wav")
+    assert run(["identify", str(bundle), str(folder), pattern, "--json", "--false-accepts", "0.5"]) == 0
+    answers = [json.loads(line) for line in said(capsys)]
+    assert [answer["file"] for answer in answers] == [str(clip) for clip in trained.clips(speaker)]
+    assert sum(answer["name"] == speaker for answer in answers) > len(answers) / 3
+    assert all(len(answer["ranking"]) == 3 for answer in answers)
+    assert run(["identify", str(bundle), str(folder), "--csv", "--top", "1", "--false-accepts", "0.5"]) == 0
+    rows = list(csv.DictReader(said(capsys)))
+    assert [row["name"] or None for row in rows] == [answer["name"] for answer in answers]
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    assert run(["identify", str(bundle), str(folder), str(broken), "--false-accepts", "0.5"]) == 1
+    lines = said(capsys)
+    assert lines[-1].startswith(f"{broken}: broken: ")
+    named = [line.split(": ")[1].split()[0] for line in lines[:-1]]
+    assert [None if name == "unknown" else name for name in named] == [answer["name"] for answer in answers]
+
+
+def test_verify_exits_with_the_decision(trained: Trained, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = (str(trained.clips(name)[0]) for name in trained.bundle.profiles.names[:2])
+    assert run(["verify", str(bundle), first, first]) == 0
+    assert said(capsys)[0].startswith("same speaker: score 1.000")
+    status = run(["verify", str(bundle), first, second, "--json"])
+    verdict = json.loads(said(capsys)[0])
+    assert status == (0 if verdict["same"] else 1)
+    assert verdict["seconds"] > 0.5
+
+
+def test_speakers_come_and_go(trained: Trained, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clips = [str(clip) for clip in trained.clips(trained.stranger)]
+    assert run(["enroll", str(bundle), "Zoe", *clips[:3]]) == 0
+    assert said(capsys) == ["Zoe: enrolled from 3 recordings; 7 speakers in all"]
+    assert run(["identify", str(bundle), clips[0], "--json"]) == 0
+    assert json.loads(said(capsys)[0])["ranking"][0]["name"] == "Zoe"
+    assert run(["rename", str(bundle), "Zoe", "Zora"]) == 0
+    assert run(["speakers", str(bundle)]) == 0
+    assert any(line.split() == ["Zora", "3", "recordings,", "enrolled"] for line in said(capsys))
+    assert run(["forget", str(bundle), "Zora"]) == 0
+    assert run(["speakers", str(bundle), "--json"]) == 0
+    told = json.loads(said(capsys)[-1])
+    assert [speaker["name"] for speaker in told["speakers"]] == list(trained.bundle.profiles.names)
+    assert told["card"]["strangers"] == 2
+
+
+def test_mistakes_are_one_line(
+    trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(*arguments: object) -> str:
+        return refused(monkeypatch, capsys, *arguments)
+
+    assert "found no recordings there" in line("identify", bundle, tmp_path / "nothing*.wav")
+    assert "did you mean" in line("forget", bundle, "demo000")
+    assert "is enrolled already" in line("enroll", bundle, trained.bundle.profiles.names[0], trained.recordings)
+    assert "damaged, or no safetensors file" in line("speakers", trained.checkpoint)
+    assert "no sound checkpoint" in line("export", bundle, tmp_path / "again.safetensors")
+    assert bundle.read_bytes() == trained.path.read_bytes()
