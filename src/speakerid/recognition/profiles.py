@@ -137,7 +137,7 @@ def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
     else:
         from sklearn.cluster import KMeans  # slow to import
 
-        centres = KMeans(CENTRES, n_init=2, random_state=0).fit(prints.astype(np.float64)).cluster_centers_
+        centres = KMeans(CENTRES, random_state=0).fit(prints.astype(np.float64)).cluster_centers_
     return (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
 
 

@@ -1,0 +1,54 @@
+"""A corpus of which some speakers have become strangers."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.corpus.store import FrameStore
+from speakerid.corpus.write import write_corpus
+from speakerid.errors import UserError
+from speakerid.files import atomic_folder
+
+
+def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
+    """Write a packed corpus in which some speakers of `source` are strangers, with all their utterances.
+
+    Args:
+        source: a corpus with labelled and test utterances.
+        root: to write.
+        strangers: how many.
+        draw: another draw, others.
+
+    Raises:
+        UserError: nobody knows who speaks in the test utterances, or too few speakers would be left.
+    """
+    corpus, labelled = open_corpus(source, "labelled")
+    if corpus.answers is None:
+        raise UserError(f"{source}: has no test utterances whose speakers are known; prepare it with --test-fraction")
+    if len(corpus.speakers) - strangers < 2:
+        raise UserError(f"--strangers: found {strangers} of {len(corpus.speakers)} speakers; two at least must stay")
+    places: dict[str, tuple[FrameStore, int]] = {}
+    for utterances, store in ((corpus.labelled, labelled), (corpus.test, open_corpus(source, "test")[1])):
+        places |= {name: (store, row) for row, name in enumerate(utterances.names)}
+    order = np.random.default_rng(draw).permutation(len(corpus.speakers))
+    drawn = {corpus.speakers[place] for place in order[:strangers]}
+    known = tuple(name for name in corpus.speakers if name not in drawn)
+
+    def frames(utterance: Utterance) -> NDArray[np.float32]:
+        store, row = places[utterance.feature_path]
+        return np.array(store.frames[store.offsets[row] :][: store.lengths[row]], np.float32)
+
+    everything = [*corpus.labelled, *corpus.test]
+    of_strangers = sorted((one for one in everything if one.speaker in drawn), key=lambda one: str(one.speaker))
+    with atomic_folder(root) as folder:
+        parts = (
+            Utterances.of([one for one in corpus.labelled if one.speaker in known], known),
+            Utterances.of([one for one in corpus.test if one.speaker in known], known),
+            Utterances.of(
+                sorted((one for one in everything if one.speaker in drawn), key=lambda one: str(one.speaker))
+            ),
+        )
+        write_corpus(Corpus(folder, corpus.features, known, *parts), frames, "packed", "float16")

@@ -1,0 +1,156 @@
+"""What a bundle does to strangers and to speakers it has just got to know.
+
+Letters: N utterances, D width of a voice print, S speakers.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.corpus.check import open_corpus
+from speakerid.evaluation.evaluate import Labelled
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.evidence import Evidence
+from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.profiles import Profiles
+from speakerid.training.checkpoint import Checkpoint
+
+RATE = 0.01
+"""Of false accepts, asked for."""
+FIXED = (0.25, 0.6)
+"""Cosines that toolkits ship as thresholds."""
+SECONDS = (1.0, 2.0, 4.0)
+NEW, CLIPS = 10, 3
+"""Speakers to enroll, and recordings of each."""
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """Shares of one draw, one duration and one threshold."""
+
+    threshold: str
+    seconds: float
+    draw: int
+    false_accepts: float
+    """Of strangers' utterances, every stranger counted the same, given any name."""
+    identified: float
+    """Of known speakers' utterances, given the right name."""
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """Shares of whole utterances whose nearest speaker is the right one."""
+
+    draw: int
+    new_speakers: int
+    before: float
+    """Of the trained speakers' utterances, before anybody was enrolled."""
+    after: float
+    """The same utterances, afterwards."""
+    new: float
+    """Of the new speakers' other utterances."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One draw."""
+
+    open_set: list[OpenSet]
+    enrolment: list[Enrolment]
+
+
+def measure(checkpoint: Path, draw: int) -> Measured:
+    """Everything of one draw.
+
+    Args:
+        checkpoint: trained on a corpus with strangers, see `open_set.draws`.
+        draw: its number.
+    """
+    bundle = make_bundle(checkpoint)
+    root = Checkpoint.load(checkpoint).config.data.root
+    corpus, tests = open_corpus(root, "test")
+    _, others = open_corpus(root, "strangers")
+    known = Labelled(tests, range(len(corpus.test)), corpus.test.speakers.tolist())
+    strangers = Labelled(others, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
+    halves = [np.unique(corpus.strangers.speakers)[half::2] for half in range(2)]
+    rows = list(_open_set(bundle, known, strangers, halves, draw))
+    return Measured(rows, [_enrolment(bundle, known, strangers, half, draw) for half in halves])
+
+
+def _open_set(
+    bundle: Bundle, known: Labelled, strangers: Labelled, halves: Sequence[NDArray[np.integer]], draw: int
+) -> Iterator[OpenSet]:
+    embedder = bundle.embedder()
+    rules = {
+        "1 % by strangers": [_fitted_on(bundle, half) for half in halves],
+        "1 % by speakers left out in turn": [_fitted_on(bundle, np.zeros(0, int))] * 2,
+    }
+    for seconds in SECONDS:
+        frames = round(seconds * bundle.features.frames_per_second)
+        mine, theirs = (embedder.embed(part.store, part.indices, frames) for part in (known, strangers))
+        places, scores = bundle.profiles.ranked(mine)
+        right = places[:, 0] == np.asarray(known.labels)
+        _, foreign = bundle.profiles.ranked(theirs)
+        for name, fitted in rules.items():
+            shares = []
+            for rule, seen in zip(fitted, halves, strict=True):
+                threshold = rule.identification.thresholds.at(seconds, RATE)
+                odds, foreign_odds = (rule.identification.log_odds(x, seconds)[:, 0] for x in (scores, foreign))
+                shares.append(_shares(odds >= threshold, right, foreign_odds >= threshold, strangers.labels, seen))
+            yield OpenSet(name, seconds, draw, *np.mean(shares, 0).tolist())
+        for cosine in FIXED:
+            shares = _shares(scores[:, 0] >= cosine, right, foreign[:, 0] >= cosine, strangers.labels, [])
+            yield OpenSet(f"cosine {cosine:g}", seconds, draw, *shares)
+
+
+def _fitted_on(bundle: Bundle, speakers: NDArray[np.integer]) -> Bundle:
+    """The bundle with no other strangers in its evidence."""
+
+    def only(some: Evidence) -> Evidence:
+        keep = np.isin(some.stranger_speakers, speakers)
+        return replace(some, strangers=some.strangers[keep], stranger_speakers=some.stranger_speakers[keep])
+
+    evidence = [only(some) for some in bundle.evidence]
+    # A duration for which none of these strangers spoke long enough would be fitted on speakers left out in turn.
+    evidence = [some for some in evidence if len(some.strangers) or not len(speakers)]
+    return Bundle.fitted(bundle.model, bundle.features, bundle.weights, bundle.profiles, evidence, bundle.card)
+
+
+def _shares(
+    named: NDArray[np.bool_],
+    right: NDArray[np.bool_],
+    accepted: NDArray[np.bool_],
+    strangers: Sequence[int],
+    seen: NDArray[np.integer] | Sequence[int],
+) -> tuple[float, float]:
+    """Of unseen strangers those accepted, and of known speakers those named right."""
+    labels = np.asarray(strangers)
+    unseen = [accepted[labels == stranger].mean() for stranger in np.unique(labels) if stranger not in seen]
+    return float(np.mean(unseen)), float(np.mean(named & right))
+
+
+def _enrolment(bundle: Bundle, known: Labelled, strangers: Labelled, half: NDArray[np.integer], draw: int) -> Enrolment:
+    embedder = bundle.embedder()
+    mine, theirs = (embedder.embed(part.store, part.indices) for part in (known, strangers))
+    labels = np.asarray(strangers.labels)
+    profiles, rest = bundle.profiles, []
+    for stranger in half[:NEW].tolist():
+        rows = np.flatnonzero(labels == stranger)
+        clips = rows[np.arange(CLIPS) * len(rows) // CLIPS]  # of different sessions, where there are several
+        profiles = profiles.with_speaker(f"new {stranger}", theirs[clips])
+        rest += [(row, len(profiles.names) - 1) for row in rows.tolist() if row not in clips]
+    rows, places = np.array(rest).T
+    return Enrolment(
+        draw,
+        len(half[:NEW]),
+        _right(bundle.profiles, mine, np.asarray(known.labels)),
+        _right(profiles, mine, np.asarray(known.labels)),
+        _right(profiles, theirs[rows], places),
+    )
+
+
+def _right(profiles: Profiles, prints: NDArray[np.float32], places: NDArray[np.integer]) -> float:
+    return float(np.mean(profiles.scores(prints).argmax(1) == places))
