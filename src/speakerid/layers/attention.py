@@ -84,14 +84,18 @@ class RelativePositionAttention(nn.Module):
         q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
         frames, d_model = x.shape[1:]
         positions = relative_positions(frames - 1, 1 - frames, d_model, x.device, x.dtype)
-        p = split_heads(self.position(positions)[None], self.nhead).mT  # (1, H, E, 2T − 1)
-        chunks = [self._attend(q, k, v, p, start, mask) for start in range(0, frames, QUERY_CHUNK)]
+        p = split_heads(self.position(positions)[None], self.nhead).transpose(2, 3)  # (1, H, E, 2T − 1)
+        # A trace repeats a loop as often as its example did.
+        chunk = frames if torch.jit.is_tracing() else QUERY_CHUNK  # type: ignore[reportPrivateImportUsage]
+        chunks = [self._attend(q, k, v, p, start, chunk, mask) for start in range(0, frames, chunk)]
         return self.output(join_heads(chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2)))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, mask: Tensor | None) -> Tensor:
-        """Answer the (B, H, T, E) queries from `start` on, at most `QUERY_CHUNK` of them."""
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, chunk: int, mask: Tensor | None
+    ) -> Tensor:
+        """Answer the (B, H, T, E) queries from `start` on, `chunk` of them where there are as many."""
         frames, head_width = q.shape[2:]
-        q = q[:, :, start : start + QUERY_CHUNK]
+        q = q[:, :, start : start + chunk]
         p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from last query and first key on
         bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
         if mask is not None:
@@ -123,7 +127,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropou
 
 def split_heads(x: Tensor, nhead: int) -> Tensor:
     """(B, T, D) to (B, H, T, E)."""
-    return x.unflatten(-1, (nhead, -1)).transpose(1, 2)
+    return x.reshape(*x.shape[:2], nhead, -1).transpose(1, 2)
 
 
 def join_heads(x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class SelfAttentivePooling(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, D) and (B, T) frame mask to (B, H·D)."""
         x = zero_padding(x, mask)
-        return (self.weights(x, mask).mT @ x).flatten(1)
+        return (self.weights(x, mask).transpose(1, 2) @ x).flatten(1)
 
 
 class AttentiveStatisticsPooling(nn.Module):

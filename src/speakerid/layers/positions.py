@@ -6,6 +6,7 @@ Letters: Q queries, K keys, D width.
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -36,10 +37,12 @@ def relative_shift(scores: Tensor) -> Tensor:
         scores: (…, Q, K + Q − 1); column c belongs to the distance "last query's to first key" − c.
 
     Returns:
-        (…, Q, K), a view of `scores` where its rows lie behind one another.
+        (…, Q, K); of two queries and more a view of `scores`, where its rows lie behind one another.
     """
     queries, distances = scores.shape[-2:]
-    if queries == 1:
-        return scores
+    keys = distances - queries + 1
+    # A single query's row is longer than K + Q − 2. A trace is for any Q.
+    if torch.jit.is_tracing() or queries == 1:  # type: ignore[reportPrivateImportUsage]
+        scores, distances = F.pad(scores, (0, 1)), distances + 1
     rows = scores.flatten(-2)[..., queries - 1 : queries * distances - 1].unflatten(-1, (queries, distances - 1))
-    return rows[..., : distances - queries + 1]
+    return rows[..., :keys]

@@ -1,0 +1,160 @@
+"""From waveforms to embeddings and scores in one module of tensors alone, which can be taken out of Python.
+
+Every recording of a batch goes the same way, and what is not of it is masked: no step depends on a value that Python
+would have to look at. So batch and length stay free when the module is exported. Resampling is left to whoever calls.
+
+Letters: B recordings in a batch, N samples, L blocks of R samples, T frames, M mel bands, F frequencies, E width of an
+embedding, S speakers, K centroids a speaker.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speakerid.audio.log_mel import RMS_SECONDS, SILENCE_LEVEL, SILENCE_SECONDS, SMALLEST_PEAK, mel_filters
+from speakerid.config import FeatureConfig
+from speakerid.errors import UserError
+from speakerid.layers.masks import frame_mask
+
+
+class WaveformModel(nn.Module):
+    """Log-mel front end, embedder and enrolled speakers, one behind the other.
+
+    Args:
+        features: what the embedder was trained on.
+        embedder: from (B, T, M) features and (B, T) frame mask to (B, E) embeddings of length 1.
+        centroids: (S, K, E) of length 1.
+
+    Raises:
+        UserError: see `BatchLogMel`.
+    """
+
+    centroids: Tensor
+
+    def __init__(self, features: FeatureConfig, embedder: nn.Module, centroids: Tensor) -> None:
+        super().__init__()
+        assert centroids.ndim == 3, f"centroids have the shape {tuple(centroids.shape)}, not (S, K, E)"
+        self.log_mel = BatchLogMel(features)
+        self.embedder = embedder
+        self.register_buffer("centroids", centroids)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Who it sounds like; shapes as in `BatchLogMel.forward`.
+
+        Returns:
+            (B, E) embeddings and (B, S) scores: the cosine to a speaker's nearest centroid. Both are NaN for a
+            recording without a real frame, so that no threshold is passed.
+        """
+        features, mask = self.log_mel(waveforms, lengths)
+        deaf = ~mask.any(1, keepdim=True)
+        embeddings = self.embedder(features, mask | deaf)
+        cosines = (embeddings @ self.centroids.flatten(0, 1).T).unflatten(1, self.centroids.shape[:2])
+        return embeddings.masked_fill(deaf, torch.nan), cosines.amax(2).masked_fill(deaf, torch.nan)
+
+
+class BatchLogMel(nn.Module):
+    """`speakerid.audio.log_mel.LogMel` of many recordings at once, at the sample rate of the features.
+
+    Args:
+        features: the settings.
+
+    Raises:
+        UserError: the settings equalise, for which one has to know who speaks; or see `mel_filters`.
+    """
+
+    filters: Tensor
+    basis: Tensor
+
+    def __init__(self, features: FeatureConfig) -> None:
+        super().__init__()
+        if features.equalise:
+            raise UserError(
+                "equalise: found true, which needs all recordings of a speaker, where there is one of somebody "
+                "unknown; train on a corpus prepared without --equalise"
+            )
+        self.features = features
+        self.register_buffer("filters", torch.from_numpy(mel_filters(features)), persistent=False)
+        self.register_buffer("basis", windowed_fourier_basis(features.window_length), persistent=False)
+
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of every recording.
+
+        Args:
+            waveforms: (B, N) samples in [-1, 1], N at least 1; what stands behind a recording's end is not looked at.
+            lengths: (B,) samples of each recording, 0 to N.
+
+        Returns:
+            (B, T, M) features and (B, T) frame mask, true at real frames. None is real of a recording that `LogMel`
+            refuses: nothing but silence, too short for one window, or samples that are no numbers.
+        """
+        features, half = self.features, self.features.window_length // 2
+        recorded = frame_mask(lengths, waveforms.shape[1])
+        sound = recorded & waveforms.isfinite()
+        damaged = (recorded & ~sound).any(1)
+        waveforms = levelled(waveforms.masked_fill(~sound, 0.0), features.level)
+        if features.trim_silence:
+            waveforms, lengths = without_silence(waveforms, lengths, features.sample_rate)
+        power = self._mel_power(reflected(waveforms, lengths, half))
+        frames = (lengths + 2 * half - features.window_length) // features.hop_length + 1
+        frames = frames.masked_fill(damaged | (lengths <= half), 0)
+        return power.clamp(min=features.floor).log(), frame_mask(frames, power.shape[1])
+
+    def _mel_power(self, waveforms: Tensor) -> Tensor:
+        """(B, N) waveforms to the (B, T, M) power in every band.
+
+        The Fourier transform is a convolution, for exporters know those: fine for windows of a few hundred samples.
+        """
+        parts = F.conv1d(waveforms[:, None], self.basis, stride=self.features.hop_length)  # (B, 2·F, T)
+        cosines, sines = parts.square().chunk(2, 1)
+        return (cosines + sines).transpose(1, 2) @ self.filters
+
+
+def windowed_fourier_basis(window_length: int) -> Tensor:
+    """(2·F, 1, window_length) cosines, and sines behind them, under a Hann window; F = window_length // 2 + 1."""
+    places = torch.arange(window_length, dtype=torch.float64)
+    frequencies = torch.arange(window_length // 2 + 1, dtype=torch.float64)[:, None]
+    turns = 2 * math.pi / window_length * (frequencies * places % window_length)  # small angles keep their digits
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi / window_length * places)
+    return (torch.cat([turns.cos(), turns.sin()]) * hann)[:, None].float()
+
+
+def levelled(waveforms: Tensor, level: float) -> Tensor:
+    """(B, N) waveforms, each with its peak at `level` dB of full scale; digital silence stays."""
+    peak = waveforms.abs().amax(1, keepdim=True)
+    audible = peak > SMALLEST_PEAK
+    return torch.where(audible, waveforms / peak.masked_fill(~audible, 1.0) * 10 ** (level / 20), waveforms)
+
+
+def without_silence(waveforms: Tensor, lengths: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
+    """Move what is no silence to the front: `speakerid.audio.log_mel.stretches_of_sound`, behind one another.
+
+    Args:
+        waveforms: (B, N) at their level, zero behind their ends.
+        lengths: (B,) samples.
+        sample_rate: in Hz.
+
+    Returns:
+        (B, L · R) and (B,); what stands behind the new ends is of no meaning.
+    """
+    size = max(1, round(RMS_SECONDS * sample_rate))
+    shortest = math.ceil(SILENCE_SECONDS * sample_rate / size)
+    n_blocks = waveforms.shape[1] // size + 1
+    blocks = F.pad(waveforms, (0, n_blocks * size - waveforms.shape[1])).unflatten(1, (-1, size))
+    filled = (lengths[:, None] - size * torch.arange(n_blocks, device=lengths.device)).clamp(0, size)  # (B, L)
+    loud = (blocks.square().sum(2).sqrt() >= SILENCE_LEVEL * math.sqrt(size)) | (filled == 0)
+    # Stretches of sound grow by `shortest` − 1 blocks to both sides, which fills the short silences, and shrink again.
+    grown = F.max_pool1d(F.pad(loud.float()[:, None], (shortest - 1, shortest - 1), value=1.0), shortest, stride=1)
+    kept = (F.max_pool1d(-grown, shortest, stride=1)[:, 0] < 0) & (filled > 0)
+    places = torch.arange(n_blocks, device=lengths.device)
+    order = torch.where(kept, places, places + n_blocks).argsort(1)  # those kept in front, in their order
+    moved = blocks.gather(1, order[..., None].expand_as(blocks))
+    return moved.flatten(1), filled.masked_fill(~kept, 0).sum(1)
+
+
+def reflected(waveforms: Tensor, lengths: Tensor, margin: int) -> Tensor:
+    """(B, N) waveforms to (B, N + 2 · margin), mirrored at sample 0 and at each one's last, where it is long enough."""
+    places = torch.arange(-margin, waveforms.shape[1] + margin, device=waveforms.device)
+    last = lengths[:, None] - 1
+    return waveforms.gather(1, (last - (last - places.abs()).abs()).clamp(min=0))
