@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from small_models import ENCODERS, POOLINGS
 from speakerid.layers.masks import frame_mask
 from speakerid.model_config import (
     AttentiveStatisticsConfig,
@@ -27,29 +28,6 @@ from speakerid.models.summary import applied_parameters, unique_parameters
 
 MELS, SPEAKERS = 5, 4
 
-TRANSFORMER = {"kind": "transformer", "dim_feedforward": 12}
-CONFORMER = {"kind": "conformer", "dim_feedforward": 12, "kernel_size": 5}
-BRANCHFORMER = {"kind": "branchformer", "dim_gating": 12, "kernel_size": 5}
-E_BRANCHFORMER = BRANCHFORMER | {"kind": "e_branchformer", "dim_feedforward": 12, "merge_kernel_size": 3}
-ENCODERS: dict[str, dict[str, Any]] = {
-    "post-norm transformer": TRANSFORMER,
-    "pre-norm transformer": TRANSFORMER | {"norm_first": True},
-    "rotary transformer": TRANSFORMER | {"norm_first": True, "positions": "rotary"},
-    "glu conformer": CONFORMER,
-    "no_glu conformer": CONFORMER | {"glu": False, "conv_channels": 12},
-    "rotary conformer": CONFORMER | {"positions": "rotary"},
-    "placeless conformer": CONFORMER | {"positions": "none", "macaron": False},
-    "branchformer": BRANCHFORMER,
-    "rotary branchformer": BRANCHFORMER | {"positions": "rotary"},
-    "e_branchformer": E_BRANCHFORMER,
-}
-POOLINGS: dict[str, Any] = {
-    "mean": "mean",
-    "statistics": "statistics",
-    "self-attentive": {"kind": "self_attentive", "nhead": 2, "dim_attention": 6},
-    "attentive statistics": {"kind": "attentive_statistics", "dim_attention": 6},
-    "grouped statistics": {"kind": "attentive_statistics", "nhead": 4, "dim_attention": 6},
-}
 COSINE = {"kind": "cosine", "scale": 5}
 """At this scale logits are about as large as those of the others, and 1e-5 is as much."""
 CLASSIFIERS: dict[str, Any] = {
