@@ -1,6 +1,6 @@
 """What is exported answers like the model, for every encoder with every pooling, and alone.
 
-Letters: B recordings in a batch, N samples, M mel bands, E width of an embedding, S speakers, K centroids a speaker.
+Letters: B recordings in a batch, N samples, M mel bands, E width of an embedding, S speakers, K centres a speaker.
 """
 
 import json
@@ -28,7 +28,7 @@ from speakerid.recognition.waveform_model import WaveformModel
 
 MELS, WIDTH = 5, 6
 SPEAKERS = ["anna", "béla", "cleo"]
-THRESHOLDS = {"seconds": [1.0, 5.0], "score": [0.5, 0.4]}
+THRESHOLDS = {"seconds": [1.0, 5.0], "scores": [0.5, 0.4]}
 VARIANTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({}, {"subsampling": 2}),
     ({"concat_layers": True}, {"subtract_mean": True}),
@@ -67,8 +67,8 @@ def a_model(encoder: str, pooling: str, variant: int = 0) -> WaveformModel:
     torch.manual_seed(0)
     classifier = SpeakerClassifier(config, MELS, len(SPEAKERS))
     classifier(4 * torch.randn(8, 20, MELS) - 10)
-    centroids = F.normalize(torch.randn(len(SPEAKERS), 2, WIDTH), dim=-1)
-    return WaveformModel(FeatureConfig(n_mels=MELS), UnitEmbedder(classifier), centroids).eval()
+    centres = F.normalize(torch.randn(len(SPEAKERS), 2, WIDTH), dim=-1)
+    return WaveformModel(FeatureConfig(n_mels=MELS), UnitEmbedder(classifier), centres).eval()
 
 
 def some_noise(samples: int, batch: int = 1) -> tuple[Tensor, Tensor]:
@@ -83,11 +83,11 @@ def onnx_session(path: Path) -> onnxruntime.InferenceSession:
 
 
 def run(path: Path, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
-    """Embeddings and scores of what stands in a file."""
+    """Embeddings, scores and seconds, by what stands in a file."""
     if path.suffix == ".pt":
         return list(torch.jit.load(path)(waveforms, lengths))
     inputs = {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()}
-    return [torch.as_tensor(answer) for answer in onnx_session(path).run(["embeddings", "scores"], inputs)]
+    return [torch.as_tensor(answer) for answer in onnx_session(path).run(["embeddings", "scores", "seconds"], inputs)]
 
 
 TURNS = list(zip(ENCODERS, cycle(POOLINGS), cycle(range(len(VARIANTS))), strict=False))

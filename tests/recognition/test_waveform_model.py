@@ -1,6 +1,6 @@
 """The log-mel front end in tensors against the one in NumPy, one recording at a time.
 
-Letters: B recordings in a batch, N samples, T frames, M mel bands, S speakers, K centroids a speaker.
+Letters: B recordings in a batch, N samples, T frames, M mel bands, S speakers, K centres a speaker.
 """
 
 import math
@@ -157,19 +157,20 @@ class MeanSpectrum(nn.Module):
         return F.normalize(self.mean(features, mask) + 10, dim=-1)
 
 
-def test_a_score_is_the_cosine_to_the_nearest_centroid() -> None:
+def test_a_score_is_the_cosine_to_the_nearest_centre() -> None:
     torch.manual_seed(0)
-    features, centroids = FeatureConfig(n_mels=5), F.normalize(torch.randn(4, 3, 5), dim=-1)
-    model = WaveformModel(features, MeanSpectrum(), centroids)
+    features, centres = FeatureConfig(n_mels=5), F.normalize(torch.randn(4, 3, 5), dim=-1)
+    model = WaveformModel(features, MeanSpectrum(), centres)
     waveforms = [noise(3_000), np.cumsum(noise(5_000)), noise(900, seed=1)]
-    embeddings, scores = model(*padded(waveforms))
+    embeddings, scores, seconds = model(*padded(waveforms))
+    assert seconds.tolist() == pytest.approx([0.19, 0.32, 0.06])
     assert embeddings.shape == (3, 5)
     assert scores.shape == (3, 4)
     for waveform, embedding, row in zip(waveforms, embeddings, scores, strict=True):
         expected = MeanSpectrum()(torch.from_numpy(LogMel(features)(waveform, RATE))[None])[0]
         torch.testing.assert_close(embedding, expected, rtol=0, atol=1e-5)
         for speaker, score in enumerate(row):
-            nearest = max(F.cosine_similarity(expected, centroid, dim=0).item() for centroid in centroids[speaker])
+            nearest = max(F.cosine_similarity(expected, centre, dim=0).item() for centre in centres[speaker])
             assert score.item() == pytest.approx(nearest, abs=1e-5)
 
 
@@ -177,6 +178,7 @@ def test_a_recording_without_sound_scores_no_number_and_leaves_its_neighbours_al
     model = WaveformModel(FeatureConfig(n_mels=5), MeanSpectrum(), F.normalize(torch.ones(2, 1, 5), dim=-1))
     alone = model(*padded([noise(3_000)]))
     together = model(*padded([np.zeros(9_000, np.float32), noise(3_000)]))
-    for one, two in zip(alone, together, strict=True):
+    assert together[2].tolist() == pytest.approx([0, alone[2].item()])
+    for one, two in zip(alone[:2], together[:2], strict=True):
         assert two[0].isnan().all()
         torch.testing.assert_close(two[1], one[0], rtol=0, atol=1e-5)

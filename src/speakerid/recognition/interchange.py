@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,11 +25,14 @@ from torch import Tensor
 from speakerid.audio.log_mel import LogMel
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.profiles import RANKED
+from speakerid.recognition.recognizer import SHORTEST as SHORTEST_SOUND
 from speakerid.recognition.waveform_model import WaveformModel
 
 OPSET = 17
 """Of ONNX; the first with LayerNormalization, so that as many programs as possible read it."""
-INPUTS, OUTPUTS = ("waveforms", "lengths"), ("embeddings", "scores")
+INPUTS, OUTPUTS = ("waveforms", "lengths"), ("embeddings", "scores", "seconds")
 TOLERANCE = 1e-4
 """By which embeddings and scores may differ from the model's."""
 BATCH_SIZES = (1, 2, 3, 4, 5) * 3 + (5,)
@@ -38,7 +41,7 @@ SHORTEST, LONGEST = 0.5, 10.0
 """Seconds of those recordings."""
 
 Run = Callable[[Tensor, Tensor], Sequence[Any]]
-"""(B, N) waveforms and (B,) lengths to (B, E) embeddings and (B, S) scores, as tensors or arrays."""
+"""(B, N) waveforms and (B,) lengths to (B, E) embeddings, (B, S) scores and (B,) seconds, as tensors or arrays."""
 
 
 def export_onnx(model: WaveformModel, path: Path, speakers: Sequence[str], thresholds: Mapping[str, Any]) -> float:
@@ -48,8 +51,9 @@ def export_onnx(model: WaveformModel, path: Path, speakers: Sequence[str], thres
     minutes.
 
     Inputs: `waveforms`, (B, N) float32 samples at the sample rate of the metadata; `lengths`, (B,) int64 samples of
-    each. Outputs: `embeddings`, (B, E) of length 1, and `scores`, (B, S); NaN for a recording without sound. Metadata
-    (`metadata_props`): `speakers`, a JSON list of S names; `sample_rate` in Hz; `thresholds` in JSON.
+    each. Outputs: `embeddings`, (B, E) of length 1, and `scores`, (B, S), both NaN for a recording without sound;
+    `seconds`, (B,) of sound. Metadata (`metadata_props`): `speakers`, a JSON list of S names; `sample_rate` in Hz;
+    `thresholds` in JSON.
 
     Args:
         model: on the CPU and in evaluation mode.
@@ -70,7 +74,7 @@ def export_onnx(model: WaveformModel, path: Path, speakers: Sequence[str], thres
     except ImportError as error:
         raise UserError(f"ONNX: {error.name} is not installed; pip install 'speakerid[onnx]'") from error
     plain = traceable(model, speakers)
-    free = {"waveforms": {0: "B", 1: "N"}, "lengths": {0: "B"}, "embeddings": {0: "B"}, "scores": {0: "B"}}
+    free = {"waveforms": {0: "B", 1: "N"}} | {name: {0: "B"} for name in ("lengths", *OUTPUTS)}
     with atomic_file(path) as partial:
         with tracing():
             torch.onnx.export(
@@ -97,8 +101,8 @@ def export_torchscript(
 ) -> float:
     """Write a recogniser for `torch.jit.load`, or C++: PyTorch on a CPU, without this package.
 
-    Called with (B, N) and (B,) it returns (B, E) and (B, S), and the extra file `metadata.json` holds an object of
-    strings, all as in `export_onnx`, where arguments and errors are described as well.
+    Called with (B, N) and (B,) it returns (B, E), (B, S) and (B,). The extra file `metadata.json` holds an object of
+    strings. All this is as in `export_onnx`, where arguments and errors are described as well.
 
     Returns:
         The largest deviation found, of 50 recordings.
@@ -110,6 +114,32 @@ def export_torchscript(
             torch.jit.trace(plain, example(model), check_trace=False), partial, _extra_files={"metadata.json": told}
         )
         return largest_deviation(torch.jit.load(partial), model, path)
+
+
+def export_bundle(bundle: Bundle, path: Path, to: Literal["onnx", "torchscript"]) -> float:
+    """Write what a bundle knows by `export_onnx` or `export_torchscript`, where results and errors are described.
+
+    `thresholds` says when a speaker is named: the numbers of `Rule`, under the names of its attributes (`seconds`,
+    `scale` and `unknown` by duration, `rates`, and `log_odds` by duration and rate), `ranked`, how many speakers
+    compete, and `shortest`, the seconds below which nobody is named. Verification is not exported, nor is enrolment:
+    enrol first.
+
+    Raises:
+        UserError: see there; or features that equalise.
+    """
+    rule = bundle.identification
+    thresholds = {
+        "seconds": rule.thresholds.seconds.tolist(),
+        "scale": rule.scale.tolist(),
+        "unknown": rule.unknown.tolist(),
+        "rates": rule.thresholds.rates.tolist(),
+        "log_odds": rule.thresholds.log_odds.tolist(),
+        "ranked": RANKED,
+        "shortest": SHORTEST_SOUND,
+    }
+    model = WaveformModel(bundle.features, bundle.embedder(), torch.from_numpy(bundle.profiles.centres)).eval()
+    export = export_onnx if to == "onnx" else export_torchscript
+    return export(model, path, bundle.profiles.names, thresholds)
 
 
 def metadata(model: WaveformModel, speakers: Sequence[str], thresholds: Mapping[str, Any]) -> dict[str, str]:
@@ -124,8 +154,8 @@ def metadata(model: WaveformModel, speakers: Sequence[str], thresholds: Mapping[
 def traceable(model: WaveformModel, speakers: Sequence[str]) -> WaveformModel:
     """A copy whose weights ask for no gradients, or the traced ones would for ever."""
     assert not model.training, "a model in training mode answers at random"
-    assert model.centroids.device.type == "cpu", "a trace does not leave the device it was made on"
-    assert len(speakers) == len(model.centroids), f"{len(speakers)} names of {len(model.centroids)} speakers"
+    assert model.centres.device.type == "cpu", "a trace does not leave the device it was made on"
+    assert len(speakers) == len(model.centres), f"{len(speakers)} names of {len(model.centres)} speakers"
     return copy.deepcopy(model).requires_grad_(False)
 
 
@@ -183,7 +213,8 @@ def largest_deviation(run: Run, model: WaveformModel, path: Path) -> float:
         waveforms = [recording(model, next(durations), rng) for _ in range(batch_size)]
         expected = torch.stack([one_by_one(model, log_mel(waveform, rate)) for waveform in waveforms])
         try:
-            found = torch.cat([torch.as_tensor(answer) for answer in run(*padded(waveforms))], 1).view_as(expected)
+            embeddings, scores, seconds = (torch.as_tensor(answer) for answer in run(*padded(waveforms)))
+            found = torch.cat([embeddings, scores, seconds[:, None]], 1).view_as(expected)
         except Exception as error:  # TorchScript and onnxruntime have a dozen of their own
             raise UserError(f"{path}: not written: what was exported fails in a batch of {batch_size}") from error
         differences = (found - expected).abs().nan_to_num(torch.inf).amax(1)
@@ -199,6 +230,7 @@ def largest_deviation(run: Run, model: WaveformModel, path: Path) -> float:
 
 
 def one_by_one(model: WaveformModel, features: NDArray[np.float32]) -> Tensor:
-    """(T, M) features to (E + S,): what the model's parts make of them, without batch, mask and front end."""
+    """(T, M) features to (E + S + 1,): what the model's parts make of them, without batch, mask and front end."""
     embedding = model.embedder(torch.from_numpy(features)[None], None)[0]
-    return torch.cat([embedding, (model.centroids @ embedding).amax(1)])
+    seconds = len(features) / model.log_mel.features.frames_per_second
+    return torch.cat([embedding, (model.centres @ embedding).amax(1), torch.tensor([seconds])])

@@ -4,7 +4,7 @@ Every recording of a batch goes the same way, and what is not of it is masked: n
 would have to look at. So batch and length stay free when the module is exported. Resampling is left to whoever calls.
 
 Letters: B recordings in a batch, N samples, L blocks of R samples, T frames, M mel bands, F frequencies, E width of an
-embedding, S speakers, K centroids a speaker.
+embedding, S speakers, K centres a speaker.
 """
 
 import math
@@ -25,33 +25,35 @@ class WaveformModel(nn.Module):
     Args:
         features: what the embedder was trained on.
         embedder: from (B, T, M) features and (B, T) frame mask to (B, E) embeddings of length 1.
-        centroids: (S, K, E) of length 1.
+        centres: (S, K, E) of length 1.
 
     Raises:
         UserError: see `BatchLogMel`.
     """
 
-    centroids: Tensor
+    centres: Tensor
 
-    def __init__(self, features: FeatureConfig, embedder: nn.Module, centroids: Tensor) -> None:
+    def __init__(self, features: FeatureConfig, embedder: nn.Module, centres: Tensor) -> None:
         super().__init__()
-        assert centroids.ndim == 3, f"centroids have the shape {tuple(centroids.shape)}, not (S, K, E)"
+        assert centres.ndim == 3, f"centres have the shape {tuple(centres.shape)}, not (S, K, E)"
         self.log_mel = BatchLogMel(features)
         self.embedder = embedder
-        self.register_buffer("centroids", centroids)
+        self.register_buffer("centres", centres)
 
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Who it sounds like; shapes as in `BatchLogMel.forward`.
 
         Returns:
-            (B, E) embeddings and (B, S) scores: the cosine to a speaker's nearest centroid. Both are NaN for a
-            recording without a real frame, so that no threshold is passed.
+            (B, E) embeddings, (B, S) scores, which are the cosine to a speaker's nearest centre, and (B,) seconds of
+            sound, pauses cut. Of a recording without a real frame, which lasts 0 s, embedding and scores are NaN, so
+            that no threshold is passed.
         """
         features, mask = self.log_mel(waveforms, lengths)
         deaf = ~mask.any(1, keepdim=True)
         embeddings = self.embedder(features, mask | deaf)
-        cosines = (embeddings @ self.centroids.flatten(0, 1).T).unflatten(1, self.centroids.shape[:2])
-        return embeddings.masked_fill(deaf, torch.nan), cosines.amax(2).masked_fill(deaf, torch.nan)
+        cosines = (embeddings @ self.centres.flatten(0, 1).T).unflatten(1, self.centres.shape[:2])
+        seconds = mask.sum(1) / self.log_mel.features.frames_per_second
+        return embeddings.masked_fill(deaf, torch.nan), cosines.amax(2).masked_fill(deaf, torch.nan), seconds
 
 
 class BatchLogMel(nn.Module):
