@@ -1,0 +1,57 @@
+"""Who speaks? With onnxruntime, soundfile and NumPy alone: no torch, no speakerid.
+
+    python scripts/examples/identify_onnx.py model.onnx recording.wav …
+
+`model.onnx` is a bundle exported to ONNX. Prints a line for every recording: the speaker's name, or "unknown", and the
+score of whoever is nearest.
+"""
+
+import json
+import sys
+
+import numpy as np
+import onnxruntime
+import soundfile
+
+FALSE_ACCEPTS = 0.01
+"""Share of strangers who may be given a name."""
+
+
+def identify(session: onnxruntime.InferenceSession, path: str) -> tuple[str, float]:
+    """The name of the speaker, or "unknown", and the highest score; NaN where there is nothing but silence."""
+    metadata = session.get_modelmeta().custom_metadata_map
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    if rate != int(metadata["sample_rate"]):  # resampling takes one package more, such as soxr
+        sys.exit(f"{path}: found {rate} Hz, expected {metadata['sample_rate']} Hz; convert it with FFmpeg or SoX")
+    waveform = samples.mean(1)  # of all channels
+    inputs = {"waveforms": waveform[None], "lengths": np.array([len(waveform)])}
+    scores, seconds = (np.asarray(answer)[0] for answer in session.run(["scores", "seconds"], inputs))
+    names = json.loads(metadata["speakers"])
+    best = int(scores.argmax())
+    known = is_known(scores, float(seconds), json.loads(metadata["thresholds"]))
+    return names[best] if known else "unknown", float(scores[best])
+
+
+def is_known(scores: np.ndarray, seconds: float, rule: dict) -> bool:
+    """Whether the nearest speaker is so much nearer than all others and a stranger that a name may be said."""
+    if seconds < rule["shortest"]:
+        return False
+    duration = np.log(seconds), np.log(rule["seconds"])
+    scale, unknown = (np.interp(*duration, rule[name]) for name in ("scale", "unknown"))
+    x = scale * (np.sort(scores)[::-1][: rule["ranked"]].astype(float) - unknown)
+    log_odds = x[0] - np.logaddexp(np.logaddexp.reduce(x[1:]), 0)
+    by_rate = [np.interp(*duration, column) for column in np.transpose(rule["log_odds"])]
+    return bool(log_odds >= np.interp(np.log(FALSE_ACCEPTS), np.log(rule["rates"]), by_rate))
+
+
+def main() -> None:
+    if len(sys.argv) < 3:
+        sys.exit("usage: identify_onnx.py MODEL.onnx RECORDING…")
+    session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
+    for path in sys.argv[2:]:
+        name, score = identify(session, path)
+        print(f"{path}\t{name}\t{score:.3f}")
+
+
+if __name__ == "__main__":
+    main()

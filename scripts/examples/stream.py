@@ -1,0 +1,49 @@
+"""Who is speaking right now? Feeds 100 ms at a time to a recogniser, as a microphone would.
+
+    python scripts/examples/stream.py speaker.safetensors recording.wav
+
+`listen` takes any iterator of chunks: replace `chunks_of` by one that reads a sound card. Every half second it looks
+back at the last three and prints the time, the speaker's name or why there is none, and the probability.
+"""
+
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soundfile
+
+from speakerid.recognition.recognizer import Answer, Recognizer
+
+CHUNK, EVERY, LOOK_BACK = 0.1, 5, 30
+"""Seconds of a chunk; chunks from one answer to the next; chunks that an answer is about."""
+
+
+def listen(recognizer: Recognizer, chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[tuple[float, Answer]]:
+    """Yield the seconds heard so far, and who spoke in the last of them."""
+    heard: deque[np.ndarray] = deque(maxlen=LOOK_BACK)
+    samples = 0
+    for count, chunk in enumerate(chunks, start=1):
+        heard.append(chunk)
+        samples += len(chunk)
+        if count % EVERY == 0:
+            yield samples / sample_rate, recognizer.identify(np.concatenate(heard), sample_rate)
+
+
+def chunks_of(path: str) -> Iterator[np.ndarray]:
+    """(N,) float32 samples of 100 ms each."""
+    with soundfile.SoundFile(path) as file:
+        for block in file.blocks(round(CHUNK * file.samplerate), dtype="float32", always_2d=True):
+            yield block.mean(1)
+
+
+def main() -> None:
+    if len(sys.argv) != 3:
+        sys.exit("usage: stream.py BUNDLE RECORDING")
+    bundle, path = sys.argv[1:]
+    for seconds, answer in listen(Recognizer.load(bundle), chunks_of(path), soundfile.info(path).samplerate):
+        print(f"{seconds:6.1f} s  {answer.name or answer.said}  {answer.probability:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
