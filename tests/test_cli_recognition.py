@@ -40,6 +40,27 @@ def test_export_says_what_to_expect(trained: Trained, tmp_path: Path, capsys: py
     assert output.exists()
 
 
+@pytest.mark.parametrize("to", ["onnx", "torchscript"])
+def test_a_bundle_is_exported_for_other_programs(
+    bundle: Path, to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "speaker.out"
+    assert run(["export", str(bundle), str(output), "--to", to]) == 0
+    lines = said(capsys)
+    assert lines[0] == f"6 speakers: {output}"
+    assert float(lines[1].split()[5]) < 1e-5
+    assert output.exists()
+
+
+def test_a_corpus_has_no_meaning_for_other_programs(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "speaker.onnx"
+    line = refused(monkeypatch, capsys, "export", bundle, output, "--to", "onnx", "--data", tmp_path)
+    assert line == "error: --data: has no meaning with --to onnx, which exports a bundle and needs no corpus"
+    assert not output.exists()
+
+
 def test_identify_answers_every_file_in_three_forms(
     trained: Trained, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
