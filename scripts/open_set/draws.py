@@ -47,8 +47,6 @@ def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
         parts = (
             Utterances.of([one for one in corpus.labelled if one.speaker in known], known),
             Utterances.of([one for one in corpus.test if one.speaker in known], known),
-            Utterances.of(
-                sorted((one for one in everything if one.speaker in drawn), key=lambda one: str(one.speaker))
-            ),
+            Utterances.of(of_strangers),
         )
         write_corpus(Corpus(folder, corpus.features, known, *parts), frames, "packed", "float16")
