@@ -185,7 +185,7 @@ def test_a_collapse_goes_back_to_the_best_checkpoint(
     run = train(small_config(corpus, tmp_path / "run", rollbacks=1, **LONG)).run
     records = metrics(run.metrics)
     (rollback,) = [record for record in records if record["part"] == "rollback"]
-    assert rollback["step"] == 20
+    assert rollback["step"] == 40
     assert 43 < rollback["from_step"] <= 55
     assert "as by guessing (ln 3 = 1.10)" in rollback["reason"]
     assert [record["step"] for record in records if record["part"] == "valid"] == [20, 40, 60]

@@ -74,11 +74,14 @@ def test_the_best_checkpoint_is_the_best(result: TrainResult, config: Config) ->
 
 
 def test_the_best_checkpoint_does_not_train_on(corpus: Path, tmp_path: Path) -> None:
-    """A tie is no improvement: best.pt stays at the first of equal validations."""
-    result = train(small_config(corpus, tmp_path / "run", total_steps=40, valid_steps=10))
-    records = result.run.records()
-    best = next(r for r in records if r["part"] == "valid" and r["accuracy"] == result.best_accuracy)
-    assert Checkpoint.load(result.run.best).step == best["step"] < 40
+    """best.pt stays at the best validation: of the highest accuracies the one with the lowest loss."""
+    worsens = small_config(corpus, tmp_path / "run", total_steps=40, valid_steps=10, learning_rate=0.3)
+    result = train(worsens)
+    valid = [record for record in result.run.records() if record["part"] == "valid"]
+    best = max(valid, key=lambda record: (record["accuracy"], -record["loss"]))
+    checkpoint = Checkpoint.load(result.run.best)
+    assert checkpoint.step == best["step"] < 40
+    assert (checkpoint.best_accuracy, checkpoint.best_loss) == (best["accuracy"], best["loss"])
     assert Checkpoint.load(result.run.last).step == 40
 
 

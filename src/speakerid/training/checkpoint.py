@@ -15,7 +15,7 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
 
-FORMAT = "speakerid checkpoint 4"
+FORMAT = "speakerid checkpoint 5"
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class Checkpoint:
     """Of the last validation."""
     best_accuracy: float | None
     """Of the run so far."""
+    best_loss: float | None
+    """Of the validation with that accuracy; of several the lowest."""
     rollbacks: int
     """How often the run has gone back so far."""
     model: dict[str, Tensor]

@@ -1,6 +1,7 @@
 """Everything a run writes: settings, metrics, TensorBoard scalars, curves, checkpoints."""
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -183,9 +184,9 @@ class RunDirectory:
             self._file(step).unlink()
 
     def _ranked(self) -> list[int]:
-        """Steps of the validations, from the highest accuracy to the lowest, the first ones first among equals."""
+        """Steps of the validations, the best first: by accuracy, and by loss where that is equal."""
         valid = [record for record in self.records() if record["part"] == "valid"]
-        return [record["step"] for record in sorted(valid, key=lambda record: -record["accuracy"])]
+        return [record["step"] for record in sorted(valid, key=lambda record: (-record["accuracy"], record.get("loss", math.inf)))]
 
     @property
     def _folder(self) -> Path:

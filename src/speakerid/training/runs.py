@@ -56,10 +56,10 @@ class Log:
 
     @property
     def best(self) -> Record | None:
-        """The first of the validations of the best accuracy, which is the one in best.pt."""
+        """Of the validations of the best accuracy the one of the lowest loss, which is the one in best.pt."""
         return max(
             (record for record in self.valid if record.accuracy is not None and math.isfinite(record.accuracy)),
-            key=lambda record: record.accuracy or 0.0,
+            key=lambda record: (record.accuracy or 0.0, -math.inf if record.loss is None else -record.loss),
             default=None,
         )
 

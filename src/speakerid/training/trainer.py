@@ -47,6 +47,8 @@ class Trainer:
     """Of them, at the last validation."""
     accuracy: float | None = None
     best_accuracy: float | None = None
+    best_loss: float | None = None
+    """Of the best validation: among equal accuracies the lower loss is better."""
     rollbacks: int = 0
     """How often the run has gone back so far."""
 
@@ -156,15 +158,21 @@ class Trainer:
                 raise UserError(f"memory ran out in the validation after step {self.step} at {size}") from error
             raise
         self.accuracy, self.validated = result["accuracy"], self.step
-        is_best = self.best_accuracy is None or self.accuracy > self.best_accuracy
+        is_best = self._beats_best(result["accuracy"], result["loss"])
         if is_best:
-            self.best_accuracy = self.accuracy
+            self.best_accuracy, self.best_loss = result["accuracy"], result["loss"]
         if self.run:
             self._record("valid", **result)
             self.run.draw_curves()  # first, so that a run cut off here draws them when it validates again
         self._save(is_best)
         if self.run and is_best:
             self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
+
+    def _beats_best(self, accuracy: float, loss: float) -> bool:
+        """Few validation utterances are soon all right, and then only the loss tells models apart."""
+        if self.best_accuracy is None or self.best_loss is None:
+            return True
+        return (accuracy, -loss) > (self.best_accuracy, -self.best_loss)
 
     def _record(self, part: str, **scalars: float | str) -> None:
         self.progress.record(_of(self.run).log(part, self.step, **scalars))
@@ -229,6 +237,7 @@ class Trainer:
             validated=self.validated,
             accuracy=self.accuracy,
             best_accuracy=self.best_accuracy,
+            best_loss=self.best_loss,
             rollbacks=self.rollbacks,
             model=self.model.state_dict(),
             average=self._average.model.state_dict() if self._average else None,
@@ -242,6 +251,7 @@ class Trainer:
         self.validated = checkpoint.validated
         self.accuracy = checkpoint.accuracy
         self.best_accuracy = checkpoint.best_accuracy
+        self.best_loss = checkpoint.best_loss
         self.rollbacks = checkpoint.rollbacks
         checkpoint.restore_weights(self.model, checkpoint.model)
         if self._average:
