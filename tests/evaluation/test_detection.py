@@ -1,0 +1,144 @@
+"""Measures of detection against loops written out and against scikit-learn."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+
+from speakerid.evaluation.detection import (
+    cllr,
+    convex_hull,
+    det_curve,
+    equal_error_rate,
+    error_rates,
+    min_cllr,
+    min_dcf,
+)
+
+Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
+def arrays(pairs: list[tuple[int, bool]]) -> Scored:
+    # Of whole numbers, so that there are ties; one trial of either kind is always there.
+    pairs = [*pairs, (0, True), (1, False)]
+    return np.array([score for score, _ in pairs], float), np.array([target for _, target in pairs])
+
+
+trials = st.lists(st.tuples(st.integers(-6, 6), st.booleans()), max_size=25).map(arrays)
+
+
+def balanced(targets: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weights under which both kinds of trials count the same."""
+    return np.where(targets, 0.5 / targets.sum(), 0.5 / (~targets).sum())
+
+
+@given(trials)
+def test_the_curve_is_what_counting_gives(trials: Scored) -> None:
+    scores, targets = trials
+    curve = det_curve(scores, targets)
+    assert curve.thresholds.tolist() == [*sorted(set(scores)), math.inf]
+    for threshold, false_accept, miss in zip(curve.thresholds, curve.false_accepts, curve.misses, strict=True):
+        assert false_accept == pytest.approx(sum(scores[~targets] >= threshold) / sum(~targets))
+        assert miss == pytest.approx(sum(scores[targets] < threshold) / sum(targets))
+        assert error_rates(scores, targets, threshold) == pytest.approx((false_accept, miss))
+
+
+@given(trials)
+def test_the_curve_is_scikit_learn_s(trials: Scored) -> None:
+    scores, targets = trials
+    false_accepts, hits, thresholds = sklearn.metrics.roc_curve(targets, scores, drop_intermediate=False)
+    curve = det_curve(scores, targets)
+    assert curve.thresholds.tolist() == thresholds[::-1].tolist()
+    assert curve.false_accepts == pytest.approx(false_accepts[::-1])
+    assert curve.misses == pytest.approx(1 - hits[::-1])
+
+
+@given(trials)
+def test_equal_error_rate_is_the_lowest_crossing_of_all_chords(trials: Scored) -> None:
+    curve = det_curve(*trials)
+    points = list(zip(curve.false_accepts, curve.misses, strict=True))
+    crossings = []
+    for (false_a, miss_a), (false_b, miss_b) in product(points, points):
+        gap_a, gap_b = miss_a - false_a, miss_b - false_b
+        if gap_a <= 0 < gap_b:
+            crossings.append(miss_a + (miss_b - miss_a) * -gap_a / (gap_b - gap_a))
+    assert equal_error_rate(curve) == pytest.approx(min(crossings))
+    assert equal_error_rate(curve) <= 0.5 + 1e-12
+
+
+def test_equal_error_rates_worked_out() -> None:
+    scores, targets = np.array([1.0, 2, 3, 4]), np.array([False, False, True, True])
+    assert equal_error_rate(det_curve(scores, targets)) == 0
+    assert equal_error_rate(det_curve(-scores, targets)) == 0.5
+    assert equal_error_rate(det_curve(0 * scores, targets)) == 0.5
+    # Accepting from 3 on misses one target of two, from 2 on none at one false accept of three: no threshold is equal.
+    scores, targets = np.array([1.0, 1, 2, 2, 3]), np.array([False, False, False, True, True])
+    assert equal_error_rate(det_curve(scores, targets)) == pytest.approx(1 / 5)
+
+
+@given(trials)
+def test_the_hull_is_convex_and_below_the_curve(trials: Scored) -> None:
+    curve = det_curve(*trials)
+    hull = convex_hull(curve)
+    slopes = -np.diff(hull.false_accepts) / np.maximum(np.diff(hull.misses), 1e-300)
+    assert (np.diff(slopes) <= 1e-9 * slopes[:-1]).all()
+    on_hull = np.interp(1 - curve.false_accepts, 1 - hull.false_accepts, hull.misses)
+    inside = (curve.false_accepts > 0) & (curve.false_accepts < 1)  # at the ends the hull is upright
+    assert (on_hull <= curve.misses + 1e-9)[inside].all()
+
+
+@given(trials, st.floats(0.01, 0.99), st.floats(0.1, 10), st.floats(0.1, 10))
+def test_min_dcf_is_the_least_over_all_thresholds(trials: Scored, p: float, miss: float, false_accept: float) -> None:
+    scores, targets = trials
+    costs = []
+    for threshold in [*scores, math.inf]:
+        accepted, missed = error_rates(scores, targets, threshold)
+        costs.append(miss * p * missed + false_accept * (1 - p) * accepted)
+    blind = min(miss * p, false_accept * (1 - p))
+    found = min_dcf(det_curve(scores, targets), p, miss, false_accept)
+    assert found == pytest.approx(min(costs) / blind)
+    assert found <= 1 + 1e-12
+
+
+@given(trials)
+def test_cllr_is_the_log_loss_of_both_kinds_alike(trials: Scored) -> None:
+    ratios, targets = trials
+    expected = sklearn.metrics.log_loss(targets, 1 / (1 + np.exp(-ratios)), sample_weight=balanced(targets))
+    assert cllr(ratios, targets) == pytest.approx(expected / math.log(2))
+
+
+@given(trials)
+def test_min_cllr_is_that_of_isotonic_regression(trials: Scored) -> None:
+    scores, targets = trials
+    odds = IsotonicRegression().fit(scores, targets, sample_weight=balanced(targets)).predict(scores)
+    with np.errstate(divide="ignore"):
+        ratios = np.log(odds) - np.log1p(-odds)
+    found = min_cllr(det_curve(scores, targets))
+    assert found == pytest.approx(cllr(ratios, targets), abs=1e-9)
+    assert found <= min(1, cllr(scores, targets)) + 1e-9
+
+
+def test_ratios_that_know_nothing_cost_a_bit() -> None:
+    targets = np.array([True, False, False])
+    assert cllr(np.zeros(3), targets) == 1
+    assert min_cllr(det_curve(np.zeros(3), targets)) == pytest.approx(1)
+
+
+@given(trials, st.data())
+def test_weights_repeat_trials(trials: Scored, data: st.DataObject) -> None:
+    scores, targets = trials
+    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(scores), max_size=len(scores))))
+    counts[-2:] += 1  # one of either kind
+    again, kinds = scores.repeat(counts), targets.repeat(counts)
+    weighted, repeated = det_curve(scores, targets, counts), det_curve(again, kinds)
+    assert weighted.thresholds.tolist() == repeated.thresholds.tolist()
+    assert weighted.false_accepts == pytest.approx(repeated.false_accepts)
+    assert weighted.misses == pytest.approx(repeated.misses)
+    assert cllr(scores, targets, counts) == pytest.approx(cllr(again, kinds))
+    assert error_rates(scores, targets, 1.0, counts) == pytest.approx(error_rates(again, kinds, 1.0))
