@@ -1,0 +1,46 @@
+"""Whether probabilities mean what they say.
+
+Letters: T trials, B bins.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Trials in bins of equal width by their probability (Guo et al., 2017, On calibration of modern networks)."""
+
+    edges: NDArray[np.float64]
+    """(B + 1,) from 0 to 1; a bin holds its lower edge, the last one both."""
+    counts: NDArray[np.int64]
+    """(B,) trials."""
+    predicted: NDArray[np.float64]
+    """(B,) mean probability; not a number in an empty bin."""
+    observed: NDArray[np.float64]
+    """(B,) share of the trials that came true; not a number in an empty bin."""
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """How far the two lie apart, averaged over the trials."""
+        filled = self.counts > 0
+        gaps = np.abs(self.predicted - self.observed)[filled]
+        return float(np.average(gaps, weights=self.counts[filled]))
+
+
+def reliability(probabilities: NDArray[np.floating], outcomes: NDArray[np.bool_], bins: int = 10) -> Reliability:
+    """Compare what was promised with what came true.
+
+    Args:
+        probabilities: (T,) from 0 to 1.
+        outcomes: (T,) whether it came true.
+        bins: B
+    """
+    edges = np.linspace(0, 1, bins + 1)
+    places = np.searchsorted(edges[1:-1], probabilities, "right")
+    counts = np.bincount(places, minlength=bins)
+    sums = (np.bincount(places, weights=column, minlength=bins) for column in (probabilities, outcomes))
+    means = [np.divide(total, counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums]
+    return Reliability(edges, counts, *means)

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
+
+from speakerid.evaluation.calibration import reliability
+
+promises = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1)
+
+
+@given(promises, st.integers(1, 12))
+def test_bins_against_counting(pairs: list[tuple[float, bool]], bins: int) -> None:
+    found = reliability(np.array([p for p, _ in pairs]), np.array([came for _, came in pairs]), bins)
+    gap = 0.0
+    for place in range(bins):
+        low, high = found.edges[place], found.edges[place + 1]
+        inside = [(p, came) for p, came in pairs if low <= p < high or (place == bins - 1 and p == high)]
+        assert found.counts[place] == len(inside)
+        if inside:
+            predicted, observed = np.mean([p for p, _ in inside]), np.mean([came for _, came in inside])
+            assert (found.predicted[place], found.observed[place]) == pytest.approx((predicted, observed))
+            gap += abs(predicted - observed) * len(inside) / len(pairs)
+        else:
+            assert np.isnan(found.predicted[place])
+    assert found.expected_calibration_error == pytest.approx(gap)
+
+
+def test_against_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    probabilities = rng.random(500) ** 3
+    outcomes = rng.random(500) < probabilities
+    found = reliability(probabilities, outcomes)
+    observed, predicted = calibration_curve(outcomes, probabilities, n_bins=10)
+    assert found.observed[found.counts > 0] == pytest.approx(observed)
+    assert found.predicted[found.counts > 0] == pytest.approx(predicted)
