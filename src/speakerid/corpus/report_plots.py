@@ -1,11 +1,8 @@
-"""The plots of the corpus report as SVG that takes its colours and its font from the page around it."""
+"""The plots of the corpus report."""
 
-import io
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +18,7 @@ from speakerid.corpus.quality import (
     counted,
 )
 from speakerid.corpus.report import sizes_of_sessions
+from speakerid.pages import PAGE_INKS, Plot, svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,18 +30,7 @@ OUTLINE = 500
 BINS = 40
 OUTERMOST = 0.005
 """Share of the recordings at either end that the outermost bars of a histogram gather."""
-_FAINT, _BAR, _LIMIT = "#010203", "#010204", "#010205"
-_VARIABLES = {_FAINT: "var(--faint)", _BAR: "var(--bar)", _LIMIT: "var(--limit)"}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """One figure of the page."""
-
-    title: str
-    caption: str
-    svg: str
-    """Empty where there is nothing to draw."""
+_FAINT, _BAR, _LIMIT = PAGE_INKS.faint, PAGE_INKS.bar, PAGE_INKS.limit
 
 
 def plots(examined: Examined) -> list[Plot]:
@@ -122,43 +109,8 @@ def _clipping(percent: NDArray[np.float64]) -> Plot:
 
 
 def _plot(title: str, caption: str, draw: Callable[..., None], *arguments: object) -> Plot:
-    """A figure of its own, on which `draw(axes, *arguments)` draws, whatever the user's matplotlibrc says."""
-    from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
-    from matplotlib.figure import Figure
-
-    with rc_context():
-        rcdefaults()
-        rcParams.update(_STYLE)
-        rcParams["svg.hashsalt"] = title
-        figure = Figure(figsize=(4.4, 2.0), layout="constrained")
-        draw(figure.subplots(), *arguments)
-        file = io.StringIO()
-        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Plot(title, caption, _for_the_page(file.getvalue()))
-
-
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "font.size": 9, "text.parse_math": False, "axes.axisbelow": True,
-    "axes.edgecolor": _FAINT, "axes.labelcolor": _FAINT, "xtick.color": _FAINT, "ytick.color": _FAINT,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.linewidth": 0.6,
-    "ytick.major.size": 0, "xtick.major.width": 0.6, "xtick.major.size": 3,
-    "axes.grid": True, "axes.grid.axis": "y", "grid.color": _FAINT, "grid.alpha": 0.25, "grid.linewidth": 0.5,
-}  # fmt: skip
-
-
-def _for_the_page(svg: str) -> str:
-    """Without prolog, fixed size and the names of groups, which would stand in the page once for every plot."""
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(
-        r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',
-        r'<svg \1 role="img" xmlns:xlink="http://www.w3.org/1999/xlink">',
-        svg,
-        count=1,
-    )
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    for colour, variable in _VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return re.sub(r"\s*\n\s*", "\n", svg).strip()
+    """A figure of its own, on which `draw(axes, *arguments)` draws."""
+    return Plot(title, caption, svg(title, lambda axes, inks: draw(axes, *arguments)))
 
 
 def _profile(axes: "Axes", values: Sequence[float], limit: float | None = None) -> None:
