@@ -18,9 +18,11 @@ def resampled(speakers: NDArray[np.integer], rng: np.random.Generator) -> NDArra
     methods and their application, section 3.8).
 
     Args:
-        speakers: (N,) who speaks.
+        speakers: (N,) who speaks; there may be none.
         rng: moved on.
     """
+    if not len(speakers):
+        return np.empty(0, np.int64)
     order = np.argsort(speakers, kind="stable")
     _, starts, counts = np.unique(speakers[order], return_index=True, return_counts=True)
     drawn = rng.integers(len(starts), size=len(starts))

@@ -1,0 +1,87 @@
+"""What a recogniser was found to do, as one HTML page with its pictures beside it."""
+
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+from speakerid.evaluation.recognition_plots import Picture, pictures
+from speakerid.evaluation.recognition_results import Results, Row, Table, cell
+from speakerid.files import atomic_file
+from speakerid.pages import html_page, html_plot, save_png
+
+PAGE = "report.html"
+WIDE = 5.0
+"""Inches from which on a picture has the width of the page."""
+
+
+def write_page(results: Results, folder: Path) -> Path:
+    """Write report.html and a PNG of every picture in it.
+
+    Args:
+        results: with a table at least.
+        folder: made if need be; files of the same names are replaced.
+
+    Returns:
+        Where the page is.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    drawn = pictures(results)
+    for picture in drawn:
+        with atomic_file(folder / f"{picture.name}.png") as partial:
+            save_png(partial, picture.title, picture.draw, picture.size)
+    with atomic_file(folder / PAGE) as partial:
+        partial.write_text(recognition_page(results, drawn), encoding="utf-8")
+    return folder / PAGE
+
+
+def recognition_page(results: Results, drawn: list[Picture] | None = None) -> str:
+    """The page; the same bytes for the same results.
+
+    Args:
+        results: with a table at least.
+        drawn: its pictures, by default all there are.
+    """
+    drawn = pictures(results) if drawn is None else drawn
+    return html_page(
+        results.title,
+        [
+            f"<h1>{escape(results.title)}</h1>",
+            *(f'<p class="{"lead" if n == 0 else "faint"}">{escape(fact)}</p>' for n, fact in enumerate(results.facts)),
+            *(piece for table in results.tables for piece in _table(table)),
+            "<h2>Pictures</h2>",
+            '<section class="plots">',
+            *(html_plot(picture.plot()) for picture in drawn if picture.size[0] < WIDE),
+            "</section>",
+            *(html_plot(picture.plot()) for picture in drawn if picture.size[0] >= WIDE),
+            *_meanings(results),
+        ],
+    )
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield f'<h2>{escape(table.title)}</h2><p class="faint">{escape(table.caption)}</p>'
+    yield "<div class='wide'><table><thead><tr><th></th><th></th>"
+    yield "".join(f'<th title="{escape(m.meaning)}">{escape(m.title)}</th>' for m in table.measures)
+    yield "</tr></thead><tbody>"
+    yield from (_row(table, row) for row in table.rows)
+    yield "</tbody></table></div>"
+
+
+def _row(table: Table, row: Row) -> str:
+    cells = (cell(row, measure) for measure in table.measures)
+    figures = "".join(f'<td>{figure}<br><span class="interval">{interval}</span></td>' for figure, interval in cells)
+    return f'<tr><th>{escape(row.name)}</th><td class="faint">{escape(row.size)}</td>{figures}</tr>'
+
+
+def _meanings(results: Results) -> Iterator[str]:
+    """What the columns are."""
+    yield "<h2>What the columns say</h2><ul class='findings'>"
+    for measure in dict.fromkeys(measure for table in results.tables for measure in table.measures):
+        yield f"<li><b>{escape(measure.title)}</b>: {escape(measure.meaning)}</li>"
+    yield "</ul>"
+    yield (
+        '<p class="faint">Below each figure: between which values 95 % of the resamples lie, with speakers, and each '
+        "speaker's utterances, drawn anew with replacement.</p>"
+    )

@@ -1,0 +1,201 @@
+"""The pictures of the recognition page.
+
+Letters: P points of a curve, C speakers.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from speakerid.evaluation.calibration import Reliability
+from speakerid.evaluation.detection import DetCurve, equal_error_rate
+from speakerid.evaluation.open_set import OpenSetCurve
+from speakerid.evaluation.recognition_results import Confusions, EmbeddingMap, Results
+from speakerid.pages import Inks, Plot, Size, svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours for all kinds of colour vision, those that can be read on white and on black.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+MARKERS = "osD^vP"
+COLOURED = 12
+"""Speakers with a colour and a name of their own in the map, those with the most utterances."""
+STEPS = 400
+"""Points of a curve that are drawn."""
+_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+_LETTERS = 14
+"""Of a speaker's name in a picture."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure, to be drawn for the page and for a file."""
+
+    name: str
+    """Of the file, without its ending."""
+    title: str
+    caption: str
+    draw: "Callable[[Axes, Inks], None]"
+    size: Size = (4.4, 3.6)
+
+    def plot(self) -> Plot:
+        return Plot(self.title, self.caption, svg(self.title, self.draw, self.size))
+
+
+def pictures(results: Results) -> list[Picture]:
+    """A picture of everything there is."""
+    drawn: list[Picture] = []
+    if results.det:
+        caption = "Trials of an utterance and a speaker. In brackets, and as a dot, the equal error rate."
+        if results.det_point:
+            caption += " Cross: whole utterances at the recogniser's own threshold."
+        drawn.append(Picture("det", "Misses and false accepts", caption, partial(_det, results.det, results.det_point)))
+    if results.open_set:
+        caption = "The share given the right name, by the share of strangers that are given any."
+        if results.open_set_point:
+            caption += " Cross: whole utterances at the recogniser's own threshold."
+        draw = partial(_open_set, results.open_set, results.open_set_point)
+        drawn.append(Picture("open_set", "Known speakers among strangers", caption, draw))
+    if (measured := results.reliability) is not None:
+        caption = (
+            "What the probability of an answer promises, and how often it came true; the size of a dot is the number "
+            f"of answers, {measured.counts.sum():,} in all. Expected calibration error: "
+            f"{100 * measured.expected_calibration_error:.1f} %."
+        )
+        drawn.append(Picture("reliability", "Whether probabilities hold", caption, partial(_reliability, measured)))
+    if (confused := results.confusions) is not None:
+        caption = "Rows: who speaks; columns: who is named, the highest score whatever the threshold. Utterances."
+        drawn.append(Picture("confusions", "Most confused speakers", caption, partial(_confusions, confused)))
+    if (laid_out := results.embeddings) is not None:
+        drawn.append(_map_picture(laid_out))
+    return drawn
+
+
+def _map_picture(laid_out: EmbeddingMap) -> Picture:
+    strangers = int((laid_out.labels < 0).sum())
+    caption = f"{len(laid_out.labels):,} utterances laid out by {laid_out.method}: near ones are alike."
+    if len(laid_out.speakers) > COLOURED:
+        caption += f" The {COLOURED} speakers with the most of them have a colour, the others are grey."
+    if strangers:
+        caption += f" Crosses: {strangers:,} of strangers."
+    return Picture("embeddings", "Map of the embeddings", caption, partial(_embeddings, laid_out), (6.6, 4.8))
+
+
+def _det(curves: Mapping[str, DetCurve], point: tuple[float, float] | None, axes: "Axes", inks: Inks) -> None:
+    """On axes of a normal deviate, on which the curve of normally distributed scores is a straight line."""
+    shares = [share for curve in curves.values() for share in _both(curve).ravel() if 0 < share < 0.5]
+    low = max(min([*shares, 0.02]), _TICKS[0]) / 1.3
+    for (name, curve), colour in zip(curves.items(), _sequence(len(curves)), strict=True):
+        within = _thinned(np.clip(_both(curve), low / 2, 1 - low / 2))
+        equal = equal_error_rate(curve)
+        axes.plot(*ndtri(within), color=colour, linewidth=1.4, label=f"{name} ({100 * equal:.1f} %)")
+        if equal > low:
+            axes.plot(*ndtri([equal, equal]), "o", color=colour, markersize=4)
+    if point is not None:
+        axes.plot(*ndtri(np.clip(point, low * 1.05, 0.54)), "x", color=inks.limit, markersize=7, markeredgewidth=1.8)
+    ends, ticks = ndtri([low, 0.55]), [tick for tick in _TICKS if tick >= low]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(ndtri(ticks), [f"{100 * tick:g}" for tick in ticks])
+    axes.set(xlim=ends, ylim=ends, xlabel="false accepts, %", ylabel="misses, %")
+    axes.grid(True, axis="both")
+    axes.legend(frameon=False, fontsize=8, labelcolor=inks.ink)
+
+
+def _both(curve: DetCurve) -> NDArray[np.float64]:
+    """(2, P) false accepts and misses."""
+    return np.stack([curve.false_accepts, curve.misses])
+
+
+def _open_set(curves: Mapping[str, OpenSetCurve], point: tuple[float, float] | None, axes: "Axes", inks: Inks) -> None:
+    lowest = min(0.01, *(share for c in curves.values() for share in c.false_accepts if share > 0))
+    lowest = max(lowest, 1e-4) / 1.5
+    for (name, curve), colour in zip(curves.items(), _sequence(len(curves)), strict=True):
+        # From the right, what the lowest threshold identifies that names no more strangers than so many: in steps.
+        shares, identified = curve.false_accepts[::-1], curve.identified[::-1]
+        first = np.searchsorted(shares, lowest, "right") - 1
+        points = _thinned(np.stack([np.clip(shares, lowest, 1), identified])[:, first:])
+        axes.step(*points, where="post", color=colour, linewidth=1.4, label=name)
+    if point is not None:
+        axes.plot(max(point[0], lowest), point[1], "x", color=inks.limit, markersize=7, markeredgewidth=1.8)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")
+    axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}")
+    axes.minorticks_off()
+    axes.set(xlim=(lowest, 1), ylim=(0, 1.02), xlabel="strangers given a name, %", ylabel="given the right name, %")
+    axes.grid(True, axis="both")
+    axes.legend(frameon=False, fontsize=8, labelcolor=inks.ink, loc="lower right")
+
+
+def _thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(2, P) points to 400 of them at most, evenly along the curve, both ends among them."""
+    if points.shape[1] <= STEPS:
+        return points
+    along = np.append(0, np.abs(np.diff(points)).sum(0).cumsum())
+    chosen = np.searchsorted(along, np.linspace(0, along[-1], STEPS))
+    return points[:, np.unique(np.clip(chosen, 0, points.shape[1] - 1))]
+
+
+def _sequence(count: int) -> Sequence[str]:
+    return [COLOURS[place % len(COLOURS)] for place in range(count)]
+
+
+def _reliability(measured: Reliability, axes: "Axes", inks: Inks) -> None:
+    axes.plot([0, 1], [0, 1], color=inks.faint, linewidth=0.8, linestyle=":")
+    filled = measured.counts > 0
+    predicted, observed, counts = measured.predicted[filled], measured.observed[filled], measured.counts[filled]
+    axes.vlines(predicted, predicted, observed, color=inks.limit, linewidth=1.2)
+    axes.plot(predicted, observed, color=inks.bar, linewidth=1)
+    axes.scatter(predicted, observed, s=12 + 120 * counts / counts.max(), color=inks.bar, zorder=3)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda share, _: f"{100 * share:.0f}")
+    axes.set(xlim=(-0.03, 1.04), ylim=(-0.03, 1.04), xlabel="probability, %", ylabel="came true, %")
+    axes.grid(True, axis="both")
+
+
+def _confusions(confused: Confusions, axes: "Axes", inks: Inks) -> None:
+    from matplotlib.patches import Rectangle
+
+    counts, speakers = confused.counts, len(confused.speakers)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        ink = inks.bar if row == column else inks.limit
+        corner, alpha = (column - 0.5, row - 0.5), 0.15 + 0.6 * shares[row, column]
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=ink, alpha=alpha, linewidth=0))
+        axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", fontsize=7, color=inks.ink)
+    names = [_short(name) for name in confused.speakers]
+    axes.set_yticks(range(speakers), names, fontsize=7)
+    axes.set_xticks(
+        range(speakers + 1), [*names, "others"], fontsize=7, rotation=60, ha="right", rotation_mode="anchor"
+    )
+    axes.set(xlim=(-0.5, speakers + 0.5), ylim=(speakers - 0.5, -0.5))
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines["bottom"].set_visible(False)
+
+
+def _embeddings(laid_out: EmbeddingMap, axes: "Axes", inks: Inks) -> None:
+    labels, points = laid_out.labels, laid_out.points
+    speakers, counts = np.unique(labels[labels >= 0], return_counts=True)
+    coloured = np.sort(speakers[np.argsort(-counts, kind="stable")[:COLOURED]])
+    grey = (labels >= 0) & ~np.isin(labels, coloured)
+    axes.scatter(*points[grey].T, s=7, color=inks.faint, alpha=0.45, linewidths=0)
+    axes.scatter(*points[labels < 0].T, s=12, marker="x", color=inks.limit, linewidths=0.8)
+    for place, speaker in enumerate(coloured):
+        own = points[labels == speaker]
+        marker = MARKERS[place // len(COLOURS)]
+        name = _short(laid_out.speakers[speaker])
+        axes.scatter(*own.T, s=13, marker=marker, color=COLOURS[place % len(COLOURS)], linewidths=0, label=name)
+    axes.set(xticks=[], yticks=[])
+    axes.grid(visible=False)
+    axes.spines["bottom"].set_visible(False)
+    axes.legend(frameon=False, fontsize=7, labelcolor=inks.ink, loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"

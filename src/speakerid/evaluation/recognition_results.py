@@ -1,0 +1,167 @@
+"""What is known of a recogniser when it has been held against utterances whose speakers are known.
+
+Letters: C speakers, P points.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.evaluation.calibration import Reliability
+from speakerid.evaluation.detection import DetCurve
+from speakerid.evaluation.open_set import OpenSetCurve
+
+FALSE_ACCEPT = 0.01
+"""Share of strangers that may be given a name where identification among them is measured."""
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, and between which 95 % of its resamples lie."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of a table."""
+
+    name: str
+    """In JSON."""
+    title: str
+    percent: bool
+    meaning: str
+
+    def text(self, value: float) -> str:
+        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+
+
+TOP_1 = Measure("top_1", "top 1, %", True, "utterances whose highest score is the right speaker's")
+TOP_5 = Measure("top_5", "top 5, %", True, "utterances whose five highest scores have the right speaker's among them")
+MACRO = Measure("macro_accuracy", "macro, %", True, "top 1 of each speaker, averaged: every speaker counts the same")
+EER = Measure("eer", "EER, %", True, "error rate where as many trials are wrongly accepted as wrongly refused")
+MIN_DCF_1 = Measure("min_dcf_0.01", "minDCF .01", False, "least detection cost if one trial in 100 is a target, of 1")
+MIN_DCF_5 = Measure("min_dcf_0.05", "minDCF .05", False, "least detection cost if one trial in 20 is a target, of 1")
+CLLR = Measure("cllr", "Cllr, bit", False, "what the calibrated scores leave unknown, over all thresholds, of 1")
+MIN_CLLR = Measure("min_cllr", "min Cllr", False, "the same if calibration were perfect")
+DIR = Measure(
+    "dir_at_far_0.01",
+    f"DIR, %, at {100 * FALSE_ACCEPT:g} % FAR",
+    True,
+    f"utterances given the right name where {100 * FALSE_ACCEPT:g} % of the strangers' are given any",
+)
+NAMED_STRANGERS = Measure("false_accept", "strangers named, %", True, "strangers' utterances that are given a name")
+IDENTIFIED = Measure("identified", "identified, %", True, "known speakers' utterances that are given the right name")
+ACCEPTED = Measure("verification_false_accept", "false accepts, %", True, "trials of another speaker that are accepted")
+MISSED = Measure("verification_miss", "misses, %", True, "trials of the right speaker that are refused")
+ECE = Measure("calibration_error", "ECE, %", True, "how far probabilities lie from the share that comes true")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    name: str
+    size: str
+    """Of how many utterances or trials."""
+    estimates: Mapping[Measure, Estimate]
+    """Without those that cannot be measured."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures beside one another."""
+
+    title: str
+    caption: str
+    measures: tuple[Measure, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Confusions:
+    """The speakers that are most often taken for one another."""
+
+    speakers: tuple[str, ...]
+    counts: NDArray[np.int64]
+    """(C, C + 1) utterances by who speaks and who is named; the last column is anybody else."""
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingMap:
+    """Embeddings laid out in a plane."""
+
+    points: NDArray[np.float64]
+    """(P, 2)"""
+    labels: NDArray[np.integer]
+    """(P,) places in `speakers`, negative for strangers."""
+    speakers: tuple[str, ...]
+    method: str
+    """How they were laid out."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the page shows."""
+
+    title: str
+    facts: tuple[str, ...]
+    """What was held against what, a sentence each."""
+    tables: tuple[Table, ...]
+    det: Mapping[str, DetCurve] = field(default_factory=dict)
+    """By duration."""
+    det_point: tuple[float, float] | None = None
+    """False-accept and miss rate at the recogniser's own threshold."""
+    open_set: Mapping[str, OpenSetCurve] = field(default_factory=dict)
+    """By duration; none without strangers."""
+    open_set_point: tuple[float, float] | None = None
+    """Strangers named and known speakers identified at the recogniser's own threshold."""
+    confusions: Confusions | None = None
+    reliability: Reliability | None = None
+    embeddings: EmbeddingMap | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """The tables as plain data."""
+        return {"title": self.title, "facts": list(self.facts), "tables": [_table_json(t) for t in self.tables]}
+
+    def as_text(self) -> str:
+        """The tables for a terminal, with the intervals below the figures."""
+        return "\n\n".join(_table_text(table) for table in self.tables)
+
+
+def _table_json(table: Table) -> dict[str, object]:
+    rows = []
+    for row in table.rows:
+        measured = {measure.name: vars(estimate) for measure, estimate in row.estimates.items()}
+        rows.append({"name": row.name, "size": row.size, **measured})
+    return {"title": table.title, "rows": rows}
+
+
+def _table_text(table: Table) -> str:
+    first = max(len(row.name) for row in table.rows) + 2
+    size = max(len(row.size) for row in table.rows) + 2
+    widths = [max(len(measure.title), len("100.0–100.0")) + 2 for measure in table.measures]
+    lines = [table.title]
+    lines.append(" " * (first + size) + "".join(f"{m.title:>{w}}" for m, w in zip(table.measures, widths, strict=True)))
+    for row in table.rows:
+        cells = [cell(row, measure) for measure in table.measures]
+        figures = "".join(f"{figure:>{width}}" for (figure, _), width in zip(cells, widths, strict=True))
+        bounds = "".join(f"{interval:>{width}}" for (_, interval), width in zip(cells, widths, strict=True))
+        lines += [f"{row.name:<{first}}{row.size:<{size}}{figures}", " " * (first + size) + bounds]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def cell(row: Row, measure: Measure) -> tuple[str, str]:
+    """A figure and its interval as text."""
+    estimate = row.estimates.get(measure)
+    if estimate is None:
+        return DASH, ""
+    if math.isnan(estimate.low):
+        return measure.text(estimate.value), ""
+    return measure.text(estimate.value), f"{measure.text(estimate.low)}–{measure.text(estimate.high)}"

@@ -1,0 +1,125 @@
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib import rc_context, rcParams
+from matplotlib.image import imread
+
+from recognition_example import example
+from speakerid.errors import UserError
+from speakerid.evaluation.recognition_page import recognition_page, write_page
+from speakerid.evaluation.recognition_plots import pictures
+from speakerid.evaluation.recognition_results import Results, cell
+
+NAMES = ["det", "open_set", "reliability", "confusions", "embeddings"]
+VOID = {"meta", "br", "path", "use"}
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return example()
+
+
+class Page(HTMLParser):
+    """What is in a page, and whether everything that is opened is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(html)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+
+def test_every_figure_stands_in_the_page_and_in_the_terminal(results: Results) -> None:
+    page = Page(recognition_page(results))
+    shown, printed = " ".join(page.text), results.as_text()
+    for table in results.tables:
+        for text in (table.title, *(measure.title for measure in table.measures)):
+            assert text in shown
+            assert text in printed
+        for row in table.rows:
+            for measure in table.measures:
+                figure, interval = cell(row, measure)
+                assert figure in page.text
+                assert interval in page.text
+                assert f" {figure}" in printed
+                assert f" {interval}" in printed
+    assert results.title in page.text
+
+
+def test_the_page_needs_nothing_else(results: Results) -> None:
+    html = recognition_page(results)
+    assert "script" not in Page(html).tags
+    assert not re.findall(r"https?://(?!www\.w3\.org/)", html)
+    assert not re.findall(r'(?:src|href)="(?!#)', html)
+    assert "<of>" not in html
+    assert html.count("<svg") == html.count("</svg>") == len(NAMES)
+    identifiers = re.findall(r'\bid="([^"]+)"', html)
+    assert len(set(identifiers)) == len(identifiers)
+    assert "#01020" not in html
+
+
+def test_the_same_bytes_whatever_the_user_s_settings(results: Results) -> None:
+    with rc_context():
+        rcParams["font.size"] = 30
+        other = recognition_page(results)
+    assert other == recognition_page(results)
+
+
+def test_pictures_lie_beside_the_page(results: Results, tmp_path: Path) -> None:
+    page = write_page(results, tmp_path / "out")
+    assert page.read_text(encoding="utf-8") == recognition_page(results)
+    assert sorted(path.name for path in page.parent.iterdir()) == sorted(["report.html", *(f"{n}.png" for n in NAMES)])
+    for name in NAMES:
+        assert np.std(imread(page.parent / f"{name}.png")) > 0.01
+    before = {path: path.read_bytes() for path in page.parent.iterdir()}
+    write_page(results, page.parent)
+    assert {path: path.read_bytes() for path in page.parent.iterdir()} == before
+
+
+def test_what_there_is_not_is_not_drawn(results: Results) -> None:
+    bare = Results(results.title, results.facts, results.tables)
+    assert pictures(bare) == []
+    Page(recognition_page(bare))
+    without = example(strangers=0, resamples=3)
+    assert [picture.name for picture in pictures(without)] == [name for name in NAMES if name != "open_set"]
+    assert "–" in cell(without.tables[0].rows[0], without.tables[0].measures[-1])
+    Page(recognition_page(without))
+
+
+@pytest.mark.parametrize(("speakers", "each"), [(2, 1), (3, 30)])
+def test_the_smallest_and_the_easiest(speakers: int, each: int) -> None:
+    few = example(speakers, each, strangers=1, resamples=5)
+    Page(recognition_page(replace(few, confusions=None)))
+
+
+def test_json_has_every_number(results: Results) -> None:
+    found = json.loads(json.dumps(results.as_json()))
+    row = results.tables[0].rows[1]
+    for measure, estimate in row.estimates.items():
+        assert found["tables"][0]["rows"][1][measure.name] == vars(estimate)
+
+
+def test_a_folder_that_cannot_be_written(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"det\.png: cannot be written"):
+        write_page(results, tmp_path / "file")
