@@ -11,7 +11,7 @@ promises = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1)
 
 @given(promises, st.integers(1, 12))
 def test_bins_against_counting(pairs: list[tuple[float, bool]], bins: int) -> None:
-    found = reliability(np.array([p for p, _ in pairs]), np.array([came for _, came in pairs]), bins)
+    found = reliability(np.array([p for p, _ in pairs]), np.array([came for _, came in pairs]), bins=bins)
     gap = 0.0
     for place in range(bins):
         low, high = found.edges[place], found.edges[place + 1]
@@ -34,3 +34,13 @@ def test_against_scikit_learn() -> None:
     observed, predicted = calibration_curve(outcomes, probabilities, n_bins=10)
     assert found.observed[found.counts > 0] == pytest.approx(observed)
     assert found.predicted[found.counts > 0] == pytest.approx(predicted)
+
+
+@given(promises, st.data())
+def test_weights_repeat_trials(pairs: list[tuple[float, bool]], data: st.DataObject) -> None:
+    probabilities, outcomes = np.array([p for p, _ in pairs]), np.array([came for _, came in pairs])
+    counts = np.array(data.draw(st.lists(st.integers(0, 3), min_size=len(pairs), max_size=len(pairs)).filter(any)))
+    weighted = reliability(probabilities, outcomes, counts)
+    repeated = reliability(probabilities.repeat(counts), outcomes.repeat(counts))
+    assert weighted.counts.tolist() == repeated.counts.tolist()
+    assert weighted.expected_calibration_error == pytest.approx(repeated.expected_calibration_error)

@@ -4,23 +4,28 @@ import numpy as np
 import pytest
 
 from speakerid.evaluation import recognition_measures
+from speakerid.evaluation.calibration import reliability
 from speakerid.evaluation.detection import cllr, det_curve, equal_error_rate, error_rates
-from speakerid.evaluation.open_set import open_set_curve, open_set_rates
+from speakerid.evaluation.open_set import Answers, open_set_curve, open_set_rates
 from speakerid.evaluation.recognition_measures import (
+    Decided,
     Scored,
+    ScoredPairs,
     confusions,
-    embedding_map,
-    pairs_row,
-    ranking_row,
-    threshold_row,
+    identification_row,
+    verification_row,
 )
 from speakerid.evaluation.recognition_results import (
     ACCEPTED,
     CLLR,
     DIR,
+    ECE,
     EER,
     IDENTIFIED,
     MACRO,
+    MIN_CLLR,
+    MIN_DCF_1,
+    MIN_DCF_5,
     MISSED,
     NAMED_STRANGERS,
     TOP_1,
@@ -39,40 +44,49 @@ def values(row: Row) -> dict[str, float]:
     return {measure.name: estimate.value for measure, estimate in row.estimates.items()}
 
 
-def test_ranking() -> None:
-    row = ranking_row("whole", SCORED, 3 * KNOWN, resamples=20)
+def decided(scored: Scored) -> Decided:
+    answers = scored.answers
+    odds = Answers(2 * answers.known - 3, answers.right, 2 * answers.strangers - 3)
+    return Decided(odds, RNG.uniform(-1, 1, len(odds.known)), RNG.uniform(-1, 1, len(odds.strangers)))
+
+
+def test_identification() -> None:
     order = np.argsort(-KNOWN, axis=1)
     right = order[:, 0] == LABELS
     targets = np.eye(7, dtype=bool)[LABELS].ravel()
+    rule = decided(SCORED)
+    row = identification_row("whole", SCORED, rule, resamples=20)
     found = values(row)
     assert (row.name, row.size) == ("whole", "22")
     assert found[TOP_1.name] == pytest.approx(right.mean())
     assert found[TOP_5.name] == pytest.approx((order[:, :5] == LABELS[:, None]).any(1).mean())
     assert found[MACRO.name] == pytest.approx(np.mean([right[speaker == LABELS].mean() for speaker in range(7)]))
     assert found[EER.name] == pytest.approx(equal_error_rate(det_curve(KNOWN.ravel(), targets)))
-    assert found[CLLR.name] == pytest.approx(cllr(3 * KNOWN.ravel(), targets))
-    assert found[DIR.name] == open_set_curve(SCORED.answers).identified_at(0.01)
+    assert found[DIR.name] == open_set_curve(rule.answers).identified_at(0.01)
+    named, identified = open_set_rates(rule.answers, rule.thresholds, rule.stranger_thresholds)
+    assert (found[NAMED_STRANGERS.name], found[IDENTIFIED.name]) == pytest.approx((named, identified))
+    assert found[ECE.name] == rule.reliability().expected_calibration_error
 
 
-def test_thresholds_of_each_utterance() -> None:
-    thresholds, of_strangers = RNG.uniform(0, 2, len(LABELS)), RNG.uniform(0, 2, 9)
-    found = values(threshold_row("whole", SCORED, thresholds, of_strangers, resamples=20))
-    named, identified = open_set_rates(SCORED.answers, thresholds, of_strangers)
-    targets = np.eye(7, dtype=bool)[LABELS].ravel()
-    accepted, missed = error_rates(KNOWN.ravel(), targets, thresholds.repeat(7))
-    expected = {NAMED_STRANGERS: named, IDENTIFIED: identified, ACCEPTED: accepted, MISSED: missed}
-    assert found == pytest.approx({measure.name: value for measure, value in expected.items()})
+def test_known_speakers_and_strangers_are_equally_frequent_to_a_probability() -> None:
+    # Nine answers to known speakers, of which two in three are right, and one to a stranger; all promise a half.
+    right = np.arange(9) % 3 > 0
+    rule = Decided(Answers(np.zeros(9), right, np.zeros(1)), np.zeros(9), np.zeros(1))
+    found = rule.reliability()
+    assert found.observed[5] == pytest.approx(1 / 3)
+    assert found.expected_calibration_error == pytest.approx(1 / 2 - 1 / 3)
 
 
 def test_what_cannot_be_measured_is_absent() -> None:
     nobody = Scored(KNOWN, LABELS, np.empty((0, 7)), np.empty(0, int))
-    assert not {CLLR, DIR} & ranking_row("whole", nobody, resamples=3).estimates.keys()
-    none = np.empty(0)
-    assert NAMED_STRANGERS not in threshold_row("whole", nobody, np.zeros(22), none, resamples=3).estimates
+    found = identification_row("whole", nobody, decided(nobody), resamples=3).estimates
+    assert not {DIR, NAMED_STRANGERS, ECE} & found.keys()
+    assert IDENTIFIED in found
+    assert IDENTIFIED not in identification_row("no thresholds", SCORED, resamples=3).estimates
     one = Scored(KNOWN[:10, :1], LABELS[:10], SCORED.strangers[:, :1], SCORED.stranger_speakers)
-    assert ranking_row("one speaker", one, KNOWN[:10, :1], resamples=3).estimates.keys() == {TOP_1, MACRO, DIR}
+    assert identification_row("one speaker", one, resamples=3).estimates.keys() == {TOP_1, MACRO, DIR}
     few = Scored(KNOWN[:18, :3], LABELS[:18], SCORED.strangers[:, :3], SCORED.stranger_speakers)
-    assert TOP_5 not in ranking_row("three speakers", few, resamples=3).estimates
+    assert TOP_5 not in identification_row("three speakers", few, resamples=3).estimates
 
 
 def test_many_trials_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,20 +99,29 @@ def test_many_trials_are_thinned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {(row, int(label)) for row, label in enumerate(LABELS)} < some < everything
 
 
-def test_pairs() -> None:
+def test_verification() -> None:
     speakers = np.arange(8) // 2
     first, second = np.triu_indices(8, 1)
     targets = speakers[first] == speakers[second]
     scores = RNG.normal(size=len(first)) + targets
-    row = pairs_row("drawn", scores, targets, (first, second), speakers, resamples=20)
-    assert row.size == "4 target and 24 non-target trials"
-    assert values(row)[EER.name] == equal_error_rate(det_curve(scores, targets))
+    ratios, thresholds = 2 * scores - 1, RNG.uniform(-1, 1, len(first))
+    row = verification_row("drawn", ScoredPairs(scores, targets, first, second, ratios, thresholds), speakers, 20)
+    found = values(row)
+    assert row.size == "4 + 24"
+    assert found[EER.name] == equal_error_rate(det_curve(scores, targets))
+    assert found[CLLR.name] == pytest.approx(cllr(ratios, targets))
+    assert (found[ACCEPTED.name], found[MISSED.name]) == pytest.approx(error_rates(ratios, targets, thresholds))
+    counts = np.where(targets, 24, 4)  # so that both kinds are equally frequent
+    balanced = reliability(1 / (1 + np.exp(-ratios)), targets, counts)
+    assert found[ECE.name] == pytest.approx(balanced.expected_calibration_error)
+    plain = verification_row("drawn", ScoredPairs(scores, targets, first, second), speakers, 20)
+    assert plain.estimates.keys() == {EER, MIN_DCF_1, MIN_DCF_5, MIN_CLLR}
 
 
 def test_a_single_speaker_drawn_has_no_non_target_trials() -> None:
-    speakers = np.array([0, 0, 1, 1])
+    targets = np.array([True, True, False, False])
     sides = np.array([0, 2, 0, 1]), np.array([1, 3, 2, 3])
-    row = pairs_row("drawn", np.array([2.0, 3, 1, 2.5]), np.array([True, True, False, False]), sides, speakers)
+    row = verification_row("drawn", ScoredPairs(np.array([2.0, 3, 1, 2.5]), targets, *sides), np.array([0, 0, 1, 1]))
     assert 0 <= row.estimates[EER].low <= row.estimates[EER].high <= 0.5
 
 
@@ -110,21 +133,3 @@ def test_the_most_confused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.speakers == ("c", "d")
     assert found.counts.tolist() == [[0, 2, 1], [1, 1, 0]]
     assert confusions(labels, labels, "abcd") is None
-
-
-@pytest.mark.parametrize(("count", "method"), [(2, "principal components"), (60, "t-SNE")])
-def test_the_map_is_the_same_again_and_keeps_neighbours(count: int, method: str) -> None:
-    labels = np.arange(count) % 2
-    embeddings = RNG.normal(size=(count, 5)) + 20 * labels[:, None]
-    first, again = (embedding_map(embeddings, labels, "ab") for _ in range(2))
-    assert first.method == method
-    assert np.array_equal(first.points, again.points)
-    of_a, of_b = (first.points[labels == label] for label in (0, 1))
-    between = np.linalg.norm(of_a.mean(0) - of_b.mean(0))
-    assert between > 2 * max(np.linalg.norm(side - side.mean(0), axis=1).mean() for side in (of_a, of_b))
-
-
-def test_of_many_embeddings_some_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recognition_measures, "MOST_POINTS", 10)
-    found = embedding_map(RNG.normal(size=(50, 4)), np.arange(50), [str(n) for n in range(50)])
-    assert len(found.points) == len(set(found.labels)) == 10

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.evaluation.detection import Numbers
+
 
 @dataclass(frozen=True)
 class Reliability:
@@ -15,8 +17,8 @@ class Reliability:
 
     edges: NDArray[np.float64]
     """(B + 1,) from 0 to 1; a bin holds its lower edge, the last one both."""
-    counts: NDArray[np.int64]
-    """(B,) trials."""
+    counts: NDArray[np.float64]
+    """(B,) trials, by their weights."""
     predicted: NDArray[np.float64]
     """(B,) mean probability; not a number in an empty bin."""
     observed: NDArray[np.float64]
@@ -30,17 +32,21 @@ class Reliability:
         return float(np.average(gaps, weights=self.counts[filled]))
 
 
-def reliability(probabilities: NDArray[np.floating], outcomes: NDArray[np.bool_], bins: int = 10) -> Reliability:
+def reliability(
+    probabilities: NDArray[np.floating], outcomes: NDArray[np.bool_], weights: Numbers | None = None, bins: int = 10
+) -> Reliability:
     """Compare what was promised with what came true.
 
     Args:
         probabilities: (T,) from 0 to 1.
         outcomes: (T,) whether it came true.
+        weights: (T,) how often each trial counts, at least one of them; once by default.
         bins: B
     """
     edges = np.linspace(0, 1, bins + 1)
     places = np.searchsorted(edges[1:-1], probabilities, "right")
-    counts = np.bincount(places, minlength=bins)
-    sums = (np.bincount(places, weights=column, minlength=bins) for column in (probabilities, outcomes))
+    weights = np.ones(len(places)) if weights is None else weights
+    counts = np.bincount(places, weights, bins)
+    sums = (np.bincount(places, weights * column, bins) for column in (probabilities, outcomes))
     means = [np.divide(total, counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums]
     return Reliability(edges, counts, *means)

@@ -1,6 +1,6 @@
-"""Scores of utterances against known speakers, as rows of figures with their intervals, and as pictures.
+"""Scores of utterances against known speakers, and of pairs of utterances, as rows of figures with their intervals.
 
-Letters: N utterances of known speakers, I of strangers, S known speakers, T trials, E dimensions.
+Letters: N utterances of known speakers, I of strangers, S known speakers, T trials.
 """
 
 import math
@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
+from scipy.special import expit
 
 from speakerid.evaluation.bootstrap import RESAMPLES, bootstrap_interval
+from speakerid.evaluation.calibration import Reliability, reliability
 from speakerid.evaluation.detection import (
     Numbers,
     cllr,
@@ -28,6 +28,7 @@ from speakerid.evaluation.recognition_results import (
     ACCEPTED,
     CLLR,
     DIR,
+    ECE,
     EER,
     FALSE_ACCEPT,
     IDENTIFIED,
@@ -40,7 +41,6 @@ from speakerid.evaluation.recognition_results import (
     TOP_1,
     TOP_5,
     Confusions,
-    EmbeddingMap,
     Estimate,
     Measure,
     Row,
@@ -50,10 +50,6 @@ MOST_TRIALS = 200_000
 """Trials of utterances and speakers that are looked at, so that 500 resamples take seconds."""
 MOST_CONFUSED = 12
 """Speakers in the picture of confusions."""
-MOST_POINTS = 1_000
-"""Embeddings in the map."""
-FEWEST_POINTS = 30
-"""Embeddings below which t-SNE has no neighbourhoods to keep, and principal components serve."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,31 +82,58 @@ class Scored:
         away = np.append(0, 1 + np.random.default_rng(seed).choice(max(1, speakers - 1), others, replace=False))
         return np.arange(count).repeat(len(away)), ((self.labels[:, None] + away) % speakers).ravel()
 
+    def ordered_trials(self) -> tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.int64]]:
+        """(T,) scores, ascending, whether each is of the right speaker, and of which utterance it is."""
+        utterances, speakers = self.trials()
+        scores = self.known[utterances, speakers]
+        order = np.argsort(scores, kind="stable")
+        return scores[order], (speakers == self.labels[utterances])[order], utterances[order]
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """What the recogniser makes of the scores: log-odds of its answers, and from where on it gives them."""
+
+    answers: Answers
+    """With log-odds in place of scores."""
+    thresholds: NDArray[np.floating]
+    """(N,) of each utterance of a known speaker."""
+    stranger_thresholds: NDArray[np.floating]
+    """(I,) of each utterance of a stranger."""
+
+    def reliability(self, known: Numbers | None = None, strangers: Numbers | None = None) -> Reliability:
+        """Of the probabilities, if known speakers and strangers are equally frequent.
+
+        Args:
+            known: (N,) how often each utterance counts; once by default.
+            strangers: (I,) likewise; at least one of either kind does.
+        """
+        known = np.ones(len(self.answers.known)) if known is None else known
+        strangers = np.ones(len(self.answers.strangers)) if strangers is None else strangers
+        odds = np.concatenate([self.answers.known, self.answers.strangers])
+        right = np.append(self.answers.right, np.zeros(len(strangers), bool))
+        return reliability(expit(odds), right, np.append(known, strangers * (known.sum() / strangers.sum())))
+
 
 Statistic = Callable[[Numbers, Numbers], Mapping[Measure, float]]
 """Measures where each utterance of known speakers, and each of strangers, counts so often."""
 
 
-def ranking_row(
-    name: str, scored: Scored, log_ratios: NDArray[np.floating] | None = None, resamples: int = RESAMPLES
-) -> Row:
-    """What the scores tell, whatever the threshold.
+def identification_row(name: str, scored: Scored, decided: Decided | None = None, resamples: int = RESAMPLES) -> Row:
+    """Who of the known speakers is it, or nobody of them?
 
     Args:
         name: of the row.
-        scored: the scores.
-        log_ratios: (N, S) the scores as log-likelihood ratios, where they are calibrated.
+        scored: every utterance against every known speaker.
+        decided: what the recogniser makes of that; by default the highest score ranks, and there are no thresholds.
         resamples: for the intervals.
     """
     right = scored.known.argmax(1) == scored.labels
     own = np.take_along_axis(scored.known, scored.labels[:, None], 1)
     among_five = (scored.known > own).sum(1) < 5
     sizes = np.bincount(scored.labels)[scored.labels]
-    utterances, speakers = scored.trials()
-    order = np.argsort(scored.known[utterances, speakers], kind="stable")
-    utterances, speakers = utterances[order], speakers[order]
-    scores, targets = scored.known[utterances, speakers], speakers == scored.labels[utterances]
-    answers = scored.answers
+    scores, targets, utterances = scored.ordered_trials()
+    answers = decided.answers if decided else scored.answers
 
     def statistic(known: Numbers, strangers: Numbers) -> Mapping[Measure, float]:
         found = {
@@ -121,83 +144,81 @@ def ranking_row(
             found[TOP_5] = float(np.average(among_five, weights=known))
         if scored.known.shape[1] > 1:
             found |= detection(scores, targets, known[utterances])
-        if log_ratios is not None and scored.known.shape[1] > 1:
-            found[CLLR] = cllr(log_ratios[utterances, speakers], targets, known[utterances])
         if len(strangers):
             found[DIR] = open_set_curve(answers, known, strangers).identified_at(FALSE_ACCEPT)
-        return found
+        return found | (_decisions(decided, known, strangers) if decided else {})
 
-    return _row(name, scored, statistic, resamples)
-
-
-def threshold_row(
-    name: str,
-    scored: Scored,
-    thresholds: NDArray[np.floating],
-    stranger_thresholds: NDArray[np.floating],
-    resamples: int = RESAMPLES,
-) -> Row:
-    """What the recogniser's own thresholds make of the scores.
-
-    Args:
-        name: of the row.
-        scored: the scores.
-        thresholds: (N,) of each utterance of a known speaker.
-        stranger_thresholds: (I,) of each utterance of a stranger.
-        resamples: for the intervals.
-    """
-    utterances, speakers = scored.trials()
-    scores, targets = scored.known[utterances, speakers], speakers == scored.labels[utterances]
-    answers = scored.answers
-
-    def statistic(known: Numbers, strangers: Numbers) -> Mapping[Measure, float]:
-        found: dict[Measure, float] = {}
-        if len(strangers):
-            named, identified = open_set_rates(answers, thresholds, stranger_thresholds, known, strangers)
-            found |= {NAMED_STRANGERS: named, IDENTIFIED: identified}
-        else:
-            identified = answers.right & (answers.known >= thresholds)
-            found[IDENTIFIED] = float(np.average(identified, weights=known))
-        if scored.known.shape[1] > 1:
-            accepted, missed = error_rates(scores, targets, thresholds[utterances], known[utterances])
-            found |= {ACCEPTED: accepted, MISSED: missed}
-        return found
-
-    return _row(name, scored, statistic, resamples)
+    values = statistic(np.ones(len(scored.known)), np.ones(len(scored.strangers)))
+    bounds = bootstrap_interval(
+        lambda known, strangers: list(statistic(known, strangers).values()),
+        scored.labels,
+        scored.stranger_speakers,
+        resamples=resamples,
+    )
+    return Row(name, f"{len(scored.known):,}", _estimates(values, bounds))
 
 
-def pairs_row(
-    name: str,
-    scores: NDArray[np.floating],
-    targets: NDArray[np.bool_],
-    utterances: tuple[NDArray[np.integer], NDArray[np.integer]],
-    speakers: NDArray[np.integer],
-    resamples: int = RESAMPLES,
-) -> Row:
-    """Trials of two utterances each; a trial counts as often as both its utterances were drawn.
+def _decisions(decided: Decided, known: Numbers, strangers: Numbers) -> dict[Measure, float]:
+    """What the recogniser's own thresholds and probabilities are worth."""
+    answers = decided.answers
+    if not len(strangers):
+        return {IDENTIFIED: float(np.average(answers.right & (answers.known >= decided.thresholds), weights=known))}
+    named, identified = open_set_rates(answers, decided.thresholds, decided.stranger_thresholds, known, strangers)
+    calibration = decided.reliability(known, strangers).expected_calibration_error
+    return {NAMED_STRANGERS: named, IDENTIFIED: identified, ECE: calibration}
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPairs:
+    """Trials of two utterances each."""
+
+    scores: NDArray[np.floating]
+    """(T,)"""
+    targets: NDArray[np.bool_]
+    """(T,) whether one speaker said both; some of either kind."""
+    first: NDArray[np.integer]
+    """(T,) which utterances are enrolled,"""
+    second: NDArray[np.integer]
+    """(T,) and which are tested."""
+    log_ratios: NDArray[np.floating] | None = None
+    """(T,) the scores as natural log-likelihood ratios, where they are calibrated,"""
+    thresholds: NDArray[np.floating] | None = None
+    """(T,) and from which of them on a trial is accepted."""
+
+
+def verification_row(name: str, pairs: ScoredPairs, speakers: NDArray[np.integer], resamples: int = RESAMPLES) -> Row:
+    """Did one speaker say both? A trial counts as often as both its utterances were drawn (Poh and Bengio, 2007).
 
     Args:
         name: of the row.
-        scores: (T,)
-        targets: (T,) whether one speaker said both; some of either kind.
-        utterances: (T,) and (T,) which ones, as places in `speakers`.
-        speakers: (N,) who says each.
+        pairs: the trials.
+        speakers: (N,) who says each of all utterances.
         resamples: for the intervals.
     """
-    order = np.argsort(scores, kind="stable")
-    scores, targets = scores[order], targets[order]
-    first, second = (side[order] for side in utterances)
+    order = np.argsort(pairs.scores, kind="stable")
+    scores, targets, first, second = (c[order] for c in (pairs.scores, pairs.targets, pairs.first, pairs.second))
+    ratios, thresholds = (None if c is None else c[order] for c in (pairs.log_ratios, pairs.thresholds))
 
-    def statistic(counts: Numbers) -> Mapping[Measure, float]:
+    def statistic(counts: Numbers) -> dict[Measure, float]:
         weights = counts[first] * counts[second]
-        if not (weights[targets].any() and weights[~targets].any()):
-            return dict.fromkeys((EER, MIN_DCF_1, MIN_DCF_5, MIN_CLLR), math.nan)
-        return detection(scores, targets, weights)
+        found = detection(scores, targets, weights)
+        if ratios is not None:
+            balance = np.where(targets, 1 / weights[targets].sum(), 1 / weights[~targets].sum())
+            calibration = reliability(expit(ratios), targets, weights * balance)
+            found |= {CLLR: cllr(ratios, targets, weights), ECE: calibration.expected_calibration_error}
+        if ratios is not None and thresholds is not None:
+            found[ACCEPTED], found[MISSED] = error_rates(ratios, targets, thresholds, weights)
+        return found
 
     values = statistic(np.ones(len(speakers)))
-    bounds = bootstrap_interval(lambda counts: list(statistic(counts).values()), speakers, resamples=resamples)
-    size = f"{targets.sum():,} target and {(~targets).sum():,} non-target trials"
-    return Row(name, size, _estimates(values, bounds))
+
+    def resampled(counts: Numbers) -> list[float]:
+        weights = counts[first] * counts[second]
+        both = weights[targets].any() and weights[~targets].any()
+        return list(statistic(counts).values()) if both else [math.nan] * len(values)
+
+    bounds = bootstrap_interval(resampled, speakers, resamples=resamples)
+    return Row(name, f"{targets.sum():,} + {(~targets).sum():,}", _estimates(values, bounds))
 
 
 def detection(
@@ -211,17 +232,6 @@ def detection(
         MIN_DCF_5: min_dcf(curve, 0.05),
         MIN_CLLR: min_cllr(curve),
     }
-
-
-def _row(name: str, scored: Scored, statistic: Statistic, resamples: int) -> Row:
-    values = statistic(np.ones(len(scored.known)), np.ones(len(scored.strangers)))
-    bounds = bootstrap_interval(
-        lambda known, strangers: list(statistic(known, strangers).values()),
-        scored.labels,
-        scored.stranger_speakers,
-        resamples=resamples,
-    )
-    return Row(name, f"{len(scored.known):,}", _estimates(values, bounds))
 
 
 def _estimates(
@@ -253,26 +263,3 @@ def confusions(labels: NDArray[np.integer], named: NDArray[np.integer], speakers
     counts = np.zeros((len(chosen) + 1, len(chosen) + 1), np.int64)
     np.add.at(counts, (place[labels], place[named]), 1)
     return Confusions(tuple(speakers[speaker] for speaker in chosen), counts[:-1])
-
-
-def embedding_map(
-    embeddings: NDArray[np.floating], labels: NDArray[np.integer], speakers: Sequence[str], seed: int = 0
-) -> EmbeddingMap:
-    """Embeddings in a plane, near where they are alike (van der Maaten and Hinton, 2008, t-SNE).
-
-    Args:
-        embeddings: (N, E), at least 2 of them; of more than a thousand some are drawn.
-        labels: (N,) places in `speakers`, negative for strangers.
-        speakers: their names.
-        seed: of the draw; t-SNE itself begins with the principal components and draws nothing.
-    """
-    if len(embeddings) > MOST_POINTS:
-        drawn = np.sort(np.random.default_rng(seed).choice(len(embeddings), MOST_POINTS, replace=False))
-        embeddings, labels = embeddings[drawn], labels[drawn]
-    if len(embeddings) < FEWEST_POINTS:
-        points, method = PCA(2, svd_solver="full").fit_transform(embeddings), "principal components"
-    else:
-        perplexity = min(30.0, len(embeddings) / 4)
-        tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
-        points, method = tsne.fit_transform(embeddings), "t-SNE"
-    return EmbeddingMap(points.astype(np.float64), labels, tuple(speakers), method)

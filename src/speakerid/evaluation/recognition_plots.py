@@ -52,7 +52,7 @@ def pictures(results: Results) -> list[Picture]:
     """A picture of everything there is."""
     drawn: list[Picture] = []
     if results.det:
-        caption = "Trials of an utterance and a speaker. In brackets, and as a dot, the equal error rate."
+        caption = "Trials of two utterances. In brackets, and as a dot, the equal error rate."
         if results.det_point:
             caption += " Cross: whole utterances at the recogniser's own threshold."
         drawn.append(Picture("det", "Misses and false accepts", caption, partial(_det, results.det, results.det_point)))
@@ -62,13 +62,15 @@ def pictures(results: Results) -> list[Picture]:
             caption += " Cross: whole utterances at the recogniser's own threshold."
         draw = partial(_open_set, results.open_set, results.open_set_point)
         drawn.append(Picture("open_set", "Known speakers among strangers", caption, draw))
-    if (measured := results.reliability) is not None:
+    if results.reliability:
+        errors = (f"{name} {100 * m.expected_calibration_error:.1f} %" for name, m in results.reliability.items())
         caption = (
-            "What the probability of an answer promises, and how often it came true; the size of a dot is the number "
-            f"of answers, {measured.counts.sum():,} in all. Expected calibration error: "
-            f"{100 * measured.expected_calibration_error:.1f} %."
+            "What the probability of an answer promises, and how often it came true, if known speakers and strangers, "
+            "and trials of one speaker and of two, are equally frequent; a larger dot is of more answers. Expected "
+            f"calibration error: {', '.join(errors)}."
         )
-        drawn.append(Picture("reliability", "Whether probabilities hold", caption, partial(_reliability, measured)))
+        draw = partial(_reliability, results.reliability)
+        drawn.append(Picture("reliability", "Whether probabilities hold", caption, draw))
     if (confused := results.confusions) is not None:
         caption = "Rows: who speaks; columns: who is named, the highest score whatever the threshold. Utterances."
         drawn.append(Picture("confusions", "Most confused speakers", caption, partial(_confusions, confused)))
@@ -145,17 +147,18 @@ def _sequence(count: int) -> Sequence[str]:
     return [COLOURS[place % len(COLOURS)] for place in range(count)]
 
 
-def _reliability(measured: Reliability, axes: "Axes", inks: Inks) -> None:
+def _reliability(measured: Mapping[str, Reliability], axes: "Axes", inks: Inks) -> None:
     axes.plot([0, 1], [0, 1], color=inks.faint, linewidth=0.8, linestyle=":")
-    filled = measured.counts > 0
-    predicted, observed, counts = measured.predicted[filled], measured.observed[filled], measured.counts[filled]
-    axes.vlines(predicted, predicted, observed, color=inks.limit, linewidth=1.2)
-    axes.plot(predicted, observed, color=inks.bar, linewidth=1)
-    axes.scatter(predicted, observed, s=12 + 120 * counts / counts.max(), color=inks.bar, zorder=3)
+    for (name, one), colour in zip(measured.items(), _sequence(len(measured)), strict=True):
+        filled = one.counts > 0
+        predicted, observed, counts = one.predicted[filled], one.observed[filled], one.counts[filled]
+        axes.plot(predicted, observed, color=colour, linewidth=1.2, label=name)
+        axes.scatter(predicted, observed, s=10 + 90 * counts / counts.max(), color=colour, linewidths=0, zorder=3)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda share, _: f"{100 * share:.0f}")
     axes.set(xlim=(-0.03, 1.04), ylim=(-0.03, 1.04), xlabel="probability, %", ylabel="came true, %")
     axes.grid(True, axis="both")
+    axes.legend(frameon=False, fontsize=8, labelcolor=inks.ink, loc="upper left")
 
 
 def _confusions(confused: Confusions, axes: "Axes", inks: Inks) -> None:

@@ -45,10 +45,10 @@ class Measure:
 TOP_1 = Measure("top_1", "top 1, %", True, "utterances whose highest score is the right speaker's")
 TOP_5 = Measure("top_5", "top 5, %", True, "utterances whose five highest scores have the right speaker's among them")
 MACRO = Measure("macro_accuracy", "macro, %", True, "top 1 of each speaker, averaged: every speaker counts the same")
-EER = Measure("eer", "EER, %", True, "error rate where as many trials are wrongly accepted as wrongly refused")
+EER = Measure("eer", "EER, %", True, "error rate at which trials are as often wrongly accepted as wrongly refused")
 MIN_DCF_1 = Measure("min_dcf_0.01", "minDCF .01", False, "least detection cost if one trial in 100 is a target, of 1")
 MIN_DCF_5 = Measure("min_dcf_0.05", "minDCF .05", False, "least detection cost if one trial in 20 is a target, of 1")
-CLLR = Measure("cllr", "Cllr, bit", False, "what the calibrated scores leave unknown, over all thresholds, of 1")
+CLLR = Measure("cllr", "Cllr, bit", False, "what its log-likelihood ratios leave unknown, over all thresholds, of 1")
 MIN_CLLR = Measure("min_cllr", "min Cllr", False, "the same if calibration were perfect")
 DIR = Measure(
     "dir_at_far_0.01",
@@ -58,8 +58,8 @@ DIR = Measure(
 )
 NAMED_STRANGERS = Measure("false_accept", "strangers named, %", True, "strangers' utterances that are given a name")
 IDENTIFIED = Measure("identified", "identified, %", True, "known speakers' utterances that are given the right name")
-ACCEPTED = Measure("verification_false_accept", "false accepts, %", True, "trials of another speaker that are accepted")
-MISSED = Measure("verification_miss", "misses, %", True, "trials of the right speaker that are refused")
+ACCEPTED = Measure("verification_false_accept", "false accepts, %", True, "trials of two speakers that are accepted")
+MISSED = Measure("verification_miss", "misses, %", True, "trials of one speaker that are refused")
 ECE = Measure("calibration_error", "ECE, %", True, "how far probabilities lie from the share that comes true")
 
 
@@ -123,7 +123,8 @@ class Results:
     open_set_point: tuple[float, float] | None = None
     """Strangers named and known speakers identified at the recogniser's own threshold."""
     confusions: Confusions | None = None
-    reliability: Reliability | None = None
+    reliability: Mapping[str, Reliability] = field(default_factory=dict)
+    """Of the probabilities of each kind of answer."""
     embeddings: EmbeddingMap | None = None
 
     def as_json(self) -> dict[str, object]:

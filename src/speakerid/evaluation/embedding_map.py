@@ -1,0 +1,41 @@
+"""Embeddings in a plane, where near ones are alike.
+
+Letters: N utterances, D width of an embedding.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from speakerid.evaluation.recognition_results import EmbeddingMap
+
+MOST_POINTS = 1_000
+"""Embeddings in the map."""
+FEWEST_POINTS = 30
+"""Embeddings below which t-SNE has no neighbourhoods to keep, and principal components serve."""
+
+
+def embedding_map(
+    embeddings: NDArray[np.floating], labels: NDArray[np.integer], speakers: Sequence[str], seed: int = 0
+) -> EmbeddingMap:
+    """Lay them out by t-SNE (van der Maaten and Hinton, 2008).
+
+    Args:
+        embeddings: (N, D), at least 2 of them; of more than a thousand some are drawn.
+        labels: (N,) places in `speakers`, negative for strangers.
+        speakers: their names.
+        seed: of the draw; t-SNE itself begins with the principal components and draws nothing.
+    """
+    if len(embeddings) > MOST_POINTS:
+        drawn = np.sort(np.random.default_rng(seed).choice(len(embeddings), MOST_POINTS, replace=False))
+        embeddings, labels = embeddings[drawn], labels[drawn]
+    if len(embeddings) < FEWEST_POINTS:
+        points, method = PCA(2, svd_solver="full").fit_transform(embeddings), "principal components"
+    else:
+        perplexity = min(30.0, len(embeddings) / 4)
+        tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed)
+        points, method = tsne.fit_transform(embeddings), "t-SNE"
+    return EmbeddingMap(points.astype(np.float64), labels, tuple(speakers), method)
