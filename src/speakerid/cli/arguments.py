@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from speakerid.errors import UserError
 
 if TYPE_CHECKING:
     from speakerid.batches import Crops
 
+    _Arguments: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+
+def add_device(parser: _Arguments) -> None:
     """Where a model computes, and in how large batches."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes the first GPU (default)")
     parser.add_argument(
@@ -20,7 +22,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def add_crops(parser: argparse.ArgumentParser) -> None:
+def add_crops(parser: _Arguments) -> None:
     """Test-time augmentation."""
     parser.add_argument(
         "--crops", type=positive, metavar="N",

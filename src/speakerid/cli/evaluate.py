@@ -1,32 +1,92 @@
-"""Accuracy of a checkpoint on utterances whose speakers are known, beside a linear baseline on the same ones.
+"""How well a bundle, or a checkpoint, does on utterances whose speakers are known.
 
-The baseline (linear discriminant analysis on mean and deviation of every band) tells how much the channel and the
-average spectrum alone give away. --part valid takes the validation split of the run, --part test the corpus's test
-utterances, if it has answers.csv.
+evaluate BUNDLE CORPUS holds a bundle against the test utterances and the strangers of a corpus, by its own thresholds
+and probabilities: who is it, and is it one speaker? --out writes a page with curves, confusions and a map.
+
+evaluate --checkpoint FILE gives the accuracy of a checkpoint beside a linear baseline on the same utterances (linear
+discriminant analysis on mean and deviation of every band), which tells how much the channel and the average spectrum
+alone give away. --part valid takes the validation split of the run, --part test the corpus's test utterances, if it
+has answers.csv.
 """
 
+from __future__ import annotations
+
 import argparse
+import json
 from pathlib import Path
 
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
 from speakerid.cli.output import say
+from speakerid.errors import UserError
+
+_OF_A_BUNDLE = ("trials", "as_norm", "out", "json")
+_OF_CHECKPOINTS = ("data", "part", "crops", "crop_frames", "device", "frames_per_batch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="a bundle, which `export` makes")
+    parser.add_argument("corpus", type=Path, nargs="?", metavar="CORPUS", help="what it is held against")
+    parser.add_argument("--checkpoint", type=Path, nargs="+", metavar="FILE", help="best.pt of a run, or several")
     parser.add_argument(
-        "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of a run, or several"
-    )
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one trained on)")
-    parser.add_argument("--part", choices=["valid", "test"], default="valid", help="which utterances (default valid)")
-    parser.add_argument(
-        "--seconds", type=float, nargs="*", default=[1.0, 2.0], metavar="S",
-        help="durations cut from the middle of each utterance, besides whole ones (default 1 2)",
+        "--seconds", type=float, nargs="*", metavar="S",
+        help="durations cut from the middle of each utterance, besides whole ones (default 0.5 1 2 4 with a bundle, "
+        "1 2 with a checkpoint)",
     )  # fmt: skip
-    add_crops(parser)
-    add_device(parser)
+    bundle = parser.add_argument_group("with a bundle")
+    bundle.add_argument(
+        "--trials", type=Path, metavar="FILE",
+        help="judge the pairs of this list, too: lines of '1 enrolment test' or 'enrolment test target'",
+    )  # fmt: skip
+    bundle.add_argument(
+        "--as-norm", action="store_true", help="normalise scores by those of the bundle's other speakers, too"
+    )
+    bundle.add_argument("--out", type=Path, metavar="FOLDER", help="write report.html and its pictures there")
+    bundle.add_argument("--json", action="store_true", help="print the tables as JSON")
+    checkpoint = parser.add_argument_group("with --checkpoint")
+    checkpoint.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one trained on)")
+    checkpoint.add_argument("--part", choices=["valid", "test"], help="which utterances (default valid)")
+    add_crops(checkpoint)
+    add_device(checkpoint)
+    parser.set_defaults(device=None)  # so that one that was given is known
 
 
 def run(options: argparse.Namespace) -> int:
+    _check(options)
+    return _checkpoints(options) if options.checkpoint else _bundle(options)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse what is neither of the two forms, and options of the other one."""
+    forms = "evaluate BUNDLE CORPUS or evaluate --checkpoint FILE"
+    if options.checkpoint and options.bundle:
+        raise UserError(f"evaluate: found a bundle, {options.bundle}, and --checkpoint; expected {forms}")
+    if not options.checkpoint and not options.bundle:
+        raise UserError(f"evaluate: found neither a bundle nor --checkpoint; expected {forms}")
+    if options.bundle and not options.corpus:
+        raise UserError(f"evaluate: found {options.bundle} without a corpus; expected evaluate BUNDLE CORPUS")
+    foreign, form = (_OF_A_BUNDLE, "a bundle") if options.checkpoint else (_OF_CHECKPOINTS, "--checkpoint")
+    for name in foreign:
+        if getattr(options, name) not in (None, False):
+            raise UserError(f"--{name.replace('_', '-')}: is for evaluate with {form}; leave it out")
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    from speakerid.evaluation.recognition_page import write_page
+    from speakerid.recognition.bundle_evaluation import DURATIONS, evaluate_bundle
+
+    seconds = DURATIONS if options.seconds is None else options.seconds
+    results = evaluate_bundle(options.bundle, options.corpus, seconds, options.trials, options.as_norm)
+    page = write_page(results, options.out) if options.out else None
+    if options.json:
+        say(json.dumps(results.as_json(), indent=2))
+        return 0
+    say("\n".join([*results.facts, "", results.as_text()]))
+    if page:
+        say(f"\n{page}")
+    return 0
+
+
+def _checkpoints(options: argparse.Namespace) -> int:
     from speakerid.distributed import process_group
     from speakerid.recognition.evaluation import evaluate_checkpoints
     from speakerid.training.run import choose_device
@@ -35,9 +95,9 @@ def run(options: argparse.Namespace) -> int:
         rows = evaluate_checkpoints(
             options.checkpoint,
             options.data,
-            options.part,
-            options.seconds,
-            choose_device(options.device),
+            options.part or "valid",
+            [1.0, 2.0] if options.seconds is None else options.seconds,
+            choose_device(options.device or "auto"),
             options.frames_per_batch,
             chosen_crops(options),
         )

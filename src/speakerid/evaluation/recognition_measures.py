@@ -101,6 +101,11 @@ class Decided:
     stranger_thresholds: NDArray[np.floating]
     """(I,) of each utterance of a stranger."""
 
+    def of(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Decided":
+        """With some of the known speakers' utterances."""
+        answers = replace(self.answers, known=self.answers.known[rows], right=self.answers.right[rows])
+        return replace(self, answers=answers, thresholds=self.thresholds[rows])
+
     def reliability(self, known: Numbers | None = None, strangers: Numbers | None = None) -> Reliability:
         """Of the probabilities, if known speakers and strangers are equally frequent.
 
@@ -185,6 +190,17 @@ class ScoredPairs:
     thresholds: NDArray[np.floating] | None = None
     """(T,) and from which of them on a trial is accepted."""
 
+    def reliability(self, weights: Numbers | None = None) -> Reliability:
+        """Of the probabilities, if both kinds of trials are equally frequent.
+
+        Args:
+            weights: (T,) how often each trial counts, at least one of either kind; once by default.
+        """
+        assert self.log_ratios is not None
+        weights = np.ones(len(self.targets)) if weights is None else weights
+        balance = np.where(self.targets, 1 / weights[self.targets].sum(), 1 / weights[~self.targets].sum())
+        return reliability(expit(self.log_ratios), self.targets, weights * balance)
+
 
 def verification_row(name: str, pairs: ScoredPairs, speakers: NDArray[np.integer], resamples: int = RESAMPLES) -> Row:
     """Did one speaker say both? A trial counts as often as both its utterances were drawn (Poh and Bengio, 2007).
@@ -196,29 +212,27 @@ def verification_row(name: str, pairs: ScoredPairs, speakers: NDArray[np.integer
         resamples: for the intervals.
     """
     order = np.argsort(pairs.scores, kind="stable")
-    scores, targets, first, second = (c[order] for c in (pairs.scores, pairs.targets, pairs.first, pairs.second))
-    ratios, thresholds = (None if c is None else c[order] for c in (pairs.log_ratios, pairs.thresholds))
+    pairs = ScoredPairs(*(None if column is None else column[order] for column in vars(pairs).values()))
+    ratios, thresholds = pairs.log_ratios, pairs.thresholds
 
-    def statistic(counts: Numbers) -> dict[Measure, float]:
-        weights = counts[first] * counts[second]
-        found = detection(scores, targets, weights)
+    def statistic(weights: Numbers) -> dict[Measure, float]:
+        found = detection(pairs.scores, pairs.targets, weights)
         if ratios is not None:
-            balance = np.where(targets, 1 / weights[targets].sum(), 1 / weights[~targets].sum())
-            calibration = reliability(expit(ratios), targets, weights * balance)
-            found |= {CLLR: cllr(ratios, targets, weights), ECE: calibration.expected_calibration_error}
+            calibration = pairs.reliability(weights).expected_calibration_error
+            found |= {CLLR: cllr(ratios, pairs.targets, weights), ECE: calibration}
         if ratios is not None and thresholds is not None:
-            found[ACCEPTED], found[MISSED] = error_rates(ratios, targets, thresholds, weights)
+            found[ACCEPTED], found[MISSED] = error_rates(ratios, pairs.targets, thresholds, weights)
         return found
 
-    values = statistic(np.ones(len(speakers)))
+    values = statistic(np.ones(len(pairs.targets)))
 
     def resampled(counts: Numbers) -> list[float]:
-        weights = counts[first] * counts[second]
-        both = weights[targets].any() and weights[~targets].any()
-        return list(statistic(counts).values()) if both else [math.nan] * len(values)
+        weights = counts[pairs.first] * counts[pairs.second]
+        both = weights[pairs.targets].any() and weights[~pairs.targets].any()
+        return list(statistic(weights).values()) if both else [math.nan] * len(values)
 
     bounds = bootstrap_interval(resampled, speakers, resamples=resamples)
-    return Row(name, f"{targets.sum():,} + {(~targets).sum():,}", _estimates(values, bounds))
+    return Row(name, f"{pairs.targets.sum():,} + {(~pairs.targets).sum():,}", _estimates(values, bounds))
 
 
 def detection(

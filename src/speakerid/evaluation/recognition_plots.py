@@ -6,7 +6,7 @@ Letters: P points of a curve, C speakers.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,8 @@ COLOURED = 12
 """Speakers with a colour and a name of their own in the map, those with the most utterances."""
 STEPS = 400
 """Points of a curve that are drawn."""
-_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+_CROSS: dict[str, Any] = {"markersize": 7, "markeredgewidth": 1.8}
 _LETTERS = 14
 """Of a speaker's name in a picture."""
 
@@ -93,6 +94,7 @@ def _det(curves: Mapping[str, DetCurve], point: tuple[float, float] | None, axes
     """On axes of a normal deviate, on which the curve of normally distributed scores is a straight line."""
     shares = [share for curve in curves.values() for share in _both(curve).ravel() if 0 < share < 0.5]
     low = max(min([*shares, 0.02]), _TICKS[0]) / 1.3
+    high = min(0.95, max(0.55, *(1.1 * rate for rate in point or (0.0, 0.0))))
     for (name, curve), colour in zip(curves.items(), _sequence(len(curves)), strict=True):
         within = _thinned(np.clip(_both(curve), low / 2, 1 - low / 2))
         equal = equal_error_rate(curve)
@@ -100,8 +102,10 @@ def _det(curves: Mapping[str, DetCurve], point: tuple[float, float] | None, axes
         if equal > low:
             axes.plot(*ndtri([equal, equal]), "o", color=colour, markersize=4)
     if point is not None:
-        axes.plot(*ndtri(np.clip(point, low * 1.05, 0.54)), "x", color=inks.limit, markersize=7, markeredgewidth=1.8)
-    ends, ticks = ndtri([low, 0.55]), [tick for tick in _TICKS if tick >= low]
+        axes.plot(
+            *ndtri(np.clip(point, 1.05 * low, 0.98 * high)), "x", color=inks.limit, markersize=7, markeredgewidth=1.8
+        )
+    ends, ticks = ndtri([low, high]), [tick for tick in _TICKS if low <= tick < high]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ndtri(ticks), [f"{100 * tick:g}" for tick in ticks])
     axes.set(xlim=ends, ylim=ends, xlabel="false accepts, %", ylabel="misses, %")
@@ -124,14 +128,14 @@ def _open_set(curves: Mapping[str, OpenSetCurve], point: tuple[float, float] | N
         points = _thinned(np.stack([np.clip(shares, lowest, 1), identified])[:, first:])
         axes.step(*points, where="post", color=colour, linewidth=1.4, label=name)
     if point is not None:
-        axes.plot(max(point[0], lowest), point[1], "x", color=inks.limit, markersize=7, markeredgewidth=1.8)
+        axes.plot(max(point[0], lowest), point[1], "x", color=inks.limit, **_CROSS)
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g}")
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f}")
     axes.minorticks_off()
     axes.set(xlim=(lowest, 1), ylim=(0, 1.02), xlabel="strangers given a name, %", ylabel="given the right name, %")
     axes.grid(True, axis="both")
-    axes.legend(frameon=False, fontsize=8, labelcolor=inks.ink, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, labelcolor=inks.ink)
 
 
 def _thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:

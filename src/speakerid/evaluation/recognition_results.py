@@ -6,6 +6,7 @@ Letters: C speakers, P points.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import wrap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from speakerid.evaluation.open_set import OpenSetCurve
 FALSE_ACCEPT = 0.01
 """Share of strangers that may be given a name where identification among them is measured."""
 DASH = "–"
+_WIDTH = len("0.000–0.000")
+"""Of a column in a terminal."""
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,15 @@ def _table_json(table: Table) -> dict[str, object]:
 def _table_text(table: Table) -> str:
     first = max(len(row.name) for row in table.rows) + 2
     size = max(len(row.size) for row in table.rows) + 2
-    widths = [max(len(measure.title), len("100.0–100.0")) + 2 for measure in table.measures]
+    wrapped = [wrap(measure.title, _WIDTH) for measure in table.measures]
     lines = [table.title]
-    lines.append(" " * (first + size) + "".join(f"{m.title:>{w}}" for m, w in zip(table.measures, widths, strict=True)))
+    for level in range(max(map(len, wrapped)), 0, -1):  # titles end above their columns
+        words = (title[-level] if len(title) >= level else "" for title in wrapped)
+        lines.append(" " * (first + size) + "".join(f"{word:>{_WIDTH + 2}}" for word in words))
     for row in table.rows:
         cells = [cell(row, measure) for measure in table.measures]
-        figures = "".join(f"{figure:>{width}}" for (figure, _), width in zip(cells, widths, strict=True))
-        bounds = "".join(f"{interval:>{width}}" for (_, interval), width in zip(cells, widths, strict=True))
+        figures = "".join(f"{figure:>{_WIDTH + 2}}" for figure, _ in cells)
+        bounds = "".join(f"{interval:>{_WIDTH + 2}}" for _, interval in cells)
         lines += [f"{row.name:<{first}}{row.size:<{size}}{figures}", " " * (first + size) + bounds]
     return "\n".join(line.rstrip() for line in lines)
 

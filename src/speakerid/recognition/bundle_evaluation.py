@@ -1,0 +1,201 @@
+"""A bundle held against the test utterances and the strangers of a corpus, by its own thresholds and probabilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from speakerid.evaluation.bootstrap import RESAMPLES
+from speakerid.evaluation.calibration import Reliability
+from speakerid.evaluation.detection import det_curve
+from speakerid.evaluation.embedding_map import embedding_map
+from speakerid.evaluation.open_set import open_set_curve
+from speakerid.evaluation.recognition_measures import (
+    ScoredPairs,
+    confusions,
+    identification_row,
+    verification_row,
+)
+from speakerid.evaluation.recognition_results import (
+    ACCEPTED,
+    CLLR,
+    DIR,
+    ECE,
+    EER,
+    FALSE_ACCEPT,
+    IDENTIFIED,
+    MACRO,
+    MIN_CLLR,
+    MIN_DCF_1,
+    MIN_DCF_5,
+    MISSED,
+    NAMED_STRANGERS,
+    TOP_1,
+    TOP_5,
+    Measure,
+    Results,
+    Row,
+    Table,
+)
+from speakerid.evaluation.trials import Pairs
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.judging import Heard, check_cohort
+from speakerid.recognition.material import Material
+
+DURATIONS = (0.5, 1.0, 2.0, 4.0)
+"""Seconds that utterances are cut to, besides whole ones."""
+WHOLE = "whole"
+SAME_PRINT = 0.9999
+"""Cosine from which on two voice prints are of one recording, one of them rounded to half precision."""
+
+_IDENTIFICATION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
+_VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, ECE)
+
+
+def evaluate_bundle(
+    path: Path,
+    data: Path,
+    seconds: Sequence[float] = DURATIONS,
+    trials: Path | None = None,
+    as_norm: bool = False,
+    resamples: int = RESAMPLES,
+) -> Results:
+    """Everything that is known of it then, for the page.
+
+    Args:
+        path: of the bundle.
+        data: the corpus.
+        seconds: durations, besides whole utterances.
+        trials: list of trials to judge besides those that are drawn.
+        as_norm: normalise the scores of whole utterances by the bundle's other speakers as well.
+        resamples: for the intervals.
+
+    Raises:
+        UserError: a bundle, corpus or list that cannot be read, or that do not belong together.
+    """
+    bundle = Bundle.load(path)
+    if as_norm:
+        check_cohort(bundle)
+    material = Material.open(path, bundle, data)
+    listed = {trials.name: material.listed(trials)} if trials else {}
+    heard = {f"{duration:g} s": Heard.of(bundle, material, duration) for duration in seconds}
+    heard[WHOLE] = Heard.of(bundle, material, None)
+    whole = heard[WHOLE]
+    decided = {name: one.decided for name, one in heard.items()}
+    pairs = {name: one.scored_pairs(material.pairs) for name, one in heard.items() if _both(material.pairs)}
+    pairs |= {name: whole.scored_pairs(some) for name, some in listed.items()}
+    identified = _identification(heard, as_norm, resamples)
+    verified = _verification(whole, pairs, listed, as_norm, resamples)
+    named = whole.scored.known.argmax(1)
+    strangers = bool((~material.known).any())
+    return Results(
+        f"{path.name} on {data.name}",
+        _facts(bundle, material),
+        tuple(table for table in (*identified, verified) if table.rows),
+        {name: det_curve(some.scores, some.targets) for name, some in pairs.items()},
+        _point(verified, ACCEPTED, MISSED),
+        {name: open_set_curve(one.answers) for name, one in decided.items()} if strangers else {},
+        _point(identified[0], NAMED_STRANGERS, IDENTIFIED),
+        confusions(material.places[material.known], named, bundle.profiles.names),
+        _reliability(whole, pairs.get(WHOLE)),
+        embedding_map(whole.prints, material.places, bundle.profiles.names),
+    )
+
+
+def _both(pairs: Pairs) -> bool:
+    return bool(pairs.targets.any() and (~pairs.targets).any())
+
+
+def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -> tuple[Table, Table]:
+    """By duration, and by session."""
+    rows = [identification_row(name, one.scored, one.decided, resamples) for name, one in heard.items()]
+    whole = heard[WHOLE]
+    if as_norm:
+        rows.append(identification_row(f"{WHOLE}, AS-norm", whole.normed, resamples=resamples))
+    known = whole.material.known
+    scored, decided = whole.scored, whole.decided
+    by_session = [
+        identification_row(name, scored.of(group[known]), decided.of(group[known]), resamples)
+        for name, group in whole.material.session_groups().items()
+    ]
+    caption = (
+        "Utterances against every speaker that the bundle knows, cut from their middle; shorter ones count with all "
+        f"there is. Strangers named and identified: by the bundle's own thresholds for {100 * FALSE_ACCEPT:g} % of "
+        "strangers named. EER and minDCF: every utterance with every speaker is a trial of its score."
+    )
+    return (
+        Table("Who is it?", caption, _IDENTIFICATION, tuple(rows)),
+        Table("Who is it, by session", "Whole utterances.", _IDENTIFICATION, tuple(by_session)),
+    )
+
+
+def _verification(
+    whole: Heard, pairs: Mapping[str, ScoredPairs], listed: Mapping[str, Pairs], as_norm: bool, resamples: int
+) -> Table:
+    """By duration, and of a list of trials."""
+    everything = dict(pairs)
+    if as_norm:
+        drawn = {WHOLE: whole.material.pairs} if WHOLE in pairs else {}
+        everything |= {f"{name}, AS-norm": whole.normed_pairs(some) for name, some in (drawn | dict(listed)).items()}
+    speakers = whole.material.utterances.speakers
+    rows = [verification_row(name, some, speakers, resamples) for name, some in everything.items()]
+    caption = (
+        "Two utterances, of known speakers or strangers, both cut from their middle; trials of one speaker + trials of "
+        "two. Those of one speaker are of two sessions where they are known. False accepts and misses: by the bundle's "
+        f"own thresholds for {100 * FALSE_ACCEPT:g} % of false accepts."
+    )
+    return Table("Is it one speaker?", caption, _VERIFICATION, tuple(rows))
+
+
+def _point(table: Table, across: Measure, up: Measure) -> tuple[float, float] | None:
+    """Two measures of whole utterances, where both are there."""
+    for row in table.rows:
+        if row.name == WHOLE and {across, up} <= row.estimates.keys():
+            return _value(row, across), _value(row, up)
+    return None
+
+
+def _value(row: Row, measure: Measure) -> float:
+    return row.estimates[measure].value
+
+
+def _reliability(whole: Heard, pairs: ScoredPairs | None) -> dict[str, Reliability]:
+    """Of whole utterances: names that are given, where there are strangers, and verdicts on pairs."""
+    found = {}
+    if (~whole.material.known).any():
+        found["names"] = whole.decided.reliability()
+    if pairs is not None and pairs.log_ratios is not None:
+        found["pairs"] = pairs.reliability()
+    return found
+
+
+def _facts(bundle: Bundle, material: Material) -> tuple[str, ...]:
+    """What was held against what, and what flatters."""
+    known, speakers = material.known, material.utterances.speakers
+    strangers = len(np.unique(speakers[~known]))
+    facts = [
+        f"{known.sum():,} utterances of {len(np.unique(speakers[known])):,} of the {len(bundle.profiles.names):,} "
+        f"speakers that the bundle knows, and {(~known).sum():,} of {strangers:,} strangers."
+    ]
+    if not strangers:
+        facts.append("Without strangers nobody can say how many would be given a name (prepare --strangers N).")
+    elif seen := _seen(bundle, material):
+        facts.append(
+            f"The bundle's thresholds were fitted on {seen:,} of these {(~known).sum():,} utterances of strangers, so "
+            "what is measured of them by these thresholds flatters."
+        )
+    if not _both(material.pairs):
+        facts.append("Nobody speaks twice, or only one speaker does, so no trials of two utterances were drawn.")
+    return tuple(facts)
+
+
+def _seen(bundle: Bundle, material: Material) -> int:
+    """Utterances of strangers that the bundle carries voice prints of."""
+    evidence = bundle.evidence[0]
+    if not len(evidence.strangers):
+        return 0
+    prints = Heard.of(bundle, material, evidence.seconds).prints[~material.known]
+    carried = evidence.strangers / np.linalg.norm(evidence.strangers, axis=1, keepdims=True)
+    return int(((prints @ carried.T).max(1) > SAME_PRINT).sum())

@@ -1,0 +1,140 @@
+"""What a bundle says of utterances that were cut to one duration: scores, log-odds and thresholds.
+
+Letters: U utterances of known speakers and strangers, S speakers the bundle knows, D width of a voice print, T trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.errors import UserError
+from speakerid.evaluation.open_set import Answers
+from speakerid.evaluation.recognition_measures import Decided, Scored, ScoredPairs
+from speakerid.evaluation.recognition_results import FALSE_ACCEPT
+from speakerid.evaluation.score_norm import TopCohort, adaptive_s_norm
+from speakerid.evaluation.trials import Pairs
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.decision import Rule
+from speakerid.recognition.material import Material
+from speakerid.recognition.profiles import Profiles, rank
+
+FEWEST_IN_COHORT = 3
+"""Speakers that AS-norm needs: whoever is claimed, and two others to compare with."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Utterances as a bundle hears them.
+
+    Attributes:
+        bundle: it is.
+        material: the utterances.
+        prints: (U, D) voice prints.
+        seconds: (U,) of what was heard.
+    """
+
+    bundle: Bundle
+    material: Material
+    prints: NDArray[np.float32]
+    seconds: NDArray[np.float64]
+
+    @staticmethod
+    def of(bundle: Bundle, material: Material, seconds: float | None) -> Heard:
+        """All utterances, cut to so many seconds from their middle, or whole."""
+        rate = bundle.features.frames_per_second
+        frames = None if seconds is None else max(1, round(seconds * rate))
+        lengths = material.utterances.lengths
+        heard = lengths if frames is None else np.minimum(lengths, frames)
+        return Heard(bundle, material, material.embed(bundle.embedder(), frames), heard / rate)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """(U, S) against every speaker."""
+        return self.bundle.profiles.scores(self.prints)
+
+    @property
+    def scored(self) -> Scored:
+        return self._scored(self.scores)
+
+    @property
+    def normed(self) -> Scored:
+        """By AS-norm; the cohort are the bundle's speakers without the one that is claimed."""
+        profiles = self.bundle.profiles
+        everybody = np.arange(len(profiles.names))
+        enrolled = TopCohort(_between(profiles)).statistics(everybody, everybody)
+        test = TopCohort(self.scores).statistics(np.arange(len(self.scores))[:, None], everybody[None])
+        return self._scored(adaptive_s_norm(self.scores, enrolled, test))
+
+    def _scored(self, scores: NDArray[np.floating]) -> Scored:
+        known, speakers = self.material.known, self.material.utterances.speakers
+        return Scored(scores[known], self.material.places[known], scores[~known], speakers[~known])
+
+    @property
+    def decided(self) -> Decided:
+        """Names and log-odds as `Recognizer.answer` has them."""
+        rule, known = self.bundle.identification, self.material.known
+        places, ranked = rank(self.scores)
+        odds, thresholds = np.empty(len(places)), np.empty(len(places))
+        for rows, seconds in _by_duration(self.seconds):
+            odds[rows] = rule.log_odds(ranked[rows], seconds)[:, 0]
+            thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPT)
+        right = places[known, 0] == self.material.places[known]
+        return Decided(Answers(odds[known], right, odds[~known]), thresholds[known], thresholds[~known])
+
+    def scored_pairs(self, pairs: Pairs) -> ScoredPairs:
+        """Scores, log-likelihood ratios and thresholds as `Recognizer.verify` has them."""
+        scores = self._cosines(pairs)
+        rule = self.bundle.verification
+        ratios, thresholds = (None, None) if rule is None else self._verified(rule, scores, pairs)
+        return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test, ratios, thresholds)
+
+    def normed_pairs(self, pairs: Pairs) -> ScoredPairs:
+        """By AS-norm; the cohort are the bundle's speakers without the one that is enrolled."""
+        cohort, claimed = TopCohort(self.scores), self.material.places[pairs.enrolment]
+        sides = (cohort.statistics(rows, claimed) for rows in (pairs.enrolment, pairs.test))
+        scores = adaptive_s_norm(self._cosines(pairs), *sides)
+        return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test)
+
+    def _cosines(self, pairs: Pairs) -> NDArray[np.float32]:
+        return np.einsum("td,td->t", self.prints[pairs.enrolment], self.prints[pairs.test])
+
+    def _verified(
+        self, rule: Rule, scores: NDArray[np.float32], pairs: Pairs
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        ratios, thresholds = np.empty(len(scores)), np.empty(len(scores))
+        for rows, seconds in _by_duration(np.minimum(self.seconds[pairs.enrolment], self.seconds[pairs.test])):
+            # The rule was fitted with as many trials of either kind, so its odds are the likelihood ratio.
+            ratios[rows] = rule.log_odds(scores[rows, None], seconds)[:, 0]
+            thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPT)
+        return ratios, thresholds
+
+
+def check_cohort(bundle: Bundle) -> None:
+    """Refuse AS-norm where there is nobody to compare with.
+
+    Raises:
+        UserError: the bundle knows too few speakers.
+    """
+    if len(bundle.profiles.names) < FEWEST_IN_COHORT:
+        raise UserError(
+            f"--as-norm: found {len(bundle.profiles.names)} speakers in the bundle, expected at least "
+            f"{FEWEST_IN_COHORT}, for a score is compared with those of others; leave it out"
+        )
+
+
+def _between(profiles: Profiles) -> NDArray[np.float32]:
+    """(S, S) scores of every speaker's profile against every other."""
+    return np.max([profiles.scores(centres) for centres in profiles.centres.swapaxes(0, 1)], axis=0)
+
+
+def _by_duration(seconds: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], float]]:
+    """Rows of each duration that there is."""
+    durations, place = np.unique(seconds, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    edges = np.searchsorted(place[order], np.arange(1, len(durations)))
+    yield from zip(np.split(order, edges), durations.tolist(), strict=True)

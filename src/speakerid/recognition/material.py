@@ -1,0 +1,159 @@
+"""The utterances of a corpus that a bundle is held against.
+
+Letters: U utterances of known speakers and strangers, D width of a voice print, T trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import UNKNOWN, Corpus, Utterances
+from speakerid.corpus.store import FrameStore
+from speakerid.errors import UserError
+from speakerid.evaluation.trials import Pairs, draw_pairs, read_trials
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.submission import check_features
+
+MOST_TRIALS = 100_000
+"""Pairs of utterances that are drawn."""
+TRIALS_PER_SPEAKER = 200
+"""Target trials that are drawn of each speaker, and as many others."""
+MOST_SESSIONS = 8
+"""Names of sessions that each are a group of their own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Test utterances, and behind them the corpus's strangers.
+
+    Attributes:
+        corpus: they are of.
+        stores: their features, the one part behind the other.
+        utterances: U of them.
+        places: (U,) of their speakers among those the bundle knows; UNKNOWN makes a stranger, also of whoever is
+            enrolled in the corpus and not in the bundle.
+    """
+
+    corpus: Corpus
+    stores: tuple[FrameStore, ...]
+    utterances: Utterances
+    places: NDArray[np.int64]
+
+    @staticmethod
+    def open(path: Path, bundle: Bundle, data: Path) -> Material:
+        """The test utterances and strangers of a corpus.
+
+        Args:
+            path: of the bundle.
+            bundle: what it holds.
+            data: the corpus.
+
+        Raises:
+            UserError: other features than the bundle's, no test utterances, nobody to say whose they are, or none of
+                a speaker whom the bundle knows.
+        """
+        corpus, store = open_corpus(data, "test")
+        check_features(path, bundle.features, corpus)
+        if not corpus.test:
+            raise UserError(f"{data}: has no test utterances; `prepare --test-fraction` sets some aside")
+        if corpus.answers is None:
+            raise UserError(f"{data}: no answers.csv, so nobody knows who speaks in the test utterances")
+        stores = (store, open_corpus(data, "strangers")[1]) if corpus.strangers else (store,)
+        utterances = Utterances.of([*corpus.test, *corpus.strangers])
+        enrolled = {name: place for place, name in enumerate(bundle.profiles.names)}
+        of_speaker = np.array([enrolled.get(name, UNKNOWN) for name in utterances.speaker_names])
+        places = of_speaker[utterances.speakers]
+        if not (places != UNKNOWN).any():
+            found = utterances.speaker_names[0]
+            raise UserError(
+                f"{data}: no test utterance is of a speaker that {path} knows; found {found!r} for instance, expected "
+                f"{bundle.profiles.names[0]!r} for instance"
+            )
+        return Material(corpus, stores, utterances, places)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """(U,) whether the bundle knows the speaker."""
+        return self.places != UNKNOWN
+
+    def embed(self, embedder: Embedder, crop_frames: int | None) -> NDArray[np.float32]:
+        """(U, D) voice prints.
+
+        Args:
+            embedder: the bundle's.
+            crop_frames: only so many frames from the middle of each utterance; all of them if None.
+        """
+        return np.concatenate([embedder.embed(store, range(len(store)), crop_frames) for store in self.stores])
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """Trials drawn of everybody; none where nobody speaks twice, or only one speaker does."""
+        per_speaker = MOST_TRIALS // (2 * len(self.utterances.speaker_names))
+        return draw_pairs(self.utterances, max(1, min(TRIALS_PER_SPEAKER, per_speaker)))
+
+    def listed(self, path: Path) -> Pairs:
+        """The trials of a list, which names utterances by their feature paths, with or without the ending.
+
+        Raises:
+            UserError: it is no list, names what is not here, or contradicts the corpus.
+        """
+        trials = read_trials(path)
+        rows = {name.removesuffix(".pt"): row for row, name in enumerate(self.utterances.names)}
+        for name in (*trials.enrolment, *trials.test):
+            if name.removesuffix(".pt") not in rows:
+                raise UserError(
+                    f"{path}: found {name!r}, expected a test utterance or a stranger's in {self.corpus.root}, such as "
+                    f"{self.utterances.names[0]!r}"
+                )
+        first, second = (
+            np.array([rows[name.removesuffix(".pt")] for name in side]) for side in (trials.enrolment, trials.test)
+        )
+        speakers = self.utterances.speakers
+        wrong = np.flatnonzero((speakers[first] == speakers[second]) != trials.targets)
+        if len(wrong):
+            trial = wrong[0]
+            said = "target" if trials.targets[trial] else "non-target"
+            raise UserError(
+                f"{path}: {trials.enrolment[trial]!r} and {trials.test[trial]!r}: found a {said} trial, but "
+                f"{self.corpus.root} has {'two speakers' if trials.targets[trial] else 'one speaker'} for them"
+            )
+        return Pairs(first, second, trials.targets)
+
+    def session_groups(self) -> Mapping[str, NDArray[np.bool_]]:
+        """(U,) which of the known speakers' utterances are of what kind of session; nothing where none is known."""
+        sessions, known = self.utterances.sessions, self.known
+        told = sessions != UNKNOWN
+        if not (known & told).any():
+            return {}
+        trained = _sessions(self.corpus.labelled)
+        pairs = _names(self.utterances)
+        inside = np.array([pair in trained for pair in pairs])
+        groups = {
+            "session trained on": known & told & inside,
+            "another session": known & told & ~inside,
+            "session unknown": known & ~told,
+        }
+        names = np.array([session if session is not None else "" for _, session in pairs])
+        shared = sorted(set(names[known & told].tolist()))
+        if len(shared) <= MOST_SESSIONS:
+            groups |= {f"session {name}": known & told & (names == name) for name in shared}
+        return {name: rows for name, rows in groups.items() if rows.any()}
+
+
+def _names(utterances: Utterances) -> Sequence[tuple[str | None, str | None]]:
+    """Speaker and session of each utterance."""
+    return [(utterance.speaker, utterance.session) for utterance in utterances]
+
+
+def _sessions(utterances: Utterances) -> set[tuple[str | None, str | None]]:
+    """Every session once, with its speaker."""
+    rows = np.unique(utterances.sessions, return_index=True)[1]
+    return {(utterances[row].speaker, utterances[row].session) for row in rows.tolist()}

@@ -1,0 +1,287 @@
+"""A bundle held against a corpus: what is counted is what the recogniser answers, one utterance after another."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from experiments import answer, small_config, write_easy_corpus
+from speakerid.config import FeatureConfig
+from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.corpus.write import write_corpus
+from speakerid.errors import UserError
+from speakerid.evaluation.recognition_results import (
+    ACCEPTED,
+    CLLR,
+    DIR,
+    EER,
+    IDENTIFIED,
+    MACRO,
+    MISSED,
+    NAMED_STRANGERS,
+    TOP_1,
+    Estimate,
+    Measure,
+    Results,
+    Table,
+)
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.bundle_evaluation import evaluate_bundle
+from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.judging import Heard
+from speakerid.recognition.material import Material
+from speakerid.recognition.recognizer import Recognizer, Voice
+from speakerid.training.run import train
+
+SPEAKERS = ("anna", "ben", "cleo", "dora")
+STRANGERS = ("xaver", "yvonne", "zoe")
+
+
+def write_open_corpus(root: Path, answers: bool = True, seed: int = 0, strangers: tuple[str, ...] = STRANGERS) -> Path:
+    """A packed corpus with sessions everywhere and with strangers, who come close to those who are known."""
+    rng = np.random.default_rng(seed)
+    voices = {name: 1.2 * np.random.default_rng(place).normal(size=8) for place, name in enumerate(SPEAKERS)}
+    voices |= {name: voices[SPEAKERS[n]] + 0.8 * rng.normal(size=8) for n, name in enumerate(strangers)}
+    frames: dict[str, NDArray[np.float32]] = {}
+
+    def rows(part: str, names: tuple[str, ...], each: int, days: tuple[str, ...]) -> list[Utterance]:
+        made = []
+        for name in names:
+            for take in range(each):
+                path = f"uttr-{part}-{name}-{take}.pt"
+                length = int(rng.integers(30, 90))
+                values = voices[name] + rng.normal(size=8) + rng.normal(size=(length, 8))
+                frames[path] = values.astype(np.float32)
+                made.append(Utterance(path, length, name, days[take * len(days) // each]))
+        return made
+
+    labelled = Utterances.of(rows("labelled", SPEAKERS, 8, ("monday", "tuesday")), SPEAKERS)
+    test = Utterances.of(rows("test", SPEAKERS, 6, ("tuesday", "friday")), SPEAKERS)
+    if not answers:
+        test = replace(test, speakers=np.full_like(test.speakers, -1))
+    others = Utterances.of(rows("strangers", strangers, 5, ("monday", "friday")))
+    root.mkdir(parents=True)
+    corpus = Corpus(root, FeatureConfig(n_mels=8), SPEAKERS, labelled, test, others)
+    write_corpus(corpus, lambda utterance: frames[utterance.feature_path], "packed", "float32")
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_open_corpus(tmp_path_factory.mktemp("open") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def path(corpus: Path) -> Path:
+    run = train(small_config(corpus, corpus.parent / "run", total_steps=30)).run
+    path = corpus.parent / "speaker.safetensors"
+    make_bundle(run.best).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def elsewhere(corpus: Path) -> Path:
+    """The same speakers on another day, and strangers whom the bundle was not fitted on."""
+    return write_open_corpus(corpus.parent / "elsewhere", seed=1, strangers=("uwe", "vera", "willy"))
+
+
+@pytest.fixture(scope="module")
+def results(path: Path, elsewhere: Path) -> Results:
+    return evaluate_bundle(path, elsewhere, [0.3], as_norm=True, resamples=10)
+
+
+def estimates(table: Table, row: str) -> dict[Measure, Estimate]:
+    (found,) = (one for one in table.rows if one.name == row)
+    return dict(found.estimates)
+
+
+@pytest.mark.parametrize(("row", "seconds"), [("whole", None), ("0.3 s", 0.3)])
+def test_what_is_counted_is_what_the_recogniser_answers(
+    row: str, seconds: float | None, results: Results, path: Path, elsewhere: Path
+) -> None:
+    recognizer = Recognizer.load(path)
+    material = Material.open(path, recognizer.bundle, elsewhere)
+    heard = Heard.of(recognizer.bundle, material, seconds)
+    given = [recognizer.answer(Voice(s, p)) for s, p in zip(heard.seconds.tolist(), heard.prints, strict=True)]
+    names = [utterance.speaker for utterance in material.utterances]
+    known = [name in SPEAKERS for name in names]
+    right = [a.ranking[0][0] == name for a, name, k in zip(given, names, known, strict=True) if k]
+    identified = [a.name == name for a, name, k in zip(given, names, known, strict=True) if k]
+    named = [a.name is not None for a, k in zip(given, known, strict=True) if not k]
+    assert (len(right), len(named)) == (24, 15)
+    found = estimates(results.tables[0], row)
+    assert found[TOP_1].value == found[MACRO].value == pytest.approx(np.mean(right))
+    assert found[IDENTIFIED].value == pytest.approx(np.mean(identified))
+    assert found[NAMED_STRANGERS].value == pytest.approx(np.mean(named))
+
+
+def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhere: Path) -> None:
+    bundle = Bundle.load(path)
+    material = Material.open(path, bundle, elsewhere)
+    heard, rule = Heard.of(bundle, material, None), bundle.verification
+    assert rule is not None
+    accepted = []
+    pairs = material.pairs
+    for a, b in zip(pairs.enrolment, pairs.test, strict=True):
+        seconds = min(material.utterances[int(a)].length, material.utterances[int(b)].length) / 100
+        odds = rule.log_odds((heard.prints[a] @ heard.prints[b])[None, None], seconds)[0, 0]
+        accepted.append(odds >= rule.thresholds.at(seconds, 0.01))
+    found = estimates(results.tables[2], "whole")
+    assert found[ACCEPTED].value == pytest.approx(np.mean(np.array(accepted)[~pairs.targets]))
+    assert found[MISSED].value == pytest.approx(1 - np.mean(np.array(accepted)[pairs.targets]))
+    assert found[CLLR].value >= 0
+
+
+def test_voice_prints_are_the_embedder_s(path: Path, elsewhere: Path) -> None:
+    bundle = Bundle.load(path)
+    material = Material.open(path, bundle, elsewhere)
+    heard = Heard.of(bundle, material, 0.2)
+    assert heard.seconds.tolist() == [0.2] * 39
+    for row, (store, place) in {3: (0, 3), 30: (1, 6)}.items():
+        frames = material.stores[store].utterance(place)
+        start = (len(frames) - 20) // 2
+        with torch.no_grad():
+            alone = bundle.embedder()(frames[None, start : start + 20])[0].numpy()
+        assert heard.prints[row] == pytest.approx(alone, abs=1e-5)
+
+
+def test_rows_by_session(results: Results) -> None:
+    sessions = results.tables[1]
+    sizes = {row.name: row.size for row in sessions.rows}
+    assert sizes == {
+        "session trained on": "12", "another session": "12", "session friday": "12", "session tuesday": "12"
+    }  # fmt: skip
+    friday, other = (estimates(sessions, name) for name in ("session friday", "another session"))
+    assert friday == other
+    whole = estimates(results.tables[0], "whole")
+    assert whole[TOP_1].value == pytest.approx(
+        (friday[TOP_1].value + estimates(sessions, "session tuesday")[TOP_1].value) / 2
+    )
+
+
+def test_as_norm_leaves_out_whoever_is_claimed(results: Results, path: Path, elsewhere: Path) -> None:
+    assert estimates(results.tables[0], "whole, AS-norm").keys() >= {TOP_1, EER, DIR}
+    assert CLLR not in estimates(results.tables[2], "whole, AS-norm")
+    bundle = Bundle.load(path)
+    heard = Heard.of(bundle, Material.open(path, bundle, elsewhere), None)
+    normed = heard.normed.known[5, 2]  # an utterance of anna's against cleo
+    sides = []
+    for voices in (heard.prints[5:6], bundle.profiles.centres[2]):
+        rest = np.delete(bundle.profiles.scores(voices).max(0), 2)
+        sides.append((heard.scores[5, 2] - rest.mean()) / rest.std())
+    assert normed == pytest.approx(np.mean(sides), rel=1e-4)
+
+
+def test_strangers_that_the_thresholds_know_are_told(path: Path, corpus: Path, elsewhere: Path) -> None:
+    own, other = (evaluate_bundle(path, where, [], resamples=3) for where in (corpus, elsewhere))
+    assert "fitted on 15 of these 15 utterances of strangers" in own.facts[1]
+    assert len(other.facts) == 1
+    assert "24 utterances of 4 of the 4 speakers that the bundle knows, and 15 of 3 strangers" in other.facts[0]
+
+
+def test_who_is_not_enrolled_is_a_stranger(path: Path, elsewhere: Path, tmp_path: Path) -> None:
+    Bundle.load(path).forgotten("dora").save(tmp_path / "fewer")
+    found = evaluate_bundle(tmp_path / "fewer", elsewhere, [], resamples=3)
+    assert "18 utterances of 3 of the 3 speakers that the bundle knows, and 21 of 4 strangers" in found.facts[0]
+    assert found.embeddings is not None
+    assert (found.embeddings.labels < 0).sum() == 21
+
+
+TRIALS = """1 uttr-test-anna-0.pt uttr-test-anna-5
+uttr-strangers-uwe-0 uttr-strangers-uwe-1.pt target
+0 uttr-test-anna-0.pt uttr-strangers-uwe-1.pt
+uttr-test-ben-0 uttr-test-anna-1 nontarget
+"""
+
+
+def test_a_list_of_trials(path: Path, elsewhere: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(TRIALS)
+    found = evaluate_bundle(path, elsewhere, [], tmp_path / "list.txt", as_norm=True, resamples=3)
+    rows = {row.name: row.size for row in found.tables[-1].rows}
+    assert list(rows) == ["whole", "list.txt", "whole, AS-norm", "list.txt, AS-norm"]
+    assert rows["list.txt"] == "2 + 2"
+    assert "list.txt" in found.det
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "1 uttr-test-anna-0.pt nobody",
+            r"list.txt: found 'nobody', expected a test utterance .* 'uttr-test-anna-0.pt'",
+        ),
+        ("1 uttr-test-anna-0.pt uttr-test-ben-0.pt", r"found a target trial, but .* has two speakers for them"),
+        ("0 uttr-test-anna-0.pt uttr-test-anna-1.pt", r"found a non-target trial, but .* has one speaker for them"),
+    ],
+)
+def test_lists_that_do_not_belong_here(line: str, message: str, path: Path, elsewhere: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(TRIALS + line)
+    with pytest.raises(UserError, match=message):
+        evaluate_bundle(path, elsewhere, [], tmp_path / "list.txt", resamples=3)
+
+
+def test_corpora_that_do_not_belong_here(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no answers\.csv"):
+        evaluate_bundle(path, write_open_corpus(tmp_path / "mute", answers=False), [])
+    others = write_easy_corpus(tmp_path / "others", speakers=("paul", "mary"))
+    with pytest.raises(UserError, match=r"no test utterance is of a speaker that .*; found 'paul' .*expected 'anna'"):
+        evaluate_bundle(path, others, [])
+    with pytest.raises(UserError, match=r"n_mels"):
+        evaluate_bundle(path, write_easy_corpus(tmp_path / "bands", n_mels=5), [])
+
+
+def test_without_strangers_and_with_few(path: Path, tmp_path: Path) -> None:
+    corpus = write_easy_corpus(tmp_path / "corpus", tests=4)
+    found = evaluate_bundle(path, corpus, [], resamples=3)
+    assert "Without strangers" in found.facts[1]
+    assert not {DIR, NAMED_STRANGERS} & found.tables[0].rows[0].estimates.keys()
+    single = write_easy_corpus(tmp_path / "single", tests=3)
+    found = evaluate_bundle(path, single, [], resamples=3)
+    assert "no trials of two utterances were drawn" in found.facts[2]
+    assert [table.title for table in found.tables] == ["Who is it?"]
+
+
+def test_too_small_a_cohort(path: Path, elsewhere: Path, tmp_path: Path) -> None:
+    Bundle.load(path).forgotten("dora").forgotten("cleo").save(tmp_path / "two")
+    with pytest.raises(UserError, match=r"--as-norm: found 2 speakers in the bundle, expected at least 3"):
+        evaluate_bundle(tmp_path / "two", elsewhere, [], as_norm=True)
+
+
+def test_the_command(
+    path: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(monkeypatch, "evaluate", path, elsewhere, "--seconds", "0.3", "--out", tmp_path / "page") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("24 utterances")
+    assert "Who is it?" in printed
+    assert printed.splitlines()[-1] == str(tmp_path / "page" / "report.html")
+    assert (tmp_path / "page" / "embeddings.png").exists()
+    assert answer(monkeypatch, "evaluate", path, elsewhere, "--seconds", "0.3", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in found["tables"][0]["rows"]] == ["0.3 s", "whole"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "found neither a bundle nor --checkpoint"),
+        (["a", "b", "--checkpoint", "c"], "found a bundle, a, and --checkpoint"),
+        (["a"], "found a without a corpus"),
+        (["a", "b", "--device", "cpu"], "--device: is for evaluate with --checkpoint"),
+        (["a", "b", "--part", "test"], "--part: is for evaluate with --checkpoint"),
+        (["--checkpoint", "c", "--as-norm"], "--as-norm: is for evaluate with a bundle"),
+        (["--checkpoint", "c", "--out", "d"], "--out: is for evaluate with a bundle"),
+        (["nowhere", "b"], "nowhere: cannot be read"),
+    ],
+)
+def test_forms_of_the_command(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(monkeypatch, "evaluate", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
