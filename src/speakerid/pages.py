@@ -102,7 +102,8 @@ def _drawn(save: Callable[["Figure"], None], draw: Draw, inks: Inks, size: Size,
 
     with rc_context():
         rcdefaults()
-        rcParams.update({**_FIGURE, **dict.fromkeys(_FAINT, inks.faint), **settings})
+        chosen: dict[Any, Any] = {**_FIGURE, **dict.fromkeys(_FAINT, inks.faint), **settings}
+        rcParams.update(chosen)
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots(), inks)
         save(figure)

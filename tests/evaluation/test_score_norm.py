@@ -43,7 +43,7 @@ def test_a_matrix_of_trials_against_the_formula() -> None:
         TopCohort(of_tests, 4).statistics(np.arange(5)[:, None], claimed),
     )
     for test, profile in np.ndindex(5, 3):
-        sides = (nearest(row.tolist(), 4, claimed[profile]) for row in (of_profiles[profile], of_tests[test]))
+        sides = (nearest(row.tolist(), 4, int(claimed[profile])) for row in (of_profiles[profile], of_tests[test]))
         expected = np.mean([(scores[test, profile] - np.mean(side)) / np.std(side) for side in sides])
         assert normed[test, profile] == pytest.approx(expected)
 

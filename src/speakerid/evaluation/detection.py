@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import rel_entr
 from sklearn.isotonic import isotonic_regression
 
-Numbers: TypeAlias = NDArray[np.floating] | NDArray[np.integer]
+Numbers: TypeAlias = NDArray[np.floating | np.integer]
 
 
 @dataclass(frozen=True)

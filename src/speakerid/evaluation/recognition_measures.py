@@ -190,6 +190,11 @@ class ScoredPairs:
     thresholds: NDArray[np.floating] | None = None
     """(T,) and from which of them on a trial is accepted."""
 
+    def ascending(self) -> "ScoredPairs":
+        """By score."""
+        order = np.argsort(self.scores, kind="stable")
+        return replace(self, **{name: column[order] for name, column in vars(self).items() if column is not None})
+
     def reliability(self, weights: Numbers | None = None) -> Reliability:
         """Of the probabilities, if both kinds of trials are equally frequent.
 
@@ -211,8 +216,7 @@ def verification_row(name: str, pairs: ScoredPairs, speakers: NDArray[np.integer
         speakers: (N,) who says each of all utterances.
         resamples: for the intervals.
     """
-    order = np.argsort(pairs.scores, kind="stable")
-    pairs = ScoredPairs(*(None if column is None else column[order] for column in vars(pairs).values()))
+    pairs = pairs.ascending()
     ratios, thresholds = pairs.log_ratios, pairs.thresholds
 
     def statistic(weights: Numbers) -> dict[Measure, float]:

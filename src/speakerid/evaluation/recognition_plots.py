@@ -28,7 +28,7 @@ COLOURED = 12
 """Speakers with a colour and a name of their own in the map, those with the most utterances."""
 STEPS = 400
 """Points of a curve that are drawn."""
-_TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+_TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _CROSS: dict[str, Any] = {"markersize": 7, "markeredgewidth": 1.8}
 _LETTERS = 14
 """Of a speaker's name in a picture."""

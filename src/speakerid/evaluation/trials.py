@@ -86,7 +86,7 @@ def draw_pairs(utterances: Utterances, per_speaker: int, seed: int = 0) -> Pairs
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero((utterances.speakers != UNKNOWN) & (utterances.origins == np.arange(len(utterances))))
     speakers = utterances.speakers[rows]
-    parts = [np.empty((0, 3), np.int64)]
+    parts: list[NDArray[np.integer]] = [np.empty((0, 3), np.int64)]
     for speaker in np.unique(speakers):
         own, others = rows[speakers == speaker], rows[speakers != speaker]
         first, second = _same_speaker(utterances, rng.permutation(own)[:LARGEST])
