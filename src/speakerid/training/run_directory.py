@@ -186,7 +186,8 @@ class RunDirectory:
     def _ranked(self) -> list[int]:
         """Steps of the validations, the best first: by accuracy, and by loss where that is equal."""
         valid = [record for record in self.records() if record["part"] == "valid"]
-        return [record["step"] for record in sorted(valid, key=lambda record: (-record["accuracy"], record.get("loss", math.inf)))]
+        valid.sort(key=lambda record: (-record["accuracy"], record.get("loss", math.inf)))
+        return [record["step"] for record in valid]
 
     @property
     def _folder(self) -> Path:
