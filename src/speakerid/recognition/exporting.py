@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import speakerid
 from speakerid.corpus.records import Corpus
+from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled
 from speakerid.recognition.bundle import Bundle
@@ -35,8 +36,7 @@ def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
 
     Voice prints are made of the utterances that the checkpoint was trained on; thresholds and probabilities are fitted
     on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. Without
-    strangers, speakers are left out in turn; since the model was trained to tell them apart, it will accept more
-    strangers than that promises, and the card says so.
+    strangers, speakers are left out in turn, which the model was trained to tell from the others; the card says so.
 
     Args:
         checkpoint: of a run.
@@ -64,46 +64,50 @@ def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
     prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
     profiles = profiles_of(corpus.speakers, prints, np.asarray(train.labels)[chosen])
-    strangers = _strangers(corpus, data, loaded)
+    strangers = _strangers(corpus, data, loaded, labelled)
     evidence = evidence_of(embedder, valid, corpus.speakers, strangers, loaded.features.frames_per_second)
     card = _card(checkpoint, loaded, corpus, valid, strangers)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
 
 def evidence_of(
-    embedder: Embedder, known: Labelled, names: Sequence[str], strangers: Labelled | None, rate: float
+    embedder: Embedder, known: Labelled, names: Sequence[str], strangers: Labelled, rate: float
 ) -> list[Evidence]:
     """Voice prints to fit on, by duration.
 
-    A duration that no utterance is long enough for is left out; the shortest one is not.
+    Durations that fewer than half of the utterances, or of the speakers, reach are left out: what is longer is then
+    judged by what is known of the longest one that is left. The shortest one is never left out.
 
     Args:
         embedder: makes them.
         known: utterances of known speakers; `labels` are places in `names`.
         names: of the known speakers.
-        strangers: utterances of others.
+        strangers: utterances of others; there may be none.
         rate: frames a second.
     """
-    some = _even(known, MOST)
-    others = _even(strangers, MOST) if strangers else None
+    some, others = _even(known, MOST), _even(strangers, MOST)
     rows: list[Evidence] = []
     shorter = 0
     for seconds in DURATIONS:
         frames = round(seconds * rate)
-        mine = _longer(some, shorter)
-        if not mine.labels:
+        mine, theirs = _longer(some, shorter), _longer(others, shorter)
+        if rows and not (_most(mine, some) and _most(theirs, others)):
             break
         prints = embedder.embed(mine.store, mine.indices, frames)
         foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
-        if others:
-            theirs = _longer(others, shorter)
-            if not theirs.labels:
-                break
+        if theirs.labels:
             foreign, whose = embedder.embed(theirs.store, theirs.indices, frames), np.array(theirs.labels, np.int32)
         speakers = np.array([names[label] for label in mine.labels], str)
         rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose))
         shorter = frames
     return rows
+
+
+def _most(part: Labelled, whole: Labelled) -> bool:
+    """Whether at least half of the utterances, and of whose they are, remain."""
+    return all(2 * len(mine) >= len(everything) for mine, everything in (
+        (part.labels, whole.labels), (set(part.labels), set(whole.labels))
+    ))  # fmt: skip
 
 
 def _half(prints: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,9 +126,9 @@ def _of_speakers(part: Labelled, corpus: Corpus) -> Labelled:
     return Labelled(part.store, [index for index, _ in rows], [label for _, label in rows])
 
 
-def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint) -> Labelled | None:
+def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, known: FrameStore) -> Labelled:
     if not corpus.strangers:
-        return None
+        return Labelled(known, [], [])
     _, store = open_for(data, checkpoint.config, "strangers")
     return Labelled(store, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
 
@@ -151,9 +155,7 @@ def _longer(part: Labelled, frames: int) -> Labelled:
     return Labelled(part.store, [index for index, _ in kept], [label for _, label in kept])
 
 
-def _card(
-    path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Labelled | None
-) -> dict[str, Any]:
+def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Labelled) -> dict[str, Any]:
     """Where a bundle comes from."""
     return {
         "version": speakerid.__version__,
@@ -164,13 +166,13 @@ def _card(
         "corpus": corpus.root.name,
         "fingerprint": _fingerprint(corpus),
         "known_utterances": len(valid.labels),
-        "strangers": len(set(strangers.labels)) if strangers else 0,
+        "strangers": len(set(strangers.labels)),
         "fitted_on": (
             f"{len(valid.labels)} validation utterances and {len(strangers.labels)} of {len(set(strangers.labels))} "
             "strangers"
-            if strangers
-            else f"{len(valid.labels)} validation utterances, speakers left out in turn; strangers that the model was "
-            "not trained against are accepted more often than that promises (prepare --strangers N)"
+            if strangers.labels
+            else f"{len(valid.labels)} validation utterances, speakers left out in turn; with strangers (prepare "
+            "--strangers N) it would be known what becomes of voices that the model was not trained on"
         ),
     }
 
