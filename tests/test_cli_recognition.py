@@ -107,7 +107,7 @@ def test_speakers_come_and_go(trained: Trained, bundle: Path, capsys: pytest.Cap
     assert run(["speakers", str(bundle), "--json"]) == 0
     told = json.loads(said(capsys)[-1])
     assert [speaker["name"] for speaker in told["speakers"]] == list(trained.bundle.profiles.names)
-    assert told["card"]["strangers"] == 2
+    assert "of 2 strangers" in told["card"]["fitted_on"]
 
 
 def test_mistakes_are_one_line(

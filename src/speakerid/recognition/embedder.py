@@ -58,18 +58,27 @@ class Embedder(nn.Module):
         self.mean.copy_(torch.from_numpy(embeddings.mean(0)))
         self.whitening.copy_(torch.from_numpy(whitening(embeddings, np.asarray(labels))))
 
-    def embed(self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None) -> NDArray[np.float32]:
+    def embed(
+        self,
+        store: FrameStore,
+        indices: Sequence[int],
+        crop_frames: int | None = None,
+        bands: Tensor | None = None,
+    ) -> NDArray[np.float32]:
         """Voice prints of many utterances.
 
         Args:
             store: their features.
             indices: their places in the store.
             crop_frames: only so many frames from the middle of each; all of them by default.
+            bands: (M, M) that frames are multiplied with from the right before; by default nothing.
 
         Returns:
             (N, D) in the order of `indices`.
         """
-        return _embed(self, store, indices, crop_frames)
+        if bands is None:
+            return _embed(self, store, indices, crop_frames)
+        return _embed(lambda features, mask: self(features @ bands, mask), store, indices, crop_frames)
 
 
 def whitening(embeddings: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import speakerid
+from speakerid.config import FeatureConfig
 from speakerid.corpus.records import Corpus
-from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled
 from speakerid.recognition.bundle import Bundle
@@ -22,6 +23,7 @@ from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import labelled_parts, open_for
 from speakerid.recognition.evidence import DURATIONS, Evidence
 from speakerid.recognition.profiles import profiles_of
+from speakerid.recognition.shifted import FACTORS, shift
 from speakerid.recognition.submission import check_features
 from speakerid.training.checkpoint import Checkpoint
 
@@ -29,6 +31,23 @@ MOST = 1000
 """Utterances of known speakers, and of strangers, in the evidence of a bundle."""
 PROFILE_CLIPS = 100
 """Recordings of a speaker that make a profile."""
+FEWEST = 10
+"""Speakers that are enough to be left out in turn."""
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Whose voices stand for everybody who is not known.
+
+    Attributes:
+        voices: utterances; there may be none, and then the known speakers are left out in turn.
+        factors: by which their frequencies are shifted; each makes others of them.
+        told: what they are, for the card.
+    """
+
+    voices: Labelled
+    factors: tuple[float, ...] = (1.0,)
+    told: str = ""
 
 
 def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
@@ -36,7 +55,8 @@ def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
 
     Voice prints are made of the utterances that the checkpoint was trained on; thresholds and probabilities are fitted
     on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. Without
-    strangers, speakers are left out in turn, which the model was trained to tell from the others; the card says so.
+    strangers, speakers are left out in turn, which the model was trained to tell from the others; and where these are
+    fewer than `FEWEST`, of whom any threshold would be chance, shifted voices stand for strangers. The card says so.
 
     Args:
         checkpoint: of a run.
@@ -64,14 +84,14 @@ def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
     prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
     profiles = profiles_of(corpus.speakers, prints, np.asarray(train.labels)[chosen])
-    strangers = _strangers(corpus, data, loaded, labelled)
-    evidence = evidence_of(embedder, valid, corpus.speakers, strangers, loaded.features.frames_per_second)
+    strangers = _strangers(corpus, data, loaded, train)
+    evidence = evidence_of(embedder, valid, corpus.speakers, strangers, loaded.features)
     card = _card(checkpoint, loaded, corpus, valid, strangers)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
 
 def evidence_of(
-    embedder: Embedder, known: Labelled, names: Sequence[str], strangers: Labelled, rate: float
+    embedder: Embedder, known: Labelled, names: Sequence[str], strangers: Strangers, features: FeatureConfig
 ) -> list[Evidence]:
     """Voice prints to fit on, by duration.
 
@@ -82,21 +102,24 @@ def evidence_of(
         embedder: makes them.
         known: utterances of known speakers; `labels` are places in `names`.
         names: of the known speakers.
-        strangers: utterances of others; there may be none.
-        rate: frames a second.
+        strangers: others.
+        features: of all of them.
     """
-    some, others = _even(known, MOST), _even(strangers, MOST)
+    some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
     rows: list[Evidence] = []
     shorter = 0
     for seconds in DURATIONS:
-        frames = round(seconds * rate)
+        frames = round(seconds * features.frames_per_second)
         mine, theirs = _longer(some, shorter), _longer(others, shorter)
         if rows and not (_most(mine, some) and _most(theirs, others)):
             break
         prints = embedder.embed(mine.store, mine.indices, frames)
         foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
-        if theirs.labels:
-            foreign, whose = embedder.embed(theirs.store, theirs.indices, frames), np.array(theirs.labels, np.int32)
+        for place, factor in enumerate(strangers.factors if theirs.labels else ()):
+            bands = None if factor == 1 else shift(features, factor)
+            foreign = np.concatenate([foreign, embedder.embed(theirs.store, theirs.indices, frames, bands)])
+            labels = np.array(theirs.labels, np.int32) * len(strangers.factors) + place
+            whose = np.concatenate([whose, labels])
         speakers = np.array([names[label] for label in mine.labels], str)
         rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose))
         shorter = frames
@@ -126,11 +149,16 @@ def _of_speakers(part: Labelled, corpus: Corpus) -> Labelled:
     return Labelled(part.store, [index for index, _ in rows], [label for _, label in rows])
 
 
-def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, known: FrameStore) -> Labelled:
-    if not corpus.strangers:
-        return Labelled(known, [], [])
-    _, store = open_for(data, checkpoint.config, "strangers")
-    return Labelled(store, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
+def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train: Labelled) -> Strangers:
+    if corpus.strangers:
+        _, store = open_for(data, checkpoint.config, "strangers")
+        voices = Labelled(store, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
+        return Strangers(voices, told=f"{len(voices.labels)} of {len(set(voices.labels))} strangers")
+    if len(corpus.speakers) < FEWEST:
+        told = f"{len(corpus.speakers)} speakers with their voices shifted by {FACTORS[0]:g} and {FACTORS[1]:g}"
+        return Strangers(train, FACTORS, f"{told}, in place of strangers; prepare --strangers N holds real ones out")
+    told = "the known speakers, left out in turn; prepare --strangers N holds real strangers out"
+    return Strangers(Labelled(train.store, [], []), told=told)
 
 
 def _first_of_each(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:
@@ -155,7 +183,7 @@ def _longer(part: Labelled, frames: int) -> Labelled:
     return Labelled(part.store, [index for index, _ in kept], [label for _, label in kept])
 
 
-def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Labelled) -> dict[str, Any]:
+def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Strangers) -> dict[str, Any]:
     """Where a bundle comes from."""
     return {
         "version": speakerid.__version__,
@@ -166,14 +194,7 @@ def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, s
         "corpus": corpus.root.name,
         "fingerprint": _fingerprint(corpus),
         "known_utterances": len(valid.labels),
-        "strangers": len(set(strangers.labels)),
-        "fitted_on": (
-            f"{len(valid.labels)} validation utterances and {len(strangers.labels)} of {len(set(strangers.labels))} "
-            "strangers"
-            if strangers.labels
-            else f"{len(valid.labels)} validation utterances, speakers left out in turn; with strangers (prepare "
-            "--strangers N) it would be known what becomes of voices that the model was not trained on"
-        ),
+        "fitted_on": f"{len(valid.labels)} validation utterances and {strangers.told}",
     }
 
 
