@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, decode
+from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode
 from speakerid.errors import UserError
 
 RATE = 16_000
@@ -209,6 +209,8 @@ def test_too_long_is_refused_with_the_way_out(tmp_path: Path, kind: str) -> None
     assert message.startswith("is at least 0.05 min long, the limit is 0.04 min")
     assert "CSV with start and end" in message
     assert "--max-minutes" in message
+    with pytest.raises(TooLong):
+        decode(path, max_seconds=2.4)
     assert len(decode(path, 0.5, 2.5, max_seconds=2.4).waveform) == 2 * RATE
     assert len(decode(path, max_seconds=3).waveform) == 3 * RATE
 

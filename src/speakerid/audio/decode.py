@@ -50,6 +50,10 @@ class Sound:
     clipped: float
 
 
+class TooLong(UserError):
+    """A recording is longer than what is read at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     """What is asked for, in seconds."""
@@ -69,8 +73,9 @@ def decode(path: Path, start: float | None = None, end: float | None = None, max
         max_seconds: what is longer is refused, as soon as it shows.
 
     Raises:
-        UserError: the file cannot be decoded, is cut off (it holds clearly less than its header promises), is longer
-            than `max_seconds`, ends before the stretch, holds no samples, or has an impossible sample rate.
+        TooLong: it is longer than `max_seconds`.
+        UserError: the file cannot be decoded, is cut off (it holds clearly less than its header promises), ends
+            before the stretch, holds no samples, or has an impossible sample rate.
     """
     stretch = _Stretch(start or 0.0, math.inf if end is None else end, max_seconds)
     if not 0 <= stretch.start < min(stretch.end, LONGEST):
@@ -144,7 +149,7 @@ def _count_clipped(block: NDArray[np.float32]) -> int:
 def _check_length(samples: int, longest: int, rate: int) -> None:
     if samples > longest:
         minutes, limit = (round(count / rate / 60, 2) for count in (samples, longest))
-        raise UserError(
+        raise TooLong(
             f"is at least {minutes:g} min long, the limit is {limit:g} min; name stretches of it in a CSV with start "
             "and end, or raise the limit with --max-minutes"
         )
