@@ -208,16 +208,21 @@ class Recognizer:
         Raises:
             UserError: none of the recordings is of use, or the name is taken, or is none.
         """
-        prints, passed = [], []
+        voices, passed = [], []
         for recording in recordings:
             try:
-                prints.append(self.listen(recording).voice_print)
+                voices.append(self.listen(recording))
             except Unheard as unheard:
                 passed.append(f"{recording}: {unheard.said}: {unheard}")
-        if not prints:
+        if not voices:
             raise UserError(f"{name}: nobody was enrolled: {'; '.join(passed) or 'no recordings'}")
-        self._change(lambda bundle: bundle.enrolled(name, np.stack(prints)))
+        self.learn(name, voices)
         return passed
+
+    def learn(self, name: str, voices: Sequence[Voice]) -> None:
+        """The same from what is left of one or more recordings; errors as for `Bundle.enrolled`."""
+        prints = np.stack([voice.voice_print for voice in voices])
+        self._change(lambda bundle: bundle.enrolled(name, prints))
 
     def forget(self, name: str) -> None:
         """Delete every voice print of a speaker, in the bundle's file as well; errors as for `Bundle.forgotten`."""

@@ -1,0 +1,84 @@
+"""Answers as HTML, in which nothing that a user wrote is markup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+
+from speakerid.recognition.recognizer import Answer
+
+STYLE = """
+.answer .said {font-size: 1.7rem; font-weight: 600; margin: 0; overflow-wrap: anywhere}
+.answer .why {margin: .2rem 0 1rem}
+.ranking {display: grid; grid-template-columns: fit-content(12rem) 1fr max-content; align-items: center;
+  column-gap: .8rem; line-height: 1.2}
+.ranking .bar {display: contents}
+.ranking .name {overflow-wrap: anywhere}
+.ranking .track {position: relative; min-height: 2.1rem; align-self: stretch}
+.ranking .fill {position: absolute; top: .4rem; bottom: .4rem; left: 0; min-width: 2px; border-radius: 2px;
+  background: #999999}
+.ranking .chosen {font-weight: 600}
+.ranking .chosen .fill {background: #0072b2}
+.ranking .line {position: absolute; top: 0; bottom: 0; border-left: 2px solid #d55e00; transform: translateX(-1px)}
+.ranking .share {text-align: right; font-variant-numeric: tabular-nums}
+.ranking .legend {grid-column: 2 / -1; display: flex; gap: .5rem; margin: .5rem 0 0}
+.ranking .legend::before {content: ""; border-left: 2px solid #d55e00}
+.listing {max-height: 60vh; overflow-y: auto}
+.listing table {border-collapse: collapse; border: 0 !important; width: 100%; margin: 0}
+.listing tr {border: 0 !important}
+.listing th, .listing td {text-align: left; padding: .3rem .6rem; border: 0 !important; overflow-wrap: anywhere}
+.listing tbody td {border-top: 1px solid var(--border-color-primary, #cccccc) !important}
+.listing th:nth-child(2), .listing td:nth-child(2) {text-align: right}
+"""
+"""Blue and vermillion are told apart by everybody (Okabe and Ito, 2008); one is for bars, the other for the line."""
+
+
+def ranking(answer: Answer) -> str:
+    """Who it is, and a bar for each of the most probable, with the line from which on a name is said."""
+    if not answer.ranking:
+        return sentence(f"Nobody can be recognised: {answer.reason}")
+    if answer.name is not None:
+        said, why = answer.name, f"{_percent(answer.probability)} probable"
+    else:
+        said, why = "Nobody known", f"{_percent(answer.probability)} probable that it is none of the speakers"
+    bars = "".join(
+        _bar(name, probability, name == answer.name, answer.threshold) for name, probability in answer.ranking
+    )
+    return (
+        f'<div class="answer"><p class="said">{escape(said)}</p>'
+        f'<p class="why">{why}; {answer.seconds:.1f} s of sound without pauses</p>'
+        f'<div class="ranking">{bars}'
+        f'<p class="legend">a name is said from here on: {_percent(answer.threshold)}</p></div></div>'
+    )
+
+
+def speakers(rows: Iterable[tuple[str, int, bool]]) -> str:
+    """A table of names, how many recordings each was learnt from, and whether in training."""
+    body = "".join(
+        f"<tr><td>{escape(name)}</td><td>{clips}</td><td>{'in training' if trained else 'enrolled'}</td></tr>"
+        for name, clips, trained in rows
+    )
+    return (
+        '<div class="listing"><table><thead><tr><th>Name</th><th>Recordings</th><th>Learnt</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def sentence(*texts: str) -> str:
+    """Something to say, a paragraph each."""
+    return "".join(f"<p>{escape(text)}.</p>" for text in texts)
+
+
+def _bar(name: str, probability: float, chosen: bool, line: float) -> str:
+    return (
+        f'<div class="bar{" chosen" if chosen else ""}"><span class="name">{escape(name)}</span>'
+        f'<span class="track"><span class="fill" style="width: {100 * probability:.2f}%"></span>'
+        f'<span class="line" style="left: {100 * line:.2f}%"></span></span>'
+        f'<span class="share">{_percent(probability)}</span></div>'
+    )
+
+
+def _percent(probability: float) -> str:
+    if 0 < probability < 0.001:
+        return "under 0.1 %"
+    return "over 99.9 %" if 0.999 < probability < 1 else f"{100 * probability:.1f} %"

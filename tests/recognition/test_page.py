@@ -1,0 +1,162 @@
+"""What the page answers, without a server."""
+
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recognition.bundles import Trained
+from speakerid.audio.decode import write_wav
+from speakerid.recognition.page import Limits, Page
+from speakerid.recognition.page_html import ranking, sentence, speakers
+from speakerid.recognition.recognizer import Answer, Recognizer
+
+NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
+
+
+class Reader(HTMLParser):
+    """The texts of a page, and its tags with their attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def bundle(trained: Trained, tmp_path: Path) -> Path:
+    copy = tmp_path / "speaker.safetensors"
+    copy.write_bytes(trained.path.read_bytes())
+    return copy
+
+
+@pytest.fixture
+def page(bundle: Path) -> Page:
+    return Page(Recognizer.load(bundle), Limits(seconds=30))
+
+
+def sent(clip: Path, folder: Path) -> Path:
+    """A temporary copy, as a server makes one."""
+    return Path(shutil.copy(clip, folder / f"sent-{clip.name}"))
+
+
+def test_an_answer_is_the_recognizer_s_and_the_recording_is_gone(trained: Trained, page: Page, tmp_path: Path) -> None:
+    recognizer = Recognizer(trained.bundle)
+    for name in (*trained.bundle.profiles.names, trained.stranger):
+        clip = trained.clips(name)[0]
+        copy = sent(clip, tmp_path)
+        expected = recognizer.identify(clip, false_accepts=0.001)
+        voice, html = page.identify(copy, 0.001)
+        assert html == ranking(expected)
+        assert Reader(html).texts[0] == (expected.name or "Nobody known")
+        assert f"{expected.seconds:.1f} s of sound" in html
+        assert not copy.exists()
+        assert page.reconsider(voice, 0.5) == ranking(recognizer.identify(clip, false_accepts=0.5))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"RIFF", "cannot be decoded"),
+        (31.0, "is longer than 30 s"),
+        (0.1, "expected 0.5 at least"),
+        (None, "No such file"),
+    ],
+)
+def test_what_cannot_be_heard_is_said_in_a_sentence_and_deleted(
+    content: bytes | float | None, said: str, page: Page, tmp_path: Path
+) -> None:
+    path = tmp_path / "sent.wav"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        noise = np.random.default_rng(0).normal(size=round(16000 * content), scale=0.1)
+        write_wav(path, noise.astype(np.float32), 16000)
+    voice, html = page.identify(path, 0.01)
+    (text,) = Reader(html).texts
+    assert voice is None
+    assert said in text
+    assert not path.exists()
+    assert page.reconsider(voice, 0.01) == ""
+
+
+def test_somebody_is_enrolled_from_what_was_heard_and_forgotten(
+    trained: Trained, page: Page, bundle: Path, tmp_path: Path
+) -> None:
+    clips = trained.clips(trained.stranger)
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"RIFF")
+    voices, said = page.gather([sent(clips[0], tmp_path), broken], [])
+    assert "broken.wav is of no use: cannot be decoded" in said
+    assert "1 recording so far" in said
+    voices, said = page.gather([sent(clips[2], tmp_path)], voices)
+    assert f"2 recordings so far, {sum(voice.seconds for voice in voices):.1f} s" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == [bundle.name]
+
+    left, said = page.enroll(trained.bundle.profiles.names[0], voices)
+    assert left == voices
+    assert "Nobody was enrolled" in said
+    assert "is enrolled already" in said
+    left, said = page.enroll(" Zoe ", voices)
+    assert left == []
+    assert said == sentence("Zoe is enrolled from 2 recordings")
+    assert Reader(page.speakers()).texts[-3:] == ["Zoe", "2", "enrolled"]
+    again = Recognizer.load(bundle)
+    assert "Zoe" in again.speakers
+    by_files = Recognizer(trained.bundle)
+    by_files.enroll("Zoe", [clips[0], clips[2]])
+    assert np.array_equal(again.bundle.profiles.centres, by_files.bundle.profiles.centres)
+
+    assert page.forget("Zoe") == sentence("Zoe is forgotten")
+    assert "Zoe" not in page.names
+    assert "Zoe" not in Recognizer.load(bundle).speakers
+    assert "nobody of this name" in page.forget("Zoe")
+    assert "choose a name" in page.forget(None)
+    assert "there is no recording yet" in page.enroll("Zoe", [])[1]
+
+
+@given(
+    names=st.lists(NAMES, min_size=1, max_size=5, unique=True),
+    shares=st.lists(st.floats(0, 1), min_size=5, max_size=5),
+    threshold=st.floats(0, 1),
+    known=st.booleans(),
+)
+def test_bars_are_as_long_as_probable_and_names_are_text(
+    names: list[str], shares: list[float], threshold: float, known: bool
+) -> None:
+    rows = tuple(zip(names, sorted(shares, reverse=True), strict=False))
+    said = "known" if known else "unknown"
+    reader = Reader(ranking(Answer(said, names[0] if known else None, rows, 2.5, threshold)))
+    assert {tag for tag, _ in reader.tags} == {"div", "p", "span"}
+    styles = [attributes.get("style") for _, attributes in reader.tags if attributes.get("style")]
+    fills, lines = styles[::2], styles[1::2]
+    assert fills == [f"width: {100 * probability:.2f}%" for _, probability in rows]
+    assert lines == [f"left: {100 * threshold:.2f}%"] * len(names)
+    assert [text for text in reader.texts if text in names] == ([names[0]] if known else []) + names
+    assert sum(attributes.get("class") == "bar chosen" for _, attributes in reader.tags) == known
+
+
+@given(st.lists(st.tuples(NAMES, st.integers(1, 99), st.booleans()), max_size=4))
+def test_the_table_says_who_is_known_and_how(rows: list[tuple[str, int, bool]]) -> None:
+    cells = Reader(speakers(rows)).texts[3:]
+    expected = [(name, str(clips), "in training" if trained else "enrolled") for name, clips, trained in rows]
+    assert cells == [cell for row in expected for cell in row]
+
+
+@given(st.text(min_size=1).filter(str.strip))
+def test_a_sentence_is_text(text: str) -> None:
+    reader = Reader(sentence(text))
+    assert [tag for tag, _ in reader.tags] == ["p"]
+    assert "".join(reader.texts) == f"{text}."
