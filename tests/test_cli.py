@@ -18,7 +18,7 @@ from speakerid.cli import build_parser
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["train", "runs", "average", "infer", "prepare", "evaluate", "check", "synthesise"]
+COMMANDS = ["train", "runs", "average", "infer", "prepare", "evaluate", "check", "synthesise", "serve"]
 
 
 def write_config(path: Path, corpus: Path, run_dir: Path, **train: object) -> Path:

@@ -1,0 +1,63 @@
+"""Try a bundle in the browser: speak or drop a recording and see who it is; enrol and forget speakers.
+
+  speakerid serve speaker.safetensors
+
+Only this machine reaches the page, unless --host says otherwise. A recording is deleted as soon as it was heard; what
+stays is in the bundle, and only of speakers who are enrolled. Ctrl-C ends it. Needs `pip install 'speakerid[serve]'`.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; enrolling changes it")
+    parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to listen at (default 127.0.0.1)")
+    parser.add_argument("--port", type=_port, default=7860, metavar="N", help="default 7860")
+    parser.add_argument(
+        "--max-megabytes", type=_amount, default=20.0, metavar="N", help="size of a recording (default 20)"
+    )
+    parser.add_argument(
+        "--max-seconds", type=_amount, default=120.0, metavar="N", help="length of a recording (default 120)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    import signal
+    import sys
+    import threading
+
+    from speakerid.recognition.page import Limits, Page
+    from speakerid.recognition.recognizer import Recognizer
+    from speakerid.recognition.serving import is_loopback, serving
+
+    page = Page(Recognizer.load(options.bundle), Limits(options.max_megabytes, options.max_seconds))
+    if not is_loopback(options.host):
+        print(
+            f"--host {options.host}: everybody in the network can enrol and forget speakers here; their browsers give "
+            "a page the microphone only over HTTPS",
+            file=sys.stderr,
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was sent is deleted then, too
+    try:
+        with serving(page, options.host, options.port) as address:
+            print(f"{len(page.names)} speakers: {address} (Ctrl-C ends it)", flush=True)
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{value} is not a port from 1 to 65535")
+    return value
+
+
+def _amount(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
