@@ -10,7 +10,7 @@ from speakerid.recognition.recognizer import Answer
 STYLE = """
 .answer .said {font-size: 1.7rem; font-weight: 600; margin: 0; overflow-wrap: anywhere}
 .answer .why {margin: .2rem 0 1rem}
-.ranking {display: grid; grid-template-columns: fit-content(12rem) 1fr max-content; align-items: center;
+.ranking {display: grid; grid-template-columns: fit-content(8rem) 1fr max-content; align-items: center;
   column-gap: .8rem; line-height: 1.2}
 .ranking .bar {display: contents}
 .ranking .name {overflow-wrap: anywhere}
