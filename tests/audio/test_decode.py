@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode
+from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode, pieces
 from speakerid.errors import UserError
 
 RATE = 16_000
@@ -365,3 +365,33 @@ def test_impossible_sample_rates_are_refused(tmp_path: Path, rate: int) -> None:
 def test_any_possible_sample_rate_is_read(tmp_path: Path, rate: int) -> None:
     sound = decode(written(tmp_path / "a.wav", encoded(noise(0.1, rate), "WAV", rate=rate)))
     assert (sound.sample_rate, len(sound.waveform)) == (rate, rate // 10)
+
+
+# In pieces
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(st.sampled_from([".wav", ".flac", ".ogg", ".mp3"]), st.integers(1, 2), st.floats(0.05, 4))
+def test_pieces_make_up_the_whole(tmp_path: Path, extension: str, channels: int, seconds: float) -> None:
+    path = written(tmp_path / f"a{extension}", encoded(noise(2.5, channels=channels), FORMATS[extension]))
+    whole, parts = decode(path), list(pieces(path, seconds))
+    assert np.array_equal(np.concatenate([part.waveform for part in parts]), whole.waveform)
+    assert {len(part.waveform) for part in parts[:-1]} <= {round(seconds * RATE)}
+    assert 0 < len(parts[-1].waveform) <= round(seconds * RATE)
+
+
+def test_pieces_go_on_with_av_where_soundfile_ends(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    two = encoded(noise(1.5), "OGG") + encoded(noise(1, seed=1), "OGG")
+    path = written(tmp_path / "two.ogg", two)
+    lengths = [len(piece.waveform) for piece in pieces(path, 1)]
+    assert abs(sum(lengths) - len(decode(path).waveform)) < 0.05 * RATE
+    assert sum(lengths) > 2.4 * RATE
+
+
+def test_pieces_of_what_is_cut_off_or_missing_are_refused(tmp_path: Path) -> None:
+    whole = encoded(noise(5), "WAV")
+    path = written(tmp_path / "cut.wav", whole[: len(whole) // 2])
+    for bad in (path, written(tmp_path / "no.wav", b"RIFF"), tmp_path / "missing.wav"):
+        with pytest.raises(UserError, match=r"cut off|cannot be decoded"):
+            list(pieces(bad, 1))

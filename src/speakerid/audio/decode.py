@@ -6,6 +6,7 @@ claims or how many channels it has.
 
 import importlib.util
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,36 @@ def decode(path: Path, start: float | None = None, end: float | None = None, max
         raise UserError(f"cannot be decoded: {error.strerror or error}") from error
 
 
+def pieces(path: Path, seconds: float) -> Iterator[Sound]:
+    """A recording of any length, piece by piece, so that the memory does not grow with it.
+
+    Args:
+        path: see `decode`.
+        seconds: length of a piece; the last one is what is left.
+
+    Raises:
+        UserError: as for `decode`, at the piece where it shows.
+    """
+    extension, found = path.suffix.lower(), 0
+    try:
+        with path.open("rb") as file:
+            if extension not in AV_EXTENSIONS:
+                try:
+                    with open_with_soundfile(file) as recording:
+                        for piece in _cut(recording, 0, seconds):
+                            found += len(piece.waveform)
+                            yield piece
+                    return
+                except UnknownToSoundfile:
+                    if importlib.util.find_spec("av") is None:
+                        raise
+                    file.seek(0)
+            with open_with_av(file, extension) as recording:
+                yield from _cut(recording, found, seconds)
+    except OSError as error:
+        raise UserError(f"cannot be decoded: {error.strerror or error}") from error
+
+
 def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit WAV, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,6 +161,30 @@ def _mix(recording: Recording, stretch: _Stretch) -> Sound:
     if not found:
         raise UserError("holds no samples")
     return Sound(parts[0] if len(parts) == 1 else np.concatenate(parts), rate, recording.channels, clipped / found)
+
+
+def _cut(recording: Recording, first: int, seconds: float) -> Iterator[Sound]:
+    """Everything from a position on, in pieces of so many seconds."""
+    rate = recording.sample_rate
+    check_rate(rate)
+    size, found = round(seconds * rate), first
+    parts, held, clipped = list[NDArray[np.float32]](), 0, 0
+    for block in recording.blocks(first):
+        found += len(block)
+        while len(block):
+            some, block = block[: size - held], block[size - held :]
+            parts.append(_mean_of_channels(some))
+            clipped += _count_clipped(some)
+            held += len(some)
+            if held == size:
+                yield Sound(np.concatenate(parts), rate, recording.channels, clipped / held)
+                parts, held, clipped = [], 0, 0
+    if recording.promised is not None and _clearly_less(found, recording.promised, rate):
+        raise recording.cut_off(found)
+    if held:
+        yield Sound(np.concatenate(parts), rate, recording.channels, clipped / held)
+    elif not found:
+        raise UserError("holds no samples")
 
 
 def _mean_of_channels(block: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -60,8 +60,12 @@ class Rule:
 
     def log_odds(self, scores: Scores, seconds: float) -> Array:
         """(N, R) scores of utterances of so many seconds to (N, R) logarithms of P / (1 − P)."""
-        place = np.log(seconds), np.log(self.thresholds.seconds)
-        return log_odds(scores, float(np.interp(*place, self.scale)), float(np.interp(*place, self.unknown)))
+        unknown = np.interp(np.log(seconds), np.log(self.thresholds.seconds), self.unknown)
+        return log_odds(scores, float(self.scale_at(seconds)), float(unknown))
+
+    def scale_at(self, seconds: float | Array) -> Array:
+        """What a cosine counts in an utterance of so many seconds, or in each of several."""
+        return np.interp(np.log(seconds), np.log(self.thresholds.seconds), self.scale)
 
     def probabilities(self, scores: Scores, seconds: float) -> Array:
         """(N, R) scores of utterances of so many seconds to (N, R) probabilities; what is left is the stranger's."""

@@ -35,10 +35,16 @@ class Profiles:
     clips: tuple[int, ...]
     trained: tuple[bool, ...]
 
-    def scores(self, prints: NDArray[np.floating]) -> NDArray[np.float32]:
-        """(N, D) voice prints to (N, S): the cosine to the nearest of each speaker's centres."""
-        speakers, centres, width = self.centres.shape
-        flat = self.centres.reshape(speakers * centres, width)
+    def scores(self, prints: NDArray[np.floating], of: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """(N, D) voice prints to (N, S): the cosine to the nearest of each speaker's centres.
+
+        Args:
+            prints: see above.
+            of: places of the speakers; everybody by default.
+        """
+        mine = self.centres if of is None else self.centres[of]
+        speakers, centres, width = mine.shape
+        flat = mine.reshape(speakers * centres, width)
         return (prints.astype(np.float32) @ flat.T).reshape(len(prints), speakers, centres).max(-1)
 
     def ranked(self, prints: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

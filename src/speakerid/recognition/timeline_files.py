@@ -1,0 +1,97 @@
+"""A timeline as lines to read, as RTTM and as a picture."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from speakerid.errors import UserError
+from speakerid.files import atomic_file
+from speakerid.recognition.timeline import Segment
+
+FORMATS = (".png", ".svg", ".pdf")
+UNKNOWN = "unknown"
+# Okabe and Ito's colours for all kinds of colour vision.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_GREY = "0.7"
+_STYLE: dict[Any, Any] = {
+    "text.parse_math": False, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
+    "pdf.fonttype": 42,
+}  # fmt: skip
+
+
+def as_text(segments: Sequence[Segment]) -> list[str]:
+    """A line a segment, to be read."""
+    return [
+        f"{clock(s.start)} – {clock(s.end)}  {s.probability:>6.1%}  {UNKNOWN if s.name is None else s.name}"
+        for s in segments
+    ]
+
+
+def as_rttm(segments: Sequence[Segment], recording: str) -> str:
+    """NIST's Rich Transcription Time Marked format (RT-09 evaluation plan, appendix A), in which no field has blanks.
+
+    Args:
+        segments: see `speakerid.recognition.timeline.timeline`.
+        recording: the name of the file.
+    """
+    file = _field(recording)
+    return "".join(
+        f"SPEAKER {file} 1 {s.start:.3f} {s.end - s.start:.3f} <NA> <NA> "
+        f"{_field(UNKNOWN if s.name is None else s.name)} <NA> <NA>\n"
+        for s in segments
+    )
+
+
+def check_format(path: Path) -> None:
+    """Refuse a picture of a format that cannot be drawn, before long work is done for it.
+
+    Raises:
+        UserError: the format is none of `FORMATS`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(f"{path}: found the format {path.suffix!r}, expected one of {', '.join(FORMATS)}")
+
+
+def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
+    """Write a picture: a row a speaker, who speaks first on top; those unknown in grey at the bottom.
+
+    Args:
+        segments: see `speakerid.recognition.timeline.timeline`.
+        title: above it.
+        path: .png, .svg or .pdf.
+
+    Raises:
+        UserError: another format, or the file cannot be written.
+    """
+    check_format(path)
+    from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
+    from matplotlib.figure import Figure
+
+    names = dict.fromkeys(s.name for s in segments if s.name is not None)
+    rows: list[str | None] = [*names, *([None] if any(s.name is None for s in segments) else [])]
+    with rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
+        figure = Figure(figsize=(11, 1.6 + 0.35 * len(rows)), layout="constrained")
+        axes = figure.add_subplot()
+        for row, name in enumerate(rows):
+            bars = [(s.start, s.end - s.start) for s in segments if s.name == name]
+            axes.broken_barh(bars, (row - 0.35, 0.7), color=_GREY if name is None else _COLOURS[row % len(_COLOURS)])
+        axes.set_yticks(range(len(rows)), [UNKNOWN if name is None else name for name in rows])
+        axes.invert_yaxis()
+        axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds)[:-3])
+        axes.grid(axis="x", alpha=0.3)
+        axes.set_title(title)
+        with atomic_file(path) as partial:
+            figure.savefig(partial, format=path.suffix.lower()[1:], dpi=150)
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds to the hundredth."""
+    hundredths = round(seconds * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"
+
+
+def _field(text: str) -> str:
+    return "_".join(text.split()) or "_"

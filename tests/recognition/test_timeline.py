@@ -1,0 +1,180 @@
+"""Who speaks when: turns that are known, pauses, and the files in which it is told."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from recognition.bundles import Trained
+from speakerid.audio.decode import decode, write_wav
+from speakerid.cli import run
+from speakerid.errors import UserError
+from speakerid.recognition import timeline as module
+from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.timeline import Segment, merged, most_probable_path, timeline
+from speakerid.recognition.timeline_files import as_rttm, as_text, clock, draw
+
+RATE = 16_000
+SEGMENTS = [Segment(0.0, 1.5, "Anna", 0.9), Segment(1.5, 2.0, None, 0.7), Segment(3.25, 3725.5, "Ben Noé", 0.8)]
+
+
+@pytest.fixture
+def recognizer(trained: Trained) -> Recognizer:
+    return Recognizer(trained.bundle)
+
+
+def speech(trained: Trained, name: str, seconds: float) -> NDArray[np.float32]:
+    """Somebody who says one thing after the other."""
+    clips = [decode(clip).waveform for clip in trained.clips(name)]
+    return np.resize(np.concatenate(clips), round(seconds * RATE))
+
+
+def conversation(trained: Trained, path: Path, pause: float) -> list[tuple[float, float, str]]:
+    """A recording of three speakers, with pauses between them, and their turns."""
+    samples, turns, now = [np.zeros(RATE, np.float32)], list[tuple[float, float, str]](), 1.0
+    for name in trained.bundle.profiles.names[:3]:
+        samples += [speech(trained, name, 6), np.zeros(round(pause * RATE), np.float32)]
+        turns.append((now, now + 6, name))
+        now += 6 + pause
+    write_wav(path, np.concatenate(samples), RATE)
+    return turns
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.5])
+def test_speakers_take_turns(trained: Trained, recognizer: Recognizer, tmp_path: Path, pause: float) -> None:
+    path = tmp_path / "talk.wav"
+    turns = conversation(trained, path, pause)
+    segments = timeline(recognizer, path, false_accepts=0.5)
+    assert all(s.start < s.end and 0 <= s.probability <= 1 for s in segments)
+    assert all(one.end <= other.start + 1e-6 for one, other in itertools.pairwise(segments))
+    heard = right = 0.0
+    for s, (start, end, name) in itertools.product(segments, turns):
+        shared = max(0.0, min(s.end, end) - max(s.start, start))
+        heard += shared
+        right += shared * (s.name == name)
+    assert heard > 0.7 * 18  # the synthetic voices pause as well
+    assert right > 0.45 * heard  # the model has barely been trained; guessing would be 1 in 6
+    if pause:  # in which nobody speaks
+        silent = [(0.0, 1.0), *((end, end + pause) for _, end, _ in turns)]
+        inside = sum(max(0.0, min(s.end, e) - max(s.start, b)) for s, (b, e) in itertools.product(segments, silent))
+        assert inside < 0.1
+
+
+def test_pieces_change_little(
+    trained: Trained, recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "talk.wav"
+    conversation(trained, path, 1.0)
+    grid = np.arange(0, 22, 0.05)
+
+    def named() -> tuple[list[str | None], float]:
+        segments = timeline(recognizer, path)
+        return [next((s.name or "?" for s in segments if s.start <= t < s.end), None) for t in grid], segments[-1].end
+
+    whole, end = named()
+    monkeypatch.setattr(module, "PIECE_SECONDS", 7.25)  # each ends in a pause
+    parts, other_end = named()
+    assert other_end == pytest.approx(end, abs=0.3)
+    # Each piece has a level of its own, by which silence is told from sound.
+    assert np.mean([bool(a) == bool(b) for a, b in zip(whole, parts, strict=True)]) > 0.8
+    assert np.mean([a == b for a, b in zip(whole, parts, strict=True)]) > 0.6
+
+
+def test_nobody_is_heard_in_silence_or_clicks(recognizer: Recognizer, tmp_path: Path) -> None:
+    silence = np.zeros(3 * RATE, np.float32)
+    write_wav(tmp_path / "silence.wav", silence, RATE)
+    silence[RATE : RATE + 800] = 0.5
+    write_wav(tmp_path / "click.wav", silence, RATE)
+    assert timeline(recognizer, tmp_path / "silence.wav") == timeline(recognizer, tmp_path / "click.wav") == []
+
+
+def test_a_stranger_is_not_named_at_a_small_rate(trained: Trained, recognizer: Recognizer, tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", speech(trained, trained.stranger, 8), RATE)
+    some, few = (
+        sum(s.end - s.start for s in timeline(recognizer, tmp_path / "a.wav", rate) if s.name) for rate in (0.5, 0.001)
+    )
+    assert few <= some
+    assert few < 4
+
+
+@given(st.integers(1, 6), st.integers(1, 3), st.floats(0, 5), st.integers(0, 2**32 - 1))
+def test_the_path_is_the_best_of_all(length: int, states: int, switch: float, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(0, 2, (length, states))
+
+    def value(path: tuple[int, ...]) -> float:
+        changes = sum(a != b for a, b in itertools.pairwise(path))
+        return sum(scores[place, state] for place, state in enumerate(path)) - switch * changes
+
+    best = max(map(value, itertools.product(range(states), repeat=length)))
+    assert value(tuple(most_probable_path(scores, switch).tolist())) == pytest.approx(best)
+
+
+def test_neighbours_of_one_name_are_one_segment() -> None:
+    parts = [
+        Segment(0, 1, "a", 0.5), Segment(1.2, 4.2, "a", 0.9), Segment(4.2, 5, "b", 1), Segment(9, 10, "b", 1),
+    ]  # fmt: skip
+    assert merged(parts) == [Segment(0, 4.2, "a", pytest.approx(0.8)), *parts[2:]]
+
+
+def test_rttm_has_ten_fields_a_line() -> None:
+    lines = [line.split() for line in as_rttm(SEGMENTS, "board meeting").splitlines()]
+    assert lines[0] == ["SPEAKER", "board_meeting", "1", "0.000", "1.500", "<NA>", "<NA>", "Anna", "<NA>", "<NA>"]
+    assert [line[7] for line in lines] == ["Anna", "unknown", "Ben_Noé"]
+    assert {len(line) for line in lines} == {10}
+
+
+def test_lines_to_read() -> None:
+    assert as_text(SEGMENTS)[2].split() == ["0:00:03.25", "–", "1:02:05.50", "80.0%", "Ben", "Noé"]
+    assert clock(59.999) == "0:01:00.00"
+
+
+@pytest.mark.parametrize("segments", [SEGMENTS, []], ids=["three", "none"])
+def test_the_picture_has_a_row_a_speaker(tmp_path: Path, segments: list[Segment]) -> None:
+    draw(segments, "meeting $5_.wav", tmp_path / "a.svg")
+    draw(segments, "meeting", tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match=r"a\.gif: found the format '\.gif', expected one of \.png"):
+        draw(segments, "meeting", tmp_path / "a.gif")
+
+
+def test_the_command_writes_what_it_prints(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk, rttm, picture = tmp_path / "talk.wav", tmp_path / "talk.rttm", tmp_path / "talk.png"
+    conversation(trained, talk, 1.0)
+    arguments = ["identify", str(trained.path), str(talk), "--timeline"]
+    assert run([*arguments, "--json", "--rttm", str(rttm), "--picture", str(picture)]) == 0
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    written = [line.split() for line in rttm.read_text(encoding="utf-8").splitlines()]
+    assert [float(line[3]) for line in written] == [segment["start"] for segment in told]
+    assert [line[7] for line in written] == [segment["name"] or "unknown" for segment in told]
+    assert picture.stat().st_size > 1000
+    assert run([*arguments, "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "file,start,end,name,probability"
+    (tmp_path / "broken.wav").write_bytes(b"RIFF")
+    assert run([*arguments[:3], str(tmp_path / "broken.wav"), "--timeline"]) == 1
+    printed = capsys.readouterr()
+    assert f"error: {tmp_path / 'broken.wav'}: cannot be decoded" in printed.err
+    assert len(printed.out.splitlines()) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rttm", "a.rttm"], "--rttm: found without --timeline"),
+        (["--picture", "a.png"], "--picture: found without --timeline"),
+        (["--timeline", "--top", "2"], "--top: found with --timeline"),
+        (["--timeline", "--picture", "a.gif"], "expected one of"),
+        (["--timeline", "--picture", "a.png"], "--picture: found .* recordings, expected one"),
+    ],
+)
+def test_options_that_would_have_no_effect_are_refused(trained: Trained, arguments: list[str], message: str) -> None:
+    several = str(trained.recordings / trained.stranger)
+    with pytest.raises(UserError, match=message):
+        run(["identify", str(trained.path), several, *arguments])
