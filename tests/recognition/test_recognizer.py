@@ -1,5 +1,6 @@
 """Names, strangers and everything that is no voice."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from recognition.bundles import Trained
 from speakerid.audio.decode import decode, write_wav
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
+from speakerid.recognition import profiles
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.recognizer import Recognizer, Unheard
 
 
@@ -130,3 +133,58 @@ def test_a_channel_of_stereo_is_mixed(trained: Trained, recognizer: Recognizer) 
         torch.from_numpy(mine.voice_print),
         torch.from_numpy(recognizer.listen(sound.waveform, sound.sample_rate).voice_print), atol=1e-5,
     )  # fmt: skip
+
+
+def test_many_files_get_the_answers_they_get_alone(trained: Trained, recognizer: Recognizer, tmp_path: Path) -> None:
+    clips = [clip for name in recognizer.speakers[:3] for clip in trained.clips(name)]
+    for place, seconds in enumerate((0.2, 0.7, 1.3, 2.9, 9)):  # lengths that have to be padded
+        write_wav(tmp_path / f"{place}.wav", np.resize(decode(clips[place]).waveform, round(seconds * 16_000)), 16_000)
+    (tmp_path / "5.wav").write_bytes(b"RIFF nothing")
+    paths = [*clips[:10], *(tmp_path / f"{place}.wav" for place in range(6)), *clips[10:]]
+    together = list(recognizer.identify_many(iter(paths), 0.5, 3))
+    assert {answer.said for answer in together} >= {"known", "too short", "broken"}
+    for path, answer in zip(paths, together, strict=True):
+        alone = recognizer.identify(path, None, 0.5, 3)
+        assert (answer.said, answer.name, answer.reason) == (alone.said, alone.name, alone.reason)
+        assert answer.seconds == pytest.approx(alone.seconds, nan_ok=True)
+        assert [name for name, _ in answer.ranking] == [name for name, _ in alone.ranking]
+        assert [p for _, p in answer.ranking] == pytest.approx([p for _, p in alone.ranking], abs=1e-5)
+
+
+def test_a_voice_print_does_not_depend_on_what_is_embedded_beside_it(recognizer: Recognizer) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(-8, 4, (length, 40)).astype(np.float32) for length in (50, 300, 51, 2500, 120, 50)]
+    together = recognizer.embed(frames)
+    alone = np.concatenate([recognizer.embed([some]) for some in frames])
+    assert np.abs(together - alone).max() < 1e-5
+
+
+def test_files_are_read_only_a_little_ahead(trained: Trained, recognizer: Recognizer) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield trained.clips(trained.stranger)[0]
+
+    threads = torch.get_num_threads()
+    answers = recognizer.identify_many(endless())
+    assert next(answers).said in ("known", "unknown")
+    answers.close()
+    assert taken < 1000
+    assert torch.get_num_threads() == threads
+
+
+def test_the_nearest_of_many_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(400, 3, 24)).astype(np.float32)
+    centres /= np.linalg.norm(centres, axis=-1, keepdims=True)
+    everybody = Profiles(tuple(f"s{n}" for n in range(400)), centres, (3,) * 400, (True,) * 400)
+    prints = centres[:9, 0] + rng.normal(0, 0.1, (9, 24)).astype(np.float32)
+    prints /= np.linalg.norm(prints, axis=1, keepdims=True)
+    places, scores = everybody.ranked(prints)
+    monkeypatch.setattr(profiles, "MANY", 400)
+    fast_places, fast_scores = everybody.ranked(prints)
+    assert np.array_equal(fast_places, places)
+    assert fast_scores == pytest.approx(scores, abs=1e-6)

@@ -6,11 +6,12 @@ Letters: N samples, T frames, M mel bands.
 """
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+from threadpoolctl import ThreadpoolController
 
 from speakerid.audio.resample import resample
 from speakerid.config import FeatureConfig
@@ -27,6 +28,11 @@ CHUNK = 256
 """Frames transformed at a time: bounds the memory, and what one step writes the next still finds in the cache."""
 
 Samples = NDArray[np.float32]
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all libraries there are, which takes longer than a recording
 
 
 @lru_cache(maxsize=2)
@@ -87,7 +93,9 @@ class LogMel:
         if waveform.ndim == 2:
             waveform = waveform.mean(0, dtype=np.float64).astype(np.float32)
         waveform, gain, stretches = _sound(waveform, sample_rate, features)
-        power = self._mel_power(self._frames(waveform, stretches), gain)
+        frames = self._frames(waveform, stretches)
+        with _threads().limit(limits=1, user_api="blas"):  # the products are so small that threads would only wait
+            power = self._mel_power(frames, gain)
         return np.log(np.maximum(power, features.floor, out=power), out=power)
 
     def _frames(self, waveform: Samples, stretches: list[slice]) -> NDArray[np.float32]:

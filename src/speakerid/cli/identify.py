@@ -60,8 +60,9 @@ def run(options: argparse.Namespace) -> int:
 
     def answers() -> Iterator[tuple[Path, "Answer"]]:
         with bar(len(paths), "Identify", "files", shown=len(paths) > FEW) as advance:
-            for path in paths:
-                yield path, recognizer.identify(path, None, false_accepts, options.top or TOP)
+            many = recognizer.identify_many(paths, false_accepts, options.top or TOP)
+            for path, answer in zip(paths, many, strict=True):
+                yield path, answer
                 advance(1)
 
     write = _write_json if options.json else _write_csv if options.csv else _write_text

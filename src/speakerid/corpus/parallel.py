@@ -49,13 +49,17 @@ def parallel_map(
     Raises:
         UserError: a process died, and `died` does not say what that means.
     """
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = count if workers is None else workers
+    count = processors() if workers is None else workers
     with bar(sum(map(weight, jobs)), title, unit) as advance:
         results = _here(function, jobs) if count == 0 else _in_processes(function, jobs, count, died)
         for job, result in zip(jobs, results, strict=True):
             advance(weight(job))
             yield result
+
+
+def processors() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _here(function: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> Iterator[_Result]:

@@ -5,17 +5,23 @@ Letters: N samples, B recordings, T frames, M mel bands, D width of a voice prin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.corpus.parallel import processors
+from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle, changing
 
@@ -27,7 +33,11 @@ FALSE_ACCEPTS = 0.01
 """Share of strangers who may be given a name, unless another is asked for."""
 MAX_SECONDS = 1200.0
 """Of one recording; longer ones are for a timeline."""
+TOGETHER = 8
+"""Files that are embedded together, neighbours in length side by side."""
 
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
 Said = Literal["known", "unknown", "too short", "silent", "broken"]
 
 
@@ -89,6 +99,10 @@ class Unheard(UserError):
         self.said: Said = said
         self.seconds = seconds
 
+    def answer(self) -> Answer:
+        """Why nobody is named."""
+        return Answer(self.said, None, (), self.seconds, float("nan"), str(self))
+
 
 class Recognizer:
     """Names speakers, and learns new ones without training.
@@ -131,10 +145,11 @@ class Recognizer:
         frames = self._frames(recording, sample_rate)
         return Voice(len(frames) / self.bundle.features.frames_per_second, self.embed([frames])[0])
 
-    @torch.inference_mode()
     def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(T, M) features of B recordings, one by one, to (B, D) voice prints."""
-        return np.concatenate([self._embedder(torch.from_numpy(some)[None]).numpy() for some in frames])
+        """(T, M) features of B recordings to (B, D) voice prints, the same whatever else is among them."""
+        lengths = np.array([len(some) for some in frames])
+        store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
+        return self._embedder.embed(store, range(len(store)))
 
     def identify(
         self,
@@ -153,8 +168,44 @@ class Recognizer:
         try:
             voice = self.listen(recording, sample_rate)
         except Unheard as unheard:
-            return Answer(unheard.said, None, (), unheard.seconds, float("nan"), str(unheard))
+            return unheard.answer()
         return self.answer(voice, false_accepts, top)
+
+    def identify_many(
+        self, recordings: Iterable[Path], false_accepts: float = FALSE_ACCEPTS, top: int = 5
+    ) -> Iterator[Answer]:
+        """`identify` of many files, on all cores.
+
+        Args:
+            recordings: files.
+            false_accepts, top: see `identify`.
+
+        Yields:
+            An answer for each, in their order.
+        """
+        waiting = iter(recordings)
+        groups = iter(lambda: list(islice(waiting, TOGETHER)), [])
+        workers, threads = processors(), torch.get_num_threads()
+        # Small models gain nothing from several threads, which wait for one another; several files do.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers, "identify", torch.set_num_threads, (1,)) as pool:
+            try:
+                for answers in _ahead(pool, lambda some: self._answers(some, false_accepts, top), groups, 2 * workers):
+                    yield from answers
+            finally:
+                pool.shutdown(cancel_futures=True)
+                torch.set_num_threads(threads)  # for threads that start later
+
+    def _answers(self, recordings: Sequence[Path], false_accepts: float, top: int) -> list[Answer]:
+        """Of files that are embedded together."""
+        heard = [self._heard(recording) for recording in recordings]
+        frames = [one for one in heard if not isinstance(one, Unheard)]
+        prints = iter(self.embed(frames) if frames else ())
+        rate = self.bundle.features.frames_per_second
+        return [
+            one.answer() if isinstance(one, Unheard)
+            else self.answer(Voice(len(one) / rate, next(prints)), false_accepts, top)
+            for one in heard
+        ]  # fmt: skip
 
     def answer(self, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
         """Whose voice it is; arguments as for `identify`."""
@@ -239,6 +290,12 @@ class Recognizer:
         with changing(self.path) as held:
             self.bundle = held[0] = change(held[0])
 
+    def _heard(self, recording: Path) -> NDArray[np.float32] | Unheard:
+        try:
+            return self._frames(recording, None)
+        except Unheard as unheard:
+            return unheard
+
     def _frames(self, recording: Path | Samples, sample_rate: int | None) -> NDArray[np.float32]:
         """(T, M) features, or why there are none."""
         if self._log_mel is None:
@@ -262,6 +319,17 @@ class Recognizer:
         if heard < SHORTEST:
             raise Unheard("too short", f"{heard:.2f} s of sound, expected {SHORTEST:g} at least", heard)
         return frames
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[_Job], _Result], jobs: Iterable[_Job], count: int
+) -> Iterator[_Result]:
+    """`map(function, jobs)` in the threads of a pool, so many jobs ahead of what is asked for, and no more."""
+    waiting = iter(jobs)
+    running = deque(pool.submit(function, job) for job in islice(waiting, count))
+    while running:
+        yield running.popleft().result()
+        running.extend(pool.submit(function, job) for job in islice(waiting, 1))
 
 
 def _probability(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
