@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from speakerid.audio.decode import write_wav
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark.py"
 TINY = ["--rounds", "1", "--steps", "1", "--utterances", "2", "--batch-size", "2", "--crop-frames", "8"]
@@ -15,7 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["open"], ["train"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["prepare"], ["open"], ["train"], ["identify"]], ids=" ".join)
 def test_help_says_what_is_measured(command: list[str]) -> None:
     answer = run(*command, "--help")
     assert answer.returncode == 0
@@ -42,3 +45,16 @@ def test_an_unknown_revision_is_answered_by_one_line() -> None:
     assert answer.returncode == 2
     assert len(answer.stderr.strip().splitlines()) == 1
     assert "no-such-revision" in answer.stderr
+
+
+@pytest.mark.slow
+def test_identify_measures_ours_and_start_ups(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    write_wav(tmp_path / "a.wav", rng.normal(0, 0.1, 100_000).astype(np.float32), 16_000)
+    answer = run("identify", "nothing", str(tmp_path), "--rounds", "1", "--clips", "3", "--others", "2")
+    assert answer.returncode == 0, answer.stderr
+    rows = {cells[1].strip(): cells[2].strip() for line in answer.stdout.splitlines() if (cells := line.split("|"))[1:]}
+    for name in ("identify_many", "identify, file by file", "decoding alone"):
+        assert float(rows[name]) > 0
+    for name in ("`speakerid identify` of one file, from nothing", "one among 100,000 speakers"):
+        assert re.fullmatch(r"[\d.]+ m?s \([\d.]+ to [\d.]+\)", rows[name])
