@@ -6,7 +6,7 @@ Letters: N samples, B recordings, T frames, M mel bands, D width of a voice prin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -173,7 +173,7 @@ class Recognizer:
 
     def identify_many(
         self, recordings: Iterable[Path], false_accepts: float = FALSE_ACCEPTS, top: int = 5
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """`identify` of many files, on all cores.
 
         Args:
