@@ -12,7 +12,9 @@ from speakerid.audio.decode import decode, write_wav
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
 from speakerid.recognition import profiles
+from speakerid.recognition import recognizer as module
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.recognizer import Recognizer, Unheard
 
@@ -188,3 +190,20 @@ def test_the_nearest_of_many_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -
     fast_places, fast_scores = everybody.ranked(prints)
     assert np.array_equal(fast_places, places)
     assert fast_scores == pytest.approx(scores, abs=1e-6)
+
+
+@pytest.mark.parametrize(("worth", "expected"), [(1e9, 1), (0, 3)])
+def test_small_models_embed_in_one_thread(
+    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch, worth: float, expected: int
+) -> None:
+    seen = []
+    monkeypatch.setattr(module, "WORTH_THREADS", worth)
+    monkeypatch.setattr(Embedder, "forward", lambda _, x, mask: seen.append(torch.get_num_threads()) or x.mean(1))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        recognizer.embed([np.zeros((60, 40), np.float32)])
+        assert seen == [expected]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(threads)

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel, Samples
 from speakerid.corpus.parallel import processors
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
+from speakerid.evaluation.predict import CPU_FRAMES
+from speakerid.models.summary import unique_parameters
 from speakerid.recognition.bundle import Bundle, changing
 
 SHORTEST = 0.5
@@ -35,6 +36,9 @@ MAX_SECONDS = 1200.0
 """Of one recording; longer ones are for a timeline."""
 TOGETHER = 8
 """Files that are embedded together, neighbours in length side by side."""
+WORTH_THREADS = 1e9
+"""Parameters times frames embedded at a time, below which there is one thread: several would mostly wait for one
+another, and on a machine that has other work as well nearly always."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -116,6 +120,8 @@ class Recognizer:
         self.bundle = bundle
         self.path = path
         self._embedder = bundle.embedder()
+        self._parameters = unique_parameters(self._embedder)
+        self._threads = ThreadpoolController()
         self._log_mel: LogMel | None = None
 
     @staticmethod
@@ -149,7 +155,9 @@ class Recognizer:
         """(T, M) features of B recordings to (B, D) voice prints, the same whatever else is among them."""
         lengths = np.array([len(some) for some in frames])
         store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
-        return self._embedder.embed(store, range(len(store)))
+        at_a_time = max(int(lengths.max()), min(len(store.frames), CPU_FRAMES))
+        with self._threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
+            return self._embedder.embed(store, range(len(store)))
 
     def identify(
         self,
@@ -183,29 +191,29 @@ class Recognizer:
         Yields:
             An answer for each, in their order.
         """
-        waiting = iter(recordings)
+        waiting, workers = iter(recordings), processors()
         groups = iter(lambda: list(islice(waiting, TOGETHER)), [])
-        workers, threads = processors(), torch.get_num_threads()
-        # Small models gain nothing from several threads, which wait for one another; several files do.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers, "identify", torch.set_num_threads, (1,)) as pool:
+        # BLAS has one number of threads for the whole process, which is not to change while others are at work.
+        with self._threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
             try:
                 for answers in _ahead(pool, lambda some: self._answers(some, false_accepts, top), groups, 2 * workers):
                     yield from answers
             finally:
                 pool.shutdown(cancel_futures=True)
-                torch.set_num_threads(threads)  # for threads that start later
 
     def _answers(self, recordings: Sequence[Path], false_accepts: float, top: int) -> list[Answer]:
-        """Of files that are embedded together."""
-        heard = [self._heard(recording) for recording in recordings]
-        frames = [one for one in heard if not isinstance(one, Unheard)]
-        prints = iter(self.embed(frames) if frames else ())
-        rate = self.bundle.features.frames_per_second
-        return [
-            one.answer() if isinstance(one, Unheard)
-            else self.answer(Voice(len(one) / rate, next(prints)), false_accepts, top)
-            for one in heard
-        ]  # fmt: skip
+        """Of files that are embedded together, in one thread."""
+        with self._threads.limit(limits=1, user_api="openmp"):
+            heard = [self._heard(recording) for recording in recordings]
+            frames = [one for one in heard if not isinstance(one, Unheard)]
+            prints = iter(self.embed(frames) if frames else ())
+            rate = self.bundle.features.frames_per_second
+            return [
+                one.answer()
+                if isinstance(one, Unheard)
+                else self.answer(Voice(len(one) / rate, next(prints)), false_accepts, top)
+                for one in heard
+            ]
 
     def answer(self, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
         """Whose voice it is; arguments as for `identify`."""
