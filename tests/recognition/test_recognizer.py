@@ -1,5 +1,7 @@
 """Names, strangers and everything that is no voice."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import speakerid
 from recognition.bundles import Trained
 from speakerid.audio.decode import decode, write_wav
 from speakerid.corpus.check import open_corpus
@@ -207,3 +210,12 @@ def test_small_models_embed_in_one_thread(
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(threads)
+
+
+def test_the_package_hands_it_out_without_importing_torch_before() -> None:
+    code = (
+        "import sys, speakerid; assert 'torch' not in sys.modules; speakerid.Recognizer; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    with pytest.raises(AttributeError, match="has no attribute 'Recogniser'"):
+        speakerid.Recogniser  # noqa: B018 # pyright: ignore
