@@ -143,6 +143,11 @@ def _write_clips(recordings: Path, folder: Path) -> Iterator[Path]:
                 yield clip
 
 
+def _limit(threads: int | None) -> None:
+    if threads is not None:  # to set torch's default is not the same as to leave it: MKL then no longer asks OpenMP
+        torch.set_num_threads(threads)
+
+
 def _timed(work: Callable[[Sequence[Path]], object], paths: Sequence[Path]) -> float:
     work(paths[:WARM_UP])
     began = perf_counter()
@@ -156,7 +161,7 @@ def _identify_many(bundle: Path, paths: Sequence[Path]) -> float:
 
 
 def _identify(bundle: Path, paths: Sequence[Path], threads: int | None) -> float:
-    torch.set_num_threads(threads or torch.get_num_threads())
+    _limit(threads)
     recognizer = Recognizer.load(bundle)
     return _timed(lambda some: [recognizer.identify(path) for path in some], paths)
 
@@ -176,7 +181,7 @@ def _resemblyzer(paths: Sequence[Path], threads: int | None) -> float:
         from resemblyzer import VoiceEncoder, preprocess_wav  # pyright: ignore[reportMissingImports]
 
         encoder = VoiceEncoder("cpu", verbose=False)
-        torch.set_num_threads(threads or torch.get_num_threads())
+        _limit(threads)
         return _timed(lambda some: [encoder.embed_utterance(preprocess_wav(path)) for path in some], paths)
 
 
@@ -191,11 +196,12 @@ def _ecapa(paths: Sequence[Path], threads: int | None) -> float:
         modules = {
             "compute_features": Fbank(n_mels=80),
             "mean_var_norm": InputNormalization(norm_type="sentence", std_norm=False),
-            "embedding_model": ECAPA_TDNN(80, lin_neurons=WIDTH),  # its defaults are the sizes of the pretrained one
+            # The sizes of the pretrained spkrec-ecapa-voxceleb.
+            "embedding_model": ECAPA_TDNN(80, lin_neurons=192, channels=[1024, 1024, 1024, 1024, 3072]),
             "classifier": torch.nn.Identity(),
         }
         encoder = EncoderClassifier(modules=modules, hparams={"label_encoder": None})
-        torch.set_num_threads(threads or torch.get_num_threads())
+        _limit(threads)
 
         def work(some: Sequence[Path]) -> None:
             for first in range(0, len(some), TOGETHER):
