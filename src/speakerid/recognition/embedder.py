@@ -52,8 +52,6 @@ class Embedder(nn.Module):
             indices: their places in the store.
             labels: their speakers, in the same order.
         """
-        self.mean.zero_()
-        self.whitening.copy_(torch.eye(len(self.mean)))
         embeddings = _embed(self.model.embed, store, indices, None)
         self.mean.copy_(torch.from_numpy(embeddings.mean(0)))
         self.whitening.copy_(torch.from_numpy(whitening(embeddings, np.asarray(labels))))

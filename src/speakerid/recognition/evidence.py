@@ -52,7 +52,7 @@ class Evidence:
 
     def of_known(self, profiles: Profiles) -> Known:
         """How near the known speakers' utterances come to them and to others."""
-        places = np.array([profiles.place(name) for name in self.speakers.tolist()], np.int64)
+        places = self._places(profiles)
         ranked, right, found = [], [], []
         for rows in self._rows(len(self.known)):
             scores = profiles.scores(self.known[rows])
@@ -71,7 +71,7 @@ class Evidence:
         if len(self.strangers):
             prints, own = self.strangers, None
         else:
-            prints, own = self.known, np.array([profiles.place(name) for name in self.speakers.tolist()], np.int64)
+            prints, own = self.known, self._places(profiles)
         ranked = []
         for rows in self._rows(len(prints)):
             scores = profiles.scores(prints[rows])
@@ -79,6 +79,11 @@ class Evidence:
                 scores[np.arange(len(scores)), own[rows]] = -1
             ranked.append(rank(scores)[1])
         return np.concatenate(ranked)
+
+    def _places(self, profiles: Profiles) -> NDArray[np.int64]:
+        """(N,) of the known utterances' speakers."""
+        places = {name: place for place, name in enumerate(profiles.names)}
+        return np.array([places[name] for name in self.speakers.tolist()], np.int64)
 
     @staticmethod
     def _rows(count: int) -> Iterator[slice]:

@@ -98,7 +98,8 @@ class Profiles:
         Raises:
             UserError: there is none of this name.
         """
-        keep = [place for place in range(len(self.names)) if place != self.place(name)]
+        gone = self.place(name)
+        keep = [place for place in range(len(self.names)) if place != gone]
         return Profiles(
             tuple(self.names[place] for place in keep),
             self.centres[keep],
