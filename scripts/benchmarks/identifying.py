@@ -26,12 +26,13 @@ from speakerid.audio.resample import resample
 from speakerid.config import FeatureConfig, load_config
 from speakerid.corpus.parallel import processors
 from speakerid.errors import UserError
+from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.finding import find_recordings
 from speakerid.recognition.profiles import CENTRES, Profiles, profiles_of
-from speakerid.recognition.recognizer import Recognizer, Voice
+from speakerid.recognition.recognizer import Recognizer
 
 from .measuring import Run, run_in_turn, table
 

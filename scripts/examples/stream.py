@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soundfile
 
-from speakerid.recognition.recognizer import Answer, Recognizer
+from speakerid.recognition.answers import Answer
+from speakerid.recognition.recognizer import Recognizer
 
 CHUNK, EVERY, LOOK_BACK = 0.1, 5, 30
 """Seconds of a chunk; chunks from one answer to the next; chunks that an answer is about."""

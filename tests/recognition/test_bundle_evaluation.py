@@ -29,12 +29,13 @@ from speakerid.evaluation.recognition_results import (
     Results,
     Table,
 )
+from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_evaluation import evaluate_bundle
 from speakerid.recognition.exporting import make_bundle
 from speakerid.recognition.judging import Heard
 from speakerid.recognition.material import Material
-from speakerid.recognition.recognizer import Recognizer, Voice
+from speakerid.recognition.recognizer import Recognizer
 from speakerid.training.run import train
 
 SPEAKERS = ("anna", "ben", "cleo", "dora")

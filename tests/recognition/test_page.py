@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from recognition.bundles import Trained
 from speakerid.audio.decode import write_wav
+from speakerid.recognition.answers import Answer
 from speakerid.recognition.page import Limits, Page
 from speakerid.recognition.page_html import ranking, sentence, speakers
-from speakerid.recognition.recognizer import Answer, Recognizer
+from speakerid.recognition.recognizer import Recognizer
 
 NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20)
 

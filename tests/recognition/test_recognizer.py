@@ -16,10 +16,11 @@ from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
 from speakerid.recognition import profiles
 from speakerid.recognition import recognizer as module
+from speakerid.recognition.answers import Unheard
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.profiles import Profiles
-from speakerid.recognition.recognizer import Recognizer, Unheard
+from speakerid.recognition.recognizer import Recognizer
 
 
 @pytest.fixture

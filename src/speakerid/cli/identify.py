@@ -25,7 +25,8 @@ FEW = 20
 TOP = 3
 
 if TYPE_CHECKING:
-    from speakerid.recognition.recognizer import Answer, Recognizer
+    from speakerid.recognition.answers import Answer
+    from speakerid.recognition.recognizer import Recognizer
     from speakerid.recognition.timeline import Segment
 
 

@@ -13,8 +13,9 @@ from threading import Lock
 
 from speakerid.audio.decode import TooLong, decode
 from speakerid.errors import UserError
+from speakerid.recognition.answers import Voice
 from speakerid.recognition.page_html import ranking, sentence, speakers
-from speakerid.recognition.recognizer import Recognizer, Voice
+from speakerid.recognition.recognizer import Recognizer
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from speakerid.recognition.recognizer import Answer
+from speakerid.recognition.answers import Answer
 
 STYLE = """
 .answer .said {font-size: 1.7rem; font-weight: 600; margin: 0; overflow-wrap: anywhere}

@@ -8,10 +8,11 @@ import gradio as gr
 from gradio.themes import Default
 from starlette.middleware import Middleware
 
+from speakerid.recognition.answers import Voice
 from speakerid.recognition.own_pages import OwnPages
 from speakerid.recognition.page import Page, heard
 from speakerid.recognition.page_html import STYLE, sentence
-from speakerid.recognition.recognizer import FALSE_ACCEPTS, Voice
+from speakerid.recognition.recognizer import FALSE_ACCEPTS
 from speakerid.recognition.serving import is_loopback
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.models.summary import unique_parameters
+from speakerid.recognition.answers import Answer, Said, Unheard, Verdict, Voice
 from speakerid.recognition.bundle import Bundle, changing
 
 SHORTEST = 0.5
@@ -42,70 +42,6 @@ another, and on a machine that has other work as well nearly always."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
-Said = Literal["known", "unknown", "too short", "silent", "broken"]
-
-
-@dataclass(frozen=True)
-class Voice:
-    """What is left of a recording: nothing of what was said."""
-
-    seconds: float
-    """Of sound, pauses cut."""
-    voice_print: NDArray[np.float32]
-    """(D,), of length 1."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Who speaks in a recording."""
-
-    said: Said
-    """Whether there is a name; else why not."""
-    name: str | None
-    """None unless `said` is known."""
-    ranking: tuple[tuple[str, float], ...]
-    """Names and probabilities, the most probable first; empty where there was nothing to recognise."""
-    seconds: float
-    """Of sound, pauses cut; nan where it could not be heard."""
-    threshold: float
-    """Probability from which on a name is said, at this duration and rate of false accepts; nan as above."""
-    reason: str = ""
-    """What is wrong with the recording, where something is."""
-
-    @property
-    def probability(self) -> float:
-        """Of the name, or where nobody is named that it is none of those known; nan as above."""
-        if self.name is not None:
-            return self.ranking[0][1]
-        return max(0.0, 1 - sum(p for _, p in self.ranking)) if self.ranking else float("nan")
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether two recordings are of one speaker."""
-
-    same: bool
-    score: float
-    """Cosine of the two voice prints."""
-    probability: float
-    """That they are, if same and different speakers are equally frequent."""
-    threshold: float
-    """Probability from which on the answer is yes."""
-    seconds: float
-    """Of sound in the shorter of the two, for which all this holds."""
-
-
-class Unheard(UserError):
-    """There is nobody to be recognised in a recording."""
-
-    def __init__(self, said: Said, reason: str, seconds: float = float("nan")) -> None:
-        super().__init__(reason)
-        self.said: Said = said
-        self.seconds = seconds
-
-    def answer(self) -> Answer:
-        """Why nobody is named."""
-        return Answer(self.said, None, (), self.seconds, float("nan"), str(self))
 
 
 class Recognizer:

@@ -20,8 +20,9 @@ from speakerid.audio.decode import pieces
 from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, stretches_of_sound
 from speakerid.audio.resample import resample
 from speakerid.errors import UserError
+from speakerid.recognition.answers import Voice
 from speakerid.recognition.profiles import RANKED
-from speakerid.recognition.recognizer import FALSE_ACCEPTS, SHORTEST, Recognizer, Voice
+from speakerid.recognition.recognizer import FALSE_ACCEPTS, SHORTEST, Recognizer
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25

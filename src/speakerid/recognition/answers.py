@@ -1,0 +1,79 @@
+"""What a recogniser says of recordings.
+
+Letters: D width of a voice print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.errors import UserError
+
+Said = Literal["known", "unknown", "too short", "silent", "broken"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What is left of a recording: nothing of what was said."""
+
+    seconds: float
+    """Of sound, pauses cut."""
+    voice_print: NDArray[np.float32]
+    """(D,), of length 1."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Who speaks in a recording."""
+
+    said: Said
+    """Whether there is a name; else why not."""
+    name: str | None
+    """None unless `said` is known."""
+    ranking: tuple[tuple[str, float], ...]
+    """Names and probabilities, the most probable first; empty where there was nothing to recognise."""
+    seconds: float
+    """Of sound, pauses cut; nan where it could not be heard."""
+    threshold: float
+    """Probability from which on a name is said, at this duration and rate of false accepts; nan as above."""
+    reason: str = ""
+    """What is wrong with the recording, where something is."""
+
+    @property
+    def probability(self) -> float:
+        """Of the name, or where nobody is named that it is none of those known; nan as above."""
+        if self.name is not None:
+            return self.ranking[0][1]
+        return max(0.0, 1 - sum(p for _, p in self.ranking)) if self.ranking else float("nan")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether two recordings are of one speaker."""
+
+    same: bool
+    score: float
+    """Cosine of the two voice prints."""
+    probability: float
+    """That they are, if same and different speakers are equally frequent."""
+    threshold: float
+    """Probability from which on the answer is yes."""
+    seconds: float
+    """Of sound in the shorter of the two, for which all this holds."""
+
+
+class Unheard(UserError):
+    """There is nobody to be recognised in a recording."""
+
+    def __init__(self, said: Said, reason: str, seconds: float = float("nan")) -> None:
+        super().__init__(reason)
+        self.said: Said = said
+        self.seconds = seconds
+
+    def answer(self) -> Answer:
+        """Why nobody is named."""
+        return Answer(self.said, None, (), self.seconds, float("nan"), str(self))
