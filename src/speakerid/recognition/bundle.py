@@ -31,7 +31,7 @@ from speakerid.model_config import ModelConfig
 from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
-from speakerid.recognition.fitting import Expected, expected, fit_identification, fit_verification
+from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
 from speakerid.recognition.profiles import Profiles
 from speakerid.settings import Settings, parse
 
@@ -123,7 +123,7 @@ class Bundle:
         card: Mapping[str, Any],
     ) -> Bundle:
         """With thresholds and probabilities for these profiles; arguments are attributes."""
-        identification = fit_identification(evidence, profiles)
+        identification, promised = fit_identification(evidence, profiles)
         return Bundle(
             model,
             features,
@@ -132,7 +132,7 @@ class Bundle:
             evidence,
             identification,
             fit_verification(evidence),
-            expected(evidence, profiles, identification),
+            promised,
             card,
         )
 

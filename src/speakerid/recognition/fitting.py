@@ -18,6 +18,8 @@ from speakerid.recognition.profiles import Profiles
 PAIRS = 20_000
 """Of different speakers, and of the same; more would tell no more."""
 FOLDS = 10
+EXPECTED_RATE = 0.01
+"""Of false accepts, of which `Expected` tells."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +44,21 @@ class Expected:
     identified: float
 
 
-def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> Rule:
-    """Who of the profiles speaks, or a stranger.
+def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tuple[Rule, list[Expected]]:
+    """Who of the profiles speaks, or a stranger; and what can be expected of that.
 
     Args:
         evidence: by duration, ascending; each has utterances of known speakers.
         profiles: of at least one speaker.
     """
-    fitted = []
+    fitted, promised = [], []
     for some in evidence:
         known, strangers = some.of_known(profiles), some.of_strangers(profiles)
         scale, unknown = fit_probabilities(known.ranked, known.right, strangers)
         best = log_odds(strangers, scale, unknown)[:, 0]
         fitted.append((scale, unknown, thresholds_for(best, some.stranger_groups, RATES)))
-    return _rule(evidence, fitted)
+        promised.append(_expected(some, known.found, log_odds(known.ranked, scale, unknown)[:, 0], best))
+    return _rule(evidence, fitted), promised
 
 
 def fit_verification(evidence: Sequence[Evidence]) -> Rule | None:
@@ -71,35 +74,31 @@ def fit_verification(evidence: Sequence[Evidence]) -> Rule | None:
     return _rule(evidence, fitted)
 
 
-def expected(evidence: Sequence[Evidence], profiles: Profiles, rule: Rule, rate: float = 0.01) -> list[Expected]:
-    """By cross-validation over strangers, see `Expected`."""
-    rows = []
-    for some in evidence:
-        known = some.of_known(profiles)
-        known_odds = rule.log_odds(known.ranked, some.seconds)[:, 0]
-        odds = rule.log_odds(some.of_strangers(profiles), some.seconds)[:, 0]
-        groups = some.stranger_groups
-        accepted = np.zeros(len(odds), bool)
-        named = []
-        names = np.unique(groups)
-        for fold in range(min(FOLDS, len(names))):
-            out = np.isin(groups, names[fold::FOLDS])
-            others = odds[~out], groups[~out]
-            threshold = thresholds_for(*others, [rate])[0] if len(others[0]) else np.inf
-            accepted[out] = odds[out] >= threshold
-            named.append(float(np.mean(known.found & (known_odds >= threshold))))
-        by_stranger = [accepted[groups == name].mean() for name in names]
-        rows.append(
-            Expected(
-                some.seconds,
-                len(known.found),
-                len(odds),
-                len(names),
-                float(np.mean(by_stranger)),
-                float(np.mean(named)),
-            )
-        )
-    return rows
+def _expected(
+    evidence: Evidence, found: NDArray[np.bool_], known: NDArray[np.float64], strangers: NDArray[np.float64]
+) -> Expected:
+    """By cross-validation over strangers, see `Expected`.
+
+    Args:
+        evidence: of one duration.
+        found: (N,) whether the most probable name is the right one.
+        known: (N,) its log-odds.
+        strangers: (I,) those of the most probable names of strangers.
+    """
+    groups = evidence.stranger_groups
+    accepted = np.zeros(len(strangers), bool)
+    named = []
+    names = np.unique(groups)
+    for fold in range(min(FOLDS, len(names))):
+        out = np.isin(groups, names[fold::FOLDS])
+        others = strangers[~out], groups[~out]
+        threshold = thresholds_for(*others, [EXPECTED_RATE])[0] if len(others[0]) else np.inf
+        accepted[out] = strangers[out] >= threshold
+        named.append(float(np.mean(found & (known >= threshold))))
+    by_stranger = [accepted[groups == name].mean() for name in names]
+    return Expected(
+        evidence.seconds, len(found), len(strangers), len(names), float(np.mean(by_stranger)), float(np.mean(named))
+    )
 
 
 def _rule(evidence: Sequence[Evidence], fitted: Sequence[tuple[float, float, NDArray[np.float64]]]) -> Rule:
