@@ -139,7 +139,7 @@ def test_bars_are_as_long_as_probable_and_names_are_text(
 ) -> None:
     rows = tuple(zip(names, sorted(shares, reverse=True), strict=False))
     said = "known" if known else "unknown"
-    reader = Reader(ranking(Answer(said, names[0] if known else None, rows, 2.5, threshold)))
+    reader = Reader(ranking(Answer(said, names[0] if known else None, 0.5, rows, 2.5, threshold)))
     assert {tag for tag, _ in reader.tags} == {"div", "p", "span"}
     styles = [attributes.get("style") for _, attributes in reader.tags if attributes.get("style")]
     fills, lines = styles[::2], styles[1::2]

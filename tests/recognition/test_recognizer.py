@@ -220,3 +220,14 @@ def test_the_package_hands_it_out_without_importing_torch_before() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="has no attribute 'Recogniser'"):
         speakerid.Recogniser  # noqa: B018 # pyright: ignore
+
+
+def test_a_shorter_ranking_changes_no_probability(trained: Trained, recognizer: Recognizer) -> None:
+    names = (*recognizer.speakers, trained.stranger)
+    voices = [recognizer.listen(clip) for name in names for clip in trained.clips(name)]
+    answers = [[recognizer.answer(voice, 0.001, top) for top in (1, len(recognizer.speakers))] for voice in voices]
+    assert {answer.said for _, answer in answers} == {"known", "unknown"}
+    for short, whole in answers:
+        assert short.probability == whole.probability
+        if whole.name is None:
+            assert whole.probability == pytest.approx(1 - sum(probability for _, probability in whole.ranking))

@@ -34,6 +34,8 @@ class Answer:
     """Whether there is a name; else why not."""
     name: str | None
     """None unless `said` is known."""
+    probability: float
+    """Of the name, or where nobody is named that it is none of those known; nan where nothing was recognised."""
     ranking: tuple[tuple[str, float], ...]
     """Names and probabilities, the most probable first; empty where there was nothing to recognise."""
     seconds: float
@@ -42,13 +44,6 @@ class Answer:
     """Probability from which on a name is said, at this duration and rate of false accepts; nan as above."""
     reason: str = ""
     """What is wrong with the recording, where something is."""
-
-    @property
-    def probability(self) -> float:
-        """Of the name, or where nobody is named that it is none of those known; nan as above."""
-        if self.name is not None:
-            return self.ranking[0][1]
-        return max(0.0, 1 - sum(p for _, p in self.ranking)) if self.ranking else float("nan")
 
 
 @dataclass(frozen=True)
@@ -76,4 +71,4 @@ class Unheard(UserError):
 
     def answer(self) -> Answer:
         """Why nobody is named."""
-        return Answer(self.said, None, (), self.seconds, float("nan"), str(self))
+        return Answer(self.said, None, float("nan"), (), self.seconds, float("nan"), str(self))

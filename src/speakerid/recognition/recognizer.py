@@ -158,12 +158,13 @@ class Recognizer:
         odds = rule.log_odds(scores, voice.seconds)[0]
         threshold = rule.thresholds.at(voice.seconds, false_accepts)
         names = [self.speakers[place] for place in places[0, :top].tolist()]
-        ranking = tuple(zip(names, _probability(odds[:top]).tolist(), strict=True))
+        probabilities = _probability(odds)
         known = bool(odds[0] >= threshold)
         return Answer(
             "known" if known else "unknown",
             names[0] if known else None,
-            ranking,
+            float(probabilities[0] if known else max(0.0, 1 - probabilities.sum())),
+            tuple(zip(names, probabilities[:top].tolist(), strict=True)),
             voice.seconds,
             float(_probability(np.array(threshold))),
         )
