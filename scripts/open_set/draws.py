@@ -16,6 +16,8 @@ from speakerid.files import atomic_folder
 def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
     """Write a packed corpus in which some speakers of `source` are strangers, with all their utterances.
 
+    Augmented copies of strangers' utterances are left out: a stranger at another speed would help to train.
+
     Args:
         source: a corpus with labelled and test utterances.
         root: to write.
@@ -41,11 +43,13 @@ def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
         store, row = places[utterance.feature_path]
         return np.array(store.frames[store.offsets[row] :][: store.lengths[row]], np.float32)
 
-    everything = [*corpus.labelled, *corpus.test]
+    everything = [*(one for one in corpus.labelled if one.copy_of is None), *corpus.test]
     of_strangers = sorted((one for one in everything if one.speaker in drawn), key=lambda one: str(one.speaker))
+    dropped = {one.feature_path for one in of_strangers}
+    labelled = [one for one in corpus.labelled if (one.copy_of or one.feature_path) not in dropped]
     with atomic_folder(root) as folder:
         parts = (
-            Utterances.of([one for one in corpus.labelled if one.speaker in known], known),
+            Utterances.of(labelled, known),
             Utterances.of([one for one in corpus.test if one.speaker in known], known),
             Utterances.of(of_strangers),
         )

@@ -189,6 +189,15 @@ def test_unfinished_preparation_says_so(tmp_path: Path) -> None:
         open_corpus(tmp_path)
 
 
+def test_finished_preparation_without_a_part_says_that(root: Path) -> None:
+    make_corpus(root)
+    (root / "prepared").mkdir()
+    for path in (root / "packed").glob("test*"):
+        path.unlink()
+    with pytest.raises(CorpusError, match=r"packed/test\.json: missing; this corpus has no test part"):
+        open_corpus(root, "test")
+
+
 def test_voxceleb2_opens_with_little_memory(tmp_path: Path) -> None:
     """1,100,000 utterances of 6,000 speakers, the frames a hole in the disk."""
     count = 1_100_000

@@ -33,7 +33,7 @@ def open_corpus(
         CorpusError: listing every problem of the JSON files and of the part's feature files, or of the store.
     """
     if not hw4.is_here(root) and root.is_dir():
-        if not (root / PACKED / f"{part}.json").exists() and (root / STAGE).is_dir():
+        if not (root / PACKED / f"{PARTS[0]}.json").exists() and (root / STAGE).is_dir():
             raise UserError(f"{root}: its preparation is unfinished; run the same `prepare` again, it continues")
         if (root / PACKED).is_dir():
             return _open_packed(root, part, dtype)

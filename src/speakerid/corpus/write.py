@@ -42,7 +42,7 @@ def write_corpus(corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DTy
             _write_features(root / utterance.feature_path, values, anew=corpus.features.equalise)
         hw4.write(root, corpus)
         hw4.remove_features(root, keep={utterance.feature_path for utterance in everything})
-    for part in PARTS:
+    for part in reversed(PARTS):  # the labelled utterances last: with them the corpus is whole
         utterances = corpus.part(part)
         if layout == "hw4" or not utterances:
             remove_store(root / PACKED, part)

@@ -1,0 +1,91 @@
+"""Speakers become strangers whole, and the script says what a bundle does to them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from open_set.draws import hold_out
+from recognition.bundles import KNOWN, Trained
+from speakerid.audio.augment import SPEEDS
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.prepare import Options, prepare
+from speakerid.corpus.records import PARTS
+from speakerid.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def corpus(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight voices and test utterances of all, with copies of the training utterances at other speeds."""
+    folder = tmp_path_factory.mktemp("corpus") / "corpus"
+    prepare(trained.recordings, folder, Options(layout_out="packed", test_fraction=0.3, augment=("speed",), workers=1))
+    return folder
+
+
+def test_a_speaker_held_out_is_in_no_other_part_and_nor_are_their_copies(corpus: Path, tmp_path: Path) -> None:
+    hold_out(corpus, tmp_path / "held", strangers=2, draw=1)
+    source, (held, labelled) = open_corpus(corpus)[0], open_corpus(tmp_path / "held")
+    strangers = set(source.speakers) - set(held.speakers)
+    assert len(strangers) == 2
+    assert {one.speaker for one in held.strangers} == strangers
+    assert {one.speaker for one in held.test} == set(held.speakers)
+    assert held.extra_classes == len(SPEEDS) * len(held.speakers)
+    originals = [one for one in (*source.labelled, *source.test) if one.speaker in strangers and one.copy_of is None]
+    assert len(held.strangers) == len(originals)
+    kept = len(source.labelled) * len(held.speakers) // len(source.speakers)
+    assert len(held.labelled) == len(labelled) == kept  # everybody has as many
+
+
+def test_frames_move_with_their_utterances(corpus: Path, tmp_path: Path) -> None:
+    hold_out(corpus, tmp_path / "held", strangers=2, draw=1)
+    source = frames_of(corpus)
+    for name, frames in frames_of(tmp_path / "held").items():
+        np.testing.assert_array_equal(frames, source[name])
+
+
+def frames_of(root: Path) -> dict[str, NDArray[np.floating]]:
+    """Of all parts that there are, by feature path."""
+    corpus = open_corpus(root)[0]
+    stores = {part: open_corpus(root, part)[1] for part in PARTS if corpus.part(part)}
+    return {
+        name: store.frames[store.offsets[row] :][: store.lengths[row]]
+        for part, store in stores.items()
+        for row, name in enumerate(corpus.part(part).names)
+    }
+
+
+def test_another_draw_holds_others_out_and_the_same_the_same(corpus: Path, tmp_path: Path) -> None:
+    drawn = []
+    for folder, draw in (("a", 1), ("b", 1), ("c", 2)):
+        hold_out(corpus, tmp_path / folder, strangers=2, draw=draw)
+        drawn.append(open_corpus(tmp_path / folder)[0].speakers)
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_somebody_must_stay(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"--strangers: found {KNOWN + 1} of {KNOWN + 2} speakers; two at least"):
+        hold_out(corpus, tmp_path / "held", strangers=KNOWN + 1, draw=0)
+
+
+def test_answers_are_needed(trained: Trained, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--test-fraction"):
+        hold_out(trained.corpus, tmp_path / "held", strangers=2, draw=0)
+
+
+def test_the_script_trains_measures_and_does_not_train_twice(corpus: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable, str(ROOT / "scripts" / "strangers.py"), str(corpus), str(tmp_path), "--strangers", "2",
+        "--draws", "1", "--steps", "20",
+    ]  # fmt: skip
+    first = subprocess.run(command, capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count("\n|") >= 5
+    assert "1 enrolled from 3 clips each, whole utterances" in first.stdout
+    again = subprocess.run(command, capture_output=True, text=True)
+    assert "Step" not in again.stdout
+    assert first.stdout.endswith(again.stdout)
