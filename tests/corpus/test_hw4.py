@@ -163,6 +163,8 @@ def test_wrong_feature_settings_are_named(tmp_path: Path, content: str, problem:
         "Category,Id\n{0},ann\n{1},ann\n",
         "Id,Category\n{0},ann\n{1},ann,bob\n",
         "Id,Category\n{0},ann\n{1}\n",
+        "Id,Category,Session\n{0},ann,day\n{1},ann\n",
+        "Id,Category\n\n{0},ann\n{1},ann\n",
         "Id,Category\n{0},ann\n{1},\xff\n",
     ],
 )
@@ -172,7 +174,7 @@ def test_answers_of_other_test_data_are_named(tmp_path: Path, content: str) -> N
     corpus, problems = hw4.read(tmp_path)
     assert corpus.answers is None
     assert problems == [
-        "answers.csv: expected the header Id,Category and one row per utterance of testdata.json, in its order"
+        "answers.csv: expected the header Id,Category or Id,Category,Session and one row per utterance of testdata.json, in its order"
     ]
 
 
@@ -182,6 +184,14 @@ def test_answers_are_read_in_the_course_format(tmp_path: Path) -> None:
     corpus, problems = hw4.read(tmp_path)
     assert problems == []
     assert corpus.answers == ("id03074", "id00464")
+
+
+def test_sessions_of_test_utterances_are_told_with_the_answers(tmp_path: Path) -> None:
+    paths = list(write_corpus(tmp_path, test=2))[-2:]
+    (tmp_path / "answers.csv").write_text(f"Id,Category,Session\n{paths[0]},id03074,\n{paths[1]},id00464,day 2\n")
+    corpus, problems = hw4.read(tmp_path)
+    assert problems == []
+    assert [(one.speaker, one.session) for one in corpus.test] == [("id03074", None), ("id00464", "day 2")]
 
 
 @st.composite
@@ -199,9 +209,8 @@ def corpora(draw: st.DrawFn) -> Corpus:
 
     labelled = [row for speaker in speakers for row in spoken(speaker, copies=True)]
     answered = draw(st.booleans())
-    test = [
-        Utterance(next(paths), draw(lengths), draw(name) if answered else None) for _ in range(draw(st.integers(0, 3)))
-    ]
+    told = (lambda: (draw(name), draw(sessions))) if answered else (lambda: (None, None))
+    test = [Utterance(next(paths), draw(lengths), *told()) for _ in range(draw(st.integers(0, 3)))]
     strangers = [row for stranger in draw(st.lists(name, max_size=2, unique=True)) for row in spoken(stranger, False)]
     features = FeatureConfig(
         n_mels=draw(st.integers(1, 200)),

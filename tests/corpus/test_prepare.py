@@ -135,6 +135,8 @@ def test_nothing_but_the_answers_tells_who_speaks_in_the_test_data(source: Path,
     answers = prepared.corpus.answers
     assert answers is not None
     assert len(answers) == 16
+    assert {one.session for one in prepared.corpus.test} == {"day 2"}
+    assert check_corpus(out) == prepared.corpus
     # Were they grouped, the speaker would change once.
     assert sum(before != after for before, after in pairwise(answers)) > 3
     text = (out / "testdata.json").read_text()

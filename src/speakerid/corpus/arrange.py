@@ -40,7 +40,7 @@ class Arranged:
         made = {_speaker(job) for job in self.labelled if _is_new_speaker(job)}
         speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made))
         # Sorted by their hashed names: the order of the test data says nothing of who speaks.
-        test = sorted((replace(utterance, session=None) for utterance in self.test), key=lambda u: u.feature_path)
+        test = sorted(self.test, key=lambda utterance: utterance.feature_path)
         names = (*speakers, *sorted(made))
         order = {name: place for place, name in enumerate(names)}
         labelled = Utterances.of(sorted(self.labelled.values(), key=lambda u: order[str(u.speaker)]), names)

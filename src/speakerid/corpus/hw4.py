@@ -22,6 +22,7 @@ from speakerid.files import atomic_file
 
 METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
 FEATURES, ANSWERS, STRANGERS = "features.yaml", "answers.csv", "strangers.json"
+_ANSWERED = ["Id", "Category", "Session"]
 
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -139,8 +140,9 @@ def write(root: Path, corpus: Corpus) -> None:
     if corpus.answers is None:
         (root / ANSWERS).unlink(missing_ok=True)
     else:
+        sessions = [utterance.session for utterance in corpus.test]
         with atomic_file(root / ANSWERS) as partial:
-            write_answers(partial, corpus.test, corpus.answers)
+            write_answers(partial, corpus.test, corpus.answers, sessions if any(sessions) else None)
     _write_json(root / METADATA, _by_speaker(n_mels, corpus.labelled))
 
 
@@ -156,12 +158,17 @@ def _by_speaker(n_mels: int, utterances: Utterances) -> dict[str, object]:
     return {"n_mels": n_mels, "speakers": entries}
 
 
-def write_answers(path: Path, utterances: Sequence[Utterance], speakers: Sequence[str]) -> None:
-    """Write the course's submission format: `Id,Category`, one row per test utterance."""
+def write_answers(
+    path: Path, utterances: Sequence[Utterance], speakers: Sequence[str], sessions: Sequence[str | None] | None = None
+) -> None:
+    """Write the course's submission format: `Id,Category`, one row per test utterance; and `Session`, where told."""
+    header, columns = _ANSWERED[:2], [[utterance.feature_path for utterance in utterances], speakers]
+    if sessions is not None:
+        header, columns = _ANSWERED, [*columns, sessions]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["Id", "Category"])
-        writer.writerows((u.feature_path, speaker) for u, speaker in zip(utterances, speakers, strict=True))
+        writer.writerow(header)
+        writer.writerows(zip(*columns, strict=True))
 
 
 def _entry(utterance: Utterance) -> dict[str, object]:
@@ -282,16 +289,23 @@ def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> Featu
 
 
 def _read_answers(root: Path, test: Sequence[Utterance], problems: list[str]) -> Sequence[Utterance]:
-    """The test utterances with their speakers, where answers.csv tells them."""
+    """The test utterances with their speakers, and perhaps sessions, where answers.csv tells them."""
     path = root / ANSWERS
     if not path.exists():
         return test
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
-        if header == ["Id", "Category"] and [utterance for utterance, _ in rows] == [u.feature_path for u in test]:
-            return [replace(utterance, speaker=speaker) for utterance, (_, speaker) in zip(test, rows, strict=True)]
-    except (OSError, ValueError, csv.Error):
+        if header in (_ANSWERED, _ANSWERED[:2]) and [row[0] for row in rows] == [u.feature_path for u in test]:
+            told = [dict(zip(header, row, strict=True)) for row in rows]
+            return [
+                replace(utterance, speaker=row["Category"], session=row.get("Session") or None)
+                for utterance, row in zip(test, told, strict=True)
+            ]
+    except (OSError, ValueError, IndexError, csv.Error):
         pass  # said below, together with readable files of another content
-    problems.append(f"{ANSWERS}: expected the header Id,Category and one row per utterance of {TESTDATA}, in its order")
+    problems.append(
+        f"{ANSWERS}: expected the header Id,Category or {','.join(_ANSWERED)} and one row per utterance of "
+        f"{TESTDATA}, in its order"
+    )
     return test
