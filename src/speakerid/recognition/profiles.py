@@ -17,6 +17,8 @@ from speakerid.errors import UserError
 
 CENTRES = 3
 """K. The same for everybody: whoever had more would be nearer to everything by chance."""
+PRIOR = 5
+"""Clips that weigh against those of a centre and draw it to the mean of all; few clips say little of their own."""
 RANKED = 50
 """Speakers that compete for a recording, the nearest ones; what all the others would add is little, and takes time."""
 MANY = 5000
@@ -156,15 +158,22 @@ def profiles_of(names: Sequence[str], prints: NDArray[np.floating], labels: NDAr
 
 
 def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(C, D) voice prints of one speaker to (K, D) centres of length 1, by k-means; the prints themselves are enough
-    where they are no more than K."""
-    prints = np.unique(prints, axis=0)  # a clip given twice is one clip
+    """(C, D) voice prints of one speaker to (K, D) centres of length 1.
+
+    The groups are those of k-means, or the prints themselves where they are no more than K. The centre of a group of n
+    clips lies n / (n + PRIOR) of the way from the mean of all clips to its own: the posterior mean for a normal prior
+    around the former.
+    """
+    prints = np.unique(prints.astype(np.float64), axis=0)  # a clip given twice is one clip
     if len(prints) <= CENTRES:
-        centres = prints[np.arange(CENTRES) % len(prints)]
+        means, sizes = prints[np.arange(CENTRES) % len(prints)], np.ones(CENTRES)
     else:
         from sklearn.cluster import KMeans  # slow to import
 
-        centres = KMeans(CENTRES, random_state=0).fit(prints.astype(np.float64)).cluster_centers_
+        groups = KMeans(CENTRES, random_state=0).fit(prints)
+        means, sizes = groups.cluster_centers_, np.bincount(groups.labels_, minlength=CENTRES)
+    mean = prints.mean(0)
+    centres = mean + (sizes / (sizes + PRIOR))[:, None] * (means - mean)
     return (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
 
 
