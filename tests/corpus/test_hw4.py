@@ -174,7 +174,8 @@ def test_answers_of_other_test_data_are_named(tmp_path: Path, content: str) -> N
     corpus, problems = hw4.read(tmp_path)
     assert corpus.answers is None
     assert problems == [
-        "answers.csv: expected the header Id,Category or Id,Category,Session and one row per utterance of testdata.json, in its order"
+        "answers.csv: expected the header Id,Category or Id,Category,Session and one row per utterance of "
+        "testdata.json, in its order"
     ]
 
 
