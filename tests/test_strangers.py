@@ -51,12 +51,14 @@ def test_frames_move_with_their_utterances(corpus: Path, tmp_path: Path) -> None
 def frames_of(root: Path) -> dict[str, NDArray[np.floating]]:
     """Of all parts that there are, by feature path."""
     corpus = open_corpus(root)[0]
-    stores = {part: open_corpus(root, part)[1] for part in PARTS if corpus.part(part)}
-    return {
-        name: store.frames[store.offsets[row] :][: store.lengths[row]]
-        for part, store in stores.items()
-        for row, name in enumerate(corpus.part(part).names)
-    }
+    found = {}
+    for part in PARTS:
+        if not (utterances := corpus.part(part)):
+            continue
+        store = open_corpus(root, part)[1]
+        for row, name in enumerate(utterances.names):
+            found[name] = store.frames[store.offsets[row] :][: store.lengths[row]]
+    return found
 
 
 def test_another_draw_holds_others_out_and_the_same_the_same(corpus: Path, tmp_path: Path) -> None:

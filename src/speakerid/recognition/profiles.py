@@ -171,7 +171,7 @@ def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
         from sklearn.cluster import KMeans  # slow to import
 
         groups = KMeans(CENTRES, random_state=0).fit(prints)
-        means, sizes = groups.cluster_centers_, np.bincount(groups.labels_, minlength=CENTRES)
+        means, sizes = groups.cluster_centers_, np.bincount(groups.predict(prints), minlength=CENTRES)
     mean = prints.mean(0)
     centres = mean + (sizes / (sizes + PRIOR))[:, None] * (means - mean)
     return (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
