@@ -93,8 +93,8 @@ def test_features_are_those_of_numpy(
 @settings(deadline=None, max_examples=40)
 @given(
     window=st.integers(2, 600), hop=st.integers(1, 300), f_min=st.integers(0, 3_000),
-    rate=st.sampled_from([8_000, 11_025, 16_000]), samples=st.integers(1_000, 3_000), level=st.floats(-30, 0),
-    seed=st.integers(0, 9),
+    rate=st.sampled_from([8_000, 11_025, 16_000]), samples=st.integers(1_000, 3_000), level=st.floats(-24, 0),
+    seed=st.integers(0, 9),  # at a lower level noise, whose peaks are far above its RMS, is silence
 )  # fmt: skip
 def test_features_are_those_of_numpy_under_all_settings(
     window: int, hop: int, f_min: int, rate: int, samples: int, level: float, seed: int
