@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,3 +23,18 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     from recognition.bundles import train_and_export
 
     return train_and_export(tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def bundle(trained: Trained, tmp_path: Path) -> Path:
+    """A copy of the small bundle, to be changed."""
+    return Path(shutil.copy(trained.path, tmp_path / "speaker.safetensors"))
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files of this process go."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder

@@ -57,7 +57,7 @@ def frames_of(root: Path) -> dict[str, NDArray[np.floating]]:
             continue
         store = open_corpus(root, part)[1]
         for row, name in enumerate(utterances.names):
-            found[name] = store.frames[store.offsets[row] :][: store.lengths[row]]
+            found[name] = store.utterance(row).numpy()
     return found
 
 

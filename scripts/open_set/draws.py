@@ -41,7 +41,7 @@ def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
 
     def frames(utterance: Utterance) -> NDArray[np.float32]:
         store, row = places[utterance.feature_path]
-        return np.array(store.frames[store.offsets[row] :][: store.lengths[row]], np.float32)
+        return store.utterance(row).numpy()
 
     everything = [*(one for one in corpus.labelled if one.copy_of is None), *corpus.test]
     of_strangers = sorted((one for one in everything if one.speaker in drawn), key=lambda one: str(one.speaker))

@@ -58,11 +58,12 @@ def run(cell: Cell, out: Path) -> None:
     folder = out / "runs" / cell.name
     shutil.rmtree(folder, ignore_errors=True)  # of half a run, whose trace of norms is lost
     result = _train(cell.config.model_copy(update={"run_dir": folder}))
-    with atomic_file(_file(cell, out)) as partial:
-        partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
     shutil.rmtree(folder / "checkpoints")
     for name in ("last.pt", "best.pt"):  # of a hundred runs they are gigabytes
         (folder / name).unlink(missing_ok=True)
+    # Last, for a run that has a result is never looked at again: weights that a kill left would stay.
+    with atomic_file(_file(cell, out)) as partial:
+        partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
 
 
 def result_of(cell: Cell, out: Path) -> Result | None:

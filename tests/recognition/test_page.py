@@ -37,13 +37,6 @@ class Reader(HTMLParser):
 
 
 @pytest.fixture
-def bundle(trained: Trained, tmp_path: Path) -> Path:
-    copy = tmp_path / "speaker.safetensors"
-    copy.write_bytes(trained.path.read_bytes())
-    return copy
-
-
-@pytest.fixture
 def page(bundle: Path) -> Page:
     return Page(Recognizer.load(bundle), Limits(seconds=30))
 

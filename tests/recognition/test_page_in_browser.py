@@ -85,19 +85,6 @@ class Browser:
 
 
 @pytest.fixture
-def bundle(trained: Trained, tmp_path: Path) -> Path:
-    return Path(shutil.copy(trained.path, tmp_path / "speaker.safetensors"))
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
 def browser(trained: Trained, bundle: Path, temporary: Path) -> Iterator[Browser]:
     with served(bundle, Limits(megabytes=1, seconds=20)) as address:
         browser = Browser(address, trained.clips(trained.stranger)[0])

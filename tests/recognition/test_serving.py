@@ -1,7 +1,6 @@
 """The page through its server, and what is left of it: nothing."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,20 +25,6 @@ httpx = pytest.importorskip("httpx")
 
 
 pytestmark = GRADIO_S_OWN
-
-
-@pytest.fixture
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files of this process go."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(folder))
-    return folder
-
-
-@pytest.fixture
-def bundle(trained: Trained, tmp_path: Path) -> Path:
-    return Path(shutil.copy(trained.path, tmp_path / "speaker.safetensors"))
 
 
 @pytest.fixture

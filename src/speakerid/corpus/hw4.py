@@ -4,7 +4,6 @@ Written corpora add what the course's readers skip: a `session` per utterance, `
 `features.yaml`, `answers.csv` for test data whose speakers are known, and `strangers.json` for speakers held out whole.
 """
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -16,13 +15,13 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from speakerid.config import FeatureConfig, parse, read_yaml
+from speakerid.corpus import answers
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError, describe
 from speakerid.files import atomic_file
 
 METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
-FEATURES, ANSWERS, STRANGERS = "features.yaml", "answers.csv", "strangers.json"
-_ANSWERED = ["Id", "Category", "Session"]
+FEATURES, STRANGERS = "features.yaml", "strangers.json"
 
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -93,13 +92,16 @@ def read(root: Path, require: Iterable[str] = (METADATA, MAPPING)) -> tuple[Corp
     speakers = tuple(name for name in names if name not in only_copies)
     if names[: len(speakers)] != speakers:
         problems.append(f"{MAPPING}: speaker2id: speakers of whom there are only copies must come last")
-    answered = _read_answers(root, test, problems)
+    try:
+        test = answers.read(root / answers.NAME, test)
+    except UserError as error:
+        problems.append(str(error))
     return Corpus(
         root,
         features,
         speakers,
         Utterances.of(labelled, names),
-        Utterances.of(answered, speakers),
+        Utterances.of(test, speakers),
         Utterances.of(strangers),
     ), problems
 
@@ -111,7 +113,7 @@ def is_here(root: Path) -> bool:
 
 def remove(root: Path) -> None:
     """Remove the JSON files and the feature files that `write` and `feature_file.save` wrote to a folder, if any."""
-    for name in (METADATA, TESTDATA, MAPPING, STRANGERS, ANSWERS):
+    for name in (METADATA, TESTDATA, MAPPING, STRANGERS, answers.NAME):
         (root / name).unlink(missing_ok=True)
     remove_features(root, keep=())
 
@@ -138,11 +140,11 @@ def write(root: Path, corpus: Corpus) -> None:
     _write_json(root / TESTDATA, {"n_mels": n_mels, "utterances": hidden})
     _write_or_remove(root / STRANGERS, corpus.strangers and _by_speaker(n_mels, corpus.strangers))
     if corpus.answers is None:
-        (root / ANSWERS).unlink(missing_ok=True)
+        (root / answers.NAME).unlink(missing_ok=True)
     else:
         sessions = [utterance.session for utterance in corpus.test]
-        with atomic_file(root / ANSWERS) as partial:
-            write_answers(partial, corpus.test, corpus.answers, sessions if any(sessions) else None)
+        with atomic_file(root / answers.NAME) as partial:
+            answers.write(partial, corpus.test, corpus.answers, sessions if any(sessions) else None)
     _write_json(root / METADATA, _by_speaker(n_mels, corpus.labelled))
 
 
@@ -156,19 +158,6 @@ def _by_speaker(n_mels: int, utterances: Utterances) -> dict[str, object]:
     for utterance in utterances:
         entries.setdefault(str(utterance.speaker), []).append(_entry(utterance))
     return {"n_mels": n_mels, "speakers": entries}
-
-
-def write_answers(
-    path: Path, utterances: Sequence[Utterance], speakers: Sequence[str], sessions: Sequence[str | None] | None = None
-) -> None:
-    """Write the course's submission format: `Id,Category`, one row per test utterance; and `Session`, where told."""
-    header, columns = _ANSWERED[:2], [[utterance.feature_path for utterance in utterances], speakers]
-    if sessions is not None:
-        header, columns = _ANSWERED, [*columns, sessions]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
 
 
 def _entry(utterance: Utterance) -> dict[str, object]:
@@ -286,26 +275,3 @@ def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> Featu
     if n_mels is not None and features.n_mels != n_mels:
         problems.append(f"{FEATURES}: n_mels: found {features.n_mels}, but the JSON files have {n_mels}")
     return features
-
-
-def _read_answers(root: Path, test: Sequence[Utterance], problems: list[str]) -> Sequence[Utterance]:
-    """The test utterances with their speakers, and perhaps sessions, where answers.csv tells them."""
-    path = root / ANSWERS
-    if not path.exists():
-        return test
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        if header in (_ANSWERED, _ANSWERED[:2]) and [row[0] for row in rows] == [u.feature_path for u in test]:
-            told = [dict(zip(header, row, strict=True)) for row in rows]
-            return [
-                replace(utterance, speaker=row["Category"], session=row.get("Session") or None)
-                for utterance, row in zip(test, told, strict=True)
-            ]
-    except (OSError, ValueError, IndexError, csv.Error):
-        pass  # said below, together with readable files of another content
-    problems.append(
-        f"{ANSWERS}: expected the header Id,Category or {','.join(_ANSWERED)} and one row per utterance of "
-        f"{TESTDATA}, in its order"
-    )
-    return test

@@ -170,8 +170,9 @@ def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
     else:
         from sklearn.cluster import KMeans  # slow to import
 
-        groups = KMeans(CENTRES, random_state=0).fit(prints)
-        means, sizes = groups.cluster_centers_, np.bincount(groups.predict(prints), minlength=CENTRES)
+        groups = KMeans(CENTRES, random_state=0)
+        sizes = np.bincount(groups.fit_predict(prints), minlength=CENTRES)
+        means = groups.cluster_centers_
     mean = prints.mean(0)
     centres = mean + (sizes / (sizes + PRIOR))[:, None] * (means - mean)
     return (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,50 @@
+"""Who speaks in the test utterances: the course's submission format, and a column for sessions where they are known."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from speakerid.corpus.records import Utterance
+from speakerid.errors import UserError
+
+NAME = "answers.csv"
+HEADER = ["Id", "Category", "Session"]
+
+
+def write(
+    path: Path, utterances: Sequence[Utterance], speakers: Sequence[str], sessions: Sequence[str | None] | None = None
+) -> None:
+    """Write the course's submission format: `Id,Category`, one row per test utterance; and `Session`, where told."""
+    header, columns = HEADER[:2], [[utterance.feature_path for utterance in utterances], speakers]
+    if sessions is not None:
+        header, columns = HEADER, [*columns, sessions]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(zip(*columns, strict=True))
+
+
+def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:
+    """The test utterances with their speakers, and perhaps sessions; as they are where there is no such file.
+
+    Raises:
+        UserError: it cannot be read, or is of other utterances.
+    """
+    if not path.exists():
+        return test
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        if header in (HEADER, HEADER[:2]) and [row[0] for row in rows] == [u.feature_path for u in test]:
+            told = [dict(zip(header, row, strict=True)) for row in rows]
+            return [
+                replace(utterance, speaker=row["Category"], session=row.get("Session") or None)
+                for utterance, row in zip(test, told, strict=True)
+            ]
+    except (OSError, ValueError, IndexError, csv.Error):
+        pass  # said below, together with readable files of another content
+    raise UserError(
+        f"{NAME}: expected the header Id,Category or {','.join(HEADER)} and one row per utterance of testdata.json, "
+        "in its order"
+    )
