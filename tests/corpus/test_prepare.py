@@ -20,6 +20,7 @@ from speakerid.corpus import feature_file, hw4
 from speakerid.corpus import prepare as module
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.prepare import Options, Prepared
+from speakerid.corpus.store_writing import write_store
 from speakerid.errors import CorpusError, UserError
 
 
@@ -286,6 +287,27 @@ def test_full_disk_is_said_in_one_line(source: Path, tmp_path: Path) -> None:
         assert not list(folder.rglob("*.partial"))
         with pytest.raises(UserError, match="its preparation is unfinished"):
             open_corpus(folder / "out")
+
+
+def test_packing_that_stops_at_any_part_leaves_a_preparation_unfinished(
+    source: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(source, *(f"{speaker}/{n}.wav" for speaker in ("ann", "bob") for n in range(4)))
+
+    def stops_at_the_second(folder: Path, part: str, *rest: object) -> None:
+        if any(folder.glob("*.json")):
+            raise UserError("stopped")
+        write_store(folder, part, *rest)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr("speakerid.corpus.write.write_store", stops_at_the_second)
+    with pytest.raises(UserError, match="stopped"):
+        prepare(source, out, test_fraction=0.5, layout_out="packed")
+    for part in ("labelled", "test"):
+        with pytest.raises(UserError, match="its preparation is unfinished"):
+            open_corpus(out, part)
+    monkeypatch.undo()
+    prepare(source, out, test_fraction=0.5, layout_out="packed")
+    assert len(open_corpus(out)[1]) == len(open_corpus(out, "test")[1]) == 4
 
 
 @pytest.mark.parametrize("test_fraction", [0.0, 0.4])
