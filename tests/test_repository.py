@@ -46,6 +46,13 @@ def test_documented_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch
         load_config(options.config, options.overrides)
 
 
+def test_torch_and_torchaudio_are_pinned_to_one_pair() -> None:
+    """A pattern takes in releases to come, one of which asked for symbols that its torch has not."""
+    pinned = dict(re.findall(r'"(torch|torchaudio)==([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
+    assert re.fullmatch(r"\d+\.\d+\.\d+", pinned["torch"])
+    assert pinned["torchaudio"] == pinned["torch"]
+
+
 def test_the_readme_has_commands() -> None:
     assert len(COMMANDS) >= 8
 
