@@ -75,6 +75,8 @@ class TrainConfig(Settings, frozen=True):
     0 is no mixing, 1 any share alike."""
     loss: LossConfig = CrossEntropyConfig()
     """A kind by its name, or with its settings: `{kind: aam_softmax, margin: 0.3}`; margins want cosines."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon` moves matrices and kernels by orthogonal steps, for fewer of them, and the rest as `adamw` does."""
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Of matrices and kernels; norms and biases do not decay."""

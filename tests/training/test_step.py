@@ -19,6 +19,7 @@ from speakerid.config import ModelConfig, TrainConfig, parse
 from speakerid.errors import UserError
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.optimizers import optimizers
 from speakerid.training.run import train
 from speakerid.training.step import TrainingStep
 
@@ -122,7 +123,8 @@ def test_a_step_begins_where_the_one_before_ended_wherever_it_was_saved() -> Non
 
 def test_norms_and_biases_do_not_decay() -> None:
     model = classifier(kind="conformer")
-    decaying, fixed = TrainingStep(model, settings()).optimizer.param_groups
+    (optimizer,) = optimizers(model, settings())
+    decaying, fixed = optimizer.param_groups
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert (decaying["weight_decay"], fixed["weight_decay"]) == (0.01, 0)
     assert {names[id(p)].rpartition(".")[2] for p in decaying["params"]} == {"weight"}
@@ -202,7 +204,7 @@ def test_bfloat16_is_near_float32_and_keeps_float32_weights() -> None:
     a, exact = learned(model)
     b, rounded = learned(model, precision="bfloat16")
     assert {parameter.dtype for parameter in b.parameters()} == {torch.float32}
-    assert {state["exp_avg"].dtype for state in rounded.state_dict()["state"].values()} == {torch.float32}
+    assert {state["exp_avg"].dtype for state in rounded.state_dict()[0]["state"].values()} == {torch.float32}
     assert rounded.sums()["loss"] == pytest.approx(exact.sums()["loss"], rel=0.02)
     assert rounded.sums()["loss"] != exact.sums()["loss"]
     assert 0 < difference(a, b) < 2 * sum(RATES)

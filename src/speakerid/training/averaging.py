@@ -120,7 +120,7 @@ def _mean(paths: Sequence[Path]) -> Checkpoint:
         for name, total in totals.items():
             total += more[name]
     means = {name: (total / len(paths)).to(weights[name].dtype) for name, total in totals.items()}
-    return replace(newest, model=weights | means, average=None, optimizer={}, progress={})
+    return replace(newest, model=weights | means, average=None, optimizers=[], progress={})
 
 
 def _of_the_same_run(path: Path, other: Checkpoint) -> Checkpoint:

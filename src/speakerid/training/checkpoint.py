@@ -1,4 +1,4 @@
-"""A checkpoint says everything: settings, speakers, features, weights, optimizer, place in the run.
+"""A checkpoint says everything: settings, speakers, features, weights, optimizers, place in the run.
 
 There is no random state and no scheduler: both are functions of the step.
 """
@@ -15,7 +15,7 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
 
-FORMAT = "speakerid checkpoint 5"
+FORMAT = "speakerid checkpoint 6"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Checkpoint:
     """What training goes on from."""
     average: dict[str, Tensor] | None
     """Moving average of it, which recognises where there is one."""
-    optimizer: dict[str, Any]
+    optimizers: list[dict[str, Any]]
     progress: dict[str, float]
     """Sums since the last line of the log, and what the watch over collapses knows."""
     code_version: str = speakerid.__version__

@@ -1,4 +1,4 @@
-"""One optimisation step: forward, backward, clipping, AdamW, and sums for the log.
+"""One optimisation step: forward, backward, clipping, optimizers, and sums for the log.
 
 Nothing here waits for the device: losses are added up where they are computed and read when a line of the log is due.
 
@@ -20,6 +20,7 @@ from speakerid.distributed import highest, is_shared, rank, summed, world_size
 from speakerid.layers.spec_augment import SpecAugment
 from speakerid.training.graph import StepGraph
 from speakerid.training.losses import Loss
+from speakerid.training.optimizers import optimizers
 
 _SUMS = ("loss", "cross_entropy", "correct", "count")
 _MIXTURE = 1  # of NumPy's generator; rank 1 has the same words, but seeds PyTorch's with them
@@ -58,8 +59,8 @@ class TrainingStep:
         self._share = torch.ones((), device=self.device)
         self._loss = Loss(settings.loss, scale)
         self._spec_augment = SpecAugment(**settings.spec_augment.model_dump())
-        self.optimizer = torch.optim.AdamW(_decaying(model, settings.weight_decay), fused=True)
-        self._prepare_optimizer()
+        self._optimizers = optimizers(model, settings)
+        self._prepare_optimizers()
         self._step = torch.zeros((), dtype=torch.float64, device=self.device)
         self._sums = torch.zeros(len(_SUMS), dtype=torch.float64, device=self.device)
         self._bad_step = torch.zeros_like(self._step)
@@ -104,7 +105,8 @@ class TrainingStep:
 
     def _work(self, features: Tensor, labels: Tensor) -> None:
         """What happens on the device, the same for every step."""
-        self.optimizer.zero_grad()
+        for optimizer in self._optimizers:
+            optimizer.zero_grad()
         parts = self._settings.accumulate
         features, others = self._augmented(features, labels)
         sums = self._sums.new_zeros(len(_SUMS))
@@ -116,7 +118,8 @@ class TrainingStep:
                 (loss * (world_size() / self._settings.batch_size)).backward()
             sums += figures
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
-        self.optimizer.step()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self._sums += sums
         is_first = ~torch.isfinite(sums[0] + norm) & (self._bad_step == 0)
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
@@ -166,25 +169,28 @@ class TrainingStep:
         """Begin to sum anew."""
         self._sums.zero_()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Of the optimizer."""
-        return self.optimizer.state_dict()
+    def state_dict(self) -> list[dict[str, Any]]:
+        """Of every optimizer."""
+        return [optimizer.state_dict() for optimizer in self._optimizers]
 
-    def load_state_dict(self, state: dict[str, Any], sums: dict[str, float]) -> None:
-        """Go on from the optimizer and the sums of a checkpoint."""
-        self.optimizer.load_state_dict(state)
-        self._learning_rate.copy_(state["param_groups"][0]["lr"])
-        self._prepare_optimizer()
+    def load_state_dict(self, states: list[dict[str, Any]], sums: dict[str, float]) -> None:
+        """Go on from the optimizers and the sums of a checkpoint."""
+        for optimizer, state in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+        self._learning_rate.copy_(states[0]["param_groups"][0]["lr"])
+        self._prepare_optimizers()
         self._bad_step.zero_()
         mine = [sums[name] if rank() == 0 else 0.0 for name in _SUMS]  # they are everybody's
         self._sums.copy_(torch.tensor(mine, dtype=torch.float64))
-        if self._graph is not None:  # it writes to the optimizer's former tensors
+        if self._graph is not None:  # it writes to the optimizers' former tensors
             self._graph = StepGraph(self._work)
 
-    def _prepare_optimizer(self) -> None:
-        for group in self.optimizer.param_groups:  # what a checkpoint says of them may be of another device
-            group["lr"] = self._learning_rate
-            group["capturable"] = self.device.type == "cuda"
+    def _prepare_optimizers(self) -> None:
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:  # what a checkpoint says of them may be of another device
+                group["lr"] = self._learning_rate
+                if "capturable" in group:
+                    group["capturable"] = self.device.type == "cuda"
 
     def _is_the_compiler_s(self, error: RuntimeError) -> bool:
         if self._forward is self._shared:
@@ -213,14 +219,6 @@ class TrainingStep:
 
     def _unsynchronised(self) -> Any:
         return self._shared.no_sync() if isinstance(self._shared, DistributedDataParallel) else nullcontext()
-
-
-def _decaying(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """The optimizer's groups: matrices and kernels decay, norms and biases do not."""
-    decaying, fixed = [], []
-    for name, parameter in model.named_parameters():
-        (fixed if parameter.ndim <= 1 or name.endswith("bias") else decaying).append(parameter)
-    return [{"params": decaying, "weight_decay": weight_decay}, {"params": fixed, "weight_decay": 0.0}]
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -241,7 +241,7 @@ class Trainer:
             rollbacks=self.rollbacks,
             model=self.model.state_dict(),
             average=self._average.model.state_dict() if self._average else None,
-            optimizer=self._learn.state_dict(),
+            optimizers=self._learn.state_dict(),
             progress=sums | self._health.state(),
         )
 
@@ -256,7 +256,7 @@ class Trainer:
         checkpoint.restore_weights(self.model, checkpoint.model)
         if self._average:
             checkpoint.restore_weights(self._average.model, checkpoint.recognising)
-        self._learn.load_state_dict(checkpoint.optimizer, checkpoint.progress)
+        self._learn.load_state_dict(checkpoint.optimizers, checkpoint.progress)
         self._health.restore(checkpoint.progress)
 
 

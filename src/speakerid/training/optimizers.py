@@ -1,0 +1,98 @@
+"""What takes a step: AdamW, and Muon for the matrices.
+
+Letters: N matrices, R rows, C columns, R ≤ C.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from speakerid.train_config import TrainConfig
+
+COEFFICIENTS = 3.4445, -4.7750, 2.0315
+"""Of the polynomial a x + b x³ + c x⁵ that moves singular values towards 1 (Jordan et al., 2024)."""
+ITERATIONS = 5
+MOMENTUM = 0.95
+ADAMW_STEP = 0.2
+"""Root mean square of an AdamW step divided by its learning rate (Liu et al., 2025, section 2.2)."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum for matrices, made orthogonal, so that a step moves every direction of a matrix as far as any other.
+
+    Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", with Nesterov momentum and
+    decoupled weight decay. Steps are as large as AdamW's (Liu et al., 2025, "Muon is scalable for LLM training",
+    equation 4), so one learning rate serves both. A kernel is a matrix with a row for each channel that it makes.
+
+    `torch.optim.Muon` does the same to one matrix after the other, in bfloat16, and waits for the device to read the
+    learning rate.
+
+    Args:
+        groups: parameters of two dimensions or more, with their `weight_decay`.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+        super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for group in self.param_groups:
+            alike = defaultdict(list)
+            for parameter in group["params"]:
+                alike[tuple(sorted(_matrix(parameter).shape))].append(parameter)
+            for parameters in alike.values():
+                self._move(parameters, group["lr"], group["weight_decay"])
+
+    def _move(self, parameters: list[Tensor], learning_rate: Tensor | float, weight_decay: float) -> None:
+        """Step parameters that are (R, C) or (C, R)."""
+        steps = orthogonalised(torch.stack([_wide(_matrix(self._momentum(parameter))) for parameter in parameters]))
+        size = ADAMW_STEP * math.sqrt(steps.shape[-1])
+        for parameter, step in zip(parameters, steps, strict=True):
+            upright = step if step.shape == _matrix(parameter).shape else step.mT
+            parameter.mul_(1 - learning_rate * weight_decay).sub_(learning_rate * size * upright.reshape_as(parameter))
+
+    def _momentum(self, parameter: Tensor) -> Tensor:
+        """Nesterov's, with this step's gradient taken in."""
+        assert parameter.grad is not None
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
+        return parameter.grad.lerp(momentum, MOMENTUM)
+
+
+def orthogonalised(x: Tensor) -> Tensor:
+    """(N, R, C) matrices with their singular values moved near 1, between about 0.7 and 1.2; zeros stay zeros.
+
+    Newton-Schulz iterations, of matrix products alone, which every device is fast at.
+    """
+    a, b, c = COEFFICIENTS
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Optimizer]:
+    """Those of a run; matrices and kernels decay, norms and biases do not."""
+    decaying, fixed = [], []
+    for name, parameter in model.named_parameters():
+        (fixed if parameter.ndim <= 1 or name.endswith("bias") else decaying).append(parameter)
+    heavy = {"params": decaying, "weight_decay": settings.weight_decay}
+    light = {"params": fixed, "weight_decay": 0.0}
+    if settings.optimizer == "muon":
+        return [Muon([heavy]), torch.optim.AdamW([light], fused=True)]
+    return [torch.optim.AdamW([heavy, light], fused=True)]
+
+
+def _matrix(tensor: Tensor) -> Tensor:
+    return tensor.flatten(1)
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT

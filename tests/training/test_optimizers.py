@@ -1,0 +1,101 @@
+"""Muon against its formula by singular values and against PyTorch's; which weights it takes."""
+
+import math
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from speakerid.config import ModelConfig, TrainConfig, parse
+from speakerid.models.classifier import SpeakerClassifier
+from speakerid.training.optimizers import Muon, optimizers, orthogonalised
+
+LEARNING_RATE, WEIGHT_DECAY = 0.02, 0.1
+SHAPES = [(6, 4), (4, 6), (4, 6), (5, 5), (8, 3, 5), (6, 1, 7)]
+
+
+def parameters(dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)) for shape in SHAPES]
+
+
+def gradients(step: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(1 + step)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in SHAPES]
+
+
+def moved(found: list[nn.Parameter], optimizer: torch.optim.Optimizer, steps: int = 3) -> None:
+    for step in range(steps):
+        for parameter, gradient in zip(found, gradients(step), strict=True):
+            parameter.grad = gradient.reshape(parameter.shape).to(parameter.dtype)
+        optimizer.step()
+
+
+def muon(found: list[nn.Parameter]) -> Muon:
+    optimizer = Muon([{"params": found, "weight_decay": WEIGHT_DECAY}])
+    optimizer.param_groups[0]["lr"] = torch.tensor(LEARNING_RATE, dtype=torch.float64)
+    return optimizer
+
+
+def test_a_step_is_the_formula_by_singular_values() -> None:
+    """Every singular value s of the momentum becomes f(f(f(f(f(s / norm))))), and its directions stay."""
+    found, expected = parameters(), parameters()
+    moved(found, muon(found))
+    momenta = [torch.zeros_like(parameter) for parameter in expected]
+    for step in range(3):
+        for parameter, momentum, gradient in zip(expected, momenta, gradients(step), strict=True):
+            momentum.copy_(0.95 * momentum + 0.05 * gradient)
+            u, s, v = torch.linalg.svd((0.05 * gradient + 0.95 * momentum).flatten(1), full_matrices=False)
+            s = s / s.norm()
+            for _ in range(5):
+                s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+            size = LEARNING_RATE * 0.2 * math.sqrt(max(len(u), v.shape[1]))
+            change = size * (u * s @ v).reshape(parameter.shape)
+            parameter.data = parameter.data * (1 - LEARNING_RATE * WEIGHT_DECAY) - change
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_a_step_is_that_of_pytorch() -> None:
+    """Which iterates in bfloat16 on matrices of two dimensions; so to three digits, and kernels as matrices."""
+    found, expected = parameters(torch.float32), [nn.Parameter(p.data.flatten(1)) for p in parameters(torch.float32)]
+    moved(found, muon(found))
+    moved(expected, torch.optim.Muon(expected, LEARNING_RATE, WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"))
+    for a, b, start in zip(found, expected, parameters(torch.float32), strict=True):
+        assert (a - start).abs().max() > 0.5 * LEARNING_RATE
+        torch.testing.assert_close(a.flatten(1), b, rtol=0, atol=0.05 * LEARNING_RATE)
+
+
+@given(st.integers(1, 12), st.integers(0, 12), st.floats(-6, 6), st.integers(0, 99))
+def test_singular_values_come_near_1(rows: int, more: int, size: float, seed: int) -> None:
+    """Of any matrix whose own do not differ too much, whatever its size."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (rows, rows + more)
+    u, _, v = torch.linalg.svd(torch.randn(shape, generator=generator, dtype=torch.float64), full_matrices=False)
+    s = 0.1 + torch.rand(rows, generator=generator, dtype=torch.float64)
+    found = orthogonalised((10**size * (u * s @ v))[None])[0]
+    values = torch.linalg.svdvals(found)
+    assert 0.6 < values.min() <= values.max() < 1.25
+    torch.testing.assert_close(u.mT @ found @ v.mT, torch.diag((u.mT @ found @ v.mT).diag()), rtol=0, atol=1e-8)
+
+
+def test_zeros_stay_zeros() -> None:
+    zeros = torch.zeros(2, 3, 4)
+    assert torch.equal(orthogonalised(zeros), zeros)
+
+
+def model() -> SpeakerClassifier:
+    encoder = {"kind": "conformer", "num_layers": 1, "nhead": 2, "dim_feedforward": 16, "kernel_size": 3}
+    return SpeakerClassifier(parse(ModelConfig, {"d_model": 8, "encoder": encoder}, "test"), 5, 4)
+
+
+def test_muon_takes_what_decays_and_adamw_the_rest() -> None:
+    built = model()
+    settings = parse(TrainConfig, {"optimizer": "muon", "weight_decay": 0.3}, "test")
+    matrices, rest = (optimizer.param_groups for optimizer in optimizers(built, settings))
+    (adamw,) = optimizers(built, parse(TrainConfig, {"weight_decay": 0.3}, "test"))
+    decaying, fixed = adamw.param_groups
+    assert [id(p) for p in matrices[0]["params"]] == [id(p) for p in decaying["params"]]
+    assert [id(p) for p in rest[0]["params"]] == [id(p) for p in fixed["params"]]
+    assert (matrices[0]["weight_decay"], rest[0]["weight_decay"]) == (0.3, 0)
