@@ -76,7 +76,8 @@ class TrainConfig(Settings, frozen=True):
     loss: LossConfig = CrossEntropyConfig()
     """A kind by its name, or with its settings: `{kind: aam_softmax, margin: 0.3}`; margins want cosines."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """`muon` moves matrices and kernels by orthogonal steps, for fewer of them, and the rest as `adamw` does."""
+    """`muon` moves the matrices and kernels in front of the classifier by orthogonal steps, of which fewer are
+    needed, and the rest as `adamw` does."""
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Of matrices and kernels; norms and biases do not decay."""

@@ -90,12 +90,14 @@ def model() -> SpeakerClassifier:
     return SpeakerClassifier(parse(ModelConfig, {"d_model": 8, "encoder": encoder}, "test"), 5, 4)
 
 
-def test_muon_takes_what_decays_and_adamw_the_rest() -> None:
+def test_muon_takes_what_decays_in_front_of_the_classifier() -> None:
     built = model()
+    names = {id(parameter): name for name, parameter in built.named_parameters()}
     settings = parse(TrainConfig, {"optimizer": "muon", "weight_decay": 0.3}, "test")
-    matrices, rest = (optimizer.param_groups for optimizer in optimizers(built, settings))
-    (adamw,) = optimizers(built, parse(TrainConfig, {"weight_decay": 0.3}, "test"))
-    decaying, fixed = adamw.param_groups
-    assert [id(p) for p in matrices[0]["params"]] == [id(p) for p in decaying["params"]]
-    assert [id(p) for p in rest[0]["params"]] == [id(p) for p in fixed["params"]]
-    assert (matrices[0]["weight_decay"], rest[0]["weight_decay"]) == (0.3, 0)
+    groups = [group for optimizer in optimizers(built, settings) for group in optimizer.param_groups]
+    assert [group["weight_decay"] for group in groups] == [0.3, 0.3, 0]
+    inner, classifier, rest = ({names[id(p)] for p in group["params"]} for group in groups)
+    assert {"prenet.weight", "encoder.stack.layers.0.convolution.depthwise.weight"} <= inner
+    assert classifier == {"classifier.1.weight"}
+    assert {"prenet.bias", "encoder.stack.layers.0.attention.content_bias", "classifier.1.bias"} <= rest
+    assert inner | classifier | rest == set(names.values())

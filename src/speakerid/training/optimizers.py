@@ -79,15 +79,26 @@ def orthogonalised(x: Tensor) -> Tensor:
 
 
 def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Those of a run; matrices and kernels decay, norms and biases do not."""
-    decaying, fixed = [], []
+    """Those of a run; matrices and kernels decay, norms and biases do not.
+
+    Muon leaves the classifier to AdamW, as its authors do: its rows are a class each, which a batch has or has not.
+    """
+    inner: list[nn.Parameter] = []
+    outer: list[nn.Parameter] = []
+    fixed: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        (fixed if parameter.ndim <= 1 or name.endswith("bias") else decaying).append(parameter)
-    heavy = {"params": decaying, "weight_decay": settings.weight_decay}
-    light = {"params": fixed, "weight_decay": 0.0}
+        if parameter.ndim <= 1 or name.endswith("bias"):
+            fixed.append(parameter)
+        else:
+            (outer if name.startswith("classifier.") else inner).append(parameter)
+
+    def decaying(*parameters: nn.Parameter) -> dict[str, Any]:
+        return {"params": parameters, "weight_decay": settings.weight_decay}
+
+    rest = {"params": fixed, "weight_decay": 0.0}
     if settings.optimizer == "muon":
-        return [Muon([heavy]), torch.optim.AdamW([light], fused=True)]
-    return [torch.optim.AdamW([heavy, light], fused=True)]
+        return [Muon([decaying(*inner)]), torch.optim.AdamW([decaying(*outer), rest], fused=True)]
+    return [torch.optim.AdamW([decaying(*inner, *outer), rest], fused=True)]
 
 
 def _matrix(tensor: Tensor) -> Tensor:
