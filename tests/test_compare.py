@@ -181,6 +181,8 @@ def test_contestants_have_configs(name: str, tmp_path: Path) -> None:
 def test_a_run_is_done_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = Job("tiny", "course", "steps", 2, 0)
     (record,) = run(job, out)
+    assert not list(job.folder(out).rglob("*.pt"))
+    (job.folder(out) / "best.pt").touch()  # left by a run that was killed behind its result
     monkeypatch.setattr(runs, "train", lambda *_: pytest.fail("trained again"))
     assert run(job, out) == [record]
     assert not list(job.folder(out).rglob("*.pt"))

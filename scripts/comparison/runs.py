@@ -112,20 +112,19 @@ def run(job: Job, out: Path) -> list[dict[str, Any]]:
     """Do it, or read what came of it when it was done before; a run that was interrupted goes on."""
     folder = job.folder(out)
     done = folder / "result.json"
-    if done.exists():
-        return json.loads(done.read_text(encoding="utf-8"))
-    folder.mkdir(parents=True, exist_ok=True)
-    data = Data.open(CORPORA[job.corpus], out)
-    with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-        try:
-            records = [_record(job, outcome, data.truth) for outcome in _outcomes(job, data, folder)]
-        except UserError as error:  # a run that diverged, for one; it is tried again when asked for again
-            return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
-    with atomic_file(done) as partial_path:
-        partial_path.write_text(json.dumps(records), encoding="utf-8")
-    for checkpoint in folder.rglob("*.pt"):  # a hundred megabytes each, which nobody will ask for
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        data = Data.open(CORPORA[job.corpus], out)
+        with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                records = [_record(job, outcome, data.truth) for outcome in _outcomes(job, data, folder)]
+            except UserError as error:  # a run that diverged, for one; it is tried again when asked for again
+                return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
+        with atomic_file(done) as partial_path:
+            partial_path.write_text(json.dumps(records), encoding="utf-8")
+    for checkpoint in folder.rglob("*.pt"):  # a hundred megabytes each, which nobody will ask for; once done, or killed
         checkpoint.unlink()
-    return records
+    return json.loads(done.read_text(encoding="utf-8"))
 
 
 def _outcomes(job: Job, data: Data, folder: Path) -> Iterable[Outcome]:
