@@ -9,7 +9,7 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow
 
 check: .venv/installed
 	$(BIN)/ruff check .

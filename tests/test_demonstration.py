@@ -1,6 +1,5 @@
 """The demonstration corpus is neither trivial nor hopeless, and its whole way works."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,8 @@ def test_a_line_fails_where_the_conformer_succeeds(tmp_path: Path) -> None:
     """On sessions that neither has heard, with the settings and the corpus of `make demo`."""
     write_demo_corpus(tmp_path / "corpus")
     overrides = [f"data.root={tmp_path / 'corpus'}", f"run_dir={tmp_path / 'run'}"]
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
-        best = train(load_config(ROOT / "configs" / "demo.yaml", overrides)).run.best
-        rows = [evaluate_checkpoints([best], None, part, [], torch.device("cpu"))[0] for part in ("valid", "test")]
-    finally:
-        torch.set_num_threads(1)
+    best = train(load_config(ROOT / "configs" / "demo.yaml", overrides)).run.best
+    rows = [evaluate_checkpoints([best], None, part, [], torch.device("cpu"))[0] for part in ("valid", "test")]
     assert all(row.baseline < 0.6 for row in rows)
     assert all(row.baseline > 0.1 for row in rows)
     assert all(row.accuracy > 0.85 for row in rows)
