@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.settings import parse
 from speakerid.training.health import Collapsed, Diverged
+from studies.figures import outcomes
 from studies.grid import load_study
 from studies.probe import Probe
 from studies.running import lowest_loss, outcome
@@ -97,6 +99,21 @@ def test_shipped_studies_load_and_every_cell_is_an_experiment(path: Path) -> Non
     assert len(study.cells) > 1
     for cell in study.cells:
         assert parse(Config, cell.config.model_dump(mode="json"), path) == cell.config
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_names_of_levels_stand_apart_and_inside_the_picture(path: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = outcomes(load_study(path), {})
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    for axes in figure.axes:
+        names = [name for name in axes.get_xticklabels() if name.get_text()]
+        boxes = [name.get_window_extent(canvas.get_renderer()) for name in names]
+        if not any(name.get_rotation() for name in names):  # of turned ones the boxes overlap, and the names do not
+            assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+        assert all(0 <= box.x0 < box.x1 <= figure.bbox.width and box.y0 >= 0 for box in boxes)
 
 
 def test_the_report_s_study_is_its_grid() -> None:

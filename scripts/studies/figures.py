@@ -29,6 +29,8 @@ _MARKERS: dict[str, dict[str, Any]] = {
 }
 _SHIFT = 0.12
 """Between the points of two colours, in steps of the horizontal axis."""
+_LEVEL = 6
+"""Characters of a level's name that fit side by side below a panel; longer names are turned."""
 _SHOWN = {"embedding_norm": False, "common_share": False, "gradient_norm": True, "input_gradient": True}
 """Measures in the picture of norms, and whether their scale is logarithmic."""
 _SMALLEST = 1e-5
@@ -46,22 +48,28 @@ def draw(folder: Path, study: Study, results: Results) -> None:
     with rc_context():
         rcdefaults()
         rcParams.update(_STYLE)
-        for name, picture in {"outcomes.png": _outcomes, "norms.png": _norms}.items():
+        for name, picture in {"outcomes.png": outcomes, "norms.png": _norms}.items():
             with atomic_file(folder / name) as partial:
                 picture(study, results).savefig(partial, format="png", dpi=110)
 
 
-def _figure(rows: int, columns: int) -> "Figure":
+def _figure(rows: int, columns: int, width: float = 2.6, below: float = 0.9) -> "Figure":
+    """Of so many panels of `width` inches, and so many inches `below` them."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(1.2 + 2.6 * columns, 0.9 + 2.0 * rows), layout="constrained")
+    return Figure(figsize=(1.2 + width * columns, below + 2.0 * rows), layout="constrained")
 
 
-def _outcomes(study: Study, results: Results) -> "Figure":
+def outcomes(study: Study, results: Results) -> "Figure":
     """Final accuracy of every run: the last axis is horizontal, the one before it has the colours."""
     padding = [("", [""])] * (MOST_AXES - len(study.axes))
     (_, rows), (_, columns), (colour_axis, colours), (horizontal, places) = [*padding, *study.axes.items()]
-    figure = _figure(len(rows), len(columns))
+    turned: dict[str, Any] = {}
+    width, below = 2.6, 0.9
+    if max(map(len, places)) > _LEVEL:
+        turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        width, below = max(4.2, 0.7 * len(places)), 2.4
+    figure = _figure(len(rows), len(columns), width, below)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
 
     def of(*levels: str) -> list[Result]:
@@ -73,7 +81,7 @@ def _outcomes(study: Study, results: Results) -> "Figure":
             shift = _SHIFT * (turn - (len(colours) - 1) / 2)
             _points(grid[r, c], [of(row, column, colour, place) for place in places], shift, _COLOURS[turn % 7])
         grid[r, c].set_title(" | ".join(filter(None, (row, column))), fontsize=9)
-        grid[r, c].set_xticks(range(len(places)), places)
+        grid[r, c].set_xticks(range(len(places)), places, **turned)
         if r == len(rows) - 1:
             grid[r, c].set_xlabel(horizontal)
     grid[0, 0].set_ylim(bottom=0)
