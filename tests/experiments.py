@@ -22,7 +22,7 @@ from speakerid.training.checkpoint import Checkpoint
 
 N_MELS = 8
 SPEAKERS = ("anna", "ben", "cleo")
-CLOCK = ("steps_per_second", "data_wait")
+CLOCK = ("steps_per_second", "data_wait", "seconds")
 
 
 def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: int = N_MELS, tests: int = 7) -> Path:

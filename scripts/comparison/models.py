@@ -109,7 +109,12 @@ def takes_part(name: str, spec: CorpusSpec) -> bool:
 
 
 def config_of(contestant: Trained, root: Path, run_dir: Path, seed: int, steps: int) -> Config:
-    """The experiment of one run: the contestant's settings with this corpus, seed and number of steps."""
+    """The experiment of one run: the contestant's settings with this corpus, seed and number of steps.
+
+    Where the classifier learns on by itself, it has as many steps for one of the others as in the contestant's config.
+    """
+    path = CONFIGS / f"{contestant.config}.yaml"
+    usual = load_config(path, contestant.overrides).train
     valid_steps = -(-steps // VALIDATIONS)
     overrides = [
         *contestant.overrides,
@@ -124,6 +129,7 @@ def config_of(contestant: Trained, root: Path, run_dir: Path, seed: int, steps: 
         f"train.valid_steps={valid_steps}",
         f"train.log_steps={valid_steps}",  # so that the lines of the log cover all steps and nothing else
         f"train.save_steps={steps}",
+        f"train.classifier_steps={round(steps * usual.classifier_steps / usual.total_steps)}",
         "train.rollbacks=3",
     ]
-    return load_config(CONFIGS / f"{contestant.config}.yaml", overrides)
+    return load_config(path, overrides)

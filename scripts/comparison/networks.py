@@ -68,11 +68,15 @@ class Ecapa(nn.Module):
         self.encoder = ECAPA_TDNN(n_mels, lin_neurons=ECAPA_WIDTH)
         self.classifier = build_classifier(config.classifier, ECAPA_WIDTH, n_speakers + n_extra)
 
-    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask to (B, S) logits; in training with the extra ones."""
+    def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, M) and (B, T) frame mask to (B, ECAPA_WIDTH) embeddings."""
         features = zero_padding(self.input_norm(features, mask), mask)
         lengths = None if mask is None else mask.float().mean(1)
-        logits = self.classifier(self.encoder(features, lengths).squeeze(1))
+        return self.encoder(features, lengths).squeeze(1)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, M) and (B, T) frame mask to (B, S) logits; in training with the extra ones."""
+        logits = self.classifier(self.embed(features, mask))
         return logits if self.training else logits[:, : self.n_speakers]
 
 

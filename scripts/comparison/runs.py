@@ -180,9 +180,11 @@ def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
 
 
 def _training_seconds(records: Iterable[dict[str, Any]]) -> float:
-    """That passed in steps, by the log of the run."""
+    """That passed in steps, and in those of the classifier alone, by the log of the run."""
     seconds, before = 0.0, 0
     for record in records:
+        if record["part"] == "classifier":
+            seconds += record["seconds"]
         if record["part"] == "train":
             seconds += (record["step"] - before) / record["steps_per_second"]
             before = record["step"]

@@ -226,7 +226,7 @@ def _is_before(record: dict[str, Any], step: int, validated: int, rollbacks: int
     """Whether a line of the log belongs to a run that has come so far."""
     if record["part"] == "rollback":
         return record["rollbacks"] <= rollbacks
-    return record["step"] <= (validated if record["part"] == "valid" else step)
+    return record["step"] <= (validated if record["part"] in ("classifier", "valid") else step)
 
 
 def _steps(folder: Path) -> list[int]:

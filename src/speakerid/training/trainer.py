@@ -13,6 +13,7 @@ from speakerid.config import Config, FeatureConfig
 from speakerid.distributed import from_rank_0
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.classifier_training import train_classifier
 from speakerid.training.health import Collapsed, Diverged, Health
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Bar, Progress, duration
@@ -149,8 +150,11 @@ class Trainer:
             )
 
     def _validate(self) -> None:
+        model = self._average.model if self._average else self.model
         try:
-            result = self.validate(self._average.model if self._average else self.model)
+            if self._settings.classifier_steps and self.step == self._settings.total_steps:
+                self._train_classifier(model)
+            result = self.validate(model)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 frames = self.config.data.frames_per_batch
@@ -167,6 +171,11 @@ class Trainer:
         self._save(is_best)
         if self.run and is_best:
             self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
+
+    def _train_classifier(self, model: nn.Module) -> None:
+        figures = train_classifier(model, self.batches, self.config, self.progress)
+        if self.run:
+            self._record("classifier", **figures)
 
     def _beats_best(self, accuracy: float, loss: float) -> bool:
         """Few validation utterances are soon all right, and then only the loss tells models apart."""

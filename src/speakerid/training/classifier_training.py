@@ -1,0 +1,105 @@
+"""The classifier alone learns on, by what the finished encoder makes of further batches.
+
+When a short training is over, each class has been in few batches, and the classifier is behind the encoder. Embeddings
+need no gradient, so a batch costs a third of a training step, and once they are there an epoch over all of them takes
+less than a second (Kang et al., 2020, "Decoupling representation and classifier for long-tailed recognition",
+section 4.1).
+
+Letters: N embeddings, D their width.
+"""
+
+import copy
+import time
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from speakerid.batches import Batches
+from speakerid.config import Config
+from speakerid.distributed import from_rank_0, gathered
+from speakerid.training.losses import Loss
+from speakerid.training.progress import Progress
+
+EPOCHS = 10
+"""Over the embeddings."""
+BATCH_SIZE = 256
+LEARNING_RATE = 2e-3
+"""Of Adam; it falls to zero in a straight line."""
+
+
+class Classifying(Protocol):
+    """What is asked of a model: `classifier` reads what `embed` makes."""
+
+    classifier: nn.Module
+
+    def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor: ...
+
+
+def train_classifier(model: nn.Module, batches: Batches, config: Config, progress: Progress) -> dict[str, float]:
+    """Change the classifier, and nothing else, by `train.classifier_steps` batches behind the last one of the run.
+
+    Embeddings are those of evaluation mode, and a BatchNorm of the classifier keeps its running statistics. The
+    result depends on the weights, the batches and the seed alone.
+
+    Args:
+        model: `Classifying`, on its device.
+        batches: of the run, random crops; a process has its share of each.
+        config: of the run.
+        progress: is shown a bar.
+
+    Returns:
+        Accuracy and loss on these crops over the last epoch, and the seconds that all of it took.
+    """
+    began = time.perf_counter()
+    learner = cast("Classifying", model)
+    was_training = model.training
+    model.eval()
+    embeddings, labels = _embedded(learner, batches, config, progress)
+    weights, figures = from_rank_0(lambda: _fitted(learner.classifier, embeddings, labels, config))
+    learner.classifier.load_state_dict(weights)
+    model.train(was_training)
+    return {**figures, "seconds": round(time.perf_counter() - began, 2)}
+
+
+@torch.inference_mode()
+def _embedded(model: Classifying, batches: Batches, config: Config, progress: Progress) -> tuple[Tensor, Tensor]:
+    """(N, D) embeddings and (N,) classes, in the order of the batches, whoever's share they were in."""
+    first, count = config.train.total_steps, config.train.classifier_steps
+    parameter = next(model.classifier.parameters())
+    mine: list[tuple[Tensor, Tensor]] = []
+    with progress.bar("Embed", "step", count) as bar:
+        for step in range(first, first + count):
+            features, labels = batches[step]
+            mine.append((model.embed(features.to(parameter.dtype)).cpu(), labels.cpu()))
+            bar.update()
+    shares = [part for shares in zip(*gathered(mine), strict=True) for part in shares]
+    embeddings, labels = (torch.cat(column) for column in zip(*shares, strict=True))
+    return embeddings.to(parameter.device), labels.to(parameter.device)
+
+
+def _fitted(
+    classifier: nn.Module, embeddings: Tensor, labels: Tensor, config: Config
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Weights of the classifier, trained, and figures of its last epoch."""
+    classifier = copy.deepcopy(classifier).requires_grad_(True)
+    loss = Loss(config.train.loss, config.model.logit_scale)
+    margin = embeddings.new_tensor(loss.margin(config.train.total_steps, config.train.total_steps))
+    optimizer = torch.optim.Adam(classifier.parameters())
+    generator = torch.Generator().manual_seed(config.seed)
+    steps, step = EPOCHS * -(-len(labels) // BATCH_SIZE), 0
+    sums = embeddings.new_zeros(2)
+    for _ in range(EPOCHS):
+        sums.zero_()
+        for rows in torch.randperm(len(labels), generator=generator).to(labels.device).split(BATCH_SIZE):
+            optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1 - step / steps)
+            logits = classifier(embeddings[rows])
+            summed = loss(logits, labels[rows], margin)
+            optimizer.zero_grad()
+            (summed / len(rows)).backward()
+            optimizer.step()
+            sums += torch.stack([(logits.argmax(-1) == labels[rows]).sum(), summed.detach()])
+            step += 1
+    accuracy, total = (sums / len(labels)).tolist()
+    weights = {name: tensor.detach().cpu() for name, tensor in classifier.state_dict().items()}
+    return weights, {"accuracy": accuracy, "loss": total}
