@@ -10,6 +10,7 @@ from torch import Tensor
 
 from experiments import assert_same_run, at_step, interrupt, small_config, write_easy_corpus
 from speakerid.config import Config, parse
+from speakerid.errors import UserError
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.progress import Progress
@@ -89,7 +90,7 @@ def test_a_crash_within_it_repeats_it_and_ctrl_c_waits_for_its_end(
     ema: float, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def crash() -> None:
-        raise MemoryError
+        raise torch.OutOfMemoryError
 
     def config(name: str) -> Config:
         return config_of(corpus, tmp_path / name, ema=ema, classifier_steps=MORE)
@@ -97,7 +98,7 @@ def test_a_crash_within_it_repeats_it_and_ctrl_c_waits_for_its_end(
     whole = train(config("whole")).run.path
     with monkeypatch.context() as patch:
         at_step(patch, STEPS + 2, crash)
-        with pytest.raises(Exception, match="memory ran out"):
+        with pytest.raises(UserError, match=r"^memory ran out .* train\.classifier_steps=5; .*classifier_steps=2$"):
             train(config("crashed"))
     assert_same_run(train(config("crashed"), resume=True).run.path, whole)
     with monkeypatch.context() as patch:

@@ -43,9 +43,9 @@ from speakerid.training.trainer import Trainer
 
 _MAY_CHANGE = (
     "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
-    "train.keep_best", "train.rollbacks",
+    "train.keep_best", "train.rollbacks", "train.classifier_steps",
 )  # fmt: skip
-"""Settings that say where and how a run happens and not what it computes."""
+"""Settings that say where and how a run happens, and what happens behind its last step; not what its steps compute."""
 
 MakeModel = Callable[[ModelConfig, int, int, int], nn.Module]
 

@@ -5,8 +5,8 @@ Nothing here waits for the device: losses are added up where they are computed a
 Letters: B examples in this process's part of a batch.
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from speakerid.config import TrainConfig
 from speakerid.distributed import highest, is_shared, rank, summed, world_size
+from speakerid.errors import UserError
 from speakerid.layers.spec_augment import SpecAugment
 from speakerid.training.graph import StepGraph
 from speakerid.training.losses import Loss
@@ -224,3 +225,14 @@ class TrainingStep:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a GPU or the machine has no more memory; for the latter PyTorch has no exception of its own."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+@contextmanager
+def enough_memory(advice: Callable[[], str]) -> Iterator[None]:
+    """Where memory runs out in the block, that is said, with this advice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise UserError(f"memory ran out {advice()}") from error
+        raise

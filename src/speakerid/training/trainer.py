@@ -20,7 +20,7 @@ from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
 from speakerid.training.signals import agreed, caught_signals
-from speakerid.training.step import TrainingStep, is_out_of_memory
+from speakerid.training.step import TrainingStep, enough_memory
 
 ROLLBACK_FACTOR = 0.5
 """On the learning rate, each time a run goes back."""
@@ -109,16 +109,12 @@ class Trainer:
         return None
 
     def _train_step(self) -> None:
-        try:
+        with enough_memory(self._smaller_step):
             with self._stopwatch.waiting():
                 features, labels = self.batches[self.step]
             self._learn(features, labels, self.step, self._learning_rate(self.step))
             if self._average:
                 self._average.update(self.step)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise UserError(self._out_of_memory()) from error
-            raise
         self.step += 1
         self._stopwatch.steps += 1
 
@@ -151,16 +147,10 @@ class Trainer:
 
     def _validate(self) -> None:
         model = self._average.model if self._average else self.model
-        try:
-            if self._settings.classifier_steps and self.step == self._settings.total_steps:
-                self._train_classifier(model)
+        if self._settings.classifier_steps and self.step == self._settings.total_steps:
+            self._train_classifier(model)
+        with enough_memory(self._smaller_validation):
             result = self.validate(model)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                frames = self.config.data.frames_per_batch
-                size = f"data.frames_per_batch={frames}; try data.frames_per_batch={frames // 2}"
-                raise UserError(f"memory ran out in the validation after step {self.step} at {size}") from error
-            raise
         self.accuracy, self.validated = result["accuracy"], self.step
         is_best = self._beats_best(result["accuracy"], result["loss"])
         if is_best:
@@ -173,7 +163,8 @@ class Trainer:
             self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
 
     def _train_classifier(self, model: nn.Module) -> None:
-        figures = train_classifier(model, self.batches, self.config, self.progress)
+        with enough_memory(self._fewer_embeddings):
+            figures = train_classifier(model, self.batches, self.config, self.progress)
         if self.run:
             self._record("classifier", **figures)
 
@@ -214,16 +205,27 @@ class Trainer:
             )
         self._save()
 
-    def _out_of_memory(self) -> str:
+    def _smaller_step(self) -> str:
         settings = self._settings
         size = f"train.batch_size={settings.batch_size}, train.crop_frames={settings.crop_frames}"
         if settings.longest_crop_frames:
             size += f", train.longest_crop_frames={settings.longest_crop_frames}"
         return (
-            f"memory ran out in step {self.step + 1} at {size}, train.accumulate={settings.accumulate}; try "
+            f"in step {self.step + 1} at {size}, train.accumulate={settings.accumulate}; try "
             f"train.accumulate={2 * settings.accumulate} (the same batch in smaller parts), or "
             f"train.batch_size={max(settings.batch_size // 2, 2)}, or train.crop_frames={settings.crop_frames // 2}; "
             "--find-batch-size tells what fits"
+        )
+
+    def _smaller_validation(self) -> str:
+        frames = self.config.data.frames_per_batch
+        size = f"data.frames_per_batch={frames}; try data.frames_per_batch={frames // 2}"
+        return f"in the validation after step {self.step} at {size}"
+
+    def _fewer_embeddings(self) -> str:
+        steps = self._settings.classifier_steps
+        return (
+            f"after step {self.step} at train.classifier_steps={steps}; go on with train.classifier_steps={steps // 2}"
         )
 
     def _save(self, is_best: bool = False) -> None:
