@@ -17,6 +17,8 @@ Models:
   course, task1, task2, small, few_minutes
                        this package's configs of these names (course_sample, …)
   few_minutes_means    few_minutes that does not subtract a band's mean over the utterance
+  few_minutes_classifier, few_minutes_means_classifier
+                       these two with fewer steps, and twice as many behind them in which the classifier learns alone
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer
   resemblyzer          a pretrained encoder, behind which nothing is trained but a classifier
 ecapa and resemblyzer need the extra: pip install 'speakerid[compare]'.
