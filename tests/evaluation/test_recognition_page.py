@@ -13,7 +13,7 @@ from recognition_example import example
 from speakerid.errors import UserError
 from speakerid.evaluation.recognition_page import recognition_page, write_page
 from speakerid.evaluation.recognition_plots import pictures
-from speakerid.evaluation.recognition_results import Results, cell
+from speakerid.evaluation.recognition_results import CLLR, EER, Measure, Results, cell
 
 NAMES = ["det", "open_set", "reliability", "confusions", "embeddings"]
 VOID = {"meta", "br", "path", "use"}
@@ -22,6 +22,20 @@ VOID = {"meta", "br", "path", "use"}
 @pytest.fixture(scope="module")
 def results() -> Results:
     return example()
+
+
+@pytest.mark.parametrize(
+    ("measure", "value", "text"),
+    [
+        (CLLR, -0.0004, "0.000"),
+        (CLLR, -0.0006, "-0.001"),
+        (EER, -0.0, "0.0"),
+        (EER, 0.1234, "12.3"),
+        (CLLR, 1.5, "1.500"),
+    ],
+)
+def test_a_zero_has_no_sign(measure: Measure, value: float, text: str) -> None:
+    assert measure.text(value) == text
 
 
 class Page(HTMLParser):

@@ -42,7 +42,8 @@ class Measure:
     meaning: str
 
     def text(self, value: float) -> str:
-        return f"{100 * value:.1f}" if self.percent else f"{value:.3f}"
+        digits, shown = (1, 100 * value) if self.percent else (3, value)
+        return f"{round(shown, digits) + 0.0:.{digits}f}"  # adding 0.0 takes the sign from a negative zero
 
 
 TOP_1 = Measure("top_1", "top 1, %", True, "utterances whose highest score is the right speaker's")
