@@ -61,8 +61,9 @@ class TrainConfig(Settings, frozen=True):
     valid_steps: PositiveInt = 2_000
     """Validate, and perhaps save best.pt, every so many steps and after the last one."""
     classifier_steps: Annotated[int, Field(ge=0)] = 0
-    """Batches behind the last step from which the classifier alone learns on, for a training too short for many classes;
-    each costs a third of a step, and the memory of its embeddings. A bundle has no classifier and gains nothing."""
+    """Batches behind the last step from which the classifier alone learns on, where a training is too short for its
+    classes; each costs a third of a step, and the memory of its embeddings. A bundle has no classifier, so it gains
+    nothing."""
     save_steps: PositiveInt = 500
     """Write last.pt, from which a run resumes, every so many steps."""
     log_steps: PositiveInt = 100
