@@ -71,9 +71,10 @@ def _embedded(model: Classifying, batches: Batches, config: Config, progress: Pr
     with progress.bar("Embed", "step", count) as bar:
         for step in range(first, first + count):
             features, labels = batches[step]
-            mine.append((model.embed(features.to(parameter.dtype)).cpu(), labels.cpu()))
+            mine.append((model.embed(features.to(parameter.dtype)), labels))
             bar.update()
-    shares = [part for shares in zip(*gathered(mine), strict=True) for part in shares]
+    everybody_s = gathered([(embeddings.cpu(), labels.cpu()) for embeddings, labels in mine])
+    shares = [part for shares in zip(*everybody_s, strict=True) for part in shares]
     embeddings, labels = (torch.cat(column) for column in zip(*shares, strict=True))
     return embeddings.to(parameter.device), labels.to(parameter.device)
 
