@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
+
+from speakerid.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from recognition.bundles import Trained
@@ -15,6 +18,21 @@ if TYPE_CHECKING:
 def one_thread() -> None:
     """Models of a test are so small that a second thread only waits for the first."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def draw_curves() -> Iterator[Callable[[RunDirectory], None]]:
+    """Draws the curves of a run; unless asked to, no run does, for it takes longer than all the rest of a small one."""
+    draw = RunDirectory.draw_curves
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDirectory, "draw_curves", lambda self: None)
+        yield draw
+
+
+@pytest.fixture
+def curves(draw_curves: Callable[[RunDirectory], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test draw their curves."""
+    monkeypatch.setattr(RunDirectory, "draw_curves", draw_curves)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A run that diverges or collapses is stopped with the reason, or goes back by itself; a healthy one never is."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,6 @@ from speakerid.training.step import TrainingStep
 from speakerid.training.trainer import Trainer
 
 RATE = 0.01
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_curves() -> Iterator[None]:
-    """They take longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RunDirectory, "draw_curves", lambda self: None)
-        yield
 
 
 @pytest.fixture(scope="module")

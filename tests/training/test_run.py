@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from speakerid.training.run import (
     train,
     training_batches,
 )
+from speakerid.training.run_directory import RunDirectory
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,10 @@ def config(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def result(config: Config) -> TrainResult:
-    return train(config)
+def result(config: Config, draw_curves: Callable[[RunDirectory], None]) -> TrainResult:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDirectory, "draw_curves", draw_curves)
+        return train(config)
 
 
 def test_it_learns(result: TrainResult) -> None:
