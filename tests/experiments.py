@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import signal
 import sys
 from collections.abc import Callable
@@ -114,6 +115,15 @@ def answer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     monkeypatch.setattr(sys, "argv", ["speakerid", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit:
         main()
+    assert isinstance(exit.value.code, int)
+    return exit.value.code
+
+
+def answer_of_script(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: object) -> int:
+    """The same of a script, for what needs no process of its own: importing torch there takes seconds."""
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(script), run_name="__main__")
     assert isinstance(exit.value.code, int)
     return exit.value.code
 

@@ -1,13 +1,12 @@
 """Speakers become strangers whole, and the script says what a bundle does to them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from experiments import answer_of_script
 from open_set.draws import hold_out
 from recognition.bundles import KNOWN, Trained
 from speakerid.audio.augment import SPEEDS
@@ -79,15 +78,15 @@ def test_answers_are_needed(trained: Trained, tmp_path: Path) -> None:
         hold_out(trained.corpus, tmp_path / "held", strangers=2, draw=0)
 
 
-def test_the_script_trains_measures_and_does_not_train_twice(corpus: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable, str(ROOT / "scripts" / "strangers.py"), str(corpus), str(tmp_path), "--strangers", "2",
-        "--draws", "1", "--steps", "20",
-    ]  # fmt: skip
-    first = subprocess.run(command, capture_output=True, text=True)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.count("\n|") >= 5
-    assert "1 enrolled from 3 clips each, whole utterances" in first.stdout
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert "Step" not in again.stdout
-    assert first.stdout.endswith(again.stdout)
+def test_the_script_trains_measures_and_does_not_train_twice(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [ROOT / "scripts" / "strangers.py", corpus, tmp_path, "--strangers", 2, "--draws", 1, "--steps", 20]
+    assert answer_of_script(monkeypatch, *command) == 0
+    first = capsys.readouterr().out
+    assert first.count("\n|") >= 5
+    assert "1 enrolled from 3 clips each, whole utterances" in first
+    assert answer_of_script(monkeypatch, *command) == 0
+    again = capsys.readouterr().out
+    assert "Step" not in again
+    assert first.endswith(again)

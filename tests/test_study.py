@@ -2,11 +2,8 @@
 
 import csv
 import math
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +14,8 @@ import torch
 import yaml
 from torch import nn
 
-from experiments import write_easy_corpus
+from experiments import answer_of_script, write_easy_corpus
+from processes import FORKS, become
 from speakerid.config import Config
 from speakerid.errors import UserError
 from speakerid.model_config import ModelConfig
@@ -30,7 +28,7 @@ from studies.probe import Probe
 from studies.running import lowest_loss, outcome
 
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = ROOT / "scripts"
+SCRIPT = ROOT / "scripts" / "study.py"
 SHIPPED = sorted((ROOT / "configs" / "study").glob("*.yaml"))
 
 BASE: dict[str, Any] = {
@@ -56,11 +54,6 @@ def write_study(folder: Path, study: dict[str, Any] = STUDY, **base: object) -> 
     (folder / "base.yaml").write_text(yaml.safe_dump(BASE | base, sort_keys=False))
     (folder / "study.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     return folder / "study.yaml"
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPTS / "study.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True)
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -154,10 +147,12 @@ def test_a_bad_study_is_answered_by_one_line(tmp_path: Path, study: dict[str, An
     assert "\n" not in str(error.value)
 
 
-def test_the_script_answers_a_bad_study_with_status_2(tmp_path: Path) -> None:
-    answer = run(write_study(tmp_path, STUDY | {"seed": 1}), tmp_path / "out")
-    assert answer.returncode == 2
-    assert re.fullmatch(r"error: .*study\.yaml: seed: unknown setting.*\n", answer.stderr)
+def test_the_script_answers_a_bad_study_with_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = write_study(tmp_path, STUDY | {"seed": 1})
+    assert answer_of_script(monkeypatch, SCRIPT, study, tmp_path / "out") == 2
+    assert re.fullmatch(r"error: .*study\.yaml: seed: unknown setting.*\n", capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
 
 
@@ -224,19 +219,21 @@ def test_common_share_is_1_where_all_embeddings_are_the_same() -> None:
     assert probe.trace[0]["embedding_spread"] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_killed_study_goes_on_and_runs_nothing_twice(tmp_path: Path) -> None:
+def test_a_killed_study_goes_on_and_runs_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus", speakers=tuple("abcdefgh"))
     study = write_study(tmp_path, data={"root": str(corpus), "valid_fraction": 0.25})
     out = tmp_path / "out"
-    command = [sys.executable, str(SCRIPTS / "study.py"), str(study), str(out), "--workers", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while len(finished := list((out / "results").glob("*.json"))) < 2 and process.poll() is None:
+    process = FORKS.Process(target=become, args=(SCRIPT, [str(study), str(out), "--workers", "1"]))
+    process.start()
+    while len(finished := list((out / "results").glob("*.json"))) < 2 and process.is_alive():
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it had ended before it was killed"
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, "it had ended before it was killed"
     written = {path: path.stat().st_mtime_ns for path in finished}
-    answer = run(study, out, "--workers", "0")
-    assert answer.returncode == 0, answer.stderr
+    assert answer_of_script(monkeypatch, SCRIPT, study, out, "--workers", "0") == 0
     assert {path: path.stat().st_mtime_ns for path in written} == written, "run twice"
     table = rows(out)
     assert [(row["classifier"], row["rate"]) for row in table] == [cell.levels for cell in load_study(study).cells]
@@ -249,8 +246,9 @@ def test_a_killed_study_goes_on_and_runs_nothing_twice(tmp_path: Path) -> None:
         assert (row["normalised_norm_first"] != "") == (row["classifier"] == "batchnorm")
         assert float(row["gradient_norm_first"]) > 0
         assert bool(row["final_accuracy"]) == (row["outcome"] != "diverged")
-    assert "| linear | " in answer.stdout
-    assert "1 diverged" in answer.stdout
+    printed = capsys.readouterr().out
+    assert "| linear | " in printed
+    assert "1 diverged" in printed
     for picture in ("outcomes.png", "norms.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
     assert not list(out.rglob("*.pt")), "a hundred runs' weights would be gigabytes"

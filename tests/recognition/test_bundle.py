@@ -1,7 +1,6 @@
 """A bundle is whole or not there, says what was put in, and refuses what was not written by it."""
 
 import json
-import multiprocessing
 import os
 import signal
 import time
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from processes import FORKS
 from recognition.bundles import Trained, enroll_for_ever, enroll_somebody, prints
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import FORMAT, Bundle
@@ -97,8 +97,7 @@ def test_other_safetensors_files_are_told_apart(tmp_path: Path) -> None:
 
 def test_writers_at_the_same_time_lose_nothing(path: Path, trained: Trained) -> None:
     names = [f"guest{number}" for number in range(4)]
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=enroll_somebody, args=(path, name)) for name in names]
+    writers = [FORKS.Process(target=enroll_somebody, args=(path, name)) for name in names]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -108,9 +107,8 @@ def test_writers_at_the_same_time_lose_nothing(path: Path, trained: Trained) -> 
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_bundle(path: Path, trained: Trained) -> None:
-    context = multiprocessing.get_context("spawn")
     for wait in (0.0, 0.005, 0.03):
-        writer = context.Process(target=enroll_for_ever, args=(path,))
+        writer = FORKS.Process(target=enroll_for_ever, args=(path,))
         before = path.stat().st_mtime_ns
         writer.start()
         while path.stat().st_mtime_ns == before and writer.is_alive():
