@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def corpus(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight voices and test utterances of all, with copies of the training utterances at other speeds."""
     folder = tmp_path_factory.mktemp("corpus") / "corpus"
-    prepare(trained.recordings, folder, Options(layout_out="packed", test_fraction=0.3, augment=("speed",), workers=1))
+    prepare(trained.recordings, folder, Options(layout_out="packed", test_fraction=0.3, augment=("speed",), workers=0))
     return folder
 
 

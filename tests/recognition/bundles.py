@@ -45,8 +45,8 @@ class Trained:
 def train_and_export(folder: Path) -> Trained:
     """Train for a few steps and export; what is random is fixed."""
     recordings, corpus, runs = folder / "recordings", folder / "corpus", folder / "runs"
-    write_demo_corpus(folder / "demo", KNOWN + STRANGERS, 1, workers=1, wav=recordings)
-    prepare(recordings, corpus, Options(layout_out="packed", strangers=STRANGERS, workers=1))
+    write_demo_corpus(folder / "demo", KNOWN + STRANGERS, 1, workers=0, wav=recordings)
+    prepare(recordings, corpus, Options(layout_out="packed", strangers=STRANGERS, workers=0))
     config = Path(__file__).parents[2] / "configs" / "few_minutes.yaml"
     run([
         "train", "--config", str(config), "--quiet", f"data.root={corpus}", f"run_dir={runs}", "device=cpu",

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from speakerid.evaluation.recognition_results import (
     Results,
     Table,
 )
+from speakerid.recognition import bundle_evaluation
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_evaluation import evaluate_bundle
@@ -255,6 +257,7 @@ def test_too_small_a_cohort(path: Path, elsewhere: Path, tmp_path: Path) -> None
 def test_the_command(
     path: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(bundle_evaluation, "evaluate_bundle", partial(evaluate_bundle, resamples=3))
     assert answer(monkeypatch, "evaluate", path, elsewhere, "--seconds", "0.3", "--out", tmp_path / "page") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("24 utterances")

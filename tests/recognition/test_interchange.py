@@ -5,6 +5,7 @@ Letters: B recordings in a batch, N samples, M mel bands, E width of an embeddin
 
 import json
 import sys
+from functools import cache
 from itertools import cycle, product
 from pathlib import Path
 from typing import Any
@@ -76,16 +77,20 @@ def some_noise(samples: int, batch: int = 1) -> tuple[Tensor, Tensor]:
     return waveforms, torch.full((batch,), samples)
 
 
+@cache
 def onnx_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
+torchscript = cache(torch.jit.load)
+
+
 def run(path: Path, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
     """Embeddings, scores and seconds, by what stands in a file."""
     if path.suffix == ".pt":
-        return list(torch.jit.load(path)(waveforms, lengths))
+        return list(torchscript(path)(waveforms, lengths))
     inputs = {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()}
     return [torch.as_tensor(answer) for answer in onnx_session(path).run(["embeddings", "scores", "seconds"], inputs)]
 
@@ -152,11 +157,11 @@ def test_the_file_says_what_it_needs_and_answers(exported: Path) -> None:
     assert json.loads(told["thresholds"]) == THRESHOLDS
 
 
-def test_batch_and_length_are_free(model: WaveformModel, tmp_path: Path) -> None:
-    export_onnx(model, tmp_path / "model.onnx", SPEAKERS, THRESHOLDS)
+@pytest.mark.parametrize("exported", ["model.onnx"], indirect=True)
+def test_batch_and_length_are_free(exported: Path) -> None:
     free = {
         value.name: [place.dim_param for place in value.type.tensor_type.shape.dim]
-        for value in onnx.load(tmp_path / "model.onnx").graph.input
+        for value in onnx.load(exported).graph.input
     }
     assert free == {"waveforms": ["B", "N"], "lengths": ["B"]}
 

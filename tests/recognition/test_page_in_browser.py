@@ -27,14 +27,13 @@ PATIENCE = 60
 
 
 class Browser:
-    """A page in Chromium.
+    """Chromium.
 
     Args:
-        address: of the page.
         microphone: a WAV file that it hears over and over.
     """
 
-    def __init__(self, address: str, microphone: Path) -> None:
+    def __init__(self, microphone: Path) -> None:
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
         options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
@@ -45,7 +44,6 @@ class Browser:
         ):  # fmt: skip
             options.add_argument(f"--{argument}")
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-        self.driver.get(address)
 
     def find(self, selector: str) -> Any:
         """The first element, as soon as it is there."""
@@ -65,7 +63,7 @@ class Browser:
         return self.find(selector).text
 
     def asked(self) -> set[str]:
-        """Hosts that something was asked for."""
+        """Hosts that something was asked for since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme not in ("data", "blob")}
@@ -84,14 +82,21 @@ class Browser:
         return wait.until(lambda _: condition(), f"waited for {what}")
 
 
+@pytest.fixture(scope="module")
+def chromium(trained: Trained) -> Iterator[Browser]:
+    browser = Browser(trained.clips(trained.stranger)[0])
+    yield browser
+    browser.driver.quit()
+
+
 @pytest.fixture
-def browser(trained: Trained, bundle: Path, temporary: Path) -> Iterator[Browser]:
+def browser(chromium: Browser, bundle: Path, temporary: Path) -> Iterator[Browser]:
+    """With a page of a server of its own."""
+    chromium.asked()
     with served(bundle, Limits(megabytes=1, seconds=20)) as address:
-        browser = Browser(address, trained.clips(trained.stranger)[0])
-        try:
-            yield browser
-        finally:
-            browser.driver.quit()
+        chromium.driver.get(address)
+        yield chromium
+        chromium.driver.get("about:blank")
 
 
 def test_somebody_is_asked_about_enrolled_and_forgotten(
@@ -133,7 +138,7 @@ def test_somebody_is_asked_about_enrolled_and_forgotten(
 def test_a_voice_is_recorded(browser: Browser, temporary: Path) -> None:
     browser.find("#ask button[aria-label='Record audio']").click()
     browser.find("#ask .record-button").click()
-    browser.wait_for("#ask", "0:03")
+    browser.wait_for("#ask", "0:01")
     browser.find("#ask .stop-button").click()
     browser.wait_for("#answer", "s of sound without pauses")
     assert contents(temporary) == []

@@ -40,7 +40,7 @@ def test_few_speakers_without_strangers_are_held_against_shifted_ones(trained: T
     few.mkdir()
     for name in trained.bundle.profiles.names[:3]:
         (few / name).symlink_to(trained.recordings / name)
-    prepare(few, corpus, Options(layout_out="packed", workers=1))
+    prepare(few, corpus, Options(layout_out="packed", workers=0))
     config = Path(__file__).parents[2] / "configs" / "few_minutes.yaml"
     run([
         "train", "--config", str(config), "--quiet", f"data.root={corpus}", f"run_dir={runs}", "device=cpu",
