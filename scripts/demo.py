@@ -10,16 +10,18 @@ from itertools import count
 from pathlib import Path
 
 from speakerid.cli import exit_with
-from speakerid.config import load_config
-from speakerid.recognition.evaluation import evaluate_checkpoints
-from speakerid.recognition.submission import infer
-from speakerid.training.run import choose_device, train
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "demo.yaml"
 
 
 def demo() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+
+    from speakerid.config import load_config  # heavy imports, which --help does without
+    from speakerid.recognition.evaluation import evaluate_checkpoints
+    from speakerid.recognition.submission import infer
+    from speakerid.training.run import choose_device, train
+
     config = load_config(CONFIG, [f"run_dir={_free_folder(Path('runs/demo'))}"])
     result = train(config)
     if result.stopped_by:
