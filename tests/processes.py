@@ -12,7 +12,9 @@ from pathlib import Path
 import torch
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["pytest", "processes", "torch._dynamo", "speakerid.training.run", "speakerid.recognition.exporting"])
+FORKS.set_forkserver_preload(
+    ["pytest", "processes", "torch._dynamo", "speakerid.training.run", "speakerid.recognition.exporting"]
+)
 
 
 def become(script: Path, arguments: list[str], out: str = os.devnull, err: str = os.devnull) -> None:

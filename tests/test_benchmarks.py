@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments import answer_of_script
 from speakerid.audio.decode import write_wav
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark.py"
@@ -40,11 +41,13 @@ def test_train_measures_every_variant_and_names_the_costliest_operations() -> No
     assert "aten::addmm" in answer.stdout
 
 
-def test_an_unknown_revision_is_answered_by_one_line() -> None:
-    answer = run("train", *TINY, "--against", "no-such-revision")
-    assert answer.returncode == 2
-    assert len(answer.stderr.strip().splitlines()) == 1
-    assert "no-such-revision" in answer.stderr
+def test_an_unknown_revision_is_answered_by_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer_of_script(monkeypatch, SCRIPT, "train", *TINY, "--against", "no-such-revision") == 2
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert "no-such-revision" in error
 
 
 @pytest.mark.slow

@@ -52,7 +52,7 @@ def test_the_same_numbers_say_the_same() -> None:
 def test_pitch_is_the_voice_s(seed: int) -> None:
     rng = np.random.default_rng(seed)
     voice = Voice.draw(rng)
-    found = pitches(speak(voice, 4.0, rng))
+    found = pitches(speak(voice, 2.0, rng))
     assert len(found) > 10
     semitones = 12 * np.log2(np.median(found) / voice.pitch_hz)
     assert abs(semitones) < voice.pitch_span

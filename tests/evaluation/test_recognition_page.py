@@ -24,6 +24,11 @@ def results() -> Results:
     return example()
 
 
+@pytest.fixture(scope="module")
+def html(results: Results) -> str:
+    return recognition_page(results)
+
+
 @pytest.mark.parametrize(
     ("measure", "value", "text"),
     [
@@ -63,8 +68,8 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def test_every_figure_stands_in_the_page_and_in_the_terminal(results: Results) -> None:
-    page = Page(recognition_page(results))
+def test_every_figure_stands_in_the_page_and_in_the_terminal(results: Results, html: str) -> None:
+    page = Page(html)
     shown, printed = " ".join(page.text), results.as_text()
     for table in results.tables:
         assert table.title in printed
@@ -81,8 +86,7 @@ def test_every_figure_stands_in_the_page_and_in_the_terminal(results: Results) -
     assert results.title in page.text
 
 
-def test_the_page_needs_nothing_else(results: Results) -> None:
-    html = recognition_page(results)
+def test_the_page_needs_nothing_else(html: str) -> None:
     assert "script" not in Page(html).tags
     assert not re.findall(r"https?://(?!www\.w3\.org/)", html)
     assert not re.findall(r'(?:src|href)="(?!#)', html)
@@ -93,16 +97,16 @@ def test_the_page_needs_nothing_else(results: Results) -> None:
     assert "#01020" not in html
 
 
-def test_the_same_bytes_whatever_the_user_s_settings(results: Results) -> None:
+def test_the_same_bytes_whatever_the_user_s_settings(results: Results, html: str) -> None:
     with rc_context():
         rcParams["font.size"] = 30
         other = recognition_page(results)
-    assert other == recognition_page(results)
+    assert other == html
 
 
-def test_pictures_lie_beside_the_page(results: Results, tmp_path: Path) -> None:
+def test_pictures_lie_beside_the_page(results: Results, html: str, tmp_path: Path) -> None:
     page = write_page(results, tmp_path / "out")
-    assert page.read_text(encoding="utf-8") == recognition_page(results)
+    assert page.read_text(encoding="utf-8") == html
     assert sorted(path.name for path in page.parent.iterdir()) == sorted(["report.html", *(f"{n}.png" for n in NAMES)])
     for name in NAMES:
         assert np.std(imread(page.parent / f"{name}.png")) > 0.01
