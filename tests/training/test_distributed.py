@@ -1,6 +1,7 @@
 """Several processes are one run: the same losses, one set of files, one fate. By gloo, on this machine."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from experiments import assert_same, metrics, small_config, write_easy_corpus
+from experiments import answer_of_script, assert_same, at_step, metrics, small_config, write_easy_corpus
+from processes import torchrun
 from speakerid.config import Config, load_config
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
@@ -45,15 +47,6 @@ def load(settings: Path, run: Path) -> Config:
     return load_config(settings, [f"run_dir={run}"])
 
 
-def torchrun(processes: int, program: Path, *arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*launcher, f"--max-restarts={restarts}", str(program), *arguments],
-        capture_output=True, text=True, timeout=200, env=environment,
-    )  # fmt: skip
-
-
 def shared_run(
     processes: int, accident: str, settings: Path, run: Path, *more: str, restarts: int = 0
 ) -> "subprocess.CompletedProcess[str]":
@@ -84,26 +77,23 @@ def test_four_processes_are_one_run_with_one_set_of_lines(settings: Path, alone:
 
 def test_four_begin_and_one_goes_on(settings: Path, alone: Path, tmp_path: Path) -> None:
     """The signal reaches the third process only, and all of them stop after the same step."""
-    done = shared_run(4, "signal 2 73", settings, tmp_path / "run")
+    done = shared_run(4, "signal 2 36", settings, tmp_path / "run")
     assert done.returncode != 0
     assert "Go on with:" in done.stdout
-    assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 74
+    assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 37
     train(load(settings, tmp_path / "run"), resume=True)
     assert_same_run(tmp_path / "run", alone)
 
 
 def test_one_begins_and_two_go_on_though_one_of_them_is_killed(settings: Path, alone: Path, tmp_path: Path) -> None:
     """torchrun starts both again, and they resume from the last checkpoint by themselves."""
-    alone_again = subprocess.run(
-        [sys.executable, str(HERE / "accident.py"), "signal", "0", "41", "--config", str(settings),
-         f"run_dir={tmp_path / 'run'}"],
-        env=os.environ | {"RANK": "0", "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert alone_again.returncode == 75, alone_again.stderr
-    done = shared_run(2, "kill 1 130", settings, tmp_path / "run", "--auto-resume", restarts=1)
+    with pytest.MonkeyPatch.context() as patch:
+        at_step(patch, 20, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert train(load(settings, tmp_path / "run")).stopped_by == signal.SIGTERM
+    done = shared_run(2, "kill 1 65", settings, tmp_path / "run", "--auto-resume", restarts=1)
     assert done.returncode == 0, done.stderr
-    assert "after step 42" in done.stdout
-    assert "after step 120" in done.stdout
+    assert "after step 21" in done.stdout
+    assert "after step 60" in done.stdout
     assert_same_run(tmp_path / "run", alone)
 
 
@@ -137,13 +127,18 @@ def test_a_checkpoint_to_begin_with_that_is_not_there_is_said_once(settings: Pat
     assert not (tmp_path / "run").exists()
 
 
-def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path) -> None:
+def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the command itself, once."""
     arguments = ["--checkpoint", str(alone / "best.pt"), "--data", str(load(settings, alone).data.root)]
     arguments += ["--crops", "3", "--crop-frames", "25"]
     script = ROOT / "scripts" / "infer.py"
-    done = torchrun(2, script, *arguments, "--output", str(tmp_path / "two.csv"), "--frames-per-batch", "60")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*launcher, str(script), *arguments, "--output", str(tmp_path / "two.csv"), "--frames-per-batch", "60"],
+        capture_output=True, text=True, timeout=200, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    subprocess.run([sys.executable, str(script), *arguments, "--output", str(tmp_path / "one.csv")], check=True)
+    assert answer_of_script(monkeypatch, script, *arguments, "--output", tmp_path / "one.csv") == 0
     assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
     assert done.stdout.count("rows") == 1
 
