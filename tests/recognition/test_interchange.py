@@ -1,4 +1,4 @@
-"""What is exported answers like the model, for every encoder with every pooling, and alone.
+"""What is exported answers like the model, for every encoder and every pooling, and alone.
 
 Letters: B recordings in a batch, N samples, M mel bands, E width of an embedding, S speakers, K centres a speaker.
 """
@@ -6,7 +6,7 @@ Letters: B recordings in a batch, N samples, M mel bands, E width of an embeddin
 import json
 import sys
 from functools import cache
-from itertools import cycle, product
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -95,20 +95,29 @@ def run(path: Path, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
     return [torch.as_tensor(answer) for answer in onnx_session(path).run(["embeddings", "scores", "seconds"], inputs)]
 
 
-TURNS = list(zip(ENCODERS, cycle(POOLINGS), cycle(range(len(VARIANTS))), strict=False))
+def turns(pooling: int, variant: int) -> list[tuple[str, str, int]]:
+    """Every encoder; poolings and variants in turn from these on. A pooling sees of its encoder the frames alone."""
+    return list(
+        zip(
+            ENCODERS,
+            islice(cycle(POOLINGS), pooling, None),
+            islice(cycle(range(len(VARIANTS))), variant, None),
+            strict=False,
+        )
+    )
 
 
 @pytest.mark.slow
 @each_format
-@pytest.mark.parametrize(("encoder", "pooling", "variant"), TURNS)
+@pytest.mark.parametrize(("encoder", "pooling", "variant"), turns(0, 0))
 def test_every_encoder_is_exported(export: Any, encoder: str, pooling: str, variant: int, tmp_path: Path) -> None:
     assert export(a_model(encoder, pooling, variant), tmp_path / "exported", SPEAKERS, THRESHOLDS) < 1e-5
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("encoder", "pooling"), list(product(ENCODERS, POOLINGS)))
-def test_every_combination_is_exported(encoder: str, pooling: str, tmp_path: Path) -> None:
-    assert export_onnx(a_model(encoder, pooling), tmp_path / "exported", SPEAKERS, THRESHOLDS) < 1e-5
+@pytest.mark.parametrize(("encoder", "pooling", "variant"), turns(2, 1))
+def test_with_another_pooling_it_is_exported_too(encoder: str, pooling: str, variant: int, tmp_path: Path) -> None:
+    assert export_onnx(a_model(encoder, pooling, variant), tmp_path / "exported", SPEAKERS, THRESHOLDS) < 1e-5
 
 
 @pytest.fixture(scope="module", params=["rotary transformer", "e_branchformer"])
