@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import answer_of_script
+from processes import FORKS
 from speakerid.audio.decode import write_wav
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "benchmark.py"
@@ -51,12 +52,16 @@ def test_an_unknown_revision_is_answered_by_one_line(
 
 
 @pytest.mark.slow
-def test_identify_measures_ours_and_start_ups(tmp_path: Path) -> None:
+def test_identify_measures_ours_and_start_ups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.measuring.SPAWN", FORKS)  # each of the nine would import torch
     rng = np.random.default_rng(0)
     write_wav(tmp_path / "a.wav", rng.normal(0, 0.1, 100_000).astype(np.float32), 16_000)
-    answer = run("identify", "nothing", str(tmp_path), "--rounds", "1", "--clips", "3", "--others", "2")
-    assert answer.returncode == 0, answer.stderr
-    rows = {cells[1].strip(): cells[2].strip() for line in answer.stdout.splitlines() if (cells := line.split("|"))[1:]}
+    few = ["--rounds", 1, "--clips", 3, "--others", 2]
+    assert answer_of_script(monkeypatch, SCRIPT, "identify", "nothing", tmp_path, *few) == 0
+    printed = capsys.readouterr().out
+    rows = {cells[1].strip(): cells[2].strip() for line in printed.splitlines() if (cells := line.split("|"))[1:]}
     for name in ("identify_many", "identify, file by file", "decoding alone"):
         assert float(rows[name]) > 0
     for name in ("`speakerid identify` of one file, from nothing", "one among 100,000 speakers"):

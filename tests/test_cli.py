@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from experiments import answer, small_config, write_easy_corpus
+from processes import FORKS, become
 from run_folders import trained, validated, write_run
 from speakerid.cli import build_parser
 from speakerid.training.checkpoint import Checkpoint
@@ -142,19 +143,18 @@ def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, tmp_path: Pa
     """In a process of its own, at whatever step it happens to be."""
     corpus = write_easy_corpus(tmp_path / "corpus")
     config = write_config(tmp_path / "config.yaml", corpus, tmp_path / "run", total_steps=100_000, valid_steps=100_000)
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config", str(config)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment) as process:
-        while not (tmp_path / "run" / "last.pt").exists():
-            time.sleep(0.05)
-            assert process.poll() is None
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 75}[number]
-    assert "Traceback" not in err
+    script, out, err = ROOT / "scripts" / "train.py", tmp_path / "out", tmp_path / "err"
+    process = FORKS.Process(target=become, args=(script, ["--config", str(config)], str(out), str(err)))
+    process.start()
+    while not (tmp_path / "run" / "last.pt").exists():
+        time.sleep(0.05)
+        assert process.is_alive()
+    assert process.pid is not None
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == {signal.SIGINT: 130, signal.SIGTERM: 75}[number]
+    assert "Traceback" not in err.read_text()
     stopped = Checkpoint.load(tmp_path / "run" / "last.pt").step
-    again = " ".join(["python", *command[1:], "--resume"])
-    assert f"Go on with: {again}" in out
+    assert f"Go on with: python {script} --config {config} --resume" in out.read_text()
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert len(metrics) == stopped // 2
