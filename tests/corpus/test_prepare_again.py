@@ -22,7 +22,7 @@ from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.prepare import Options, Prepared
 from speakerid.errors import UserError
 
-KILLS = 30
+KILLS = 50
 
 
 def record(path: Path, seed: int, seconds: float = 0.15) -> None:
