@@ -1,5 +1,6 @@
 """After the last step the classifier learns on by itself."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ def test_the_classifier_fits_later_crops_better_and_nothing_else_changes(
         F.cross_entropy(checkpoint.build_model().eval()(features), labels) for checkpoint in (without, with_it)
     )
     assert after < before
+
+
+def test_its_progress_is_shown(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(config_of(corpus, tmp_path / "run", classifier_steps=MORE))
+    assert re.findall(r"^Embed: 100% 5/5 \[.* step/s\]$", capsys.readouterr().err, re.MULTILINE)
 
 
 def test_what_it_did_is_said_once_and_only_the_last_validation_knows_it(corpus: Path, tmp_path: Path) -> None:

@@ -73,6 +73,8 @@ def _embedded(model: Classifying, batches: Batches, config: Config, progress: Pr
             features, labels = batches[step]
             mine.append((model.embed(features.to(parameter.dtype)), labels))
             bar.update()
+            if bar.due:
+                bar.show()
     everybody_s = gathered([(embeddings.cpu(), labels.cpu()) for embeddings, labels in mine])
     shares = [part for shares in zip(*everybody_s, strict=True) for part in shares]
     embeddings, labels = (torch.cat(column) for column in zip(*shares, strict=True))
