@@ -65,11 +65,11 @@ def outcomes(study: Study, results: Results) -> "Figure":
     padding = [("", [""])] * (MOST_AXES - len(study.axes))
     (_, rows), (_, columns), (colour_axis, colours), (horizontal, places) = [*padding, *study.axes.items()]
     turned: dict[str, Any] = {}
-    width, below = 2.6, 0.9
+    room: dict[str, float] = {}
     if max(map(len, places)) > _LEVEL:
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        width, below = max(4.2, 0.7 * len(places)), 2.4
-    figure = _figure(len(rows), len(columns), width, below)
+        room = {"width": max(4.2, 0.7 * len(places)), "below": 2.4}
+    figure = _figure(len(rows), len(columns), **room)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
 
     def of(*levels: str) -> list[Result]:

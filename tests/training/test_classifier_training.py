@@ -108,9 +108,27 @@ def test_a_crash_within_it_repeats_it_and_ctrl_c_waits_for_its_end(
             train(config("crashed"))
     assert_same_run(train(config("crashed"), resume=True).run.path, whole)
     with monkeypatch.context() as patch:
+        at_step(patch, STEPS + 2, lambda: patch.setattr("speakerid.training.run.predict_batches", lambda *_: crash()))
+        with pytest.raises(UserError, match="memory ran out in the validation"):
+            train(config("validating"))
+    assert_same_run(train(config("validating"), resume=True).run.path, whole)
+    with monkeypatch.context() as patch:
         at_step(patch, STEPS + 2, interrupt)
         train(config("stopped"))
     assert_same_run(train(config("stopped"), resume=True).run.path, whole)
+
+
+def test_as_long_as_it_has_not_begun_its_steps_may_change(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(config_of(corpus, tmp_path / "whole", classifier_steps=MORE)).run.path
+    with monkeypatch.context() as patch:
+        at_step(patch, STEPS - 1, interrupt)
+        train(config_of(corpus, tmp_path / "run"))
+    later = config_of(corpus, tmp_path / "run", classifier_steps=MORE)
+    assert_same_run(train(later, resume=True).run.path, whole)
+    with pytest.raises(UserError, match=r"cannot be resumed .* train\.classifier_steps is 6, was 5"):
+        train(config_of(corpus, tmp_path / "run", classifier_steps=MORE + 1), resume=True)
 
 
 def test_a_run_that_has_ended_is_left_as_it_is(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,11 @@ from speakerid.training.trainer import Trainer
 
 _MAY_CHANGE = (
     "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
-    "train.keep_best", "train.rollbacks", "train.classifier_steps",
+    "train.keep_best", "train.rollbacks",
 )  # fmt: skip
-"""Settings that say where and how a run happens, and what happens behind its last step; not what its steps compute."""
+"""Settings that say where and how a run happens and not what it computes."""
+_MAY_CHANGE_BEFORE_THE_END = ("train.classifier_steps",)
+"""What acts behind the last step only."""
 
 MakeModel = Callable[[ModelConfig, int, int, int], nn.Module]
 
@@ -251,10 +253,12 @@ def _numerics(config: Config) -> Iterator[torch.device]:
 
 def _check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
     config = trainer.config
+    has_ended = checkpoint.validated == config.train.total_steps
+    may_change = _MAY_CHANGE if has_ended else _MAY_CHANGE + _MAY_CHANGE_BEFORE_THE_END
     changed = [
         f"{name} is {now}, was {before}"
         for name, (now, before) in config.differences(checkpoint.config).items()
-        if name not in _MAY_CHANGE
+        if name not in may_change
     ]
     if checkpoint.speakers != trainer.speakers:
         changed.append(

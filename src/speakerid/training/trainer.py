@@ -223,10 +223,8 @@ class Trainer:
         return f"in the validation after step {self.step} at {size}"
 
     def _fewer_embeddings(self) -> str:
-        steps = self._settings.classifier_steps
-        return (
-            f"after step {self.step} at train.classifier_steps={steps}; go on with train.classifier_steps={steps // 2}"
-        )
+        name, steps = "train.classifier_steps", self._settings.classifier_steps
+        return f"after step {self.step} at {name}={steps}; go on with {name}={steps // 2}"
 
     def _save(self, is_best: bool = False) -> None:
         self._check_finite()
