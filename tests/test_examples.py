@@ -54,7 +54,7 @@ def a_bundle() -> Bundle:
         everybody = [torch.from_numpy(log_mel(hum(2.0, dullness, 99), RATE))[None] for dullness in range(3)]
         embedder.mean.copy_(torch.cat([embedder.model.embed(sound) for sound in everybody]).mean(0))
     labels = np.repeat([0, 1], 4)
-    profiles = profiles_of(SPEAKERS, np.concatenate([prints(3.0, d, range(4)) for d in (0, 1)]), labels)
+    profiles = profiles_of(SPEAKERS, embedder.plda, np.concatenate([prints(3.0, d, range(4)) for d in (0, 1)]), labels)
     evidence = [
         Evidence(
             seconds,

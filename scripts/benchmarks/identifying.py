@@ -31,6 +31,7 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.finding import find_recordings
+from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import CENTRES, Profiles, profiles_of
 from speakerid.recognition.recognizer import Recognizer
 
@@ -115,7 +116,7 @@ def random_bundle() -> Bundle:
         Evidence(seconds, prints, np.array(names)[labels], _prints(40, len(embedder.mean), 1), np.arange(40) // 2)
         for seconds in (1.0, 4.0)
     ]
-    profiles = profiles_of(names, prints, labels)
+    profiles = profiles_of(names, embedder.plda, prints, labels)
     return Bundle.fitted(
         config.model, features, embedder.state_dict(), profiles, evidence, {"fitted_on": "random numbers"}
     )
@@ -222,7 +223,8 @@ def _start(program: str) -> float:
 def _among_many(bundle: Path) -> Recognizer:
     centres = _prints(MANY * CENTRES, WIDTH).reshape(MANY, CENTRES, WIDTH)
     names = tuple(f"speaker{number}" for number in range(MANY))
-    everybody = Profiles(names, centres, (CENTRES,) * MANY, (False,) * MANY)
+    plda = Plda(0.5 / WIDTH, np.full(WIDTH, 0.5 / WIDTH))
+    everybody = Profiles(names, plda, centres, (CENTRES,) * MANY, (False,) * MANY)
     return Recognizer(replace(Bundle.load(bundle), profiles=everybody))
 
 

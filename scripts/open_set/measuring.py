@@ -3,7 +3,7 @@
 Letters: N utterances, D width of a voice print, S speakers.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,18 +76,23 @@ def measure(checkpoint: Path, draw: int) -> Measured:
     known = Labelled(tests, range(len(corpus.test)), corpus.test.speakers.tolist())
     strangers = Labelled(others, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
     halves = [np.unique(corpus.strangers.speakers)[half::2] for half in range(2)]
-    rows = list(_open_set(bundle, known, strangers, halves, draw))
+    rules = {
+        "1 % by strangers": [_fitted_on(bundle, half) for half in halves],
+        "1 % without strangers": [make_bundle(checkpoint, strangers=False)] * 2,
+    }
+    rows = list(_open_set(bundle, rules, known, strangers, halves, draw))
     return Measured(rows, [_enrolment(bundle, known, strangers, half, draw) for half in halves])
 
 
 def _open_set(
-    bundle: Bundle, known: Labelled, strangers: Labelled, halves: Sequence[NDArray[np.integer]], draw: int
+    bundle: Bundle,
+    rules: Mapping[str, Sequence[Bundle]],
+    known: Labelled,
+    strangers: Labelled,
+    halves: Sequence[NDArray[np.integer]],
+    draw: int,
 ) -> Iterator[OpenSet]:
     embedder = bundle.embedder()
-    rules = {
-        "1 % by strangers": [_fitted_on(bundle, half) for half in halves],
-        "1 % by speakers left out in turn": [_fitted_on(bundle, np.zeros(0, int))] * 2,
-    }
     for seconds in SECONDS:
         frames = round(seconds * bundle.features.frames_per_second)
         mine, theirs = (embedder.embed(part.store, part.indices, frames) for part in (known, strangers))
@@ -101,21 +106,22 @@ def _open_set(
                 odds, foreign_odds = (rule.identification.log_odds(x, seconds)[:, 0] for x in (scores, foreign))
                 shares.append(_shares(odds >= threshold, right, foreign_odds >= threshold, strangers.labels, seen))
             yield OpenSet(name, seconds, draw, *np.mean(shares, 0).tolist())
+        cosines, foreign_cosines = (_cosines(bundle.profiles, prints) for prints in (mine, theirs))
+        nearest = cosines.argmax(1) == np.asarray(known.labels)
         for cosine in FIXED:
-            shares = _shares(scores[:, 0] >= cosine, right, foreign[:, 0] >= cosine, strangers.labels, [])
+            over, foreign_over = cosines.max(1) >= cosine, foreign_cosines.max(1) >= cosine
+            shares = _shares(over, nearest, foreign_over, strangers.labels, [])
             yield OpenSet(f"cosine {cosine:g}", seconds, draw, *shares)
 
 
 def _fitted_on(bundle: Bundle, speakers: NDArray[np.integer]) -> Bundle:
-    """The bundle with no other strangers in its evidence."""
+    """The bundle with no other strangers in its evidence; of durations that none of these reaches it has none."""
 
     def only(some: Evidence) -> Evidence:
         keep = np.isin(some.stranger_speakers, speakers)
         return replace(some, strangers=some.strangers[keep], stranger_speakers=some.stranger_speakers[keep])
 
-    evidence = [only(some) for some in bundle.evidence]
-    # A duration for which none of these strangers spoke long enough would be fitted on speakers left out in turn.
-    evidence = [some for some in evidence if len(some.strangers) or not len(speakers)]
+    evidence = [some for some in map(only, bundle.evidence) if len(some.strangers)]
     return Bundle.fitted(bundle.model, bundle.features, bundle.weights, bundle.profiles, evidence, bundle.card)
 
 
@@ -130,6 +136,12 @@ def _shares(
     labels = np.asarray(strangers)
     unseen = [accepted[labels == stranger].mean() for stranger in np.unique(labels) if stranger not in seen]
     return float(np.mean(unseen)), float(np.mean(named & right))
+
+
+def _cosines(profiles: Profiles, prints: NDArray[np.float32]) -> NDArray[np.floating]:
+    """(N, D) voice prints to (N, S) cosines to the mean of each speaker's centres."""
+    means = profiles.centres.mean(1)
+    return prints @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
 
 
 def _enrolment(bundle: Bundle, known: Labelled, strangers: Labelled, half: NDArray[np.integer], draw: int) -> Enrolment:

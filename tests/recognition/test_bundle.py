@@ -89,7 +89,7 @@ def test_other_safetensors_files_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="without a 'speakerid' text"):
         Bundle.load(path)
     save_file({"weight": torch.zeros(2)}, path, {"speakerid": json.dumps({"format": "speakerid bundle 99"})})
-    with pytest.raises(UserError, match="found format 'speakerid bundle 99', expected 'speakerid bundle 1'"):
+    with pytest.raises(UserError, match="found format 'speakerid bundle 99', expected 'speakerid bundle 2'"):
         Bundle.load(path)
     with pytest.raises(UserError, match="`speakerid export` makes a bundle"):
         Bundle.load(tmp_path / "missing.safetensors")

@@ -117,7 +117,8 @@ def test_what_is_counted_is_what_the_recogniser_answers(
     named = [a.name is not None for a, k in zip(given, known, strict=True) if not k]
     assert (len(right), len(named)) == (24, 15)
     found = estimates(results.tables[0], row)
-    assert found[TOP_1].value == found[MACRO].value == pytest.approx(np.mean(right))
+    assert found[TOP_1].value == pytest.approx(np.mean(right))
+    assert found[MACRO].value == pytest.approx(np.mean(right))
     assert found[IDENTIFIED].value == pytest.approx(np.mean(identified))
     assert found[NAMED_STRANGERS].value == pytest.approx(np.mean(named))
 
@@ -131,7 +132,8 @@ def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhe
     pairs = material.pairs
     for a, b in zip(pairs.enrolment, pairs.test, strict=True):
         seconds = min(material.utterances[int(a)].length, material.utterances[int(b)].length) / 100
-        odds = rule.log_odds((heard.prints[a] @ heard.prints[b])[None, None], seconds)[0, 0]
+        score = bundle.profiles.plda.of_pairs(heard.prints[a], heard.prints[b])
+        odds = rule.log_odds(np.array([[score]]), seconds)[0, 0]
         accepted.append(odds >= rule.thresholds.at(seconds, 0.01))
     found = estimates(results.tables[2], "whole")
     assert found[ACCEPTED].value == pytest.approx(np.mean(np.array(accepted)[~pairs.targets]))
@@ -173,7 +175,8 @@ def test_as_norm_leaves_out_whoever_is_claimed(results: Results, path: Path, els
     heard = Heard.of(bundle, Material.open(path, bundle, elsewhere), None)
     normed = heard.normed.known[5, 2]  # an utterance of anna's against cleo
     sides = []
-    for voices in (heard.prints[5:6], bundle.profiles.centres[2]):
+    centres = bundle.profiles.centres[2]
+    for voices in (heard.prints[5:6], centres / np.linalg.norm(centres, axis=1, keepdims=True)):
         rest = np.delete(bundle.profiles.scores(voices).max(0), 2)
         sides.append((heard.scores[5, 2] - rest.mean()) / rest.std())
     assert normed == pytest.approx(np.mean(sides), rel=1e-4)

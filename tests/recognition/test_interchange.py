@@ -10,6 +10,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
@@ -25,6 +26,7 @@ from speakerid.errors import UserError
 from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition.interchange import TOLERANCE, export_onnx, export_torchscript
+from speakerid.recognition.profiles import Scoring
 from speakerid.recognition.waveform_model import WaveformModel
 
 MELS, WIDTH = 5, 6
@@ -68,8 +70,10 @@ def a_model(encoder: str, pooling: str, variant: int = 0) -> WaveformModel:
     torch.manual_seed(0)
     classifier = SpeakerClassifier(config, MELS, len(SPEAKERS))
     classifier(4 * torch.randn(8, 20, MELS) - 10)
-    centres = F.normalize(torch.randn(len(SPEAKERS), 2, WIDTH), dim=-1)
-    return WaveformModel(FeatureConfig(n_mels=MELS), UnitEmbedder(classifier), centres).eval()
+    shapes = (len(SPEAKERS), 2, WIDTH), (len(SPEAKERS), 2), (2, WIDTH)
+    slopes, offsets, curvatures = (torch.randn(shape).numpy() for shape in shapes)
+    scoring = Scoring(slopes, offsets, curvatures, np.arange(len(SPEAKERS)) % 2)
+    return WaveformModel(FeatureConfig(n_mels=MELS), UnitEmbedder(classifier), scoring).eval()
 
 
 def some_noise(samples: int, batch: int = 1) -> tuple[Tensor, Tensor]:
@@ -221,7 +225,9 @@ def test_what_answers_otherwise_is_refused_and_not_written(
 ) -> None:
     path = tmp_path / "model"
     path.write_text("what was there before", encoding="utf-8")
-    model = WaveformModel(FeatureConfig(n_mels=MELS), embedder, torch.ones(3, 2, WIDTH)).eval()
+    ones, zeros = np.ones((3, 2, WIDTH), np.float32), np.zeros((3, WIDTH), np.float32)
+    scoring = Scoring(ones, zeros[:, :2], zeros, np.arange(3))
+    model = WaveformModel(FeatureConfig(n_mels=MELS), embedder, scoring).eval()
     with pytest.raises(UserError, match=f"model: not written: .*{why}") as error:
         export(model, path, SPEAKERS, THRESHOLDS)
     assert "\n" not in str(error.value)

@@ -24,6 +24,8 @@ from speakerid.audio.resample import resample
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 from speakerid.layers.pooling import MeanPooling
+from speakerid.recognition.plda import Plda
+from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.waveform_model import BatchLogMel, WaveformModel
 
 RATE = 16_000
@@ -162,10 +164,14 @@ class MeanSpectrum(nn.Module):
         return F.normalize(self.mean(features, mask) + 10, dim=-1)
 
 
-def test_a_score_is_the_cosine_to_the_nearest_centre() -> None:
-    torch.manual_seed(0)
-    features, centres = FeatureConfig(n_mels=5), F.normalize(torch.randn(4, 3, 5), dim=-1)
-    model = WaveformModel(features, MeanSpectrum(), centres)
+def four_speakers() -> Profiles:
+    centres = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
+    return Profiles(tuple("abcd"), Plda(0.1, np.linspace(0.05, 0.3, 5)), centres, (1, 3, 3, 40), (True,) * 4)
+
+
+def test_scores_are_those_of_the_profiles() -> None:
+    features, profiles = FeatureConfig(n_mels=5), four_speakers()
+    model = WaveformModel(features, MeanSpectrum(), profiles.scoring)
     waveforms = [noise(3_000), np.cumsum(noise(5_000)), noise(900, seed=1)]
     embeddings, scores, seconds = model(*padded(waveforms))
     assert seconds.tolist() == pytest.approx([0.19, 0.32, 0.06])
@@ -174,13 +180,11 @@ def test_a_score_is_the_cosine_to_the_nearest_centre() -> None:
     for waveform, embedding, row in zip(waveforms, embeddings, scores, strict=True):
         expected = MeanSpectrum()(torch.from_numpy(LogMel(features)(waveform, RATE))[None])[0]
         torch.testing.assert_close(embedding, expected, rtol=0, atol=1e-5)
-        for speaker, score in enumerate(row):
-            nearest = max(F.cosine_similarity(expected, centre, dim=0).item() for centre in centres[speaker])
-            assert score.item() == pytest.approx(nearest, abs=1e-5)
+        assert row.numpy() == pytest.approx(profiles.scores(expected[None].numpy())[0], abs=1e-5)
 
 
 def test_a_recording_without_sound_scores_no_number_and_leaves_its_neighbours_alone() -> None:
-    model = WaveformModel(FeatureConfig(n_mels=5), MeanSpectrum(), F.normalize(torch.ones(2, 1, 5), dim=-1))
+    model = WaveformModel(FeatureConfig(n_mels=5), MeanSpectrum(), four_speakers().scoring)
     alone = model(*padded([noise(3_000)]))
     together = model(*padded([np.zeros(9_000, np.float32), noise(3_000)]))
     assert together[2].tolist() == pytest.approx([0, alone[2].item()])

@@ -52,7 +52,7 @@ class Verdict:
 
     same: bool
     score: float
-    """Cosine of the two voice prints."""
+    """Of the two voice prints, see `speakerid.recognition.plda.Plda`; positive where one speaker is more likely."""
     probability: float
     """That they are, if same and different speakers are equally frequent."""
     threshold: float

@@ -32,10 +32,11 @@ from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
+from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.settings import Settings, parse
 
-FORMAT = "speakerid bundle 1"
+FORMAT = "speakerid bundle 2"
 _HEADER = "speakerid"
 
 
@@ -131,7 +132,7 @@ class Bundle:
             profiles,
             evidence,
             identification,
-            fit_verification(evidence),
+            fit_verification(evidence, profiles.plda),
             promised,
             card,
         )
@@ -206,13 +207,15 @@ class Bundle:
                 f"{path}: cannot be read: {error.strerror}; `speakerid export` makes a bundle of a checkpoint"
             ) from error
         content, tensors = _parse(path, blob)
+        weights = {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")}
         try:
             return Bundle(
                 content.model,
                 content.features,
-                {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")},
+                weights,
                 Profiles(
                     tuple(speaker.name for speaker in content.speakers),
+                    Plda(weights["within"].item(), weights["between"].double().numpy()),
                     tensors["centres"].numpy(),
                     tuple(speaker.clips for speaker in content.speakers),
                     tuple(speaker.trained for speaker in content.speakers),
@@ -235,7 +238,7 @@ class Bundle:
         tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in self.weights.items()}
         tensors["centres"] = torch.from_numpy(np.ascontiguousarray(self.profiles.centres))
         for place, some in enumerate(self.evidence):
-            # Half precision moves a cosine by a thousandth, and halves what is most of a bundle.
+            # Half precision moves a score by less than a thousandth, and halves what is most of a bundle.
             tensors[f"evidence.{place}.known"] = torch.from_numpy(some.known.astype(np.float16))
             tensors[f"evidence.{place}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
             tensors[f"evidence.{place}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """A. Shares of strangers' utterances that are given a name; what is asked for between two of them is interpolated."""
-LARGEST_SCALE = 100.0
-"""Of cosines in an exponent; beyond it the data did not tell."""
+LARGEST_SCALE = 1000.0
+"""Of scores in an exponent; beyond it the data did not tell."""
 LARGEST_LOG_ODDS = 60.0
 
 Scores = NDArray[np.floating]
@@ -50,7 +50,7 @@ class Rule:
 
     Attributes:
         scale: (L,) a.
-        unknown: (L,) b, the cosine at which a single speaker is as probable as a stranger.
+        unknown: (L,) b, the score at which a single speaker is as probable as a stranger.
         thresholds: from where on a name is said; `seconds` are those of a and b.
     """
 
@@ -64,7 +64,7 @@ class Rule:
         return log_odds(scores, float(self.scale_at(seconds)), float(unknown))
 
     def scale_at(self, seconds: float | Array) -> Array:
-        """What a cosine counts in an utterance of so many seconds, or in each of several."""
+        """What a score counts in an utterance of so many seconds, or in each of several."""
         return np.interp(np.log(seconds), np.log(self.thresholds.seconds), self.scale)
 
     def probabilities(self, scores: Scores, seconds: float) -> Array:
@@ -118,7 +118,7 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
         return float(value), slope
 
     bounds = [(0.0, float(np.log(LARGEST_SCALE))), (-1.0, 1.0)]
-    found = minimize(loss, np.array([np.log(15.0), 0.4]), jac=True, method="L-BFGS-B", bounds=bounds)
+    found = minimize(loss, np.array([np.log(50.0), 0.1]), jac=True, method="L-BFGS-B", bounds=bounds)
     return float(np.exp(found.x[0])), float(found.x[1])
 
 

@@ -16,13 +16,11 @@ from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
-
-SHRINKAGE = 0.1
-"""Share of a sphere in the covariance within speakers, which as it is would be singular where data are few."""
+from speakerid.recognition.plda import Plda, fit_plda, whitening
 
 
 class Embedder(nn.Module):
-    """A trained model without its classifier, then centred and whitened embeddings of length 1.
+    """A trained model without its classifier, then centred and whitened embeddings of length 1, and their scatter.
 
     Args:
         config: of the model.
@@ -31,6 +29,8 @@ class Embedder(nn.Module):
 
     mean: Tensor
     whitening: Tensor
+    within: Tensor
+    between: Tensor
 
     def __init__(self, config: ModelConfig, n_mels: int) -> None:
         super().__init__()
@@ -38,6 +38,8 @@ class Embedder(nn.Module):
         self.model.classifier = nn.Identity()
         self.register_buffer("mean", torch.zeros(self.model.embedding_width))
         self.register_buffer("whitening", torch.eye(self.model.embedding_width))
+        self.register_buffer("within", torch.ones(()))
+        self.register_buffer("between", torch.ones(self.model.embedding_width))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) voice prints."""
@@ -45,7 +47,7 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int]) -> None:
-        """Centre and whiten by utterances whose speakers are known.
+        """Centre, whiten and turn by utterances whose speakers are known, and learn how voice prints scatter.
 
         Args:
             store: their features.
@@ -53,8 +55,18 @@ class Embedder(nn.Module):
             labels: their speakers, in the same order.
         """
         embeddings = _embed(self.model.embed, store, indices, None)
-        self.mean.copy_(torch.from_numpy(embeddings.mean(0)))
-        self.whitening.copy_(torch.from_numpy(whitening(embeddings, np.asarray(labels))))
+        speakers, mean = np.asarray(labels), embeddings.mean(0)
+        white = whitening(embeddings, speakers)
+        axes, plda = fit_plda(F.normalize(torch.from_numpy((embeddings - mean) @ white), dim=-1).numpy(), speakers)
+        self.mean.copy_(torch.from_numpy(mean))
+        self.whitening.copy_(torch.from_numpy(white @ axes))
+        self.within.fill_(plda.within)
+        self.between.copy_(torch.from_numpy(plda.between))
+
+    @property
+    def plda(self) -> Plda:
+        """How the voice prints scatter."""
+        return Plda(self.within.item(), self.between.double().numpy())
 
     def embed(
         self,
@@ -77,30 +89,6 @@ class Embedder(nn.Module):
         if bands is None:
             return _embed(self, store, indices, crop_frames)
         return _embed(lambda features, mask: self(features @ bands, mask), store, indices, crop_frames)
-
-
-def whitening(embeddings: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """What makes the covariance within speakers a sphere (within-class covariance normalisation, Hatch et al., 2006).
-
-    What changes from one recording of a voice to the next then counts little, and what stays counts much.
-
-    Args:
-        embeddings: (N, D).
-        labels: (N,) speakers.
-
-    Returns:
-        (D, D), to be multiplied from the right.
-    """
-    _, speaker = np.unique(labels, return_inverse=True)
-    x = embeddings.astype(np.float64)
-    means = np.stack([np.bincount(speaker, column) for column in x.T], 1) / np.bincount(speaker)[:, None]
-    within = x - means[speaker]
-    covariance = within.T @ within / len(x)
-    scale = np.trace(covariance) / len(covariance)
-    if scale == 0:  # one utterance a speaker
-        return np.eye(len(covariance))
-    values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * scale * np.eye(len(covariance)))
-    return vectors / np.sqrt(values)
 
 
 @torch.inference_mode()

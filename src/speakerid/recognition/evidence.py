@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from speakerid.recognition.profiles import Profiles, rank
 
+NOBODY = -10.0
+"""A score lower than any that a voice print has."""
 DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds that utterances are cut to; what falls between two of them is interpolated."""
 
@@ -65,7 +67,7 @@ class Evidence:
     def of_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
         """(I, R) scores of the speakers nearest to strangers.
 
-        Where there are no strangers, the known speakers are left out in turn: −1 stands for the score of whoever
+        Where there are no strangers, the known speakers are left out in turn: `NOBODY` stands for the score of whoever
         speaks.
         """
         if len(self.strangers):
@@ -76,7 +78,7 @@ class Evidence:
         for rows in self._rows(len(prints)):
             scores = profiles.scores(prints[rows])
             if own is not None:
-                scores[np.arange(len(scores)), own[rows]] = -1
+                scores[np.arange(len(scores)), own[rows]] = NOBODY
             ranked.append(rank(scores)[1])
         return np.concatenate(ranked)
 

@@ -31,8 +31,8 @@ MOST = 1000
 """Utterances of known speakers, and of strangers, in the evidence of a bundle."""
 PROFILE_CLIPS = 100
 """Recordings of a speaker that make a profile."""
-FEWEST = 10
-"""Speakers that are enough to be left out in turn."""
+FEWEST = 60
+"""Speakers that are enough to be left out in turn; a model knows each of fewer too well to take them for strangers."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,18 @@ class Strangers:
     told: str = ""
 
 
-def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
+def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = True) -> Bundle:
     """The bundle of a checkpoint.
 
     Voice prints are made of the utterances that the checkpoint was trained on; thresholds and probabilities are fitted
     on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. Without
     strangers, speakers are left out in turn, which the model was trained to tell from the others; and where these are
-    fewer than `FEWEST`, of whom any threshold would be chance, shifted voices stand for strangers. The card says so.
+    fewer than `FEWEST`, shifted voices stand for strangers. The card says so.
 
     Args:
         checkpoint: of a run.
         data: the corpus it was trained on, where that has moved.
+        strangers: whether to look at the corpus's.
 
     Raises:
         UserError: checkpoint and corpus do not belong together, or features that no single recording has.
@@ -83,10 +84,10 @@ def make_bundle(checkpoint: Path, data: Path | None = None) -> Bundle:
     embedder.eval().fit(train.store, train.indices, train.labels)
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
     prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
-    profiles = profiles_of(corpus.speakers, prints, np.asarray(train.labels)[chosen])
-    strangers = _strangers(corpus, data, loaded, train)
-    evidence = evidence_of(embedder, valid, corpus.speakers, strangers, loaded.features)
-    card = _card(checkpoint, loaded, corpus, valid, strangers)
+    profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
+    others = _strangers(corpus, data, loaded, train, strangers)
+    evidence = evidence_of(embedder, valid, corpus.speakers, others, loaded.features)
+    card = _card(checkpoint, loaded, corpus, valid, others)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
 
@@ -149,8 +150,8 @@ def _of_speakers(part: Labelled, corpus: Corpus) -> Labelled:
     return Labelled(part.store, [index for index, _ in rows], [label for _, label in rows])
 
 
-def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train: Labelled) -> Strangers:
-    if corpus.strangers:
+def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train: Labelled, real: bool) -> Strangers:
+    if real and corpus.strangers:
         _, store = open_for(data, checkpoint.config, "strangers")
         voices = Labelled(store, range(len(corpus.strangers)), corpus.strangers.speakers.tolist())
         return Strangers(voices, told=f"{len(voices.labels)} of {len(set(voices.labels))} strangers")

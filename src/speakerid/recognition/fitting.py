@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from speakerid.recognition.decision import RATES, Rule, Thresholds, fit_probabilities, log_odds, thresholds_for
 from speakerid.recognition.evidence import Evidence
+from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 
 PAIRS = 20_000
@@ -61,11 +62,11 @@ def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tupl
     return _rule(evidence, fitted), promised
 
 
-def fit_verification(evidence: Sequence[Evidence]) -> Rule | None:
-    """Whether two recordings are of one speaker, by the cosine of their voice prints; None where no two are."""
+def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
+    """Whether two recordings are of one speaker, by `Plda.of_pairs`; None where no two are."""
     fitted = []
     for some in evidence:
-        same, different, groups = _pairs(some)
+        same, different, groups = _pairs(some, plda)
         if not len(same) or not len(different):
             return None
         scale, unknown = fit_probabilities(same[:, None], same, different[:, None])
@@ -107,11 +108,11 @@ def _rule(evidence: Sequence[Evidence], fitted: Sequence[tuple[float, float, NDA
     return Rule(scale, unknown, Thresholds(seconds, np.array(RATES), thresholds))
 
 
-def _pairs(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.integer]]:
-    """(P,) cosines of pairs of one speaker, (P,) of two, and of the latter which speaker is in them."""
+def _pairs(evidence: Evidence, plda: Plda) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]:
+    """(P,) scores of pairs of one speaker, (P,) of two, and of the latter which speaker is in them."""
     names = [f"k {name}" for name in evidence.speakers.tolist()]
     names += [f"s {number}" for number in evidence.stranger_speakers.tolist()]
-    prints = np.concatenate([evidence.known, evidence.strangers]).astype(np.float64)
+    prints = np.concatenate([evidence.known, evidence.strangers])
     _, speaker = np.unique(names, return_inverse=True)
     first, second = np.triu_indices(len(prints), 1)
     same = speaker[first] == speaker[second]
@@ -124,4 +125,4 @@ def _pairs(evidence: Evidence) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
     a, b = some(same)
     c, d = some(~same)
-    return np.sum(prints[a] * prints[b], 1), np.sum(prints[c] * prints[d], 1), speaker[c]
+    return plda.of_pairs(prints[a], prints[b]), plda.of_pairs(prints[c], prints[d]), speaker[c]

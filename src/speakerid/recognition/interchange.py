@@ -137,7 +137,7 @@ def export_bundle(bundle: Bundle, path: Path, to: Literal["onnx", "torchscript"]
         "ranked": RANKED,
         "shortest": SHORTEST_SOUND,
     }
-    model = WaveformModel(bundle.features, bundle.embedder(), torch.from_numpy(bundle.profiles.centres)).eval()
+    model = WaveformModel(bundle.features, bundle.embedder(), bundle.profiles.scoring).eval()
     export = export_onnx if to == "onnx" else export_torchscript
     return export(model, path, bundle.profiles.names, thresholds)
 
@@ -154,8 +154,8 @@ def metadata(model: WaveformModel, speakers: Sequence[str], thresholds: Mapping[
 def traceable(model: WaveformModel, speakers: Sequence[str]) -> WaveformModel:
     """A copy whose weights ask for no gradients, or the traced ones would for ever."""
     assert not model.training, "a model in training mode answers at random"
-    assert model.centres.device.type == "cpu", "a trace does not leave the device it was made on"
-    assert len(speakers) == len(model.centres), f"{len(speakers)} names of {len(model.centres)} speakers"
+    assert model.slopes.device.type == "cpu", "a trace does not leave the device it was made on"
+    assert len(speakers) == len(model.slopes), f"{len(speakers)} names of {len(model.slopes)} speakers"
     return copy.deepcopy(model).requires_grad_(False)
 
 
@@ -233,4 +233,5 @@ def one_by_one(model: WaveformModel, features: NDArray[np.float32]) -> Tensor:
     """(T, M) features to (E + S + 1,): what the model's parts make of them, without batch, mask and front end."""
     embedding = model.embedder(torch.from_numpy(features)[None], None)[0]
     seconds = len(features) / model.log_mel.features.frames_per_second
-    return torch.cat([embedding, (model.centres @ embedding).amax(1), torch.tensor([seconds])])
+    scores = (model.slopes @ embedding + model.offsets).amax(1) + model.curvatures @ embedding.square()
+    return torch.cat([embedding, scores, torch.tensor([seconds])])

@@ -88,7 +88,7 @@ class Heard:
 
     def scored_pairs(self, pairs: Pairs) -> ScoredPairs:
         """Scores, log-likelihood ratios and thresholds as `Recognizer.verify` has them."""
-        scores = self._cosines(pairs)
+        scores = self._of_pairs(pairs)
         rule = self.bundle.verification
         ratios, thresholds = (None, None) if rule is None else self._verified(rule, scores, pairs)
         return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test, ratios, thresholds)
@@ -97,14 +97,14 @@ class Heard:
         """By AS-norm; the cohort are the bundle's speakers without the one that is enrolled."""
         cohort, claimed = TopCohort(self.scores), self.material.places[pairs.enrolment]
         sides = (cohort.statistics(rows, claimed) for rows in (pairs.enrolment, pairs.test))
-        scores = adaptive_s_norm(self._cosines(pairs), *sides)
+        scores = adaptive_s_norm(self._of_pairs(pairs), *sides)
         return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test)
 
-    def _cosines(self, pairs: Pairs) -> NDArray[np.float32]:
-        return np.einsum("td,td->t", self.prints[pairs.enrolment], self.prints[pairs.test])
+    def _of_pairs(self, pairs: Pairs) -> NDArray[np.floating]:
+        return self.bundle.profiles.plda.of_pairs(self.prints[pairs.enrolment], self.prints[pairs.test])
 
     def _verified(
-        self, rule: Rule, scores: NDArray[np.float32], pairs: Pairs
+        self, rule: Rule, scores: NDArray[np.floating], pairs: Pairs
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         ratios, thresholds = np.empty(len(scores)), np.empty(len(scores))
         for rows, seconds in _by_duration(np.minimum(self.seconds[pairs.enrolment], self.seconds[pairs.test])):
@@ -128,8 +128,9 @@ def check_cohort(bundle: Bundle) -> None:
 
 
 def _between(profiles: Profiles) -> NDArray[np.float32]:
-    """(S, S) scores of every speaker's profile against every other."""
-    return np.max([profiles.scores(centres) for centres in profiles.centres.swapaxes(0, 1)], axis=0)
+    """(S, S) scores of every speaker's centres, as if they were voice prints, against every other speaker."""
+    prints = profiles.centres / np.linalg.norm(profiles.centres, axis=-1, keepdims=True)
+    return np.max([profiles.scores(centres) for centres in prints.swapaxes(0, 1)], axis=0)
 
 
 def _by_duration(seconds: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], float]]:

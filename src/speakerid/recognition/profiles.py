@@ -1,6 +1,7 @@
 """Whose voice sounds how: the enrolled speakers, those the model was trained on and those added later alike.
 
-Letters: N recordings, D width of a voice print, S speakers, R of them ranked, K centres and C clips of a speaker.
+Letters: N recordings, D width of a voice print, S speakers, R of them ranked, K centres and C clips of a speaker, V
+different numbers of clips.
 """
 
 import difflib
@@ -14,11 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speakerid.errors import UserError
+from speakerid.recognition.plda import Plda
 
 CENTRES = 3
 """K. The same for everybody: whoever had more would be nearer to everything by chance."""
 PRIOR = 5
 """Clips that weigh against those of a centre and draw it to the mean of all; few clips say little of their own."""
+MOST_CLIPS = 25
+"""Clips of a speaker that count; more of them are mostly of the same occasions, and make the place no more certain."""
 RANKED = 50
 """Speakers that compete for a recording, the nearest ones; what all the others would add is little, and takes time."""
 MANY = 5000
@@ -32,27 +36,30 @@ class Profiles:
 
     Attributes:
         names: S, all different.
-        centres: (S, K, D) of length 1; a speaker of fewer than K clips has some of them twice.
+        plda: how voice prints scatter.
+        centres: (S, K, D); a speaker of fewer than K clips has some of them twice.
         clips: how many recordings each speaker was enrolled from.
         trained: whether each speaker is one of those the model was trained on.
     """
 
     names: tuple[str, ...]
+    plda: Plda
     centres: NDArray[np.float32]
     clips: tuple[int, ...]
     trained: tuple[bool, ...]
 
     def scores(self, prints: NDArray[np.floating], of: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
-        """(N, D) voice prints to (N, S): the cosine to the nearest of each speaker's centres.
+        """(N, D) voice prints to (N, S) scores, see `Plda`, each of the speaker's centre that scores highest.
 
         Args:
             prints: see above.
             of: places of the speakers; everybody by default.
         """
-        mine = self.centres if of is None else self.centres[of]
-        speakers, centres, width = mine.shape
-        flat = mine.reshape(speakers * centres, width)
-        return (prints.astype(np.float32) @ flat.T).reshape(len(prints), speakers, centres).max(-1)
+        everybody = slice(None) if of is None else of
+        slopes, offsets = self.scoring.slopes[everybody], self.scoring.offsets[everybody]
+        x = prints.astype(np.float32)
+        lines = (x @ slopes.reshape(-1, x.shape[1]).T).reshape(len(x), *offsets.shape) + offsets
+        return lines.max(-1) + (x**2 @ self.scoring.curvatures.T)[:, self.scoring.curvature[everybody]]
 
     def ranked(self, prints: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(N, D) voice prints to the (N, R) places of the nearest speakers and their scores; R = min(S, RANKED)."""
@@ -63,15 +70,26 @@ class Profiles:
 
     def _ranked_among_many(self, voice_print: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """`ranked` of one (D,) voice print: twice as many as wanted are chosen in half precision, these are scored."""
-        rough = torch.mv(self._half, torch.from_numpy(voice_print).half()).view(len(self.names), -1).amax(1)
+        scoring, x = self.scoring, torch.from_numpy(voice_print)
+        lines = torch.mv(self._half, x.half()).float().view(len(self.names), -1) + torch.from_numpy(scoring.offsets)
+        curves = torch.from_numpy(scoring.curvatures @ voice_print**2)
+        rough = lines.amax(1) + curves[torch.from_numpy(scoring.curvature)]
         near = rough.topk(2 * RANKED).indices.numpy()
         places, scores = rank(self.scores(voice_print[None], near))
         return near[places], scores
 
     @cached_property
+    def scoring(self) -> "Scoring":
+        """What the voice prints are multiplied with."""
+        numbers, curvature = np.unique(np.minimum(self.clips, MOST_CLIPS), return_inverse=True)
+        slopes, offsets = self.plda.lines(self.centres, numbers[curvature])
+        curvatures = self.plda.curvatures(numbers)
+        return Scoring(slopes.astype(np.float32), offsets.astype(np.float32), curvatures.astype(np.float32), curvature)
+
+    @cached_property
     def _half(self) -> Tensor:
-        """(S · K, D) centres in half precision: where there are many, reading them from the memory takes the time."""
-        return torch.from_numpy(self.centres).half().flatten(0, 1)
+        """(S · K, D) slopes in half precision: where there are many, reading them from the memory takes the time."""
+        return torch.from_numpy(self.scoring.slopes).half().flatten(0, 1)
 
     def with_speaker(self, name: str, prints: NDArray[np.floating], trained: bool = False) -> "Profiles":
         """Also a speaker, behind the others.
@@ -85,10 +103,12 @@ class Profiles:
             UserError: the name is there already, or is none.
         """
         check_name(name)
+        prints = np.unique(prints, axis=0)  # a clip given twice is one clip
         if name in self.names:
             raise UserError(f"{name!r}: is enrolled already; forget or rename that speaker first")
         return Profiles(
             (*self.names, name),
+            self.plda,
             np.concatenate([self.centres, centres_of(prints)[None]]),
             (*self.clips, len(prints)),
             (*self.trained, trained),
@@ -104,6 +124,7 @@ class Profiles:
         keep = [place for place in range(len(self.names)) if place != gone]
         return Profiles(
             tuple(self.names[place] for place in keep),
+            self.plda,
             self.centres[keep],
             tuple(self.clips[place] for place in keep),
             tuple(self.trained[place] for place in keep),
@@ -134,6 +155,23 @@ class Profiles:
         return self.names.index(name)
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """The score of a voice print z for a speaker is the highest of slope · z + offset, plus curvature · z².
+
+    Attributes:
+        slopes: (S, K, D).
+        offsets: (S, K).
+        curvatures: (V, D).
+        curvature: (S,) which of them is a speaker's.
+    """
+
+    slopes: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    curvatures: NDArray[np.float32]
+    curvature: NDArray[np.integer]
+
+
 def rank(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """(N, S) scores to the (N, R) places of the highest and these, in descending order; R = min(S, RANKED)."""
     count = min(RANKED, scores.shape[1])
@@ -144,27 +182,30 @@ def rank(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.flo
     return places, np.take_along_axis(found, order, 1)
 
 
-def profiles_of(names: Sequence[str], prints: NDArray[np.floating], labels: NDArray[np.integer]) -> Profiles:
+def profiles_of(
+    names: Sequence[str], plda: Plda, prints: NDArray[np.floating], labels: NDArray[np.integer]
+) -> Profiles:
     """Of the speakers a model was trained on.
 
     Args:
         names: S.
+        plda: how voice prints scatter.
         prints: (N, D) of their recordings; at least one of everybody's.
         labels: (N,) places in `names`.
     """
-    mine = [prints[labels == place] for place in range(len(names))]
+    mine = [np.unique(prints[labels == place], axis=0) for place in range(len(names))]  # a clip given twice is one
     centres = np.stack([centres_of(clips) for clips in mine])
-    return Profiles(tuple(names), centres, tuple(len(clips) for clips in mine), (True,) * len(names))
+    return Profiles(tuple(names), plda, centres, tuple(len(clips) for clips in mine), (True,) * len(names))
 
 
 def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(C, D) voice prints of one speaker to (K, D) centres of length 1.
+    """(C, D) voice prints of one speaker, all different, to (K, D) centres.
 
     The groups are those of k-means, or the prints themselves where they are no more than K. The centre of a group of n
     clips lies n / (n + PRIOR) of the way from the mean of all clips to its own: the posterior mean for a normal prior
     around the former.
     """
-    prints = np.unique(prints.astype(np.float64), axis=0)  # a clip given twice is one clip
+    prints = prints.astype(np.float64)
     if len(prints) <= CENTRES:
         means, sizes = prints[np.arange(CENTRES) % len(prints)], np.ones(CENTRES)
     else:
@@ -174,8 +215,7 @@ def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
         sizes = np.bincount(groups.fit_predict(prints), minlength=CENTRES)
         means = groups.cluster_centers_
     mean = prints.mean(0)
-    centres = mean + (sizes / (sizes + PRIOR))[:, None] * (means - mean)
-    return (centres / np.linalg.norm(centres, axis=1, keepdims=True)).astype(np.float32)
+    return (mean + (sizes / (sizes + PRIOR))[:, None] * (means - mean)).astype(np.float32)
 
 
 def check_name(name: str) -> None:

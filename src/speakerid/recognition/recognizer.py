@@ -189,7 +189,7 @@ class Recognizer:
             )
         one, other = self.listen(first, sample_rate), self.listen(second, sample_rate)
         seconds = min(one.seconds, other.seconds)
-        score = float(one.voice_print @ other.voice_print)
+        score = float(self.bundle.profiles.plda.of_pairs(one.voice_print, other.voice_print))
         odds = rule.log_odds(np.array([[score]]), seconds)[0, 0]
         threshold = rule.thresholds.at(seconds, false_accepts)
         probability, least = _probability(np.array([odds, threshold])).tolist()

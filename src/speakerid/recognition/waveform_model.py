@@ -17,6 +17,7 @@ from speakerid.audio.log_mel import RMS_SECONDS, SILENCE_LEVEL, SILENCE_SECONDS,
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 from speakerid.layers.masks import frame_mask
+from speakerid.recognition.profiles import Scoring
 
 
 class WaveformModel(nn.Module):
@@ -25,35 +26,39 @@ class WaveformModel(nn.Module):
     Args:
         features: what the embedder was trained on.
         embedder: from (B, T, M) features and (B, T) frame mask to (B, E) embeddings of length 1.
-        centres: (S, K, E) of length 1.
+        scoring: of the speakers.
 
     Raises:
         UserError: see `BatchLogMel`.
     """
 
-    centres: Tensor
+    slopes: Tensor
+    offsets: Tensor
+    curvatures: Tensor
 
-    def __init__(self, features: FeatureConfig, embedder: nn.Module, centres: Tensor) -> None:
+    def __init__(self, features: FeatureConfig, embedder: nn.Module, scoring: Scoring) -> None:
         super().__init__()
-        assert centres.ndim == 3, f"centres have the shape {tuple(centres.shape)}, not (S, K, E)"
         self.log_mel = BatchLogMel(features)
         self.embedder = embedder
-        self.register_buffer("centres", centres)
+        self.register_buffer("slopes", torch.from_numpy(scoring.slopes))
+        self.register_buffer("offsets", torch.from_numpy(scoring.offsets))
+        self.register_buffer("curvatures", torch.from_numpy(scoring.curvatures[scoring.curvature]))
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Who it sounds like; shapes as in `BatchLogMel.forward`.
 
         Returns:
-            (B, E) embeddings, (B, S) scores, which are the cosine to a speaker's nearest centre, and (B,) seconds of
-            sound, pauses cut. Of a recording without a real frame, which lasts 0 s, embedding and scores are NaN, so
-            that no threshold is passed.
+            (B, E) embeddings, (B, S) scores as `Profiles.scores` has them, and (B,) seconds of sound, pauses cut. Of a
+            recording without a real frame, which lasts 0 s, embedding and scores are NaN, so that no threshold is
+            passed.
         """
         features, mask = self.log_mel(waveforms, lengths)
         deaf = ~mask.any(1, keepdim=True)
         embeddings = self.embedder(features, mask | deaf)
-        cosines = (embeddings @ self.centres.flatten(0, 1).T).unflatten(1, self.centres.shape[:2])
+        lines = (embeddings @ self.slopes.flatten(0, 1).T).unflatten(1, self.offsets.shape) + self.offsets
+        scores = lines.amax(2) + embeddings.square() @ self.curvatures.T
         seconds = mask.sum(1) / self.log_mel.features.frames_per_second
-        return embeddings.masked_fill(deaf, torch.nan), cosines.amax(2).masked_fill(deaf, torch.nan), seconds
+        return embeddings.masked_fill(deaf, torch.nan), scores.masked_fill(deaf, torch.nan), seconds
 
 
 class BatchLogMel(nn.Module):
