@@ -241,6 +241,12 @@ def test_a_run_that_fails_is_told_and_tried_again(out: Path, monkeypatch: pytest
     assert "failed" not in run(job, out)[0]
 
 
+def test_models_take_turns() -> None:
+    plan = Plan(["tiny"], ["task1", "linear", "course"], [0, 1], ["seconds"], seconds=1)
+    turns = [(job.model, job.seed) for job in plan.jobs()]
+    assert turns == [("task1", 0), ("linear", None), ("course", 0), ("task1", 1), ("course", 1)]
+
+
 def test_a_comparison_has_a_row_for_everyone_in_both_tables(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "steps_within", lambda *_: 2)
     plan = Plan(["tiny"], ["linear", "course"], [0, 1], ["steps", "seconds"], seconds=0.01, steps=2)

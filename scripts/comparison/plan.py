@@ -44,11 +44,11 @@ class Plan:
         return self.steps or CORPORA[corpus].steps
 
     def jobs(self) -> list[Job]:
-        """Corpus by corpus, so that what is compared runs under the same conditions."""
+        """Corpus by corpus, and of these seed by seed: a machine that slows down does so to all models alike."""
         jobs: dict[Job, None] = {}
         for corpus in self.corpora:
             for by in self.by:
-                jobs |= dict.fromkeys(self.of_table(corpus, by))
+                jobs |= dict.fromkeys(sorted(self.of_table(corpus, by), key=lambda job: job.seed or 0))
         return list(jobs)
 
     def of_table(self, corpus: str, by: By) -> Iterator[Job]:
