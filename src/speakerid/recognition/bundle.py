@@ -275,7 +275,8 @@ def _parse(path: Path, blob: bytes) -> tuple[_Content, dict[str, Tensor]]:
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         form = found.get("format") if isinstance(found, dict) else type(found).__name__
         raise UserError(
-            f"{path}: found format {form!r}, expected {FORMAT!r}; version {speakerid.__version__} reads that"
+            f"{path}: found format {form!r}, expected {FORMAT!r}, which version {speakerid.__version__} reads; "
+            "export it again from its checkpoint"
         )
     content = parse(_Content, found, path)
     if content.digest != _digest(content, tensors):

@@ -52,10 +52,10 @@ class Plda:
         Returns:
             (S, K, D) slopes and (S, K) offsets.
         """
-        gain, variance = (one[:, None] for one in self.of_clips(clips))
+        gain, variance = (one[:, None].astype(centres.dtype) for one in self.of_clips(clips))
         expected = gain * centres
-        offsets = -0.5 * (expected**2 / variance + np.log(variance / self._of_anybody)).mean(-1)
-        return expected / variance / len(self.between), offsets
+        offsets = -0.5 * ((expected**2 / variance).mean(-1) + np.log(variance / self._of_anybody).mean(-1))
+        return expected / (variance * len(self.between)), offsets
 
     def curvatures(self, clips: NDArray[np.integer]) -> Array:
         """The part of a score that is quadratic in z, (C, D): curvature · z², for each number of clips."""
@@ -65,7 +65,7 @@ class Plda:
         """(P, D) and (P, D) voice prints to the (P,) scores of both being of one speaker; the order is of no matter."""
         one, other = first.astype(np.float64), second.astype(np.float64)
         anybody = self._of_anybody
-        determinant = anybody**2 - self.between**2  # of the covariance of the two
+        determinant = self.within * (anybody + self.between)  # of the covariance of the two, anybody² − between²
         alike = self.between / determinant * one * other
         large = (anybody / determinant - 1 / anybody) * (one**2 + other**2)
         return (alike - 0.5 * large - 0.5 * np.log(determinant / anybody**2)).mean(-1)
