@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speakerid.recognition.plda import Plda
-from speakerid.recognition.profiles import CENTRES, PRIOR, Profiles, centres_of
+from speakerid.recognition.profiles import CENTRES, MOST_CLIPS, PRIOR, Profiles, centres_of
 
 
 def clips(count: int, around: NDArray[np.floating], noise: float, seed: int = 0) -> NDArray[np.float32]:
@@ -59,3 +59,11 @@ def test_two_ways_to_speak_of_which_there_are_many_clips_stay_two() -> None:
     mean = mine.mean(0) / np.linalg.norm(mine.mean(0))
     assert (nearest > 0.9).all()
     assert mean[0] < 0.75
+
+
+def test_more_clips_than_count_make_nobody_surer() -> None:
+    centre, voice = np.full((3, CENTRES, 4), 0.5, np.float32), np.full((1, 4), 0.5, np.float32)
+    few, enough, many = Profiles(
+        ("few", "enough", "many"), Plda(0.1, np.ones(4)), centre, (3, MOST_CLIPS, 9 * MOST_CLIPS), (True,) * 3
+    ).scores(voice)[0]
+    assert few < enough == many

@@ -10,6 +10,7 @@ from speakerid.audio.log_mel import LogMel
 from speakerid.cli import run
 from speakerid.config import FeatureConfig
 from speakerid.corpus.prepare import Options, prepare
+from speakerid.recognition import exporting
 from speakerid.recognition.exporting import make_bundle
 from speakerid.recognition.shifted import shift
 
@@ -50,3 +51,17 @@ def test_few_speakers_without_strangers_are_held_against_shifted_ones(trained: T
     assert "3 speakers with their voices shifted by 0.8 and 1.25" in str(bundle.card["fitted_on"])
     assert len(set(bundle.evidence[0].stranger_speakers.tolist())) == 6
     assert len(bundle.evidence[0].strangers) >= 50
+
+
+def test_enough_speakers_are_left_out_in_turn(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "FEWEST", len(trained.bundle.profiles.names))
+    bundle = make_bundle(trained.checkpoint, strangers=False)
+    assert "known speakers, left out in turn" in str(bundle.card["fitted_on"])
+    some, profiles = bundle.evidence[0], bundle.profiles
+    assert len(some.strangers) == 0
+    scores = profiles.scores(some.known)
+    for row, (name, left) in enumerate(zip(some.speakers.tolist(), some.of_strangers(profiles), strict=True)):
+        others = np.delete(scores[row], profiles.place(name))
+        assert left[:-1].tolist() == sorted(others.tolist(), reverse=True)
+    assert some.stranger_groups.tolist() == np.unique(some.speakers, return_inverse=True)[1].tolist()
+    assert all(np.isfinite(bundle.identification.thresholds.log_odds).ravel())
