@@ -29,13 +29,16 @@ def test_what_is_nearly_certain_still_has_an_order() -> None:
     assert odds[1] - odds[0] == pytest.approx(2.5, abs=1e-3)
 
 
-def test_with_one_score_it_is_logistic_regression() -> None:
+@pytest.mark.parametrize(("unit", "shift"), [(1.0, 0.0), (0.01, 0.0), (30.0, -20.0)])
+def test_with_one_score_it_is_logistic_regression(unit: float, shift: float) -> None:
+    """Whatever the range of the scores: those of a model that knows its few recordings by heart are far apart."""
     rng = np.random.default_rng(0)
     same, different = rng.normal(0.5, 0.2, 4000), rng.normal(0.1, 0.2, 4000)
-    scale, unknown = fit_probabilities(same[:, None], same, different[:, None])
     oracle = LogisticRegression(C=1e9).fit(np.concatenate([same, different])[:, None], np.repeat([1, 0], 4000))
-    assert scale == pytest.approx(oracle.coef_[0, 0], rel=0.02)
-    assert unknown == pytest.approx(-oracle.intercept_[0] / oracle.coef_[0, 0], abs=0.005)
+    same, different = unit * same + shift, unit * different + shift
+    scale, unknown = fit_probabilities(same[:, None], same, different[:, None])
+    assert scale * unit == pytest.approx(oracle.coef_[0, 0], rel=0.02)
+    assert (unknown - shift) / unit == pytest.approx(-oracle.intercept_[0] / oracle.coef_[0, 0], abs=0.005)
 
 
 @given(st.integers(0, 1000), st.integers(2, 30), st.integers(1, 5))

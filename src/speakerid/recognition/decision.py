@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 """A. Shares of strangers' utterances that are given a name; what is asked for between two of them is interpolated."""
 LARGEST_SCALE = 1000.0
-"""Of scores in an exponent; beyond it the data did not tell."""
+"""Of standardised scores in an exponent, and its inverse the smallest; beyond it the data did not tell."""
+LARGEST_UNKNOWN = 10.0
+"""Standardised score of a stranger."""
 LARGEST_LOG_ODDS = 60.0
 
 Scores = NDArray[np.floating]
@@ -96,7 +98,9 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
     """
     from scipy.optimize import minimize  # slow to import
 
-    known, right, strangers = (scores.astype(np.float64) for scores in (known, right, strangers))
+    both = np.concatenate([right, strangers.max(1)]).astype(np.float64)
+    middle, unit = both.mean(), both.std() or 1.0  # of a model that has few recordings by heart, scores are far apart
+    known, right, strangers = ((scores.astype(np.float64) - middle) / unit for scores in (known, right, strangers))
     best = strangers.max(1)
     doubt_known, doubt_strangers = 1 / (len(known) + 2), 1 / (len(strangers) + 2)
 
@@ -117,9 +121,10 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
             slope += np.array([(shares * x).sum(1).mean(), -scale * shares.sum(1).mean()])
         return float(value), slope
 
-    bounds = [(0.0, float(np.log(LARGEST_SCALE))), (-1.0, 1.0)]
-    found = minimize(loss, np.array([np.log(50.0), 0.1]), jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(np.exp(found.x[0])), float(found.x[1])
+    steepest = float(np.log(LARGEST_SCALE))
+    bounds = [(-steepest, steepest), (-LARGEST_UNKNOWN, LARGEST_UNKNOWN)]
+    found = minimize(loss, np.array([np.log(3.0), 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
+    return float(np.exp(found.x[0]) / unit), float(middle + unit * found.x[1])
 
 
 def thresholds_for(log_odds: Array, groups: NDArray[np.integer], rates: Sequence[float]) -> Array:

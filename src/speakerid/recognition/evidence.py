@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from speakerid.recognition.profiles import Profiles, rank
 
-NOBODY = -10.0
-"""A score lower than any that a voice print has."""
+NOBODY = -1000.0
+"""Stands for the score of a speaker who is left out: far below those who compete for a voice print."""
 DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds that utterances are cut to; what falls between two of them is interpolated."""
 
