@@ -8,6 +8,7 @@ import pytest
 
 from recognition.bundles import Trained
 from speakerid.cli import main, run
+from speakerid.recognition.recognizer import Recognizer
 
 
 @pytest.fixture
@@ -87,7 +88,9 @@ def test_identify_answers_every_file_in_three_forms(
 def test_verify_exits_with_the_decision(trained: Trained, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = (str(trained.clips(name)[0]) for name in trained.bundle.profiles.names[:2])
     assert run(["verify", str(bundle), first, first]) == 0
-    assert said(capsys)[0].startswith("same speaker: score ")
+    print_of_first = Recognizer(trained.bundle).listen(Path(first)).voice_print
+    score = trained.bundle.profiles.plda.of_pairs(print_of_first, print_of_first)
+    assert said(capsys)[0].startswith(f"same speaker: score {score:.3f}, probability")
     status = run(["verify", str(bundle), first, second, "--json"])
     verdict = json.loads(said(capsys)[0])
     assert status == (0 if verdict["same"] else 1)

@@ -29,10 +29,9 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file, sole_user
 from speakerid.model_config import ModelConfig
 from speakerid.recognition.decision import Rule, Thresholds
-from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.embedder import Embedder, plda_in
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
-from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.settings import Settings, parse
 
@@ -215,7 +214,7 @@ class Bundle:
                 weights,
                 Profiles(
                     tuple(speaker.name for speaker in content.speakers),
-                    Plda(weights["within"].item(), weights["between"].double().numpy()),
+                    plda_in(weights),
                     tensors["centres"].numpy(),
                     tuple(speaker.clips for speaker in content.speakers),
                     tuple(speaker.trained for speaker in content.speakers),
@@ -238,7 +237,7 @@ class Bundle:
         tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in self.weights.items()}
         tensors["centres"] = torch.from_numpy(np.ascontiguousarray(self.profiles.centres))
         for place, some in enumerate(self.evidence):
-            # Half precision moves a score by less than a thousandth, and halves what is most of a bundle.
+            # Half precision moves a score by a thousandth of their range at most, and halves what is most of a bundle.
             tensors[f"evidence.{place}.known"] = torch.from_numpy(some.known.astype(np.float16))
             tensors[f"evidence.{place}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
             tensors[f"evidence.{place}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))

@@ -3,7 +3,7 @@
 Letters: N recordings, B of them in a batch, T frames, M mel bands, D width of the model's embeddings, S speakers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ class Embedder(nn.Module):
     @property
     def plda(self) -> Plda:
         """How the voice prints scatter."""
-        return Plda(self.within.item(), self.between.double().numpy())
+        return plda_in(dict(self.named_buffers()))
 
     def embed(
         self,
@@ -89,6 +89,11 @@ class Embedder(nn.Module):
         if bands is None:
             return _embed(self, store, indices, crop_frames)
         return _embed(lambda features, mask: self(features @ bands, mask), store, indices, crop_frames)
+
+
+def plda_in(weights: Mapping[str, Tensor]) -> Plda:
+    """How the voice prints scatter of which an embedder has these weights."""
+    return Plda(weights["within"].item(), weights["between"].double().numpy())
 
 
 @torch.inference_mode()

@@ -62,7 +62,7 @@ class Plda:
         return 0.5 * (1 / self._of_anybody - 1 / self.of_clips(clips)[1]) / len(self.between)
 
     def of_pairs(self, first: Array, second: Array) -> Array:
-        """(P, D) and (P, D) voice prints to the (P,) scores of both being of one speaker; the order is of no matter."""
+        """Twice (P, D) voice prints, or one each, to (P,) scores of both being of one speaker; in either order."""
         one, other = first.astype(np.float64), second.astype(np.float64)
         anybody = self._of_anybody
         determinant = self.within * (anybody + self.between)  # of the covariance of the two, anybody² − between²

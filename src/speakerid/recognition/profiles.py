@@ -55,11 +55,11 @@ class Profiles:
             prints: see above.
             of: places of the speakers; everybody by default.
         """
-        everybody = slice(None) if of is None else of
-        slopes, offsets = self.scoring.slopes[everybody], self.scoring.offsets[everybody]
-        x = prints.astype(np.float32)
+        scoring, x = self.scoring, prints.astype(np.float32)
+        some = slice(None) if of is None else of
+        slopes, offsets = scoring.slopes[some], scoring.offsets[some]
         lines = (x @ slopes.reshape(-1, x.shape[1]).T).reshape(len(x), *offsets.shape) + offsets
-        return lines.max(-1) + (x**2 @ self.scoring.curvatures.T)[:, self.scoring.curvature[everybody]]
+        return lines.max(-1) + (x**2 @ scoring.curvatures.T)[:, scoring.curvature[some]]
 
     def ranked(self, prints: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(N, D) voice prints to the (N, R) places of the nearest speakers and their scores; R = min(S, RANKED)."""
