@@ -36,6 +36,7 @@ def test_what_is_read_is_what_was_written(trained: Trained) -> None:
     for name, tensor in made.weights.items():
         assert torch.equal(read.weights[name], tensor)
     scores = made.profiles.ranked(prints(made))[1]
+    assert np.array_equal(read.profiles.ranked(prints(made))[1], scores)
     for seconds in (0.3, 1.0, 1.7, 60.0):
         assert np.array_equal(
             read.identification.log_odds(scores, seconds), made.identification.log_odds(scores, seconds)
