@@ -2,14 +2,17 @@
 
     accident.py KIND RANK STEP --config FILE …
 
-KIND is `signal` (SIGTERM), `kill` (SIGKILL, in the first start only), `fail` (an error the user can mend), or `none`.
+KIND is `signal` (SIGTERM, and rank 0 is the last to leave the others), `kill` (SIGKILL, in the first start only),
+`fail` (an error the user can mend), or `none`.
 """
 
 import os
 import signal
 import sys
+import time
 
 import torch
+import torch.distributed as dist
 
 from speakerid import cli
 from speakerid.batches import TrainingBatches
@@ -18,7 +21,7 @@ from speakerid.errors import UserError
 
 kind, rank, when = sys.argv[1], sys.argv[2], int(sys.argv[3])
 sys.argv[1:4] = []
-fetch = TrainingBatches.__getitem__
+fetch, leave = TrainingBatches.__getitem__, dist.destroy_process_group
 
 
 def fetch_or_not(self: TrainingBatches, step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -32,6 +35,13 @@ def fetch_or_not(self: TrainingBatches, step: int) -> tuple[torch.Tensor, torch.
     return fetch(self, step)
 
 
+def leave_late() -> None:
+    if kind == "signal" and os.environ["RANK"] == "0":
+        time.sleep(1)
+    leave()
+
+
 TrainingBatches.__getitem__ = fetch_or_not
+dist.destroy_process_group = leave_late
 torch.set_num_threads(1)
 cli.main("train")

@@ -64,7 +64,8 @@ COMMANDS: dict[str, Command] = {
     "synthesise": synthesise,
 }
 RANK_SECONDS, LOST_SECONDS = 5.0, 10.0
-"""How long processes other than the first wait, and those that only lost another, before they speak of an error."""
+"""How long processes other than the first wait, and those that only lost another, before they end in failure: the
+launcher then ends all, and rank 0 has something to say first."""
 
 
 def main(command: str | None = None) -> None:
@@ -80,11 +81,12 @@ def main(command: str | None = None) -> None:
 
 def exit_with(action: Callable[[], int]) -> None:
     """Exit with the status an action returns, or with 2 and one line where the user made a mistake."""
+    rank = int(os.environ.get("RANK", 0))
     try:
-        sys.exit(action())
+        status = action()
+        time.sleep(RANK_SECONDS if rank and status else 0)
+        sys.exit(status)
     except UserError as error:
-        # Of several processes rank 0 speaks first, and those that only lost another one last; the launcher ends all.
-        rank = int(os.environ.get("RANK", 0))
         time.sleep(LOST_SECONDS if isinstance(error, LostProcess) else RANK_SECONDS if rank else 0)
         print(f"error: {f'rank {rank}: ' if rank else ''}{error}", file=sys.stderr)
         sys.exit(2)
