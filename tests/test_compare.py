@@ -13,7 +13,7 @@ import torch
 from scipy.stats import binom
 
 from comparison import budgets, models, runs
-from comparison.corpora import CORPORA, PARTS, SOUND, SPEEDS, CorpusSpec, build, placed, root_of
+from comparison.corpora import CORPORA, PARTS, SPEEDS, CorpusSpec, build, placed, root_of
 from comparison.models import CONTESTANTS, Trained, available, config_of
 from comparison.plan import Plan, carry_out, sections
 from comparison.pretrained import Embedder, logistic_regression, nearest_centroid
@@ -24,6 +24,7 @@ from experiments import at_step, interrupt
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig
+from speakerid.corpus import sources
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.store import FrameStore
@@ -106,7 +107,7 @@ def test_a_corpus_keeps_its_parts_and_knows_where_an_utterance_was_heard(out: Pa
     data = Data.open(TINY, out)
     assert [len(data.training), len(data.validation), len(data.test)] == [18, 3, 9]
     assert data.corpus.speakers == SPEAKERS
-    sound = json.loads((root_of(TINY, out) / SOUND).read_text())
+    recordings = sources.read(root_of(TINY, out))
     heard = {part: set[str]() for part in ("training", "validation", "test")}
     for part, utterances, store, rows in (
         ("training", data.corpus.labelled, data.labelled, data.training),
@@ -114,12 +115,12 @@ def test_a_corpus_keeps_its_parts_and_knows_where_an_utterance_was_heard(out: Pa
         ("test", data.corpus.test, data.test, range(9)),
     ):
         for row in rows:
-            path, start, end = sound[utterances[row].feature_path]
-            recording = decode(Path(path), start, end)
-            expected = LogMel(FeatureConfig())(recording.waveform, recording.sample_rate)
+            recording = recordings[utterances[row].feature_path]
+            sound = decode(recording.path, recording.start, recording.end)
+            expected = LogMel(FeatureConfig())(sound.waveform, sound.sample_rate)
             torch.testing.assert_close(store.utterance(row), torch.from_numpy(expected), rtol=1e-3, atol=0.01)
-            assert Path(path).parent.name == utterances[row].speaker
-            heard[part].add(Path(path).stem)
+            assert recording.path.parent.name == recording.speaker == utterances[row].speaker
+            heard[part].add(recording.path.stem)
     assert heard == {"training": set("012345"), "validation": {"6"}, "test": set("789")}
 
 
@@ -141,9 +142,9 @@ def test_every_speaker_at_every_speed_is_a_speaker(tmp_path: Path) -> None:
     build([spec], tmp_path / "recordings", tmp_path, workers=0)
     data = Data.open(spec, tmp_path)
     assert len(data.corpus.speakers) == 2 * len(SPEEDS)
-    sound = json.loads((root_of(spec, tmp_path) / SOUND).read_text())
+    recordings = sources.read(root_of(spec, tmp_path))
     for utterance in data.corpus.test:
-        path = Path(sound[utterance.feature_path][0])
+        path = recordings[utterance.feature_path].path
         assert path.stem in ("000003", "000007"), "another sentence is heard in training at another speed"
         speed = float(path.parent.name.rpartition(" ")[2])
         assert soundfile.info(path).duration == pytest.approx(0.5 / speed, abs=1e-3)

@@ -5,7 +5,6 @@ sessions then gives every contestant the same parts.
 """
 
 import csv
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,18 +19,15 @@ import soundfile
 
 from speakerid.audio.augment import Augmenter, Copy
 from speakerid.audio.decode import decode
-from speakerid.audio.log_mel import LogMel
 from speakerid.audio.resample import resample
 from speakerid.config import FeatureConfig
-from speakerid.corpus.arrange import feature_path
 from speakerid.corpus.demo import SESSIONS, write_demo_corpus
 from speakerid.corpus.layouts import scan
 from speakerid.corpus.parallel import parallel_map
-from speakerid.corpus.prepare import Options, Prepared, prepare
+from speakerid.corpus.prepare import Options, prepare
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.records import STAGE, Utterance, Utterances
 from speakerid.corpus.split import split
-from speakerid.corpus.stage import Job, Settings, Stage
 from speakerid.files import atomic_file, atomic_folder
 
 PARTS = ("1 training", "2 validation", "3 test")
@@ -40,8 +36,6 @@ LAST_SESSION = 0.01
 """A share so small that a split by sessions holds out a speaker's last one and no more."""
 SPEEDS = tuple(round(0.82 + 0.4 * place / 12, 4) for place in range(13))
 SAMPLE_RATE = 16_000
-SOUND = "recordings.json"
-"""File of a corpus: the recording that an utterance was computed from, by its feature path."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def build(specs: Sequence[CorpusSpec], recordings: Path, out: Path, workers: int
     """
     for spec in specs:
         root = root_of(spec, out)
-        if (root / SOUND).exists():
+        if root.exists() and not (root / STAGE).exists():  # which is removed last
             continue
         speakers = max(other.speakers for other in specs)
         table = out / "tables" / f"{spec.name}.csv"
@@ -126,9 +120,6 @@ def build(specs: Sequence[CorpusSpec], recordings: Path, out: Path, workers: int
         prepared = prepare(table, root, options)
         for line in prepared.skipped:
             print(f"left out of {spec.name}: {line}")
-        sound = _sound_of(prepared, root, options)
-        with atomic_file(root / SOUND) as partial_path:
-            partial_path.write_text(json.dumps(sound), encoding="utf-8")
         shutil.rmtree(root / STAGE)
 
 
@@ -219,15 +210,3 @@ def _write_at_speeds(place: tuple[int, Recording], folder: Path) -> None:
         path = folder / f"{recording.speaker} at {speed}" / f"{number:06d}.flac"
         path.parent.mkdir(exist_ok=True)
         soundfile.write(path, changed / max(1.0, float(np.abs(changed).max())), SAMPLE_RATE)
-
-
-def _sound_of(prepared: Prepared, root: Path, options: Options) -> dict[str, tuple[str, float | None, float | None]]:
-    """Path, start and end of the recording of every utterance, by its feature path."""
-    raw = options.features.model_copy(update={"equalise": False})
-    jobs = [Job(recording) for recording in prepared.scan.recordings]
-    settings = Settings(LogMel(raw), options.max_seconds)
-    entries, _ = Stage(root / STAGE).compute(jobs, settings, "Name", options.workers)  # all of them are there
-    return {
-        feature_path(job, entry): (str(job.recording.path), job.recording.start, job.recording.end)
-        for job, entry in entries.items()
-    }

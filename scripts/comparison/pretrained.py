@@ -6,7 +6,6 @@ own preprocessing.
 Letters: N utterances, D width of an embedding, S speakers.
 """
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import trim
 from speakerid.config import FeatureConfig
-
-from .corpora import SOUND
+from speakerid.corpus import sources
 
 REGULARISATIONS = (1.0, 100.0, 10_000.0)
 """Inverse strengths that logistic regression is tried with; the validation utterances choose."""
@@ -46,7 +44,7 @@ class Embedder:
             warnings.simplefilter("ignore")  # of names that SciPy moves
             from resemblyzer import VoiceEncoder  # pyright: ignore[reportMissingImports]
 
-        self._sound = json.loads((root / SOUND).read_text(encoding="utf-8"))
+        self._recordings = sources.read(root)
         self._features = features
         self._encoder = VoiceEncoder("cpu", verbose=False)
 
@@ -73,8 +71,8 @@ class Embedder:
         return np.stack(embeddings).astype(np.float64), seconds
 
     def _cut(self, name: str, frames: int | None) -> NDArray[np.float32]:
-        path, start, end = self._sound[name]
-        sound = decode(Path(path), start, end)
+        recording = self._recordings[name]
+        sound = decode(recording.path, recording.start, recording.end)
         waveform = trim(sound.waveform, sound.sample_rate, self._features)
         if frames is None:
             return waveform

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig, parse, read_yaml
-from speakerid.corpus import feature_file, hw4
+from speakerid.corpus import feature_file, hw4, sources
 from speakerid.corpus.arrange import arrange, enough, feature_path
 from speakerid.corpus.check import check_corpus
 from speakerid.corpus.equalise import Equaliser
@@ -209,6 +209,7 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
     frames = Equaliser(everything, raw) if options.features.equalise else raw
+    sources.write(corpus, entries)
     write_corpus(corpus, frames, options.layout_out, options.dtype)
 
 
