@@ -53,7 +53,10 @@ def pictures(results: Results) -> list[Picture]:
     """A picture of everything there is."""
     drawn: list[Picture] = []
     if results.det:
-        caption = "Trials of two utterances. In brackets, and as a dot, the equal error rate."
+        caption = (
+            "Trials of two utterances. In brackets, and as a dot, the equal error rate: of the curve's convex hull, "
+        )
+        caption += "so a dot lies below a curve that is dented."
         if results.det_point:
             caption += " Cross: whole utterances at the recogniser's own threshold."
         drawn.append(Picture("det", "Misses and false accepts", caption, partial(_det, results.det, results.det_point)))

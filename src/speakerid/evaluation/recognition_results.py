@@ -49,7 +49,9 @@ class Measure:
 TOP_1 = Measure("top_1", "top 1, %", True, "utterances whose highest score is the right speaker's")
 TOP_5 = Measure("top_5", "top 5, %", True, "utterances whose five highest scores have the right speaker's among them")
 MACRO = Measure("macro_accuracy", "macro, %", True, "top 1 of each speaker, averaged: every speaker counts the same")
-EER = Measure("eer", "EER, %", True, "error rate at which trials are as often wrongly accepted as wrongly refused")
+EER = Measure(
+    "eer", "EER, %", True, "error rate at which trials are as often wrongly accepted as wrongly refused (convex hull)"
+)
 MIN_DCF_1 = Measure("min_dcf_0.01", "minDCF .01", False, "least detection cost if one trial in 100 is a target, of 1")
 MIN_DCF_5 = Measure("min_dcf_0.05", "minDCF .05", False, "least detection cost if one trial in 20 is a target, of 1")
 CLLR = Measure("cllr", "Cllr, bit", False, "what its log-likelihood ratios leave unknown, over all thresholds, of 1")
