@@ -12,8 +12,6 @@ speaks: mean over the conversations, in brackets the 95 % interval of a bootstra
 """
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 from speakerid.cli import exit_with
@@ -24,6 +22,7 @@ def main() -> int:
     options = _parser().parse_args()
 
     from open_set.conversations import conversation, shares  # heavy imports, which --help does without
+    from open_set.tables import timelines
     from speakerid.corpus import sources
     from speakerid.corpus.check import open_corpus
     from speakerid.corpus.layouts import scan
@@ -38,38 +37,9 @@ def main() -> int:
     talks = [conversation(known, strangers, features, number) for number in range(options.conversations)]
     minutes = sum(talk.turns[-1][1] for talk in talks) / 60
     print(f"{len(talks)} conversations, {minutes:.0f} minutes\n")
-    print(_row(["said", "known speakers", "strangers"]))
-    print("|---|---|---|")
-    for rate in (None, 0.01):
-        rows = [shares(recognizer, talk, rate) for talk in talks]
-        rule = "default" if rate is None else f"`--false-accepts {rate:g}`"
-        for line in _lines(rule, [row[True] for row in rows], [row[False] for row in rows]):
-            print(line)
+    rules = {"default": None, "`--false-accepts 0.01`": 0.01}
+    print(timelines({rule: [shares(recognizer, talk, rate) for talk in talks] for rule, rate in rules.items()}))
     return 0
-
-
-def _lines(rule: str, known: Sequence[Counter[str]], strangers: Sequence[Counter[str]]) -> list[str]:
-    from open_set.conversations import RIGHT, SAID
-
-    return [
-        _row([f"{rule}: {said}", _share(known, said), "" if said == RIGHT else _share(strangers, said)])
-        for said in SAID
-    ]
-
-
-def _share(heard: Sequence[Counter[str]], said: str) -> str:
-    import numpy as np
-
-    shares = np.array([100 * one[said] / one.total() for one in heard if one.total()])
-    if not len(shares):
-        return ""
-    drawn = np.random.default_rng(0).integers(len(shares), size=(1000, len(shares)))
-    low, high = np.quantile(shares[drawn].mean(1), (0.025, 0.975))
-    return f"{shares.mean():.1f} ({low:.1f} to {high:.1f})"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,9 +1,11 @@
-"""The shares of all draws, as Markdown."""
+"""The shares of all draws, and those of all conversations, as Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from .conversations import RIGHT, SAID
 from .measuring import SECONDS, Measured, OpenSet
 
 
@@ -28,6 +30,29 @@ def tables(measured: Sequence[Measured]) -> str:
         f"{100 * (before - after).max():.1f} points), of the new speakers' {100 * new.mean():.1f} %.",
     ]
     return "\n".join(lines)
+
+
+def timelines(heard: Mapping[str, Sequence[Mapping[bool, Counter[str]]]]) -> str:
+    """In per cent, mean over conversations and the 95 % interval of a bootstrap over them.
+
+    Args:
+        heard: by the rule, of each conversation what was said of known speakers (True) and of strangers.
+    """
+    lines = [_row(["said", "known speakers", "strangers"]), "|---|---|---|"]
+    for rule, talks in heard.items():
+        for said in SAID:
+            of_known, of_strangers = (_interval([talk[known] for talk in talks], said) for known in (True, False))
+            lines.append(_row([f"{rule}: {said}", of_known, "" if said == RIGHT else of_strangers]))
+    return "\n".join(lines)
+
+
+def _interval(heard: Sequence[Counter[str]], said: str) -> str:
+    shares = np.array([100 * one[said] / one.total() for one in heard if one.total()])
+    if not len(shares):
+        return ""
+    drawn = np.random.default_rng(0).integers(len(shares), size=(1000, len(shares)))
+    low, high = np.quantile(shares[drawn].mean(1), (0.025, 0.975))
+    return f"{shares.mean():.1f} ({low:.1f} to {high:.1f})"
 
 
 def _row(cells: Sequence[str]) -> str:

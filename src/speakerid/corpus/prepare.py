@@ -202,14 +202,14 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: Options) -> None:
-    of_path = {feature_path(job, entry): entry for job, entry in entries.items()}
+    jobs = {feature_path(job, entry): job for job, entry in entries.items()}
 
     def raw(utterance: Utterance) -> NDArray[np.float32]:
-        return stage.frames(of_path[utterance.feature_path])
+        return stage.frames(entries[jobs[utterance.feature_path]])
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
     frames = Equaliser(everything, raw) if options.features.equalise else raw
-    sources.write(corpus, entries)
+    sources.write(corpus, jobs)
     write_corpus(corpus, frames, options.layout_out, options.dtype)
 
 

@@ -4,10 +4,8 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from speakerid.corpus.arrange import feature_path
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.records import PARTS, Corpus, Part
-from speakerid.corpus.shards import Entry
 from speakerid.corpus.stage import Job
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
@@ -18,14 +16,13 @@ _ERRORS = "surrogateescape"
 """A path may be no UTF-8."""
 
 
-def write(corpus: Corpus, entries: Mapping[Job, Entry]) -> None:
+def write(corpus: Corpus, jobs: Mapping[str, Job]) -> None:
     """Write a row for every utterance into the corpus: of a copy with its kind, and the recording it was made of.
 
     Args:
         corpus: its parts.
-        entries: what it was made of.
+        jobs: what each feature path was made of.
     """
-    jobs = {feature_path(job, entry): job for job, entry in entries.items()}
     path = corpus.root / NAME
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", errors=_ERRORS, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -55,8 +55,8 @@ def pictures(results: Results) -> list[Picture]:
     if results.det:
         caption = (
             "Trials of two utterances. In brackets, and as a dot, the equal error rate: of the curve's convex hull, "
+            "so a dot lies below a curve that is dented."
         )
-        caption += "so a dot lies below a curve that is dented."
         if results.det_point:
             caption += " Cross: whole utterances at the recogniser's own threshold."
         drawn.append(Picture("det", "Misses and false accepts", caption, partial(_det, results.det, results.det_point)))
