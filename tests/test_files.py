@@ -1,4 +1,6 @@
 import os
+import socket
+import stat
 import threading
 from itertools import cycle
 from pathlib import Path
@@ -8,7 +10,7 @@ import torch
 
 from corpora import disk, make_read_only
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, atomic_folder, load_plain, save_plain
+from speakerid.files import atomic_file, atomic_folder, load_plain, real_path, remove_partials, save_plain, sole_user
 
 
 def write(path: Path, text: str) -> None:
@@ -105,6 +107,104 @@ def test_file_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"folder: cannot be written: Is a directory"):
         write(tmp_path / "folder", "new")
     assert names(tmp_path) == ["folder"]
+
+
+def test_a_link_stays_and_the_file_behind_it_is_replaced(tmp_path: Path) -> None:
+    target, link, absent = tmp_path / "folder" / "file", tmp_path / "link", tmp_path / "absent"
+    write(target, "old")
+    link.symlink_to("folder/file")
+    absent.symlink_to("folder/new")
+    for name in (link, absent):
+        write(name, "new")
+        assert name.is_symlink()
+        assert name.read_text() == real_path(name).read_text() == "new"
+    assert names(tmp_path / "folder") == ["file", "new"]
+    assert names(tmp_path) == ["absent", "folder", "link"]
+
+
+def test_a_circle_of_links_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("other")
+    (tmp_path / "other").symlink_to("one")
+    with pytest.raises(UserError, match=r"one: cannot be written: Too many levels of symbolic links"):
+        write(tmp_path / "one", "new")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "link to a pipe"])
+def test_what_is_no_regular_file_is_neither_replaced_nor_opened(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    if kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe") if kind == "link to a pipe" else (tmp_path / "pipe").rename(path)
+    before = path.stat()
+    with pytest.raises(
+        UserError, match=r"out: found a [a-z ]+, expected a regular file or a new name; choose another$"
+    ):
+        write(path, "new")
+    with pytest.raises(UserError, match=r"^found a [a-z ]+, expected a regular file$"):
+        load_plain(path)
+    assert os.path.samestat(before, path.stat())
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_mode_and_owner_of_a_replaced_file_stay(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "file"
+    write(path, "old")
+    path.chmod(mode)
+    if os.getuid() == 0:
+        os.chown(path, 12345, 54321)
+    before = path.stat()
+    with atomic_file(path) as partial:
+        assert stat.S_IMODE(partial.stat().st_mode) & ~mode & 0o077 == 0
+        partial.write_text("new")
+    after = path.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert path.read_text() == "new"
+
+
+def test_personal_data_are_for_their_owner_from_the_first_byte(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "bundle", mode=0o600) as partial:
+        assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+        partial.write_text("voice prints")
+    assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == 0o600
+
+
+def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 127)
+    write(path, "content")
+    assert path.read_text() == "content"
+
+
+def test_left_temporary_files_of_one_file_are_removed_and_no_others(tmp_path: Path) -> None:
+    with pytest.raises(UserError), atomic_file(tmp_path / "file"):  # noqa: PT012
+        (left,) = tmp_path.iterdir()
+        left.rename(tmp_path / left.name.replace(".file.", ".file.kept."))
+        raise UserError("killed")
+    (tmp_path / ".file.old.0123.partial").write_text("")
+    (tmp_path / ".files.0123.partial").write_text("")
+    remove_partials(tmp_path, tmp_path / "file")
+    assert names(tmp_path) == [".files.0123.partial"]
+    remove_partials(tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_lock_never_changes_a_file(tmp_path: Path, link: bool) -> None:
+    (tmp_path / "other").write_text("mine")
+    lock = tmp_path / "lock"
+    if link:
+        lock.symlink_to("other")
+        with pytest.raises(UserError, match=r"lock: found a symbolic link, expected a lock file; delete the link$"):
+            sole_user(lock).__enter__()
+    else:
+        (tmp_path / "other").rename(lock)
+        with sole_user(lock), pytest.raises(UserError, match="another process is at work here"):
+            sole_user(lock).__enter__()
+    assert (tmp_path / ("other" if link else "lock")).read_text() == "mine"
 
 
 def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
@@ -210,5 +310,5 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^cannot be read: Is a directory$"):
+    with pytest.raises(UserError, match=r"^found a folder, expected a regular file$"):
         load_plain(tmp_path)

@@ -1,10 +1,13 @@
 """Files that are there whole or not at all, and that hold data and nothing that runs."""
 
+import errno
 import fcntl
 import io
 import os
 import pickle
+import secrets
 import shutil
+import stat
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -13,32 +16,54 @@ from pathlib import Path
 
 from speakerid.errors import UserError
 
+_PARTIAL = ".partial"
 _FOLDER = 0x10
 """The bit of a record's MS-DOS attributes that marks a folder in a zip archive."""
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; synced and renamed over it when the block ends well, else removed.
+def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
+    """Yield a temporary file beside the one that `path` names; renamed over it when the block ends well, else removed.
+
+    A symbolic link stays, and the file it points to is replaced. A file that is replaced keeps its mode and its owner.
+
+    Args:
+        path: name of the file.
+        mode: permissions of a new file, less the umask; 0o600 for personal data.
 
     Raises:
-        UserError: the folder cannot be written or the disk is full; an earlier file at `path` is untouched.
+        UserError: the folder cannot be written, the disk is full, or `path` names a device, a pipe or a socket; an
+            earlier file at `path` is untouched.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        former = _writable(path)
+        target = real_path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f"{_partial_prefix(target)}{secrets.token_hex(4)}{_PARTIAL}")
+        # Made here, so that its content is never readable to more people than the file that it becomes.
+        os.close(
+            os.open(
+                partial,
+                os.O_CREAT | os.O_EXCL | os.O_WRONLY,
+                0o600 | (stat.S_IMODE(former.st_mode) if former else mode),
+            )
+        )
         yield partial
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(partial, path)
-        _sync_folder(path.parent)
+            if former:
+                _copy_permissions(former, file.fileno())
+        os.replace(partial, target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written: {error.strerror or error}; what was there before is kept"
         ) from error
     finally:
-        with suppress(OSError):  # where it could not even be made, the reason is on its way already
-            partial.unlink(missing_ok=True)
+        if partial:
+            with suppress(OSError):  # if it could not be made, the reason has been raised already
+                partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -62,10 +87,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def remove_partials(folder: Path) -> None:
-    """Remove what killed processes left of `atomic_file` in a folder that nobody else writes to now."""
-    for path in folder.glob(".*.partial"):
-        path.unlink()
+def remove_partials(folder: Path, of: Path | None = None) -> None:
+    """Remove the temporary files that killed processes left, in a folder or of a file that no other process writes now.
+
+    Args:
+        folder: where.
+        of: only those of this file; by default all.
+    """
+    prefix = _partial_prefix(of) if of else "."
+    for path in folder.glob(f".*{_PARTIAL}"):
+        if path.name.startswith(prefix):
+            path.unlink()
+
+
+def real_path(path: Path) -> Path:
+    """The path with every symbolic link followed, so that two names of one file have one lock and one folder."""
+    return Path(os.path.realpath(path))
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what would block or never end when it is read.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UserError: a folder, device, pipe or socket; the message does not name it.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise UserError(f"found {_kind(mode)}, expected a regular file")
 
 
 @contextmanager
@@ -73,19 +122,21 @@ def sole_user(path: Path, wait: bool = False) -> Iterator[None]:
     """Hold a lock file while the block runs; it is released however the process ends.
 
     Args:
-        path: of the lock file, which stays.
+        path: of the lock file, which stays; its content is never changed.
         wait: until another process has released it.
 
     Raises:
         UserError: another process holds it and `wait` is false, or the file cannot be made.
     """
     try:
-        file = path.open("w")
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{path}: found a symbolic link, expected a lock file; delete the link") from error
         raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
-    with file:
+    with os.fdopen(handle, "rb", buffering=0):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise UserError(f"{path.parent}: another process is at work here; wait until it has ended") from error
         yield
@@ -111,6 +162,7 @@ def load_plain(path: Path) -> object:
     import torch
 
     try:
+        check_regular(path)
         content = path.read_bytes()
     except FileNotFoundError:
         raise
@@ -139,6 +191,49 @@ def _is_intact(content: bytes) -> bool:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         # A record marked as a folder is skipped by torch, which then takes whatever the memory held for its content.
         return archive.testzip() is None and not any(r.external_attr & _FOLDER for r in archive.infolist())
+
+
+def _partial_prefix(path: Path) -> str:
+    """What the temporary files of a file begin with; a name takes 255 bytes at most, so a long one is cut."""
+    return f".{os.fsencode(path.name)[:200].decode(errors='ignore')}."
+
+
+def _writable(path: Path) -> os.stat_result | None:
+    """Status of the file that `path` names, None if there is none.
+
+    Raises:
+        OSError: it cannot be looked at, or is a folder.
+        UserError: a device, pipe or socket.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{path}: found {_kind(status.st_mode)}, expected a regular file or a new name; choose another")
+    return status
+
+
+def _copy_permissions(former: os.stat_result, handle: int) -> None:
+    new = os.fstat(handle)
+    if (new.st_uid, new.st_gid) != (former.st_uid, former.st_gid):
+        with suppress(PermissionError):  # only root may give a file away
+            os.fchown(handle, former.st_uid, former.st_gid)
+    if new.st_mode != former.st_mode:
+        os.fchmod(handle, stat.S_IMODE(former.st_mode))
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a named pipe",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something else")
 
 
 def _sync_folder(folder: Path) -> None:
