@@ -4,6 +4,7 @@ import re
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def written(path: Path, content: bytes | bytearray) -> Path:
     return path
 
 
-def refused(path: Path, **arguments: float) -> str:
+def refused(path: Path, **arguments: Any) -> str:
     """What the error says, which is one line."""
     with pytest.raises(UserError) as caught:
         decode(path, **arguments)
@@ -104,6 +105,26 @@ def test_a_thousand_channels_are_averaged_in_many_blocks(tmp_path: Path) -> None
     sound = decode(written(tmp_path / "a.wav", encoded(given_samples, "WAV", "FLOAT")))
     assert sound.channels == 1_024
     np.testing.assert_allclose(sound.waveform, given_samples.mean(1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF"])
+@pytest.mark.parametrize("channel", [0, 1, 2])
+def test_one_channel_is_read_alone(tmp_path: Path, kind: str, channel: int) -> None:
+    samples = noise(0.3, channels=3)
+    samples[:10, 0] = 1
+    sound = decode(written(tmp_path / "a.wav", encoded(samples, kind)), channel=channel)
+    np.testing.assert_allclose(sound.waveform, samples[:, channel], rtol=0, atol=1e-4)
+    assert sound.channels == 3
+    assert sound.clipped == (pytest.approx(10 / len(samples)) if channel == 0 else 0)
+    stretch = decode(tmp_path / "a.wav", 0.1, 0.2, channel=channel)
+    np.testing.assert_array_equal(stretch.waveform, sound.waveform[1_600:3_200])
+
+
+@pytest.mark.parametrize(("channels", "channel", "count"), [(1, 1, "1 channel"), (2, 2, "2 channels"), (2, -1, "2")])
+def test_a_channel_that_does_not_exist_is_refused(tmp_path: Path, channels: int, channel: int, count: str) -> None:
+    message = refused(written(tmp_path / "a.wav", encoded(noise(0.1, channels=channels), "WAV")), channel=channel)
+    assert message.startswith(f"has {count}")
+    assert f"found channel {channel + 1}, expected 1 to {channels}" in message
 
 
 def test_clipping_in_any_channel_counts(tmp_path: Path) -> None:

@@ -57,14 +57,21 @@ class TooLong(UserError):
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """What is asked for, in seconds."""
+    """What is asked for, in seconds, and the index of the channel, None for the mean of all."""
 
     start: float
     end: float
     longest: float
+    channel: int | None
 
 
-def decode(path: Path, start: float | None = None, end: float | None = None, max_seconds: float = 1200.0) -> Sound:
+def decode(
+    path: Path,
+    start: float | None = None,
+    end: float | None = None,
+    max_seconds: float = 1200.0,
+    channel: int | None = None,
+) -> Sound:
     """A recording, or a stretch of it.
 
     Args:
@@ -72,13 +79,14 @@ def decode(path: Path, start: float | None = None, end: float | None = None, max
         start: of the stretch, in seconds; by default the beginning.
         end: of the stretch, in seconds; by default the end.
         max_seconds: what is longer is refused, as soon as it shows.
+        channel: index of the only channel to read, from 0; by default the mean of all.
 
     Raises:
         TooLong: it is longer than `max_seconds`.
         UserError: the file cannot be decoded, is cut off (it holds clearly less than its header promises), ends
-            before the stretch, holds no samples, or has an impossible sample rate.
+            before the stretch, holds no samples, has no such channel, or has an impossible sample rate.
     """
-    stretch = _Stretch(start or 0.0, math.inf if end is None else end, max_seconds)
+    stretch = _Stretch(start or 0.0, math.inf if end is None else end, max_seconds, channel)
     if not 0 <= stretch.start < min(stretch.end, LONGEST):
         raise UserError(f"stretch from {stretch.start:g} to {stretch.end:g} s: expected 0 <= start < end")
     extension = path.suffix.lower()
@@ -138,6 +146,7 @@ def _mix(recording: Recording, stretch: _Stretch) -> Sound:
     """Read a stretch block by block, checked as early as its length shows."""
     rate, promised = recording.sample_rate, recording.promised
     check_rate(rate)
+    _check_channel(stretch.channel, recording.channels)
     first = round(stretch.start * rate)
     last = round(min(stretch.end, LONGEST) * rate)
     longest = round(min(stretch.longest, LONGEST) * rate)
@@ -149,6 +158,8 @@ def _mix(recording: Recording, stretch: _Stretch) -> Sound:
     parts, found, clipped = list[NDArray[np.float32]](), 0, 0
     for block in recording.blocks(first):
         wanted = block[: last - first - found]
+        if stretch.channel is not None:
+            wanted = wanted[:, stretch.channel : stretch.channel + 1]
         parts.append(_mean_of_channels(wanted))
         clipped += _count_clipped(wanted)
         found += len(wanted)
@@ -199,6 +210,14 @@ def _count_clipped(block: NDArray[np.float32]) -> int:
     if not len(block) or (block.min() > -FULL_SCALE and block.max() < FULL_SCALE):
         return 0
     return int((np.abs(block) >= FULL_SCALE).any(1).sum())
+
+
+def _check_channel(channel: int | None, channels: int) -> None:
+    if channel is not None and not 0 <= channel < channels:
+        raise UserError(
+            f"has {channels} channel{'' if channels == 1 else 's'}; found channel {channel + 1}, "
+            f"expected 1 to {channels}; correct the channel"
+        )
 
 
 def _check_length(samples: int, longest: int, rate: int) -> None:
