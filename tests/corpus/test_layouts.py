@@ -381,7 +381,7 @@ def test_broken_links_and_odd_files_are_remarks(tmp_path: Path) -> None:
     found = scan(tmp_path)
     assert names(found.recordings) == ["ann/a.wav"]
     assert "passed over, broken link: ben, ann/b.wav" in found.remarks
-    assert "passed over, neither file nor folder: ann/pipe.wav" in found.remarks
+    assert "passed over, not a file but a named pipe: ann/pipe.wav" in found.remarks
     assert any(remark.startswith("passed over, cannot be read") and "c.wav" in remark for remark in found.remarks)
 
 

@@ -205,7 +205,13 @@ def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
 
 def _doubt_folders(source: Path, folders: Sequence[Folder], remarks: Remarks) -> None:
     """A table that nobody reads, folders without recordings, and a folder of speakers taken for a speaker."""
-    for table in (source / name for folder in folders if not folder.parts for name in folder.tables):
+    for table in (
+        source / name
+        for folder in folders
+        if not folder.parts
+        for name in folder.listings
+        if name.lower().endswith((".csv", ".tsv"))
+    ):
         try:
             if is_table(table):
                 remarks.doubt(f"{printable(str(table))} is a table of recordings; to go by it, prepare that file")

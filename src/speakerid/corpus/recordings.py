@@ -14,7 +14,7 @@ class Recording:
 
     path: Path
     name: str
-    """Unique and printable: the path relative to the source; a stretch adds `#start-end`."""
+    """Unique and printable: the path relative to the source; a channel adds `#ch1`, a stretch `#start-end`."""
     speaker: str
     session: str | None
     """The occasion, unique within the speaker; None where it is not known."""
@@ -22,6 +22,8 @@ class Recording:
     """Seconds; None is the beginning of the file."""
     end: float | None = None
     """Seconds; None is the end of the file."""
+    channel: int | None = None
+    """Index of the only channel to read, from 0; None is the mean of all."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +53,18 @@ def in_order(recordings: Iterable[Recording]) -> list[Recording]:
     speakers = defaultdict[str, list[Recording]](list)
     for recording in recordings:
         speakers[recording.speaker].append(recording)
-    names = sorted(speakers, key=lambda speaker: (_natural(speaker), speaker))
+    names = sorted(speakers, key=lambda speaker: (natural(speaker), speaker))
     return [recording for speaker in names for recording in sorted(speakers[speaker], key=_order)]
 
 
 def _order(recording: Recording) -> tuple[object, ...]:
     session, file = recording.session or "", recording.path.name
     whole = recording.name if recording.start is None else recording.name.rpartition("#")[0]
-    return _natural(session), session, _natural(file), whole, recording.start or 0.0, recording.end or math.inf
+    return natural(session), session, natural(file), whole, recording.start or 0.0, recording.end or math.inf
 
 
-def _natural(text: str) -> tuple[object, ...]:
+def natural(text: str) -> tuple[object, ...]:
+    """Sort key by which numbers in a text count by their value, so that take2 comes before take10."""
     # Words and numbers take turns, so that equal places always compare; a folder's end comes before any character.
     parts = re.split("([0-9]+)", text.replace("/", "\0"))
     return tuple((len(digits := part.lstrip("0")), digits) if place % 2 else part for place, part in enumerate(parts))

@@ -1,7 +1,7 @@
 """Which recording every utterance was computed from: `recordings.csv`, a table that `prepare` reads again."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from speakerid.corpus.recordings import Recording
@@ -11,7 +11,9 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file
 
 NAME = "recordings.csv"
-HEADER = ["utterance", "part", "path", "start", "end", "speaker", "session", "copy"]
+HEADER = ["utterance", "part", "path", "start", "end", "channel", "speaker", "session", "copy"]
+WITHOUT_CHANNEL = [column for column in HEADER if column != "channel"]
+"""The columns of tables written before channels were read."""
 _ERRORS = "surrogateescape"
 """A path may be no UTF-8."""
 
@@ -44,8 +46,8 @@ def read(root: Path) -> dict[str, Recording]:
     try:
         with path.open(encoding="utf-8", errors=_ERRORS, newline="") as file:
             header, *rows = csv.reader(file)
-        if header == HEADER:
-            return dict(_recording(row) for row in rows if not row[-1])
+        if header in (HEADER, WITHOUT_CHANNEL):
+            return dict(_recording(dict(zip(header, row, strict=True))) for row in rows if not row[-1])
         reason = "found other columns"
     except (OSError, ValueError, IndexError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "no such table"
@@ -57,10 +59,16 @@ def _rows(part: Part, names: Iterable[str], jobs: Mapping[str, Job]) -> Iterable
         job = jobs[name]
         recording, kind = job.recording, job.copy.kind if job.copy else ""
         times = ("" if seconds is None else str(seconds) for seconds in (recording.start, recording.end))
-        yield [name, part, str(recording.path.absolute()), *times, recording.speaker, recording.session or "", kind]
+        where = [
+            str(recording.path.absolute()),
+            *times,
+            "" if recording.channel is None else str(recording.channel + 1),
+        ]
+        yield [name, part, *where, recording.speaker, recording.session or "", kind]
 
 
-def _recording(row: Sequence[str]) -> tuple[str, Recording]:
-    name, _, path, start, end, speaker, session, _ = row
-    times = (float(seconds) if seconds else None for seconds in (start, end))
-    return name, Recording(Path(path), name, speaker, session or None, *times)
+def _recording(row: Mapping[str, str]) -> tuple[str, Recording]:
+    start, end = (float(row[column]) if row[column] else None for column in ("start", "end"))
+    channel = int(number) - 1 if (number := row.get("channel")) else None
+    name, session = row["utterance"], row["session"] or None
+    return name, Recording(Path(row["path"]), name, row["speaker"], session, start, end, channel)

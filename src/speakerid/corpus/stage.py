@@ -186,7 +186,7 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
 
 def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     recording = job.recording
-    sound = decode(recording.path, recording.start, recording.end, settings.max_seconds)
+    sound = decode(recording.path, recording.start, recording.end, settings.max_seconds, recording.channel)
     waveform, sample_rate, log_mel = sound.waveform, sound.sample_rate, settings.log_mel
     if job.copy:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
@@ -219,7 +219,9 @@ def _augment(
 def _digest(recording: Recording) -> str:
     """Of what the file holds, wherever it lies and whatever it is called."""
     # Processors have instructions for SHA-256, which takes half of BLAKE2's time there.
-    digest = hashlib.sha256(repr((recording.start, recording.end)).encode())
+    stretch = (recording.start, recording.end)
+    known = stretch if recording.channel is None else (*stretch, recording.channel)  # stages without channels stay good
+    digest = hashlib.sha256(repr(known).encode())
     try:
         with recording.path.open("rb", buffering=0) as file:
             while block := file.read(1 << 16):  # larger ones cost more in fresh pages than they save

@@ -166,8 +166,8 @@ def find_languages(folders: Iterable[Folder]) -> Iterator[Language]:
     """The clips and the tables of every Common Voice language among the folders."""
     by_parts = {folder.parts: folder for folder in folders}
     for parts, folder in by_parts.items():
-        validated = [name for name in folder.tables if name == "validated.tsv"]
-        splits = [name for name in folder.tables if name in ("train.tsv", "dev.tsv", "test.tsv")]
+        validated = [name for name in folder.listings if name == "validated.tsv"]
+        splits = [name for name in folder.listings if name in ("train.tsv", "dev.tsv", "test.tsv")]
         if (clips := by_parts.get((*parts, "clips"))) and (tables := validated or splits):
             yield clips, [Path(folder.path, table) for table in tables]
 
