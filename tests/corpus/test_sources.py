@@ -84,3 +84,33 @@ def test_another_table_is_refused(tmp_path: Path, content: bytes | None) -> None
         (tmp_path / "recordings.csv").write_bytes(content.replace(b"HEADER", ",".join(sources.HEADER).encode()))
     with pytest.raises(UserError, match=r"recordings\.csv: .*as `prepare` writes it"):
         sources.read(tmp_path)
+
+
+def test_one_channel_of_a_call_is_prepared_and_traced_alone(tmp_path: Path) -> None:
+    rows = ["path,speaker,channel"]
+    for call in range(2):
+        write_recording(tmp_path / f"{call}.wav", 0.4 + call / 10, channels=2)
+        rows += [f"{call}.wav,agent,1", f"{call}.wav,customer,2"]
+    (tmp_path / "calls.csv").write_text("\n".join(rows))
+    root = prepared(tmp_path / "calls.csv", tmp_path / "out")
+    table = sources.read(root)
+    assert sorted((one.path.name, one.speaker, one.channel) for one in table.values()) == [
+        ("0.wav", "agent", 0), ("0.wav", "customer", 1), ("1.wav", "agent", 0), ("1.wav", "customer", 1),
+    ]  # fmt: skip
+    corpus, store = open_corpus(root)
+    for row, utterance in enumerate(corpus.labelled):
+        recording = table[utterance.feature_path]
+        sound = decode(recording.path, channel=recording.channel)
+        expected = torch.from_numpy(LogMel(FeatureConfig())(sound.waveform, sound.sample_rate))
+        torch.testing.assert_close(store.utterance(row), expected, rtol=1e-3, atol=0.01)
+    again = prepared(root / "recordings.csv", tmp_path / "again")
+    assert {(one.path.name, one.channel) for one in sources.read(again).values()} == {
+        (one.path.name, one.channel) for one in table.values()
+    }
+
+
+def test_a_table_without_channels_is_still_read(tmp_path: Path) -> None:
+    row = ["uttr-1.pt", "labelled", "/a.wav", "0.5", "", "ann", "", ""]
+    (tmp_path / "recordings.csv").write_text("\n".join([",".join(sources.WITHOUT_CHANNEL), ",".join(row)]))
+    (found,) = sources.read(tmp_path).values()
+    assert (found.speaker, found.start, found.channel) == ("ann", 0.5, None)

@@ -1,43 +1,53 @@
-"""Which layout a source is in, and who speaks in which file by the rules of that layout."""
+"""Which layout a source is in, and the recordings in it by the rules of that layout."""
 
 import os
 import re
-import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from speakerid.audio.decode import EXTENSIONS
+from speakerid.corpus.commonvoice import common_voice, find_languages, is_common_voice
+from speakerid.corpus.listings import LISTED, FoundListing, find_listings, listing_of, read_listings
 from speakerid.corpus.recordings import Recording, Scan, in_order, printable
-from speakerid.corpus.tables import TABLE, common_voice, find_languages, is_common_voice, is_table, read_table
-from speakerid.corpus.walk import Folder, Remarks, walk
+from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
+from speakerid.corpus.tables import TABLE
+from speakerid.corpus.trees import RULES, Rule
+from speakerid.corpus.walk import Folder, Remarks, walk, what_is
 from speakerid.errors import UserError
 
 LAYOUTS = {
     "hw4": "the course's HW4 layout with metadata.json",
     "table": TABLE,
+    "kaldi": "a Kaldi data directory with wav.scp and utt2spk, perhaps segments and reco2file_and_channel",
+    "nemo": "a NeMo manifest: lines of JSON with audio_filepath, label, perhaps offset and duration",
+    "lhotse": "lhotse's manifests: *recordings*.jsonl.gz with *supervisions*.jsonl.gz, or *cuts*.jsonl.gz",
+    "speechbrain": "a SpeechBrain manifest: CSV or JSON with ID, duration, wav, spk_id, perhaps start, stop in samples",
     "commonvoice": "validated.tsv, or train.tsv, dev.tsv and test.tsv, beside clips/NAME.mp3",
     "librispeech": "SPEAKER/CHAPTER/SPEAKER-CHAPTER-0000.flac at any depth",
     "vctk": "p225/p225_001_mic1.flac at any depth",
     "voxceleb": "id10270/VIDEO/00001.wav at any depth",
+    "cnceleb": "id00000/GENRE-01-001.flac at any depth",
     "cmuarctic": "cmu_us_NAME_arctic/wav/arctic_a0001.wav at any depth",
     "folders": "SPEAKER/anything.wav or SPEAKER/SESSION/anything.wav",
 }
-"""Every layout and what it looks like, in the order in which they are tried."""
+"""Every layout and what it looks like, in the order in which they are tried.
 
-STRAYS = 0.1
-"""Up to this share of the recordings may lie outside the layout that the others have."""
+`folders:N` is `folders` with the speakers at level N: `folders:2` is ANYTHING/SPEAKER/anything.wav.
+"""
+
+NO_NAMES = {"unknown", "unk", "<unk>", "nan", "none", "null", "n/a", "?", "infer", "<na>"}
+"""Names that stand for no one, in lower case."""
 
 
 def scan(source: Path, layout: str = "auto") -> Scan:
-    """Every recording of a folder or a table.
+    """Every recording of a folder, a table or a manifest.
 
     Links are followed, and what is hidden (`.name`) is passed over without a remark.
 
     Args:
-        source: a folder in one of `LAYOUTS`, or a table; the paths in a table are relative to it, or absolute.
+        source: a folder or a file in one of `LAYOUTS`; the paths in a file are relative to it, or absolute.
         layout: one of `LAYOUTS`; `auto` goes by their marks, and takes `folders` where there are none.
 
     Returns:
@@ -45,120 +55,99 @@ def scan(source: Path, layout: str = "auto") -> Scan:
 
     Raises:
         UserError: nothing there fits the layout, or several layouts are mixed.
-        CorpusError: every wrong row of a table.
+        CorpusError: every wrong row of a table or a manifest.
     """
-    if layout not in ("auto", *LAYOUTS):
-        raise UserError(f"layout {layout!r}: unknown; expected auto, {', '.join(LAYOUTS)}")
+    if layout not in ("auto", *LAYOUTS) and not re.fullmatch("folders:[1-9]", layout):
+        raise UserError(f"layout {layout!r}: unknown; expected auto, {', '.join(LAYOUTS)}, or a level as in folders:2")
     remarks = Remarks()
     if os.path.isfile(source):  # unlike Path.is_file without an exception where one may not look
         layout, recordings = _read_file(source, layout, remarks)
     elif os.path.isdir(source):
         layout, recordings = _read_folder(source, layout, remarks)
     else:
-        raise UserError(f"{source}: no such folder or table; expected {LAYOUTS['folders']}, or {LAYOUTS['table']}")
+        found = what_is(source).replace("no such file", "no such folder or table")
+        raise UserError(f"{source}: {found}; expected {LAYOUTS['folders']}, or {TABLE}")
     if not recordings and layout != "hw4":
-        expected = f"{source}: no recordings in layout {layout}; expected {LAYOUTS[layout]}, ending in "
+        expected = f"{source}: no recordings in layout {layout}; expected {_expected(layout)}, ending in "
         raise UserError("; ".join([expected + " ".join(EXTENSIONS), *remarks.lines()]))
     _doubt_names(recordings, remarks)
     return Scan(layout, in_order(recordings), remarks.lines())
 
 
+def _expected(layout: str) -> str:
+    return LAYOUTS[layout.partition(":")[0]]
+
+
 def _read_file(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
     """The layout and what is in it."""
-    if source.suffix.lower() not in (".csv", ".tsv", ".txt") or layout not in ("auto", "table", "commonvoice"):
-        expected = LAYOUTS["table" if layout == "auto" else layout]
-        raise UserError(f"{source}: found a file; expected {expected}, or a folder; unpack an archive first")
     clips = source.parent / "clips"
-    if layout == "auto" and os.path.isdir(clips):
-        layout = "commonvoice" if is_common_voice(source) else "table"
-    if layout == "commonvoice":
+    common = layout == "auto" and source.suffix == ".tsv" and os.path.isdir(clips) and is_common_voice(source)
+    if common or layout == "commonvoice":
         listing = sorted(os.listdir(clips)) if os.access(clips, os.R_OK) else []
         folder = Folder(str(clips), ("clips",), listing, [])
-        return layout, common_voice([folder], [(folder, [source])], remarks)
-    return "table", read_table(source)
+        return "commonvoice", common_voice([folder], [(folder, [source])], remarks)
+    listing = listing_of(source, layout) if layout in ("auto", *LISTED) else None
+    if listing is None:
+        expected = LAYOUTS["table"] if layout == "auto" else _expected(layout)
+        raise UserError(f"{source}: found a file; expected {expected}, or a folder; unpack an archive first")
+    return listing.layout, read_listings([listing], listing.folder, remarks)
 
 
 def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
     """The layout and what is in it."""
     if layout in ("auto", "hw4") and os.path.isfile(source / "metadata.json"):
         return "hw4", []
-    if layout in ("table", "hw4"):
+    if layout == "hw4":
         raise UserError(f"{source}: not in layout {layout}: expected {LAYOUTS[layout]}, found a folder without that")
     folders = walk(source, remarks)
     languages = list(find_languages(folders))
     if layout == "commonvoice" or (layout == "auto" and languages):
         return "commonvoice", common_voice(folders, languages, remarks)
-    if layout == "auto":
-        layout = _recognise(source, folders)
-    if layout == "folders":
-        _doubt_folders(source, folders, remarks)
-    return layout, _place(folders, layout, remarks)
+    listings = find_listings(folders, remarks, layout in LISTED)
+    if layout in LISTED or (layout == "auto" and _goes_by_listings(source, folders, listings)):
+        return _read_listed(source, layout, listings, remarks)
+    for listing in listings:
+        remarks.doubt(listing.pointer())
+    layout = _recognize(source, folders) if layout == "auto" else layout
+    if layout.startswith("folders"):
+        _remark_empty(folders, remarks)
+        rule = level_rule(int(layout[8:])) if layout != "folders" else folder_rule(folders, remarks)
+    else:
+        rule = RULES[layout]
+    return layout, _place(folders, layout, rule, remarks)
 
 
-class _Place(NamedTuple):
-    speaker: str
-    session: str | None = None
-    utterance: str | None = None
-    """Files of a speaker and session with the same utterance hold the same speech, and one of them is taken."""
-    rank: int = 0
-    """The lowest is taken."""
+def _goes_by_listings(source: Path, folders: Sequence[Folder], listings: Sequence[FoundListing]) -> bool:
+    """Whether listings are all there is, or one of a kind that is never kept beside a corpus's own layout."""
+    if not any(folder.recordings for folder in folders):
+        return bool(listings)
+    return any(listing.layout in ("kaldi", "lhotse") and listing.folder == source for listing in listings)
 
 
-def _librispeech(folders: tuple[str, ...], file: str) -> _Place | None:
-    """LibriSpeech (Panayotov et al. 2015); LibriTTS has `_` for `-`."""
-    speaker, chapter = folders[-2:] if len(folders) > 1 else ("", "")
-    if not speaker.isdecimal() or not file.startswith((f"{speaker}-{chapter}-", f"{speaker}_{chapter}_")):
-        return None
-    return _Place(speaker, chapter, os.path.splitext(file)[0])
+def _read_listed(
+    source: Path, layout: str, listings: Sequence[FoundListing], remarks: Remarks
+) -> tuple[str, list[Recording]]:
+    layout = layout if layout != "auto" else listings[0].layout
+    chosen = [listing for listing in listings if listing.layout == layout]
+    if not chosen:
+        raise UserError(f"{source}: not in layout {layout}: expected {LAYOUTS[layout]}, found a folder without that")
+    for listing in listings:
+        if listing.layout != layout:
+            remarks.doubt(listing.pointer())
+    if len(chosen) > 1:
+        names = ", ".join(printable(os.path.relpath(listing.path, source)) for listing in chosen)
+        remarks.note(f"{names} are joined; to keep them apart, prepare each by itself")
+    return layout, read_listings(chosen, source, remarks)
 
 
-def _vctk(folders: tuple[str, ...], file: str) -> _Place | None:
-    """VCTK (Yamagishi et al. 2019): since 0.92 every sentence is there from two microphones."""
-    fits = re.match(r"([ps][0-9]+)_([0-9]+)(?:_mic([0-9]))?\.", file)
-    if not fits or folders[-1:] != (fits[1],):
-        return None
-    return _Place(folders[-1], None, fits[2], int(fits[3] or 0))
-
-
-def _voxceleb(folders: tuple[str, ...], file: str) -> _Place | None:
-    """VoxCeleb1 and 2 (Nagrani et al. 2017, Chung et al. 2018): the video is the session."""
-    stem, ending = os.path.splitext(file)
-    if len(folders) < 2 or not re.fullmatch("id[0-9]{5}", folders[-2]) or not re.fullmatch("[0-9]{5}", stem):
-        return None
-    return _Place(folders[-2], folders[-1], stem, 0 if ending.lower() in (".wav", ".flac") else 1)
-
-
-def _cmuarctic(folders: tuple[str, ...], file: str) -> _Place | None:
-    """CMU Arctic (Kominek and Black 2003); `orig/` in old releases holds the sentences of `wav/` once more."""
-    for folder in folders:
-        if fits := re.fullmatch(r"cmu_us_([a-z0-9]+)_arctic.*", folder):
-            return _Place(fits[1], None, os.path.splitext(file)[0], 0 if folders[-1] == "wav" else 1)
-    return None
-
-
-def _folders(folders: tuple[str, ...], file: str) -> _Place | None:
-    return _Place(folders[0], sys.intern("/".join(folders[1:])) or None) if folders else None
-
-
-_RULES: dict[str, Callable[[tuple[str, ...], str], _Place | None]] = {
-    "librispeech": _librispeech,
-    "vctk": _vctk,
-    "voxceleb": _voxceleb,
-    "cmuarctic": _cmuarctic,
-    "folders": _folders,
-}
-
-
-def _recognise(source: Path, folders: Sequence[Folder]) -> str:
+def _recognize(source: Path, folders: Sequence[Folder]) -> str:
     """The layout whose marks the recordings carry, by the first one in each folder."""
     folders = [folder for folder in folders if folder.recordings]
-    if not folders:
-        return "folders"
     total = sum(len(folder.recordings) for folder in folders)
-    for layout, rule in _RULES.items():
+    for layout, rule in RULES.items() if folders else ():
         strays = [folder for folder in folders if not rule(folder.parts, folder.recordings[0])]
         share = sum(len(folder.recordings) for folder in strays) / total
-        if layout == "folders" or share <= STRAYS:
+        if share <= STRAYS:
             return layout
         if share < 1 - STRAYS:
             stray = strays[0].name(strays[0].recordings[0])
@@ -167,12 +156,11 @@ def _recognise(source: Path, folders: Sequence[Folder]) -> str:
                 f"{stray}; prepare each part by itself, or say --layout {layout} to take nothing else, "
                 "or --layout folders"
             )
-    raise AssertionError("the last rule takes what is left")
+    return "folders"
 
 
-def _place(folders: Iterable[Folder], layout: str, remarks: Remarks) -> list[Recording]:
+def _place(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks) -> list[Recording]:
     """What fits the layout, every utterance once."""
-    rule = _RULES[layout]
     taken: dict[tuple[str, str | None, str], tuple[int, str, Recording]] = {}
     for folder in folders:
         path, parts = Path(folder.path), tuple(printable(part) for part in folder.parts)
@@ -192,35 +180,23 @@ def _place(folders: Iterable[Folder], layout: str, remarks: Remarks) -> list[Rec
 
 
 def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
-    """Speakers whose names differ in capitals or in the spelling of an accent only."""
+    """Speakers whose names differ in capitals, spaces or the spelling of an accent only, or stand for no one."""
     alike = defaultdict[str, set[str]](set)
-    for speaker in {recording.speaker for recording in recordings}:
-        alike[unicodedata.normalize("NFKC", speaker).casefold()].add(speaker)
-    for speakers in alike.values():
+    for speaker in sorted({recording.speaker for recording in recordings}):
+        alike[re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", speaker).casefold()).strip()].add(speaker)
+    for name, speakers in alike.items():
+        names = ", ".join(sorted(speakers))
         if len(speakers) > 1:
-            remarks.doubt(
-                f"counted as {len(speakers)} speakers, though the names look alike: {', '.join(sorted(speakers))}"
-            )
+            remarks.doubt(f"counted as {len(speakers)} speakers, though the names look alike: {names}")
+        if name in NO_NAMES:
+            remarks.doubt(f"{names} is read as one speaker; if it stands for people without a name, leave them out")
+        for speaker in sorted(speakers):
+            if re.search(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|[ntr])", speaker):
+                remarks.doubt(f"the name of speaker {speaker} holds invisible characters, written as escapes")
 
 
-def _doubt_folders(source: Path, folders: Sequence[Folder], remarks: Remarks) -> None:
-    """A table that nobody reads, folders without recordings, and a folder of speakers taken for a speaker."""
-    for table in (
-        source / name
-        for folder in folders
-        if not folder.parts
-        for name in folder.listings
-        if name.lower().endswith((".csv", ".tsv"))
-    ):
-        try:
-            if is_table(table):
-                remarks.doubt(f"{printable(str(table))} is a table of recordings; to go by it, prepare that file")
-        except UserError as error:
-            remarks.doubt(f"passed over, {error}")
-    speakers = {folder.parts[0] for folder in folders if folder.parts and folder.recordings}
+def _remark_empty(folders: Sequence[Folder], remarks: Remarks) -> None:
+    filled = {folder.parts[0] for folder in folders if folder.parts and folder.recordings}
     for folder in folders:
-        if len(folder.parts) == 1 and folder.parts[0] not in speakers:
+        if len(folder.parts) == 1 and folder.parts[0] not in filled:
             remarks.passed(printable(folder.parts[0]), "a folder without recordings")
-    if len(speakers) == 1 and any(len(folder.parts) > 1 for folder in folders):
-        only = source / speakers.pop()
-        remarks.doubt(f"one speaker only; if the folders in {printable(str(only))} are the speakers, prepare that")

@@ -1,70 +1,28 @@
-"""Recordings named in tables: a CSV or TSV of one's own, or those of Common Voice."""
+"""Recordings named in tables: CSV and TSV, SpeechBrain's manifests among them, and NeMo's lines of JSON."""
 
-import csv
-import math
-import os
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 from speakerid.audio.decode import EXTENSIONS
+from speakerid.corpus.columns import (
+    SPEECHBRAIN,
+    UNITS,
+    VAGUE,
+    channel_indices,
+    complete,
+    find_columns,
+    parse_time,
+    unread,
+)
 from speakerid.corpus.recordings import Recording, printable
-from speakerid.corpus.walk import Folder, Remarks
-from speakerid.errors import CorpusError, UserError
+from speakerid.corpus.rows import Gathered, Row, Time
+from speakerid.corpus.text_table import Table, column_key, looks_like_data, read_header
+from speakerid.corpus.walk import Remarks
+from speakerid.errors import UserError
 
-TABLE = "a CSV or TSV file with the columns path, speaker and perhaps session, start, end"
+TABLE = "a CSV or TSV file with the columns path, speaker and perhaps session, start, end, duration, channel"
 """What a table of recordings looks like."""
-
-_COLUMNS = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "file_path", "wav", "audio", "audio_path"),
-    "speaker": ("speaker", "speaker_id", "speakerid", "speaker_name", "spk", "spk_id", "spkid", "client_id"),
-    "session": ("session", "session_id", "sessionid", "occasion", "video", "video_id"),
-    "start": ("start", "begin", "start_time", "begin_time", "onset", "start_seconds"),
-    "end": ("end", "stop", "end_time", "stop_time", "end_seconds"),
-}
-
-
-def _rows(table: Path, quoting: Literal[0, 3] = csv.QUOTE_MINIMAL) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped fields of every row that is not empty.
-
-    Raises:
-        UserError: the file cannot be read, or is no table.
-    """
-    delimiters = "\t" if table.suffix.lower() == ".tsv" else ",;\t|"
-    try:
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline(100_000)
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(delimiters, key=header.count), quoting=quoting)
-            for row in reader:
-                fields = [field.strip() for field in row]
-                if any(fields):
-                    yield reader.line_num, fields
-    except UnicodeDecodeError as error:
-        raise UserError(f"{table}: no UTF-8 text; save the table as UTF-8 (in Excel: 'CSV UTF-8')") from error
-    except (OSError, csv.Error) as error:
-        raise UserError(f"{table}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _header(table: Path) -> list[str]:
-    _, header = next(_rows(table), (0, []))
-    return header
-
-
-def _columns(header: Sequence[str]) -> dict[str, int]:
-    """Place of each column by its meaning."""
-    names = [re.sub(r"[\s-]+", "_", name.lower()) for name in header]
-    places: dict[str, int] = {}
-    for meaning, synonyms in _COLUMNS.items():
-        if found := [name for name in synonyms if name in names]:
-            places[meaning] = names.index(found[0])
-    return places
-
-
-def _complete(columns: Mapping[str, int]) -> bool:
-    return {"path", "speaker"} <= columns.keys()
 
 
 def is_table(path: Path) -> bool:
@@ -73,143 +31,117 @@ def is_table(path: Path) -> bool:
     Raises:
         UserError: the file cannot be read, or is no table.
     """
-    return _complete(_columns(_header(path)))
+    header = read_header(path)
+    try:
+        return complete(find_columns(header))
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
-def is_common_voice(path: Path) -> bool:
-    """Whether the first line of a file names the column that Common Voice has for the speaker.
-
-    Raises:
-        UserError: the file cannot be read, or is no table.
-    """
-    return "client_id" in _header(path)
-
-
-def read_table(source: Path) -> list[Recording]:
+def read_table(table: Table, layout: str, root: Path, remarks: Remarks) -> list[Recording]:
     """Every row of a table.
 
+    Args:
+        table: as it was read.
+        layout: `speechbrain` gives start and stop in samples.
+        root: folder that recordings are named from.
+        remarks: takes what is not read, and what is doubtful.
+
     Raises:
-        UserError: the file cannot be read, is no table, or has no column for the path or for the speaker.
+        UserError: the table has no column for the path or for the speaker, or its times are in another unit.
         CorpusError: every wrong row.
     """
-    rows = _rows(source)
-    _, header = next(rows, (0, []))
-    columns = _columns(header)
-    if not _complete(columns):
-        found = printable(", ".join(header)) or "nothing"
-        raise UserError(f"{source}: first line: found {found}; expected {TABLE}")
-    folder = os.path.join(os.path.abspath(source.parent), "")
-    recordings: list[Recording] = []
-    lines: dict[str, int] = {}
-    problems: list[str] = []
-    for line, row in rows:
+    columns = _columns(table)
+    others = unread(table.header, columns)
+    if others:
+        read = ", ".join(printable(table.header[index]) for index in sorted(set(columns.values())))
+        remarks.note(f"{printable(table.path.name)}: columns not read: {', '.join(others)} (read: {read})")
+    if layout == "table" and column_key(speaker := table.header[columns["speaker"]]) in VAGUE:
+        remarks.note(f"{printable(table.path.name)}: column {printable(speaker)} is read as the speaker")
+    gathered = Gathered(table.path, root, remarks, others)
+    gathered.problems += table.problems
+    samples = layout == "speechbrain" and _in_samples(table, columns, remarks)
+    channels = _channels(table, columns, remarks)
+    comma = table.delimiter != ","
+    for where, fields in table.rows:
+        row = {meaning: fields[index] for meaning, index in columns.items()}
         try:
-            if len(row) > len(header):
-                raise UserError(f"found {len(row)} fields, expected {len(header)}; quote what holds a delimiter")
-            filled = row + [""] * (len(header) - len(row))
-            recording = _read_row(folder, {meaning: filled[place] for meaning, place in columns.items()})
-            earlier = lines.setdefault(recording.name, line)
-            if earlier != line:
-                raise UserError(f"{recording.name}: is in line {earlier} already; delete one of the two")
-            recordings.append(recording)
+            gathered.add(_row(where, row, channels, comma, samples))
         except UserError as error:
-            problems.append(f"line {line}: {error}")
-    if problems:
-        raise CorpusError(source, problems)
-    return recordings
+            gathered.problems.append(f"{where}: {error}")
+    gathered.problems.sort(key=_line)
+    return gathered.recordings()
 
 
-def _read_row(folder: str, fields: Mapping[str, str]) -> Recording:
-    """One row of a table; `..` in its path is taken off the text, whatever links there are."""
-    path, speaker = fields["path"], fields["speaker"]
-    if not path or not speaker:
-        raise UserError(f"no {'speaker' if path else 'path'}")
-    full = os.path.normpath(os.path.join(folder, path))
-    ending = os.path.splitext(full)[1]
-    if ending.lower() not in EXTENSIONS:
-        raise UserError(
-            f"{printable(path)}: found the ending {printable(ending) or 'none'}, expected one such as .wav, .flac, .mp3"
-        )
-    if not os.path.isfile(full):
-        hint = "; write / between folders" if "\\" in path else ""
-        raise UserError(f"{printable(path)}: no such file, looked for in {printable(folder)}{hint}")
-    name = printable(full[len(folder) :] if full.startswith(folder) else os.path.relpath(full, folder))
-    start, end = (_seconds(meaning, fields.get(meaning, "")) for meaning in ("start", "end"))
-    if end is not None and end <= (start or 0):
-        raise UserError(f"end: found {end:g}, expected more than the start, {start or 0:g} seconds")
-    if start or end is not None:
-        start = start or 0.0
-        name += f"#{start!r}".removesuffix(".0") + (f"-{end!r}".removesuffix(".0") if end is not None else "-")
-    else:
-        start = None  # from 0 on is the whole file
-    session = printable(fields.get("session", "")) or None
-    return Recording(Path(full), name, sys.intern(printable(speaker)), session and sys.intern(session), start, end)
+def is_speechbrain(header: Sequence[str]) -> bool:
+    """Whether these are the columns of SpeechBrain's manifests."""
+    return set(map(column_key, header)) >= SPEECHBRAIN
 
 
-def _seconds(column: str, text: str) -> float | None:
-    if not text:
-        return None
+def _columns(table: Table) -> dict[str, int]:
     try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise UserError(f"{column}: found {printable(text)!r}, expected seconds such as 12.5")
-    return seconds
+        columns = find_columns(table.header)
+    except UserError as error:
+        raise UserError(f"{table.path}: {error}") from error
+    if complete(columns):
+        return columns
+    found = printable(", ".join(table.header)) or "nothing"
+    remedy = ""
+    if looks_like_data(table.header, EXTENSIONS):
+        remedy = "; this looks like data: put a line such as path,speaker above it"
+    raise UserError(f"{table.path}: first line: found {found}; expected {TABLE}{remedy}")
 
 
-Language = tuple[Folder, list[Path]]
-"""The clips and the tables of a Common Voice language."""
+def _row(where: str, fields: Mapping[str, str], channels: Mapping[str, int] | None, comma: bool, samples: bool) -> Row:
+    channel = fields.get("channel") if channels is not None else None
+    if channel and channels is not None and channel not in channels:
+        raise UserError(f"channel: found {printable(channel)!r}, expected 1, 2, A, B, left or right")
+    rate = parse_time("sample rate", fields.get("rate", ""), "samples", comma)
+    times: dict[str, Time | None] = {}
+    for field in ("start", "end", "duration"):
+        for suffix, unit in UNITS.items():
+            unit = "samples" if samples and field != "duration" else unit
+            times[field] = times.get(field) or parse_time(field, fields.get(field + suffix, ""), unit, comma)
+    if samples and times["end"]:
+        times["duration"] = None  # of the whole file
+    return Row(
+        where,
+        fields["path"],
+        fields["speaker"],
+        fields.get("session", ""),
+        channel=channels[channel] if channel and channels else None,
+        rate=rate.value if rate else None,
+        **times,
+    )
 
 
-def find_languages(folders: Iterable[Folder]) -> Iterator[Language]:
-    """The clips and the tables of every Common Voice language among the folders."""
-    by_parts = {folder.parts: folder for folder in folders}
-    for parts, folder in by_parts.items():
-        validated = [name for name in folder.listings if name == "validated.tsv"]
-        splits = [name for name in folder.listings if name in ("train.tsv", "dev.tsv", "test.tsv")]
-        if (clips := by_parts.get((*parts, "clips"))) and (tables := validated or splits):
-            yield clips, [Path(folder.path, table) for table in tables]
+def _in_samples(table: Table, columns: Mapping[str, int], remarks: Remarks) -> bool:
+    """Whether start and stop are in samples, as SpeechBrain has them; with decimals among them they are seconds."""
+    if not is_speechbrain(table.header):
+        return False
+    times = [columns[field] for field in ("start", "end")]
+    samples = all(re.fullmatch(r"\d*(\.0)?", fields[index]) for _, fields in table.rows for index in times)
+    remarks.note(f"{printable(table.path.name)}: start and stop are read as {'samples' if samples else 'seconds'}")
+    return samples
 
 
-def common_voice(folders: Iterable[Folder], languages: Iterable[Language], remarks: Remarks) -> list[Recording]:
-    """Common Voice (Ardila et al. 2020): the client is the speaker, and nothing tells the session.
-
-    Raises:
-        UserError: a table cannot be read, or lacks a column.
-        CorpusError: every wrong row of a table.
-    """
-    recordings: list[Recording] = []
-    reasons = {clips.parts: f"in no line of {', '.join(table.name for table in tables)}" for clips, tables in languages}
-    for clips, tables in languages:
-        recordings += _clips(clips, tables, remarks)
-    taken = {recording.name for recording in recordings}
-    for folder in folders:
-        for name in map(folder.name, folder.recordings):
-            if name not in taken:
-                remarks.passed(name, reasons.get(folder.parts, "not in layout commonvoice"))
-    return recordings
+def _channels(table: Table, columns: Mapping[str, int], remarks: Remarks) -> dict[str, int] | None:
+    if "channel" not in columns:
+        return None
+    texts = {fields[columns["channel"]] for _, fields in table.rows}
+    channels = channel_indices(texts)
+    if channels is None:
+        some = ", ".join(sorted(map(printable, texts - {""}))[:3])
+        remarks.note(
+            f"{printable(table.path.name)}: column channel is not read: {some} is not a channel such as 1 or A"
+        )
+    elif channels:
+        first = sorted(field for field, index in channels.items() if index == 0)
+        counted = f"{first[0]} is the first of a file's channels" if first else "counted from 1"
+        remarks.note(f"{printable(table.path.name)}: channels are read one by one; {counted}")
+    return channels
 
 
-def _clips(clips: Folder, tables: Sequence[Path], remarks: Remarks) -> Iterator[Recording]:
-    """The clips that the tables of a language name."""
-    waiting, known = set(clips.recordings), set(clips.recordings)
-    for table in tables:
-        rows = _rows(table, csv.QUOTE_NONE)
-        _, header = next(rows, (0, []))
-        if not {"client_id", "path"} <= set(header):
-            raise UserError(f"{table}: expected the columns client_id and path; no Common Voice: say --layout folders")
-        path, client = header.index("path"), header.index("client_id")
-        problems: list[str] = []
-        for line, row in rows:
-            if len(row) <= max(path, client) or not row[path] or not row[client]:
-                problems.append(f"line {line}: no client_id or path; fetch the table again")
-            elif row[path] not in known:
-                remarks.passed(printable(row[path]), f"in {table.name}, but not in clips")
-            elif row[path] in waiting:  # a clip in two tables counts once
-                waiting.remove(row[path])
-                yield Recording(
-                    Path(clips.path, row[path]), clips.name(row[path]), sys.intern(printable(row[client])), None
-                )
-        if problems:
-            raise CorpusError(table, problems)
+def _line(problem: str) -> int:
+    found = re.match(r"(?:line|entry) (\d+)", problem)
+    return int(found[1]) if found else 0

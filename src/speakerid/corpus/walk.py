@@ -127,6 +127,8 @@ def what_is(path: Path) -> str:
         mode = path.stat().st_mode
     except OSError as error:
         return "no such file" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else str(error.strerror)
+    except ValueError:  # a NUL in the name
+        return "no such file"
     if stat.S_ISDIR(mode):
         return "a folder"
     return "a named pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"

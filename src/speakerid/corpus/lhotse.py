@@ -1,0 +1,123 @@
+"""lhotse's manifests: recordings with supervisions, or cuts, as lines of JSON."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from speakerid.corpus.commands import plain_file
+from speakerid.corpus.manifests import entries, lhotse_kind
+from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.rows import Gathered, Row, Time
+from speakerid.corpus.walk import Remarks
+from speakerid.errors import UserError
+
+WHOLE = 0.02
+"""Seconds by which a supervision of a whole recording may differ from it."""
+
+
+def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
+    """The supervisions of a manifest: of cuts, or of recordings in the manifest beside it.
+
+    Args:
+        path: one of lhotse's manifests; of recordings and supervisions either leads to the other.
+        root: folder that recordings are named from.
+        remarks: takes what is passed over.
+
+    Raises:
+        UserError: a manifest cannot be read, or the other one is missing.
+        CorpusError: every wrong entry.
+    """
+    _, first = next(entries(path), ("", {}))
+    kind = lhotse_kind(first)
+    gathered = Gathered(path, root, remarks)
+    if kind == "cuts":
+        found = _of_cuts(path, gathered)
+    else:
+        supervisions = path if kind == "supervisions" else _other(path, "recordings", "supervisions")
+        recordings = path if kind == "recordings" else _other(path, "supervisions", "recordings")
+        found = _of_supervisions(recordings, supervisions, gathered)
+    for where, recording, supervision, offset in found:
+        try:
+            gathered.add(_row(where, recording, supervision, offset))
+        except UserError as error:
+            gathered.problems.append(f"{where}: {error}")
+        except KeyError as error:
+            gathered.problems.append(f"{where}: no {error.args[0]}; write the manifest again")
+        except (AttributeError, OverflowError, TypeError, ValueError) as error:
+            gathered.problems.append(f"{where}: a value of another type ({printable(str(error))}); write it again")
+    return gathered.recordings()
+
+
+def other_manifest(path: Path) -> Path | None:
+    """The recordings beside a manifest of supervisions, by their names."""
+    other = path.with_name(path.name.replace("supervisions", "recordings"))
+    return other if other != path and other.is_file() else None
+
+
+Found = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], float]]
+"""Where a supervision is, its recording, itself, and where in the recording its times begin."""
+
+
+def _of_supervisions(recordings: Path, supervisions: Path, gathered: Gathered) -> Found:
+    known = {str(content.get("id")): content for _, content in entries(recordings)}
+    for where, supervision in entries(supervisions):
+        recording = known.get(str(supervision.get("recording_id")))
+        if recording is None:
+            name = printable(str(supervision.get("recording_id")))
+            gathered.problems.append(f"{where}: recording_id: found {name}, which is not in {recordings.name}")
+        else:
+            yield where, recording, supervision, 0.0
+
+
+def _of_cuts(path: Path, gathered: Gathered) -> Found:
+    for where, cut in entries(path):
+        recording = cut.get("recording")
+        if not isinstance(recording, dict):
+            kind = printable(str(cut.get("type", "cut")))
+            gathered.problems.append(f"{where}: found a {kind} without a recording, expected a MonoCut or MultiCut")
+            continue
+        spoken = cut.get("supervisions")
+        for supervision in spoken if isinstance(spoken, list) else ():
+            if isinstance(supervision, dict):
+                yield where, recording, {"channel": cut.get("channel"), **supervision}, cut.get("start", 0.0)
+
+
+def _row(where: str, recording: Mapping[str, Any], supervision: Mapping[str, Any], offset: float) -> Row:
+    named = supervision.get("channel") or 0
+    channels = [int(channel) for channel in (named if isinstance(named, list) else [named])]
+    path, channel = _source(recording, channels)
+    start = float(supervision["start"]) + float(offset)
+    end = start + float(supervision["duration"])
+    length = float(recording.get("duration") or 0)
+    whole = abs(start) < WHOLE and abs(end - length) < WHOLE
+    times = () if whole else (Time(round(max(start, 0.0) if start > -WHOLE else start, 6)), Time(round(end, 6)))
+    speaker = supervision.get("speaker")
+    session = "" if whole else str(recording["id"])
+    return Row(where, path, "" if speaker is None else str(speaker).strip(), session, *times, channel=channel)
+
+
+def _source(recording: Mapping[str, Any], channels: list[int]) -> tuple[str, int | None]:
+    """The file that holds channels of a recording, and the index of the channel in it, None for all of it."""
+    sources = [one for one in recording["sources"] if set(channels) & set(one.get("channels") or channels)]
+    if not sources:
+        raise UserError(f"channel: found {channels[0]}, which no source of recording {recording['id']} has")
+    source, held = sources[0], sources[0].get("channels") or channels
+    path = str(source["source"])
+    if source.get("type") == "command":
+        path, channel = plain_file(path)
+        if channel is not None:
+            return path, channel
+    elif source.get("type", "file") != "file":
+        raise UserError(f"source: found type {source.get('type')}, expected a file; export the recordings to files")
+    if len(held) == 1 or set(held) <= set(channels):
+        return path, None
+    if len(channels) > 1:
+        raise UserError("channel: found several of the channels of a file, expected one, or all of them")
+    return path, held.index(channels[0])
+
+
+def _other(path: Path, one: str, other: str) -> Path:
+    beside = path.with_name(path.name.replace(one, other))
+    if beside == path or not beside.is_file():
+        raise UserError(f"{path}: found lhotse's {one}; expected its {other} beside it, called {beside.name}")
+    return beside

@@ -1,0 +1,151 @@
+"""Files that list recordings: which kind each is, and what it lists."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from speakerid.corpus.kaldi import read_kaldi
+from speakerid.corpus.lhotse import other_manifest, read_lhotse
+from speakerid.corpus.manifests import ENDINGS, json_table, kind_of
+from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.tables import is_speechbrain, is_table, read_table
+from speakerid.corpus.text_table import read_header, read_text_table
+from speakerid.corpus.walk import KALDI, Folder, Remarks
+from speakerid.errors import UserError
+
+MOST = 20
+"""Files of a folder that are looked into at most."""
+LISTED = ("table", "kaldi", "nemo", "lhotse", "speechbrain")
+"""Layouts in which a file lists the recordings."""
+
+
+class FoundListing(NamedTuple):
+    """A file that lists recordings; for Kaldi the folder is what counts."""
+
+    path: Path
+    layout: str
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    def pointer(self) -> str:
+        """A line that says how to go by it."""
+        if self.layout == "kaldi":
+            return f"{printable(str(self.folder))} is a Kaldi data directory; to go by it, prepare that folder"
+        what = "a table of recordings" if self.layout == "table" else f"a {self.layout} manifest"
+        return f"{printable(str(self.path))} is {what}; to go by it, prepare that file"
+
+
+def listing_of(path: Path, layout: str = "auto") -> FoundListing | None:
+    """What a file is; None where it lists no recordings as far as its name tells.
+
+    Args:
+        path: a file.
+        layout: what the user says it is.
+
+    Raises:
+        UserError: the file cannot be read, is not in the layout, or is an RTTM.
+    """
+    name = path.name.lower()
+    if path.name in KALDI:
+        found = "kaldi"
+    elif name.endswith(".rttm"):
+        raise UserError(
+            f"{path}: found an RTTM, which is not read; expected a table: write its turns as "
+            "path,speaker,start,duration and prepare that"
+        )
+    elif name.endswith(ENDINGS):
+        found = kind_of(path)
+        if found is None:
+            raise UserError(f"{path}: found no manifest of recordings; expected objects with audio_filepath and label")
+    elif name.endswith((".csv", ".tsv", ".txt", ".lst")):
+        found = "speechbrain" if is_speechbrain(read_header(path)) else "table"
+        found = "table" if layout == "table" else found
+    else:
+        return None
+    if layout in (*LISTED,) and found != layout and not (found == "table" and layout == "speechbrain"):
+        raise UserError(f"{path}: not in layout {layout}: looks like layout {found}; use --layout {found}, or auto")
+    return FoundListing(path, layout if layout in LISTED else found)
+
+
+def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool = False) -> list[FoundListing]:
+    """Every listing among folders; RTTMs, and tables that cannot be read, are remarked.
+
+    Args:
+        folders: of a source.
+        remarks: takes what is passed over.
+        everywhere: look into what lies beside a speaker's recordings too.
+    """
+    found: list[FoundListing] = []
+    for folder in folders:
+        if "wav.scp" in folder.listings:
+            found.append(FoundListing(Path(folder.path, "wav.scp"), "kaldi"))
+        names = [name for name in folder.listings if name not in KALDI]
+        # Beside a speaker's recordings lie texts and labels of each, and reading thousands of them takes its time.
+        several = not everywhere and (len(names) > MOST or (folder.parts and folder.recordings))
+        for name in names:
+            if name.lower().endswith(".rttm"):
+                reason = "an RTTM; to go by it, write its turns as path,speaker,start,duration in a table"
+                remarks.passed(folder.name(name), reason)
+            elif several:
+                remarks.ending(_ending(name))
+            elif listing := _listing_in(folder, name, remarks):
+                found.append(listing)
+    return found
+
+
+def read_listings(listings: Sequence[FoundListing], root: Path, remarks: Remarks) -> list[Recording]:
+    """The recordings of several listings; what two of them list counts once.
+
+    Raises:
+        UserError: one cannot be read.
+        CorpusError: every wrong row of one.
+    """
+    recordings: dict[object, Recording] = {}
+    for listing in listings:
+        for one in _read(listing, root, remarks):
+            earlier = recordings.setdefault((one.path, one.start, one.end, one.channel), one)
+            if earlier is not one:
+                remarks.passed(f"{one.name} in {printable(listing.path.name)}", "listed in another file already")
+    return list(recordings.values())
+
+
+def _listing_in(folder: Folder, name: str, remarks: Remarks) -> FoundListing | None:
+    """What a file beside recordings is; most are no listings, which is no reason to stop."""
+    path, manifest = Path(folder.path, name), name.lower().endswith(ENDINGS)
+    try:
+        kind = kind_of(path) if manifest else _table_kind(path)
+    except UserError as error:
+        if not manifest:
+            remarks.doubt(f"passed over, {error}")
+            return None
+        kind = None
+    if kind is None:
+        remarks.ending(_ending(name))
+        return None
+    if kind == "lhotse" and "supervisions" in name and other_manifest(path):
+        return None  # the recordings lead to it
+    return FoundListing(path, kind)
+
+
+def _table_kind(path: Path) -> str | None:
+    if not is_table(path):
+        return None
+    return "speechbrain" if is_speechbrain(read_header(path)) else "table"
+
+
+def _ending(name: str) -> str:
+    stem, ending = os.path.splitext(name.lower())
+    return printable(os.path.splitext(stem)[1] + ending if ending == ".gz" else ending or ".(none)")
+
+
+def _read(listing: FoundListing, root: Path, remarks: Remarks) -> list[Recording]:
+    if listing.layout == "kaldi":
+        return read_kaldi(listing.folder, root, remarks)
+    if listing.layout == "lhotse":
+        return read_lhotse(listing.path, root, remarks)
+    named = listing.path.name.lower()
+    table = json_table(listing.path) if named.endswith(ENDINGS) else read_text_table(listing.path)
+    return read_table(table, listing.layout, root, remarks)

@@ -1,0 +1,135 @@
+"""Manifests in JSON: NeMo's lines, SpeechBrain's objects, and those of lhotse."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from speakerid.corpus.columns import complete, find_columns
+from speakerid.corpus.text_table import Table
+from speakerid.errors import CorpusError, UserError
+from speakerid.files import check_regular
+
+Kind = Literal["nemo", "speechbrain", "lhotse"]
+Entry = tuple[str, Mapping[str, Any]]
+"""Where an object is, and the object."""
+ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+
+
+def kind_of(path: Path) -> Kind | None:
+    """Which manifest a JSON file is, by its first object; None for another file.
+
+    Raises:
+        UserError: the file cannot be read, or does not begin with JSON.
+    """
+    first = next(entries(path), None)
+    if first is None:
+        return None
+    _, content = first
+    if lhotse_kind(content):
+        return "lhotse"
+    try:
+        if not complete(find_columns(list(content))):
+            return None
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return "speechbrain" if "wav" in content else "nemo"
+
+
+def lhotse_kind(content: Mapping[str, Any]) -> Literal["recordings", "supervisions", "cuts"] | None:
+    """Which of lhotse's manifests an object is from."""
+    if "sources" in content and "sampling_rate" in content:
+        return "recordings"
+    if "recording_id" in content and "start" in content:
+        return "supervisions"
+    return "cuts" if "supervisions" in content or str(content.get("type", "")).endswith("Cut") else None
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Every object of a file: one a line, those of an array, or those of an object by their keys.
+
+    Raises:
+        UserError: the file cannot be read, or its first line is no JSON.
+        CorpusError: every line that is no object, after the others.
+    """
+    with _opened(path) as file:
+        first = _loads(file.readline())
+        if isinstance(first, dict) and not _holds_objects(first):
+            file.seek(0)
+            yield from _lines(path, file)
+            return
+        file.seek(0)
+        content = _loads(file.read())
+    items = content.items() if isinstance(content, dict) else enumerate(content, 1) if isinstance(content, list) else ()
+    found = [(f"entry {key}", value) for key, value in items if isinstance(value, dict)]
+    if not found:
+        raise UserError(f"{path}: found no objects of JSON; expected one a line, or a list of them")
+    yield from found
+
+
+def json_table(path: Path) -> Table:
+    """A manifest of NeMo or SpeechBrain as a table: a column for every key.
+
+    Raises:
+        UserError: the file cannot be read.
+        CorpusError: lines that are no objects.
+    """
+    header: dict[str, int] = {}
+    objects: list[Entry] = []
+    for where, content in entries(path):
+        objects.append((where, content))
+        for key in content:
+            header.setdefault(key, len(header))
+    rows = [(where, [_text(content.get(key)) for key in header]) for where, content in objects]
+    return Table(path, list(header), rows, [])
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[Entry]:
+    problems: list[str] = []
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        content = _loads(line)
+        if isinstance(content, dict):
+            yield f"line {number}", content
+        else:
+            problems.append(f"line {number}: no object of JSON; correct it, or write the manifest again")
+    if problems:
+        raise CorpusError(path, problems)
+
+
+def _holds_objects(content: Mapping[str, Any]) -> bool:
+    return bool(content) and all(isinstance(value, dict) for value in content.values())
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, list) and len(value) == 1:  # the one channel of several that could be named
+        value = value[0]
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return value.strip()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    opener: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
+    try:
+        check_regular(path)
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            yield file
+    except UnicodeError as error:
+        raise UserError(f"{path}: no UTF-8 text; write the manifest as UTF-8") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
