@@ -2,10 +2,10 @@
 
 SOURCE holds a folder per speaker; inner folders are recording sessions:
   recordings/anna/monday/01.wav  recordings/anna/tuesday/01.wav  recordings/ben/monday/01.wav
-or it is a CSV or TSV with the columns path, speaker and perhaps session, start, end, duration (seconds), channel; or one
-of the layouts kaldi, nemo, lhotse, speechbrain, librispeech, vctk, voxceleb, cnceleb, commonvoice, cmuarctic, hw4, which
-are recognised. folders:2 takes the second folder for the speaker. Sessions let validation use occasions that training
-never heard, which is the only honest accuracy.
+or it is a CSV or TSV with the columns path, speaker and perhaps session, start, end, duration (seconds), channel; or
+one of the layouts kaldi, nemo, lhotse, speechbrain, librispeech, vctk, voxceleb, cnceleb, commonvoice, cmuarctic, hw4,
+which are recognised. --layout folders:2 takes the second folder for the speaker. Sessions let validation use occasions
+that training never heard, which is the only honest accuracy.
 
 Interrupted, it goes on when called again; called again later, it computes only what was added or changed. A recording
 that cannot be used costs a line and not the run. OUT/report.html shows what is in the corpus and what is wrong with it.

@@ -186,7 +186,7 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
 
 def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     recording = job.recording
-    sound = decode(recording.path, recording.start, recording.end, settings.max_seconds, recording.channel)
+    sound = decode(recording.path, recording.start, recording.end, settings.max_seconds, channel=recording.channel)
     waveform, sample_rate, log_mel = sound.waveform, sound.sample_rate, settings.log_mel
     if job.copy:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
