@@ -147,6 +147,7 @@ def test_speech_of_two_speakers_that_overlaps_is_doubted(folder: Path) -> None:
     ("text", "encoding"),
     [
         ("path\tspeaker\r\na.wav\tJürgen\r\n", "utf-16"),
+        ("path,speaker\na.wav,Jürgen\n", "utf-16-le"),
         ("sep=;\r\npath;speaker\r\na.wav;Jürgen\r\n", "utf-8-sig"),
         ("#path,speaker,\na.wav,Jürgen,\n", "utf-8"),
         ("path,speaker\na.wav,Jürgen,,\n", "utf-8"),

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from speakerid.audio.decode import EXTENSIONS
-from speakerid.audio.recording import UnknownToSoundfile, open_with_av, open_with_soundfile
+from speakerid.corpus.headers import Header, read_header
 from speakerid.corpus.recordings import Recording, printable
 from speakerid.corpus.walk import Remarks, what_is
 from speakerid.errors import CorpusError, UserError
@@ -55,30 +55,6 @@ class Row:
     duration: Time | None = None
     channel: int | None = None
     rate: float | None = None
-
-
-class Header(NamedTuple):
-    """What the header of a recording says."""
-
-    rate: int
-    channels: int
-    seconds: float | None
-    """None where it takes decoding to know."""
-
-
-def read_header(path: Path) -> Header | None:
-    """The header of a recording, None if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            try:
-                with open_with_soundfile(file) as sound:
-                    return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
-            except UnknownToSoundfile:
-                file.seek(0)
-            with open_with_av(file, path.suffix.lower()) as sound:
-                return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
-    except (OSError, UserError):
-        return None
 
 
 class Gathered:

@@ -133,6 +133,8 @@ def _dialect(path: Path) -> _Dialect:
     with path.open("rb") as file:
         start = file.read(4)
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    if encoding == "utf-8-sig" and start[:2].count(0) == 1:  # UTF-16 of Latin letters without a mark
+        encoding = "utf-16-be" if start[0] == 0 else "utf-16-le"
     with path.open(encoding=encoding, newline="") as file:
         first = _first_line(file)
         if separator := re.fullmatch(r'"?sep=(.)"?\s*', first):  # written by and for Excel

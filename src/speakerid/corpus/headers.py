@@ -1,0 +1,31 @@
+"""What the headers of recordings say, without decoding them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from speakerid.audio.recording import UnknownToSoundfile, open_with_av, open_with_soundfile
+from speakerid.errors import UserError
+
+
+class Header(NamedTuple):
+    """What the header of a recording says."""
+
+    rate: int
+    channels: int
+    seconds: float | None
+    """None where it takes decoding to know."""
+
+
+def read_header(path: Path) -> Header | None:
+    """The header of a recording, None if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            try:
+                with open_with_soundfile(file) as sound:
+                    return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
+            except UnknownToSoundfile:
+                file.seek(0)
+            with open_with_av(file, path.suffix.lower()) as sound:
+                return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
+    except (OSError, UserError):
+        return None
