@@ -1,5 +1,7 @@
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -10,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from speakerid.config import (
     Config,
     DataConfig,
+    FeatureConfig,
     TrainConfig,
     load_config,
 )
@@ -418,11 +421,11 @@ def test_a_shipped_experiment_writes_to_a_folder_of_its_own_name(path: Path) -> 
 counts = st.integers(1, 10**6)
 positive = st.floats(0, exclude_min=True, allow_infinity=False)
 probabilities = st.floats(0, 1, exclude_max=True)
-paths = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(Path)
+paths = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=60).map(Path)
 heads = st.shared(st.integers(1, 64), key="nhead")
 odd = counts.map(lambda half: 2 * half - 1)
 stack = {
-    "num_layers": counts, "nhead": heads, "dropout": probabilities, "share_layers": st.booleans(),
+    "num_layers": st.integers(1, 1000), "nhead": heads, "dropout": probabilities, "share_layers": st.booleans(),
     "concat_layers": st.booleans(), "layer_drop": probabilities,
 }  # fmt: skip
 convolutional = stack | {"kernel_size": odd, "positions": st.sampled_from(["relative", "rotary", "none"])}
@@ -475,7 +478,7 @@ configs = st.builds(
     Config,
     run_dir=paths,
     init_from=st.none() | paths,
-    seed=st.integers(0, 2**64),
+    seed=st.integers(0, 2**64 - 1),
     device=st.text(st.characters(exclude_categories=["Cs"])),
     model=models,
     data=st.builds(
@@ -509,3 +512,40 @@ def test_a_config_written_as_yaml_is_read_back_the_same(
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "round_trip.yaml"
     assert load(file, yaml.safe_dump(config.model_dump(mode="json"))) == config
+
+
+def number_fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[type[BaseModel], str]]:
+    """Every setting that is a number, with the section that has it."""
+    for name, field in section.model_fields.items():
+        for choice in (field.annotation, *get_args(field.annotation)):
+            if isinstance(choice, type) and issubclass(choice, BaseModel):
+                yield from number_fields(choice)
+            elif choice in (int, float) or str(choice).startswith("typing.Annotated[int"):
+                yield section, name
+
+
+NUMBERS = sorted(
+    {(section, name) for section in (Config, FeatureConfig) for section, name in number_fields(section)}, key=str
+)
+
+
+@pytest.mark.parametrize(("section", "name"), NUMBERS, ids=lambda value: getattr(value, "__name__", value))
+def test_no_number_is_a_boolean_or_without_bounds(section: type[BaseModel], name: str) -> None:
+    giant = (10**30, -(10**30)) if section.model_fields[name].annotation is int else ()
+    for value in (*giant, True, False, 1e400, float("nan"), "1e400", "9" * 5_000, "-0.0x", [], {}):
+        with pytest.raises(ValidationError) as refused:
+            section.model_validate({name: value})
+        assert name in {problem["loc"][0] for problem in refused.value.errors()}, value
+
+
+@pytest.mark.parametrize("name", ["run_dir", "init_from", "data.root", "data.packed"])
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [('"a\\0b"', "zero byte"), ("x" * 256, "too long"), ("é" * 128, "too long"), ("x/" * 3_000, "too long"),
+     ("[a]", "path"), ("true", "path"), ("5", "path")],
+)  # fmt: skip
+def test_a_path_that_no_file_can_have_is_refused(name: str, value: str, reason: str, file: Path) -> None:
+    message = refusal(file, TRANSFORMER, f"{name}={value}")
+    assert f"{name}: " in message
+    assert reason in message
+    assert len(message) < 20_000

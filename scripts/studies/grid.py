@@ -14,7 +14,8 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from speakerid.config import Config
 from speakerid.errors import UserError
-from speakerid.settings import Settings, lay_over, parse, read_yaml
+from speakerid.settings import Settings, lay_over, parse
+from speakerid.yaml_reader import read_yaml
 
 MOST_AXES = 4
 """Rows, columns, horizontal axis and colours of the figure."""

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from speakerid.model_config import ModelConfig
-from speakerid.settings import Settings, lay_over, parse, read_yaml
+from speakerid.settings import Count, FilePath, Numeric, Positive, Settings, lay_over, parse
 from speakerid.train_config import TrainConfig
+from speakerid.yaml_reader import read_yaml
 
 DEMO_ROOT = Path("data/demo")
 """Where the demonstration corpus lives; written on first use when it is missing."""
@@ -19,18 +20,18 @@ DEMO_ROOT = Path("data/demo")
 class FeatureConfig(Settings, frozen=True):
     """How a waveform becomes log-mel features; stored in every corpus (`features.yaml`) and every checkpoint."""
 
-    sample_rate: PositiveInt = 16_000
+    sample_rate: Count = 16_000
     """Hz."""
-    window_length: PositiveInt = 400
+    window_length: Count = 400
     """Samples of the Hann window, and of the Fourier transform: 25 ms."""
-    hop_length: PositiveInt = 160
+    hop_length: Count = 160
     """Samples between frames: 10 ms."""
-    n_mels: PositiveInt = 40
-    f_min: Annotated[float, Field(ge=0)] = 50.0
+    n_mels: Annotated[int, Numeric, Field(ge=1, le=10_000)] = 40
+    f_min: Annotated[float, Numeric, Field(ge=0)] = 50.0
     """Hz, the lower edge of the lowest band."""
-    floor: PositiveFloat = 1e-9
+    floor: Positive = 1e-9
     """Power below which the logarithm is clamped: log(1e-9) = -20.723."""
-    level: Annotated[float, Field(le=0)] = -3.0
+    level: Annotated[float, Numeric, Field(le=0)] = -3.0
     """Peak level in dB of full scale to which a recording is brought."""
     trim_silence: bool = True
     """Remove silences, within a recording too."""
@@ -48,32 +49,32 @@ class FeatureConfig(Settings, frozen=True):
 class DataConfig(Settings, frozen=True):
     """Which corpus, and which part of it validates."""
 
-    root: Path = DEMO_ROOT
+    root: FilePath = DEMO_ROOT
     """Folder in HW4 layout (see data/README.md)."""
     split: Literal["auto", "session", "order", "random"] = "auto"
     """How each speaker's utterances are parted: `session` keeps sessions whole, `order` takes the last ones,
     `random` mixes sessions into both parts; `auto` is `session` for every speaker of two known sessions or more,
     and `order` for the others."""
-    valid_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    valid_fraction: Annotated[float, Numeric, Field(gt=0, lt=1)] = 0.1
     """Share of each speaker's utterances that validates."""
     dtype: Literal["float16", "float32"] | None = None
     """Of the packed copy; float16 by default (rounded by one part in 2,048 at most, and half the size), or what
     `prepare` packed the corpus as."""
-    packed: Path | None = None
+    packed: FilePath | None = None
     """Folder for the packed copy of the features; by default `packed/` inside `root`."""
-    frames_per_batch: PositiveInt = 16_384
+    frames_per_batch: Count = 16_384
     """Padded frames in one batch of whole utterances (validation and inference), which bounds the memory."""
 
 
 class Config(Settings, frozen=True):
     """One experiment."""
 
-    run_dir: Path
+    run_dir: FilePath
     """Folder of everything the run writes."""
-    init_from: Path | None = None
+    init_from: FilePath | None = None
     """Checkpoint whose weights a run begins with, of the same speakers or others: all in front of the classifier, and
     the classifier where its classes and its settings are the same. A run that is resumed does not need the file."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Numeric, Field(ge=0, lt=2**64)] = 0
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, …; `auto` takes the first GPU, else the CPU."""
     deterministic: bool = False

@@ -42,6 +42,14 @@ def describe(error: ValidationError) -> list[tuple[str, str]]:
         if problem["type"] == "missing":
             reason = "missing"
         elif problem["type"] != "json_invalid" and not isinstance(problem["input"], (dict, list)):
-            reason = f"found {reprlib.repr(problem['input'])}: {reason}"
+            reason = f"found {shown(problem['input'])}: {reason}"
         lines.append((field, reason))
     return lines
+
+
+def shown(value: object) -> str:
+    """A value from a file in one short line."""
+    try:
+        return " ".join(reprlib.repr(value).split())
+    except ValueError:  # Python does not write out numbers of more than 4,300 digits
+        return "a huge number"

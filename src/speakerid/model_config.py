@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from speakerid.settings import Choice, Named, Probability, Settings
+from speakerid.settings import LARGEST, Choice, Count, Named, Numeric, Positive, Probability, Settings
 
 
 class _Stack(Settings, frozen=True):
     """What every encoder has."""
 
     kind: str
-    num_layers: PositiveInt = 3
-    nhead: PositiveInt = 1
+    num_layers: Annotated[int, Numeric, Field(ge=1, le=1_000)] = 3
+    nhead: Count = 1
     """Attention heads; they divide `d_model`."""
     dropout: Probability = 0.1
     share_layers: bool = False
@@ -28,7 +28,7 @@ class _Stack(Settings, frozen=True):
 class _Convolutional(Settings, frozen=True):
     """What encoders with a convolution have, too."""
 
-    kernel_size: PositiveInt = 31
+    kernel_size: Count = 31
     """Frames seen by the depthwise convolution; odd."""
     positions: Literal["relative", "rotary", "none"] = "relative"
     """How attention knows of distances: `relative` positions in the scores, or `rotary` queries and keys."""
@@ -43,7 +43,7 @@ class _Convolutional(Settings, frozen=True):
 
 class TransformerConfig(_Stack, frozen=True):
     kind: Literal["transformer"]
-    dim_feedforward: PositiveInt = 256
+    dim_feedforward: Count = 256
     qkv_bias: bool = True
     norm_first: bool = False
     """Normalise before each sub-layer (pre-norm) instead of after it (post-norm)."""
@@ -52,8 +52,8 @@ class TransformerConfig(_Stack, frozen=True):
 
 class ConformerConfig(_Convolutional, _Stack, frozen=True):
     kind: Literal["conformer"]
-    dim_feedforward: PositiveInt = 256
-    conv_channels: PositiveInt | None = None
+    dim_feedforward: Count = 256
+    conv_channels: Count | None = None
     """Channels of the depthwise convolution; by default `d_model`."""
     glu: bool = True
     """Gated linear unit in front of the depthwise convolution, as in the paper; SiLU where false."""
@@ -64,7 +64,7 @@ class ConformerConfig(_Convolutional, _Stack, frozen=True):
 class _Gated(_Convolutional, _Stack, frozen=True):
     """What both Branchformers have."""
 
-    dim_gating: Annotated[int, Field(gt=0, multiple_of=2)] = 512
+    dim_gating: Annotated[int, Numeric, Field(gt=0, le=LARGEST, multiple_of=2)] = 512
     """Inner width of the convolutional gating MLP; one half gates the other."""
 
 
@@ -74,8 +74,8 @@ class BranchformerConfig(_Gated, frozen=True):
 
 class EBranchformerConfig(_Gated, frozen=True):
     kind: Literal["e_branchformer"]
-    dim_feedforward: PositiveInt = 256
-    merge_kernel_size: PositiveInt = 31
+    dim_feedforward: Count = 256
+    merge_kernel_size: Count = 31
     """Frames seen by the depthwise convolution that merges the branches; odd."""
 
 
@@ -98,9 +98,9 @@ class SelfAttentiveConfig(Choice, frozen=True):
     """Weighted means."""
 
     kind: Literal["self_attentive"]
-    nhead: PositiveInt = 1
+    nhead: Count = 1
     """Weightings; each makes a mean of all channels."""
-    dim_attention: PositiveInt = 128
+    dim_attention: Count = 128
     """Inner width of the network that weighs the frames."""
 
 
@@ -108,9 +108,9 @@ class AttentiveStatisticsConfig(Choice, frozen=True):
     """Weighted mean and standard deviation."""
 
     kind: Literal["attentive_statistics"]
-    nhead: PositiveInt = 1
+    nhead: Count = 1
     """Weightings; each serves its own group of channels, so it divides their number."""
-    dim_attention: PositiveInt = 128
+    dim_attention: Count = 128
     """Inner width of the network that weighs the frames."""
 
 
@@ -141,8 +141,8 @@ class CosineConfig(Choice, frozen=True):
     """`scale` times the cosine between an embedding and a speaker's centre."""
 
     kind: Literal["cosine"]
-    scale: PositiveFloat = 30.0
-    sub_centers: PositiveInt = 1
+    scale: Positive = 30.0
+    sub_centers: Count = 1
     """Centres a speaker, of which the nearest counts."""
     batch_norm: bool = False
     """BatchNorm1d in front, which takes out what all embeddings have in common."""
@@ -156,15 +156,15 @@ ClassifierConfig = Annotated[
 class ModelConfig(Settings, frozen=True):
     """(mean subtraction →) prenet → (subsampling →) encoder → pooling → (embedding →) classifier."""
 
-    d_model: PositiveInt = 80
+    d_model: Count = 80
     subtract_mean: bool = False
     """Subtract from every band its mean over the utterance, which takes out what a microphone adds throughout."""
-    subsampling: Literal[1, 2] = 1
+    subsampling: Annotated[Literal[1, 2], Numeric] = 1
     """Frames in front of the encoder for each that it sees; 2 by a strided convolution."""
     encoder: EncoderConfig
     pooling: PoolingConfig = MeanConfig()
     """A kind by its name, or with its settings: `{kind: attentive_statistics, nhead: 4}`."""
-    embedding_dim: PositiveInt | None = None
+    embedding_dim: Count | None = None
     """Width of a Linear between pooling and classifier; by default there is none."""
     classifier: ClassifierConfig = BatchNormConfig()
     """A kind by its name, or with its settings: `{kind: cosine, sub_centers: 3}`."""

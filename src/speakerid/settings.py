@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 import difflib
+import os
 import typing
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
-from speakerid.errors import UserError, describe
+from speakerid.errors import SHOWN, UserError, describe, shown
+from speakerid.yaml_reader import parse_yaml
 
-Probability = Annotated[float, Field(ge=0, lt=1)]
+LARGEST = 10**9
+"""Bound on every whole number that is a setting, but the seed."""
+
+
+def _not_boolean(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("expected a number, not true or false")
+    return value
+
+
+Numeric = BeforeValidator(_not_boolean)
+"""Refuses `true` for a number, which Pydantic would take for 1."""
+Count = Annotated[int, Numeric, Field(ge=1, le=LARGEST)]
+CountOrZero = Annotated[int, Numeric, Field(ge=0, le=LARGEST)]
+Positive = Annotated[float, Numeric, Field(gt=0)]
+Probability = Annotated[float, Numeric, Field(ge=0, lt=1)]
+
+
+def _usable(path: Path) -> Path:
+    try:
+        parts = [len(os.fsencode(part)) for part in path.parts]
+    except UnicodeEncodeError as error:
+        raise ValueError("is not a name that a file can have") from error
+    if "\0" in str(path):
+        raise ValueError("is not a name that a file can have: it holds a zero byte")
+    if max(parts, default=0) > 255 or sum(parts) + len(parts) > 4_000:
+        raise ValueError("is too long for the name of a file: expected at most 255 bytes between slashes, 4,000 in all")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_usable)]
+"""Path that the system can be asked for; it need not exist."""
 _S = typing.TypeVar("_S", bound="Settings")
 
 
@@ -48,38 +87,6 @@ Named = BeforeValidator(lambda value: {"kind": value} if isinstance(value, str) 
 """Reads `mean` as `{kind: mean}`."""
 
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is written twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        UserError: the file is missing, is no YAML, or holds something else than a mapping.
-    """
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a YAML file, see configs/") from error
-    except (
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-    ) as error:  # no UTF-8, no such date, a false tag
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: found {type(content).__name__}, expected settings like 'run_dir: runs/first'")
-    return content
-
-
 def lay_over(content: dict[str, Any], override: str) -> None:
     """Set one `section.setting=value`; the value is read as YAML.
 
@@ -90,8 +97,8 @@ def lay_over(content: dict[str, Any], override: str) -> None:
     if not equals or not all(name.split(".")):
         raise UserError(f"override {override!r}: expected section.setting=value, as in model.d_model=96")
     try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError) as error:
+        value = parse_yaml(text)
+    except UserError as error:
         raise UserError(f"override {override!r}: the value is not valid YAML") from error
     *sections, setting = name.split(".")
     for section in sections:
@@ -112,16 +119,23 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
     try:
         return settings.model_validate(content)
     except ValidationError as error:
-        lines = []
-        for (_, reason), problem in zip(describe(error), error.errors(), strict=True):
-            keys, section = _walk(settings, problem["loc"])
-            if problem["type"] == "extra_forbidden":
-                reason = _unknown(settings, section, keys[-1])
-            elif problem["type"].startswith("union_tag"):
-                kinds = ", ".join(_kinds(section.model_fields[keys[-1]].annotation))
-                reason = f"found {_kind_in(problem['input'])}, expected one of {kinds}"
-            lines.append(f"{'.'.join(keys)}: {reason}" if keys else reason)
+        problems = [*zip(describe(error), error.errors(), strict=True)]
+        # Near matches are looked for one by one, so only where they are shown.
+        lines = [_explained(settings, reason, problem) for (_, reason), problem in problems[:SHOWN]]
+        if len(problems) > SHOWN:
+            lines.append(f"… and {len(problems) - SHOWN} more")
         raise UserError(f"{source}: " + "; ".join(lines)) from error
+
+
+def _explained(settings: type[Settings], reason: str, problem: Any) -> str:
+    """One of Pydantic's complaints with the dotted name of the setting, and what is meant where that can be guessed."""
+    keys, section = _walk(settings, problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        reason = _unknown(settings, section, keys[-1])
+    elif problem["type"].startswith("union_tag"):
+        kinds = ", ".join(_kinds(section.model_fields[keys[-1]].annotation))
+        reason = f"found {_kind_in(problem['input'])}, expected one of {kinds}"
+    return f"{'.'.join(keys)}: {reason}" if keys else reason
 
 
 def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
@@ -143,7 +157,7 @@ def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[s
 
 
 def _kind_in(content: Any) -> str:
-    return f"kind {content['kind']!r}" if isinstance(content, dict) and "kind" in content else "no kind"
+    return f"kind {shown(content['kind'])}" if isinstance(content, dict) and "kind" in content else "no kind"
 
 
 def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> str:

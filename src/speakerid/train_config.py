@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
-from speakerid.settings import Choice, Named, Probability, Settings
+from speakerid.settings import Choice, Count, CountOrZero, Named, Numeric, Positive, Probability, Settings
 
 
 class _Smoothed(Choice, frozen=True):
@@ -19,7 +19,7 @@ class CrossEntropyConfig(_Smoothed, frozen=True):
 
 
 class _Margin(_Smoothed, frozen=True):
-    margin_warmup: Annotated[float, Field(ge=0, le=1)] = 0.3
+    margin_warmup: Annotated[float, Numeric, Field(ge=0, le=1)] = 0.3
     """Share of the run over which the margin rises from 0 in a straight line: whole at once, it keeps many a model
     from learning anything."""
 
@@ -28,7 +28,7 @@ class AmSoftmaxConfig(_Margin, frozen=True):
     """Additive margin on the cosine."""
 
     kind: Literal["am_softmax"]
-    margin: Annotated[float, Field(ge=0, lt=2)] = 0.2
+    margin: Annotated[float, Numeric, Field(ge=0, lt=2)] = 0.2
     """Taken from the cosine of the true speaker."""
 
 
@@ -36,7 +36,7 @@ class AamSoftmaxConfig(_Margin, frozen=True):
     """Additive margin on the angle; with `sub_centers` of the classifier it is sub-center AAM."""
 
     kind: Literal["aam_softmax"]
-    margin: Annotated[float, Field(ge=0, lt=1.57)] = 0.2
+    margin: Annotated[float, Numeric, Field(ge=0, lt=1.57)] = 0.2
     """Radians added to the angle of the true speaker."""
 
 
@@ -46,35 +46,35 @@ LossConfig = Annotated[CrossEntropyConfig | AmSoftmaxConfig | AamSoftmaxConfig, 
 class SpecAugmentConfig(Settings, frozen=True):
     """Stretches of frames and of bands hidden from the model, anew for every crop; off by default."""
 
-    time_masks: Annotated[int, Field(ge=0)] = 0
-    time_width: PositiveInt = 20
+    time_masks: Annotated[int, Numeric, Field(ge=0, le=100)] = 0
+    time_width: Count = 20
     """Frames that a mask hides at most."""
-    band_masks: Annotated[int, Field(ge=0)] = 0
-    band_width: PositiveInt = 6
+    band_masks: Annotated[int, Numeric, Field(ge=0, le=100)] = 0
+    band_width: Count = 6
     """Mel bands that a mask hides at most."""
 
 
 class TrainConfig(Settings, frozen=True):
-    total_steps: PositiveInt = 70_000
-    warmup_steps: Annotated[int, Field(ge=0)] = 1_000
+    total_steps: Count = 70_000
+    warmup_steps: CountOrZero = 1_000
     """Steps of linear warm-up, before half a cosine down to zero."""
-    valid_steps: PositiveInt = 2_000
+    valid_steps: Count = 2_000
     """Validate, and perhaps save best.pt, every so many steps and after the last one."""
-    classifier_steps: Annotated[int, Field(ge=0)] = 0
+    classifier_steps: CountOrZero = 0
     """Batches behind the last step from which the classifier alone learns on, where a training is too short for its
     classes; each costs a third of a step, and the memory of its embeddings. A bundle has no classifier, so it gains
     nothing."""
-    save_steps: PositiveInt = 500
+    save_steps: Count = 500
     """Write last.pt, from which a run resumes, every so many steps."""
-    log_steps: PositiveInt = 100
+    log_steps: Count = 100
     """Write loss, accuracy and learning rate to metrics.jsonl and TensorBoard every so many steps."""
-    batch_size: PositiveInt = 32
-    crop_frames: PositiveInt = 128
+    batch_size: Count = 32
+    crop_frames: Count = 128
     """Frames of every training crop."""
-    longest_crop_frames: PositiveInt | None = None
+    longest_crop_frames: Count | None = None
     """Draw the crops' length anew for every batch, between `crop_frames` and this."""
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
-    mixup: Annotated[float, Field(ge=0)] = 0.0
+    mixup: Annotated[float, Numeric, Field(ge=0)] = 0.0
     """Both parameters of the beta distribution from which the share of each crop in its mixture with another is drawn;
     0 is no mixing, 1 any share alike."""
     loss: LossConfig = CrossEntropyConfig()
@@ -82,15 +82,15 @@ class TrainConfig(Settings, frozen=True):
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon` moves the matrices and kernels in front of the classifier by orthogonal steps, of which fewer are
     needed, and the rest as `adamw` does."""
-    learning_rate: PositiveFloat = 1e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    learning_rate: Positive = 1e-3
+    weight_decay: Annotated[float, Numeric, Field(ge=0)] = 0.01
     """Of matrices and kernels; norms and biases do not decay."""
-    max_grad_norm: PositiveFloat = 5.0
+    max_grad_norm: Positive = 5.0
     """Gradients are scaled down to this 2-norm."""
     ema: Probability = 0.0
     """Decay of the moving average of the weights which then validates and recognises; 0 is none, 0.999 remembers about
     a thousand steps."""
-    accumulate: PositiveInt = 1
+    accumulate: Count = 1
     """Parts a batch is worked through in, one after the other, to fit in memory: the same gradient, but for
     BatchNorm, which sees each part by itself."""
     precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
@@ -98,11 +98,11 @@ class TrainConfig(Settings, frozen=True):
     recognition are float32 (float64 where training is)."""
     compile: bool = False
     """Compile the model with `torch.compile`; where that fails, training goes on without it and says so."""
-    keep_last: PositiveInt = 2
+    keep_last: Count = 2
     """Newest checkpoints to keep: where the last one is damaged, a run resumes from the one before."""
-    keep_best: PositiveInt = 1
+    keep_best: Count = 1
     """Best checkpoints to keep."""
-    rollbacks: Annotated[int, Field(ge=0)] = 0
+    rollbacks: CountOrZero = 0
     """How often a run that diverges or collapses goes back to its last checkpoint and on with half the learning rate
     before it is given up."""
 
