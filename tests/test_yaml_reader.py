@@ -102,6 +102,12 @@ def test_a_byte_order_mark_anchors_and_merges_are_read(tmp_path: Path) -> None:
     assert read_yaml(path) == {"base": base, "more": {**base, "a": 3}, "again": base}
 
 
+def test_names_of_files_that_are_not_utf_8_are_read_back(tmp_path: Path) -> None:
+    content = {"run_dir": os.fsdecode(b"caf\xe9"), "more": [1]}
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(content))
+    assert read_yaml(tmp_path / "x.yaml") == content
+
+
 def test_thousands_of_unknown_keys_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("run_dir: x\n" + "\n".join(f"seed{n}: 1" for n in range(4_000)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ MAX_VALUES = 10_000
 MAX_DEPTH = 32
 
 _MERGE = "tag:yaml.org,2002:merge"
-_Parser: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML can be built without libyaml
+_CLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # PyYAML can be built without libyaml
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
-class _Loader(_Parser):
-    """Safe loader that refuses a key written twice, where YAML would silently keep the last."""
+class _Strict(yaml.constructor.SafeConstructor):
+    """Refuses a key written twice, where YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -36,6 +38,12 @@ class _Loader(_Parser):
                 raise _refusal(f"{name!r} is written twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+class _Slow(_Strict, yaml.SafeLoader): ...
+
+
+class _Fast(_Strict, _CLoader): ...
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -73,9 +81,11 @@ def parse_yaml(text: str) -> Any:
         UserError: what is wrong and where, in one line; also for tags, for deep nesting and for more than `MAX_VALUES`
             values.
     """
+    # libyaml refuses the escapes that PyYAML writes for names of files that are not UTF-8.
+    loader: Any = _Slow if _SURROGATE.search(text) else _Fast
     try:
-        _check_size(yaml.parse(text, _Parser))
-        return yaml.load(text, _Loader)
+        _check_size(yaml.parse(text, loader))
+        return yaml.load(text, loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

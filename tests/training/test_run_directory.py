@@ -12,6 +12,7 @@ from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.runs import read_run
 
 Open = Callable[..., RunDirectory]
 
@@ -137,10 +138,63 @@ def test_what_lies_beyond_the_checkpoint_is_dropped(opened: Open, checkpoint: Ch
     assert steps(run) == (20, 20)
 
 
-def test_a_damaged_log_is_refused_in_one_line(opened: Open, checkpoint: Checkpoint) -> None:
+DAMAGED_LINES = [
+    b'{"step": 10, "pa', b"", b"5", b"{}", b"[]", b"null", b'"text"', b"\xff\xfe", b"\0" * 20, b"[" * 10_000,
+    b'{"stdp": 8, "part": "train", "loss": 1.0}', b'{"step": 8, "qart": "train", "loss": 1.0}',
+    b'{"step": 8, "part": "valid", "bccuracy": 1.0}', b'{"step": 8, "part": "train"}',
+    b'{"step": -8, "part": "train", "loss": 1.0}', b'{"step": 8.5, "part": "train", "loss": 1.0}',
+    b'{"step": "8", "part": "train", "loss": 1.0}', b'{"step": true, "part": "train", "loss": 1.0}',
+    b'{"step": 1e400, "part": "train", "loss": 1.0}', b'{"step": ' + b"9" * 5_000 + b', "part": "train", "loss": 1.0}',
+    b'{"step": 8, "part": 5, "loss": 1.0}', b'{"step": 8, "part": "train", "loss": "low"}',
+    b'{"step": 8, "part": "valid", "accuracy": [1.0]}', b'{"step": 8, "part": "valid", "accuracy": null}',
+    b'{"step": 8, "part": "valid", "accuracy": 1.0, "utterances": "many"}',
+    b'{"step": 8, "part": "rollback", "rollbacks": "one"}', b'{"step": 8, "part": "train", "loss": 1.0}}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", DAMAGED_LINES, ids=range(len(DAMAGED_LINES)))
+@pytest.mark.usefixtures("curves")
+def test_a_damaged_line_of_the_log_is_passed_over_and_kept(opened: Open, checkpoint: Checkpoint, line: bytes) -> None:
+    run = opened(0, 2)
+    validated(run, checkpoint, 10, 0.5, True)
+    run.log("train", 10, loss=1.0)
+    before = run.metrics.read_bytes()
+    run.metrics.write_bytes(line + b"\n" + before)
+    run = opened(10, 2)
+    assert run.metrics.read_bytes() == line + b"\n" + before
+    assert run.newest()[1] == [f"{run.metrics}: damaged lines: 1, the first is line 1; they stay in the file"]
+    assert [record["step"] for record in run.records()] == [10, 10]
+    validated(run, checkpoint, 20, 0.7, True)
+    assert steps(run) == (20, 20)
+    assert read_run(run.path, run.path.parent).best_step == 20
+
+
+@pytest.mark.usefixtures("curves")
+def test_curves_are_drawn_of_what_is_sound(opened: Open, checkpoint: Checkpoint) -> None:
+    run = opened()
+    run.log("train", 10, loss=1.0)
+    validated(run, checkpoint, 10, 0.5, True)
+    with run.metrics.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in DAMAGED_LINES))
+    run.draw_curves()
+    assert run.curves.exists()
+
+
+def test_the_best_whose_line_is_damaged_stays_the_best(opened: Open, checkpoint: Checkpoint) -> None:
+    run = opened(0, 2)
+    validated(run, checkpoint, 10, 0.8, True)
+    validated(run, checkpoint, 20, 0.5, False)
+    run.metrics.write_bytes(run.metrics.read_bytes().replace(b"accuracy", b"bccuracy", 1))
+    assert steps(opened(20, 2)) == (10, 20)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", ".lock"])
+def test_a_pipe_in_a_run_folder_is_not_waited_for(opened: Open, checkpoint: Checkpoint, name: str) -> None:
     run = opened()
     validated(run, checkpoint, 10, 0.5, True)
-    with run.metrics.open("a") as file:
-        file.write('{"step": 10, "pa\n{"step": 12, "part": "train"}\n')
-    with pytest.raises(UserError, match=r"metrics\.jsonl: line 2: found no JSON.*delete"):
-        opened(10)
+    (run.path / name).unlink(missing_ok=True)
+    os.mkfifo(run.path / name)
+    assert len(read_run(run.path, run.path.parent).problems) == (name == "metrics.jsonl")
+    if name == "metrics.jsonl":
+        with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read: found a named pipe"):
+            run.records()

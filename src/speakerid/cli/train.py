@@ -65,7 +65,8 @@ def _likely(result: "TrainResult") -> str:
     """How far the best accuracy can be trusted: of three utterances right, it may be far from 1."""
     from speakerid.evaluation.metrics import wilson_interval
 
-    counts = [record["utterances"] for record in result.run.records() if record["part"] == "valid"]
+    valid = [record for record in result.run.records() if record["part"] == "valid"]
+    counts = [record["utterances"] for record in valid if record.get("utterances")]
     if not counts or result.best_accuracy is None:
         return ""
     low, high = wilson_interval(result.best_accuracy, counts[-1])

@@ -1,7 +1,6 @@
 """Everything a run writes: settings, metrics, TensorBoard scalars, curves, checkpoints."""
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from speakerid.config import Config
 from speakerid.errors import UserError
 from speakerid.files import atomic_file, remove_partials, sole_user
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.metrics_log import METRICS, Line, Record, rank, read_lines
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -40,13 +40,13 @@ class RunDirectory:
         self.path = path
         self.best = path / "best.pt"
         self.last = path / "last.pt"
-        self.metrics = path / "metrics.jsonl"
+        self.metrics = path / METRICS
         self.curves = path / "curves.png"
         self._keep_last, self._keep_best = keep_last, keep_best
         self._board: SummaryWriter | None = None
         if resume and not self._candidates():
             raise UserError(f"{self.last}: no such checkpoint to resume from; start the run without --resume")
-        if not resume and (self._candidates() or self.records()):
+        if not resume and (self._candidates() or self._lines()):
             raise UserError(
                 f"{path}: already holds a run; go on with it by --resume, choose another run_dir, or delete the folder"
             )
@@ -88,14 +88,19 @@ class RunDirectory:
         for later in _steps(self._folder):
             if later > step:
                 self._file(later).unlink()
-        kept = [json.dumps(record) for record in self.records() if _is_before(record, step, validated, rollbacks)]
+        # Damaged lines stay as they are: somebody may want to mend them.
+        kept = [
+            line.text
+            for line in self._lines()
+            if line.record is None or _is_before(line.record, step, validated, rollbacks)
+        ]
         with atomic_file(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
-            partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        for name, named in ((self.last, step), *((self.best, best) for best in self._ranked()[:1])):
-            if self._file(named).exists():  # a kill may have come between a checkpoint and its second name
-                _second_name(self._file(named), name)
+            partial.write_bytes(b"".join(line + b"\n" for line in kept))
+        if self._file(step).exists():  # a kill may have come between a checkpoint and its second name
+            _second_name(self._file(step), self.last)
+        self._name_best(step)
         self._remove_superseded()
         self.close()
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
@@ -116,20 +121,20 @@ class RunDirectory:
         return record
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl; a last one torn by a crash is left out.
+        """The lines of metrics.jsonl that can be read; see `speakerid.training.metrics_log.Record` for their fields."""
+        return [line.content for line in self._lines() if line.record]
 
-        Raises:
-            UserError: another one is damaged.
-        """
-        if not self.metrics.exists():
+    def _lines(self) -> list[Line]:
+        try:
+            return read_lines(self.metrics)
+        except FileNotFoundError:
             return []
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(self.metrics.read_bytes().split(b"\n")[:-1], 1):
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
-                raise UserError(f"{self.metrics}: line {number}: found no JSON; delete this line of the log") from error
-        return records
+        except NotADirectoryError as error:
+            raise UserError(f"{self.path}: found a file, expected a folder or a new name") from error
+        except OSError as error:
+            raise UserError(f"{self.metrics}: cannot be read: {error.strerror}") from error
+        except UserError as error:
+            raise UserError(f"{self.metrics}: cannot be read: {error}") from error
 
     def save(self, checkpoint: Checkpoint, is_best: bool) -> None:
         """Write a checkpoint as the last one, and perhaps as the best; then remove what need not be kept."""
@@ -144,7 +149,7 @@ class RunDirectory:
         self._remove_superseded()
 
     def newest(self) -> tuple[Checkpoint, list[str]]:
-        """The newest checkpoint that is whole, and a line for each newer one that is not.
+        """The newest checkpoint that is whole, and a line for each newer one that is not and for a damaged log.
 
         Raises:
             UserError: there is none.
@@ -152,7 +157,7 @@ class RunDirectory:
         damaged: list[str] = []
         for path in self._candidates():
             try:
-                return Checkpoint.load(path), damaged
+                return Checkpoint.load(path), damaged + self._damage_of_the_log()
             except UserError as error:
                 damaged.append(str(error))
         raise UserError("; ".join(damaged) or f"{self.last}: no such checkpoint")
@@ -185,9 +190,33 @@ class RunDirectory:
 
     def _ranked(self) -> list[int]:
         """Steps of the validations, the best first: by accuracy, and by loss where that is equal."""
-        valid = [record for record in self.records() if record["part"] == "valid"]
-        valid.sort(key=lambda record: (-record["accuracy"], record.get("loss", math.inf)))
-        return [record["step"] for record in valid]
+        return [record.step for record in self._validations()]
+
+    def _validations(self) -> list[Record]:
+        records = [line.record for line in self._lines() if line.record and line.record.rank]
+        return sorted(records, key=lambda record: record.rank or (), reverse=True)
+
+    def _name_best(self, step: int) -> None:
+        """Let best.pt be the best checkpoint up to `step`, unless it is a better one whose line in the log is lost."""
+        best = next(iter(self._validations()), None)
+        if best is None or best.rank is None or not self._file(best.step).exists():
+            return
+        try:
+            former = Checkpoint.load(self.best)
+        except UserError:
+            former = None
+        if former and former.step <= step and former.accuracy is not None:
+            loss = former.best_loss if former.accuracy == former.best_accuracy else None
+            if rank(former.accuracy, loss) > best.rank:
+                return
+        _second_name(self._file(best.step), self.best)
+
+    def _damage_of_the_log(self) -> list[str]:
+        """One line about the lines of the log that cannot be read, if any."""
+        damaged = [number for number, line in enumerate(self._lines(), 1) if line.record is None]
+        if not damaged:
+            return []
+        return [f"{self.metrics}: damaged lines: {len(damaged)}, the first is line {damaged[0]}; they stay in the file"]
 
     @property
     def _folder(self) -> Path:
@@ -206,7 +235,7 @@ class RunDirectory:
         FigureCanvasAgg(figure)
         for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             for part, style in (("train", "-"), ("valid", "o-")):
-                points = [(record["step"], record[name]) for record in records if record["part"] == part]
+                points = [(r["step"], r[name]) for r in records if r["part"] == part and r.get(name) is not None]
                 if points:
                     axes.plot(*zip(*points, strict=True), style, label=part, markersize=4)
             axes.set(xlabel="step", ylabel=name)
@@ -222,11 +251,11 @@ class RunDirectory:
             self._board.close()
 
 
-def _is_before(record: dict[str, Any], step: int, validated: int, rollbacks: int) -> bool:
+def _is_before(record: Record, step: int, validated: int, rollbacks: int) -> bool:
     """Whether a line of the log belongs to a run that has come so far."""
-    if record["part"] == "rollback":
-        return record["rollbacks"] <= rollbacks
-    return record["step"] <= (validated if record["part"] in ("classifier", "valid") else step)
+    if record.part == "rollback" and record.rollbacks is not None:
+        return record.rollbacks <= rollbacks
+    return record.step <= (validated if record.part in ("classifier", "valid") else step)
 
 
 def _steps(folder: Path) -> list[int]:

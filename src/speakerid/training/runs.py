@@ -5,39 +5,27 @@ files, is listed with what can be read of it.
 """
 
 import difflib
+import errno
 import fcntl
 import math
 import os
 import shlex
+import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, NonNegativeInt, ValidationError
-
 from speakerid.config import read_yaml
 from speakerid.corpus.recordings import printable
 from speakerid.errors import UserError
+from speakerid.training.metrics_log import METRICS, Record, read_lines
 
-METRICS = "metrics.jsonl"
 RECENT_SECONDS = 300.0
 """A run at work that has written nothing for longer is called silent: its validation is long, or it hangs."""
 
 State = Literal["running", "silent", "finished", "stopped", "diverged", "unknown"]
-
-
-class Record(BaseModel, frozen=True, extra="ignore"):
-    """A line of metrics.jsonl."""
-
-    step: NonNegativeInt
-    """Steps done; of a rollback, the step it went back to."""
-    part: str
-    """`train`, `valid` or `rollback`; others, of another version, are passed over."""
-    accuracy: float | None = None
-    loss: float | None = None
-    steps_per_second: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,12 +44,8 @@ class Log:
 
     @property
     def best(self) -> Record | None:
-        """Of the validations of the best accuracy the one of the lowest loss, which is the one in best.pt."""
-        return max(
-            (record for record in self.valid if record.accuracy is not None and math.isfinite(record.accuracy)),
-            key=lambda record: (record.accuracy or 0.0, -math.inf if record.loss is None else -record.loss),
-            default=None,
-        )
+        """The validation in best.pt: the best accuracy, ties broken by loss."""
+        return max((r for r in self.valid if r.rank), key=lambda r: r.rank or (), default=None)
 
 
 @dataclass(frozen=True)
@@ -148,6 +132,8 @@ def read_run(path: Path, folder: Path) -> Run:
         age = max(0.0, time.time() - (path / METRICS).stat().st_mtime)
     except OSError as error:
         problems.append(f"{error.filename or path}: cannot be read: {error.strerror}")
+    except UserError as error:
+        problems.append(f"{path / METRICS}: cannot be read: {error}")
     if log and log.damaged:
         problems.append(f"{path / METRICS}: damaged lines left out: {log.damaged}")
     total = _setting(config, "train.total_steps", int)
@@ -180,14 +166,14 @@ def read_log(path: Path) -> Log:
 
     Raises:
         OSError: it cannot be read.
+        UserError: it is not a regular file; the message does not name it.
     """
     kept: list[Record] = []
     step = rollbacks = damaged = 0
     given_up = False
-    for line in (path / METRICS).read_bytes().split(b"\n")[:-1]:
-        try:
-            record = Record.model_validate_json(line)
-        except ValidationError:
+    for line in read_lines(path / METRICS):
+        record = line.record
+        if record is None:
             damaged += 1
             continue
         if record.part not in ("train", "valid", "rollback", "given up"):
@@ -207,8 +193,14 @@ def read_log(path: Path) -> Log:
 def _is_held(lock: Path) -> bool:
     """Whether a process holds the lock of a run, see `speakerid.files.sole_user`; leaves no trace."""
     try:
-        with lock.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # Without waiting: opening a named pipe blocks otherwise.
+        handle = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(lock))
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         return False
     except BlockingIOError:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from speakerid.corpus.recordings import printable
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
-from speakerid.training.runs import Record, Run, read_log
+from speakerid.training.metrics_log import Record
+from speakerid.training.runs import Run, read_log
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
