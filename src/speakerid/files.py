@@ -9,16 +9,17 @@ import secrets
 import shutil
 import stat
 import warnings
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speakerid.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 _PARTIAL = ".partial"
-_FOLDER = 0x10
-"""The bit of a record's MS-DOS attributes that marks a folder in a zip archive."""
 
 
 @contextmanager
@@ -168,14 +169,22 @@ def load_plain(path: Path) -> object:
         raise
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from error
+    except MemoryError as error:
+        raise UserError("needs more memory than there is") from error
+    from speakerid.tensor_claims import check_claims
+
     try:
-        if not _is_intact(content):
-            raise UserError("damaged: a part of it differs from its checksum; write it again")
+        check_claims(content)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old or foreign formats: they are read or refused below
-            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (MemoryError, UserError):
+            loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        if any(tensor.layout is torch.strided and _is_repeated(tensor) for tensor in _tensors(loaded)):
+            raise UserError("damaged: a tensor claims more elements than the file holds")
+        return loaded
+    except UserError:
         raise
+    except MemoryError as error:
+        raise UserError("needs more memory than there is") from error
     except pickle.UnpicklingError as error:
         raise UserError(
             "holds Python objects or code instead of plain data; refused, do not trust its source"
@@ -184,13 +193,23 @@ def load_plain(path: Path) -> object:
         raise UserError("truncated or not a tensor file; write it again") from error
 
 
-def _is_intact(content: bytes) -> bool:
-    """False where a record of a tensor file differs from its checksum, which `torch.load` does not look at."""
-    if not zipfile.is_zipfile(io.BytesIO(content)):  # the format before torch 1.6, which has no checksums
-        return True
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # A record marked as a folder is skipped by torch, which then takes whatever the memory held for its content.
-        return archive.testzip() is None and not any(r.external_attr & _FOLDER for r in archive.infolist())
+def _is_repeated(tensor: "Tensor") -> bool:
+    """Whether a tensor shows its storage more than once, so that a copy of it can be of any size."""
+    return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
+
+
+def _tensors(content: object) -> "Iterator[Tensor]":
+    """All tensors in nested containers."""
+    import torch
+
+    waiting, seen = [content], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            waiting += value.values() if isinstance(value, dict) else value
 
 
 def _partial_prefix(path: Path) -> str:

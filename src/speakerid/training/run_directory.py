@@ -44,11 +44,16 @@ class RunDirectory:
         self.curves = path / "curves.png"
         self._keep_last, self._keep_best = keep_last, keep_best
         self._board: SummaryWriter | None = None
-        if resume and not self._candidates():
+        self._resume = resume
+        self._check()
+
+    def _check(self) -> None:
+        if self._resume and not self._candidates():
             raise UserError(f"{self.last}: no such checkpoint to resume from; start the run without --resume")
-        if not resume and (self._candidates() or self._lines()):
+        if not self._resume and (self._candidates() or self._lines()):
             raise UserError(
-                f"{path}: already holds a run; go on with it by --resume, choose another run_dir, or delete the folder"
+                f"{self.path}: already holds a run; go on with it by --resume, choose another run_dir, or delete the "
+                "folder"
             )
 
     @staticmethod
@@ -58,14 +63,17 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nobody else writes here while the block runs.
+        """Keep other processes from writing here while the block runs.
+
+        What the constructor checked is checked again: a run that held the lock may have ended meanwhile.
 
         Raises:
-            UserError: another process trains in this folder, or it cannot be written.
+            UserError: another process trains in this folder, it cannot be written, or it holds a run now.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with sole_user(self.path / ".lock"):
+                self._check()
                 yield
         except BrokenPipeError:  # of stdout, whose reader has seen enough
             raise
