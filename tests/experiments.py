@@ -6,6 +6,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,8 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
         assert found.keys() == expected.keys(), where
         for key in expected:
             assert_same(found[key], expected[key], f"{where}.{key}")
+    elif is_dataclass(expected):
+        assert_same(vars(found), vars(expected), where)
     elif isinstance(expected, (list, tuple)):
         assert len(found) == len(expected), where
         for place, (a, b) in enumerate(zip(found, expected, strict=True)):

@@ -41,7 +41,7 @@ def test_it_comes_back_as_it_was(path: Path, tmp_path: Path) -> None:
 
 
 def test_plain_data_only(path: Path) -> None:
-    assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 6"
+    assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 7"
 
 
 def test_truncated(path: Path, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path
 
 
 def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch.save({"format": "speakerid checkpoint 6", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
+    torch.save({"format": "speakerid checkpoint 7", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
     with pytest.raises(UserError, match=r"bomb\.pt: no sound checkpoint: holds Python objects or code"):
         Checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "ran").exists()
@@ -83,7 +83,7 @@ def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [{"state_dict": {}}, {"format": "speakerid checkpoint 2"}, [1.0], None])
 def test_another_format(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(UserError, match=r"^\S*other\.pt: found format .*, expected 'speakerid checkpoint 6'; .*$"):
+    with pytest.raises(UserError, match=r"^\S*other\.pt: found format .*, expected 'speakerid checkpoint 7'; .*$"):
         Checkpoint.load(tmp_path / "other.pt")
 
 

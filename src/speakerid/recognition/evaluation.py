@@ -1,10 +1,13 @@
 """Checkpoints held against utterances whose speakers are known."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from speakerid.batches import Crops
 from speakerid.config import Config
@@ -12,9 +15,12 @@ from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus, Part
 from speakerid.corpus.split import split
 from speakerid.corpus.store import FrameStore
+from speakerid.distributed import rank
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled, Row, evaluate
 from speakerid.recognition.submission import check_features, load_ensemble
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.utterance_record import never_trained_on
 
 
 def evaluate_checkpoints(
@@ -46,8 +52,8 @@ def evaluate_checkpoints(
     check_features(checkpoints[0], first.features, corpus)
     if corpus.speakers != first.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoints[0]}")
-    train, valid = labelled_parts(corpus, store, first.config)
-    tested = valid if part == "valid" else test_part(*open_for(data, first.config, "test"))
+    train, valid = labelled_parts(corpus, store, loaded) if part == "valid" else _split(corpus, store, first.config)
+    tested = valid if part == "valid" else test_part(*open_for(data, first.config, "test"), loaded)
     rate = corpus.features.frames_per_second
     durations = [*(max(1, round(s * rate)) for s in seconds), None]
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
@@ -55,19 +61,49 @@ def evaluate_checkpoints(
     return evaluate(models, train, tested, durations, frames_per_batch, rate, crops)
 
 
-def labelled_parts(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
-    """The training and the validation utterances of a run."""
+def labelled_parts(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoint]) -> tuple[Labelled, Labelled]:
+    """The training and the validation utterances of the first checkpoint's run.
+
+    Where the corpus has changed since, utterances that validate now and that a checkpoint was trained on are counted
+    among the training utterances, and a line on stderr says so.
+
+    Raises:
+        UserError: all validation utterances were trained on.
+    """
+    train, valid = _split(corpus, store, checkpoints[0].config)
+    judging = _judging(corpus, "labelled", valid, checkpoints)
+    trained = _chosen(valid, ~judging)
+    more = Labelled(store, [*train.indices, *trained.indices], [*train.labels, *trained.labels])
+    return more, _chosen(valid, judging)
+
+
+def _judging(corpus: Corpus, part: Part, tested: Labelled, checkpoints: Sequence[Checkpoint]) -> NDArray[np.bool_]:
+    records = [checkpoint.utterances for checkpoint in checkpoints]
+    name = "validation" if part == "labelled" else part
+    judging, lines = never_trained_on(corpus.part(part), tested.indices, records, f"{corpus.root}: {name}")
+    for line in lines if rank() == 0 else ():
+        print(line, file=sys.stderr)
+    return judging
+
+
+def _chosen(part: Labelled, rows: NDArray[np.bool_]) -> Labelled:
+    indices, labels = np.asarray(part.indices)[rows].tolist(), np.asarray(part.labels)[rows].tolist()
+    return Labelled(part.store, indices, labels)
+
+
+def _split(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
     parts = split(corpus.labelled, config.data.split, config.data.valid_fraction, config.seed)
     labels = corpus.labelled.speakers
     train, valid = (Labelled(store, part, labels[part].tolist()) for part in (parts.train, parts.valid))
     return train, valid
 
 
-def test_part(corpus: Corpus, store: FrameStore) -> Labelled:
-    """The test utterances with their answers.
+def test_part(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoint]) -> Labelled:
+    """The test utterances with their answers, without those that a checkpoint was trained on.
 
     Raises:
-        UserError: the corpus has no answers.csv, or it names speakers the corpus has not.
+        UserError: the corpus has no answers.csv, it names speakers the corpus has not, or all utterances were trained
+            on.
     """
     if corpus.answers is None:
         raise UserError(
@@ -76,7 +112,8 @@ def test_part(corpus: Corpus, store: FrameStore) -> Labelled:
     unknown = sorted(set(corpus.answers) - set(corpus.speakers))
     if unknown:
         raise UserError(f"{corpus.root}: answers.csv names {unknown[0]!r}, which is no speaker of the corpus")
-    return Labelled(store, range(len(corpus.test)), corpus.test.speakers.tolist())
+    tested = Labelled(store, range(len(corpus.test)), corpus.test.speakers.tolist())
+    return _chosen(tested, _judging(corpus, "test", tested, checkpoints))
 
 
 def open_for(data: Path | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:

@@ -76,7 +76,7 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     check_features(checkpoint, loaded.features, corpus)
     if corpus.speakers != loaded.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoint}")
-    train, valid = (_of_speakers(part, corpus) for part in labelled_parts(corpus, labelled, loaded.config))
+    train, valid = (_of_speakers(part, corpus) for part in labelled_parts(corpus, labelled, [loaded]))
     embedder = Embedder(loaded.config.model, loaded.features.n_mels)
     model = loaded.build_model()
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("classifier.")}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from speakerid.distributed import rank
@@ -12,6 +13,7 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.progress import Progress
 from speakerid.training.run import open_training_data, validate
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.utterance_record import never_trained_on
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,15 @@ def _validated(
     corpus, store, parts = open_training_data(first.config, progress)
     if (corpus.speakers, corpus.features) != (first.speakers, first.features):
         raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
+    records = [checkpoint.utterances for checkpoint in checkpoints]
+    judging, lines = never_trained_on(corpus.labelled, parts.valid, records, f"{corpus.root}: validation")
+    for line in dict.fromkeys(lines):
+        progress.warn(line)
     return [
         validate(
             checkpoint.build_model().to(device),
             store=store,
-            indices=parts.valid,
+            indices=np.asarray(parts.valid)[judging].tolist(),
             labels=corpus.labelled.speakers,
             frames_per_batch=frames_per_batch or first.config.data.frames_per_batch,
             progress=progress,

@@ -1,21 +1,27 @@
-"""A checkpoint says everything: settings, speakers, features, weights, optimizers, place in the run.
+"""A checkpoint says everything: settings, speakers, features, utterances, weights, optimizers, progress of the run.
 
 There is no random state and no scheduler: both are functions of the step.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 import speakerid
 from speakerid.config import Config, FeatureConfig, parse
-from speakerid.errors import UserError
+from speakerid.errors import UserError, shown
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
+from speakerid.training.checkpoint_schema import difference, parse_content
+from speakerid.training.utterance_record import UtteranceRecord
 
-FORMAT = "speakerid checkpoint 6"
+FORMAT = "speakerid checkpoint 7"
+FORMER = "speakerid checkpoint 6"
+"""Is read too; it does not say which utterances it was trained on."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Checkpoint:
     optimizers: list[dict[str, Any]]
     progress: dict[str, float]
     """Sums since the last line of the log, and what the watch over collapses knows."""
+    utterances: UtteranceRecord | None
+    """Utterances that train and validate; None in a checkpoint of a former format."""
     code_version: str = speakerid.__version__
 
     def save(self, path: Path) -> None:
@@ -57,6 +65,7 @@ class Checkpoint:
             "config": self.config.model_dump(mode="json"),
             "features": self.features.model_dump(mode="json"),
             "speakers": list(self.speakers),
+            "utterances": None if self.utterances is None else vars(self.utterances),
         }
         with atomic_file(path) as partial:
             save_plain(partial, content)
@@ -74,19 +83,36 @@ class Checkpoint:
             raise UserError(f"{path}: no such checkpoint; a training run writes best.pt and last.pt") from error
         except UserError as error:
             raise UserError(f"{path}: no sound checkpoint: {error}") from error
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            found = content.get("format") if isinstance(content, dict) else type(content).__name__
-            raise UserError(f"{path}: found format {found!r}, expected {FORMAT!r}; another program or version wrote it")
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        if not isinstance(content, dict) or found not in (FORMAT, FORMER):
+            raise UserError(
+                f"{path}: found format {shown(found)}, expected {FORMAT!r}; another program or version wrote it"
+            )
+        if found == FORMER:
+            content["utterances"] = None
         if missing := [field.name for field in fields(Checkpoint) if field.name not in content]:
             raise UserError(f"{path}: {', '.join(missing)}: missing; another program wrote this checkpoint")
-        content["config"] = parse(Config, content["config"], f"{path}: config")
-        content["features"] = parse(FeatureConfig, content["features"], f"{path}: features")
-        content["speakers"] = tuple(content["speakers"])
-        return Checkpoint(**{field.name: content[field.name] for field in fields(Checkpoint)})
+        return Checkpoint(
+            **parse_content(content, str(path)),
+            config=parse(Config, content["config"], f"{path}: config"),
+            features=parse(FeatureConfig, content["features"], f"{path}: features"),
+        )
 
     def build_model(self) -> SpeakerClassifier:
-        """The model with this checkpoint's weights, in evaluation mode, on the CPU."""
-        model = SpeakerClassifier(self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes)
+        """The model with this checkpoint's weights, in evaluation mode, on the CPU.
+
+        Raises:
+            UserError: the settings describe a model with other weights; nothing of its size is allocated then.
+        """
+        described = self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes
+        try:
+            with torch.device("meta"):
+                expected = SpeakerClassifier(*described).state_dict()
+        except (RuntimeError, MemoryError, OverflowError) as error:  # more elements than 64 bits can count
+            raise self._refusal("a model of this size cannot be built") from error
+        if reason := difference(expected, self.recognising):
+            raise self._refusal(reason)
+        model = SpeakerClassifier(*described)
         self.restore_weights(model, self.recognising)
         return model.eval()
 
@@ -95,16 +121,18 @@ class Checkpoint:
         """The weights that recognise: the average, or where there is none the model's."""
         return self.model if self.average is None else self.average
 
-    def restore_weights(self, model: nn.Module, weights: dict[str, Tensor]) -> None:
+    def restore_weights(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Put weights of this checkpoint into a model of the same settings.
 
         Raises:
             UserError: it has others.
         """
-        try:
-            model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise UserError(
-                f"the weights of the checkpoint after step {self.step} are not those of the model its settings "
-                f"describe; version {self.code_version} wrote it, this is {speakerid.__version__}"
-            ) from error
+        if reason := difference(model.state_dict(), weights):
+            raise self._refusal(reason)
+        model.load_state_dict(weights)
+
+    def _refusal(self, reason: str) -> UserError:
+        return UserError(
+            f"the weights of the checkpoint after step {self.step} are not those of the model its settings describe "
+            f"({reason}); version {shown(self.code_version)} wrote it, this is {speakerid.__version__}"
+        )

@@ -14,7 +14,7 @@ _WITHOUT_WEIGHTS = ("model.encoder.dropout", "model.encoder.layer_drop", "model.
 """Settings on which no weight depends, so they may differ."""
 
 
-def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> str:
+def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> tuple[str, Checkpoint]:
     """Put a checkpoint's weights, those that recognise, into a model at its first step.
 
     What lies in front of the classifier is taken in any case; the classifier where its classes are the same in the
@@ -27,7 +27,7 @@ def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corp
         corpus: what the run trains on.
 
     Returns:
-        A line that says which parts were taken, and why the classifier was not.
+        A line that says which parts were taken, and why the classifier was not; and the checkpoint.
 
     Raises:
         UserError: a bad checkpoint, or other features or other settings in front of the classifier than its own; the
@@ -50,7 +50,7 @@ def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corp
         raise UserError(f"init_from: {path}: {error}") from error
     parts = ", ".join(dict.fromkeys(name.split(".")[0] for name in weights))
     rest = f"; new: classifier ({'; '.join(reasons)})" if reasons else ", classifier; new: nothing"
-    return f"Taken from {path} (step {checkpoint.step}): {parts}{rest}"
+    return f"Taken from {path} (step {checkpoint.step}): {parts}{rest}", checkpoint
 
 
 def _load(path: Path) -> Checkpoint:

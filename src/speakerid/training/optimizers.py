@@ -5,7 +5,7 @@ Letters: N matrices, R rows, C columns, R ≤ C.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -99,6 +99,38 @@ def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Opti
     if settings.optimizer == "muon":
         return [Muon([decaying(*inner)]), torch.optim.AdamW([decaying(*outer), rest], fused=True)]
     return [torch.optim.AdamW([decaying(*inner, *outer), rest], fused=True)]
+
+
+def restore(optimizers: Sequence[torch.optim.Optimizer], states: Sequence[dict[str, Any]]) -> float:
+    """Let optimizers go on from saved states; their settings stay as they are.
+
+    Returns:
+        The learning rate that was saved.
+
+    Raises:
+        ValueError: the states are those of other optimizers, or damaged.
+    """
+    if len(states) != len(optimizers):
+        raise ValueError(f"it has {len(states)} optimizers, and this run {len(optimizers)}")
+    try:
+        for optimizer, state in zip(optimizers, states, strict=True):
+            settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+            optimizer.load_state_dict(state)
+            for group, before in zip(optimizer.param_groups, settings, strict=True):
+                group.update(before)
+        rate = float(states[0]["param_groups"][0]["lr"])
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError("its optimizers are damaged") from error
+    for optimizer in optimizers:
+        names = {"momentum"} if isinstance(optimizer, Muon) else {"step", "exp_avg", "exp_avg_sq"}
+        for parameter, state in optimizer.state.items():
+            if not isinstance(parameter, Tensor) or not isinstance(state, dict) or state.keys() != names:
+                raise ValueError("its optimizers are damaged")
+            for name, value in state.items():
+                shape = () if name == "step" else parameter.shape
+                if not isinstance(value, Tensor) or value.shape != shape or not bool(torch.isfinite(value).all()):
+                    raise ValueError("its optimizers are those of another model, or damaged")
+    return rate
 
 
 def _matrix(tensor: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -35,19 +35,12 @@ from speakerid.evaluation.predict import predict_batches
 from speakerid.memory import keep_freed_memory
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
-from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.initial_weights import take_weights
 from speakerid.training.progress import Progress, Style
+from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
-
-_MAY_CHANGE = (
-    "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
-    "train.keep_best", "train.rollbacks",
-)  # fmt: skip
-"""Settings that say where and how a run happens and not what it computes."""
-_MAY_CHANGE_BEFORE_THE_END = ("train.classifier_steps",)
-"""What acts behind the last step only."""
+from speakerid.training.utterance_record import UNRECORDED, UtteranceRecord
 
 MakeModel = Callable[[ModelConfig, int, int, int], nn.Module]
 
@@ -91,10 +84,13 @@ def _train(config: Config, resume: bool | Literal["if any"], make_model: MakeMod
     run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
     with _numerics(config) as device:
         trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress, resume)
-        with run.locked() if rank() == 0 else nullcontext():
+        with ExitStack() as held:
+            from_rank_0(lambda: held.enter_context(run.locked()))
             if resume:
                 checkpoint, damaged = from_rank_0(run.newest)
-                _check_same_run(checkpoint, trainer)
+                check_same_run(checkpoint, trainer)
+                if checkpoint.utterances is None:
+                    progress.warn(f"{run.path}: {UNRECORDED}")
                 trainer.restore(checkpoint)
                 for line in damaged:
                     progress.warn(f"passed over: {line}")
@@ -121,8 +117,18 @@ def build_trainer(
     model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
     progress.say(summary(model))
+    utterances = UtteranceRecord.of(corpus.labelled, parts)
     if config.init_from and not resume:
-        progress.say(take_weights(model, config.init_from, config.model, corpus))
+        line, former = take_weights(model, config.init_from, config.model, corpus)
+        progress.say(line)
+        utterances = utterances.beginning_with(former.utterances)
+        if former.utterances is None:
+            progress.warn(f"init_from: {config.init_from}: {UNRECORDED}")
+        elif count := utterances.validation_trained_earlier:
+            progress.warn(
+                f"init_from: {config.init_from} was trained on {count} of the {len(parts.valid)} validation "
+                "utterances, so their accuracy is flattered"
+            )
     labels = corpus.labelled.speakers
     validation = partial(
         validate,
@@ -134,7 +140,16 @@ def build_trainer(
     )
     batches = training_batches(config, store, parts.train, labels, device)
     return Trainer(
-        config, corpus.features, corpus.speakers, corpus.extra_classes, model, batches, validation, run, progress
+        config=config,
+        features=corpus.features,
+        speakers=corpus.speakers,
+        extra_classes=corpus.extra_classes,
+        utterances=utterances,
+        model=model,
+        batches=batches,
+        validate=validation,
+        run=run,
+        progress=progress,
     )
 
 
@@ -249,25 +264,3 @@ def _numerics(config: Config) -> Iterator[torch.device]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.use_deterministic_algorithms(before[1])
-
-
-def _check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
-    config = trainer.config
-    has_ended = checkpoint.validated == config.train.total_steps
-    may_change = _MAY_CHANGE if has_ended else _MAY_CHANGE + _MAY_CHANGE_BEFORE_THE_END
-    changed = [
-        f"{name} is {now}, was {before}"
-        for name, (now, before) in config.differences(checkpoint.config).items()
-        if name not in may_change
-    ]
-    if checkpoint.speakers != trainer.speakers:
-        changed.append(
-            f"the corpus has {len(trainer.speakers)} speakers that are not the run's {len(checkpoint.speakers)}"
-        )
-    if checkpoint.features != trainer.features:
-        changed.append("the features of the corpus are not the run's")
-    if changed:
-        raise UserError(
-            f"{config.run_dir}: cannot be resumed with other settings: {'; '.join(changed)}; "
-            "set them back, or start another run_dir"
-        )

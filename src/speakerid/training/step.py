@@ -21,7 +21,7 @@ from speakerid.errors import UserError
 from speakerid.layers.spec_augment import SpecAugment
 from speakerid.training.graph import StepGraph
 from speakerid.training.losses import Loss
-from speakerid.training.optimizers import optimizers
+from speakerid.training.optimizers import optimizers, restore
 
 _SUMS = ("loss", "cross_entropy", "correct", "count")
 _MIXTURE = 1  # of NumPy's generator; rank 1 has the same words, but seeds PyTorch's with them
@@ -175,10 +175,13 @@ class TrainingStep:
         return [optimizer.state_dict() for optimizer in self._optimizers]
 
     def load_state_dict(self, states: list[dict[str, Any]], sums: dict[str, float]) -> None:
-        """Go on from the optimizers and the sums of a checkpoint."""
-        for optimizer, state in zip(self._optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
-        self._learning_rate.copy_(states[0]["param_groups"][0]["lr"])
+        """Go on from the optimizers and the sums of a checkpoint.
+
+        Raises:
+            ValueError: the states are not those of these optimizers.
+            KeyError: a sum is missing.
+        """
+        self._learning_rate.fill_(restore(self._optimizers, states))
         self._prepare_optimizers()
         self._bad_step.zero_()
         mine = [sums[name] if rank() == 0 else 0.0 for name in _SUMS]  # they are everybody's

@@ -1,9 +1,7 @@
 """Steps, validations and checkpoints. Knows a classifier, batches and a way to validate; nothing of speech."""
 
 import signal
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import nn
@@ -21,6 +19,8 @@ from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
 from speakerid.training.signals import agreed, caught_signals
 from speakerid.training.step import TrainingStep, enough_memory
+from speakerid.training.stopwatch import Stopwatch
+from speakerid.training.utterance_record import UtteranceRecord
 
 ROLLBACK_FACTOR = 0.5
 """On the learning rate, each time a run goes back."""
@@ -35,6 +35,8 @@ class Trainer:
     speakers: tuple[str, ...]
     extra_classes: int
     """See `speakerid.models.classifier.SpeakerClassifier`."""
+    utterances: UtteranceRecord
+    """Utterances that train and validate, for the checkpoints."""
     model: nn.Module
     batches: Batches
     validate: Callable[[nn.Module], dict[str, float]]
@@ -59,7 +61,7 @@ class Trainer:
         self._learn = TrainingStep(self.model, self._settings, self.config.seed, self.progress.warn, scale)
         self._average = MovingAverage(self.model, self._settings.ema) if self._settings.ema else None
         self._health = Health(len(self.speakers) + self.extra_classes)
-        self._stopwatch = _Stopwatch()
+        self._stopwatch = Stopwatch()
 
     def fit(self) -> signal.Signals | None:
         """Train to the last step.
@@ -242,6 +244,7 @@ class Trainer:
             features=self.features,
             speakers=self.speakers,
             extra_classes=self.extra_classes,
+            utterances=self.utterances,
             step=self.step,
             validated=self.validated,
             accuracy=self.accuracy,
@@ -255,7 +258,13 @@ class Trainer:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to the state of a run of the same settings."""
+        """Go back to the state of a run of the same settings and utterances.
+
+        Raises:
+            UserError: weights or optimizers are those of another model.
+        """
+        if checkpoint.utterances:
+            self.utterances = checkpoint.utterances
         self.step = checkpoint.step
         self.validated = checkpoint.validated
         self.accuracy = checkpoint.accuracy
@@ -265,35 +274,17 @@ class Trainer:
         checkpoint.restore_weights(self.model, checkpoint.model)
         if self._average:
             checkpoint.restore_weights(self._average.model, checkpoint.recognising)
-        self._learn.load_state_dict(checkpoint.optimizers, checkpoint.progress)
-        self._health.restore(checkpoint.progress)
+        try:
+            self._learn.load_state_dict(checkpoint.optimizers, checkpoint.progress)
+            self._health.restore(checkpoint.progress)
+        except (KeyError, ValueError) as error:
+            reason = f"progress.{error.args[0]} is missing" if isinstance(error, KeyError) else error
+            raise UserError(
+                f"{self.config.run_dir}: the checkpoint after step {checkpoint.step} cannot be resumed from: {reason}; "
+                "a run can begin with its weights (init_from)"
+            ) from error
 
 
 def _of(run: RunDirectory | None) -> RunDirectory:
     assert run is not None, "only rank 0 has the folder"
     return run
-
-
-class _Stopwatch:
-    """Steps a second, and the share of the time that went into waiting for batches."""
-
-    def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        self.steps = 0
-        self._waited = 0.0
-        self._began = time.perf_counter()
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - began
-
-    def read(self) -> dict[str, float]:
-        """Since the last reading, which begins a new one."""
-        seconds = time.perf_counter() - self._began
-        figures = {"steps_per_second": round(self.steps / seconds, 3), "data_wait": round(self._waited / seconds, 4)}
-        self.restart()
-        return figures

@@ -19,6 +19,13 @@ from torch import Tensor
 
 from speakerid.corpus.records import Utterances
 from speakerid.corpus.split import Split
+from speakerid.errors import UserError
+
+UNRECORDED = (
+    "an older version wrote the checkpoint, which does not say what it was trained on; if the corpus has changed "
+    "since, some validation utterances may have been trained on"
+)
+"""For a checkpoint without a record."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +102,35 @@ def _keys(utterances: Utterances) -> NDArray[np.int64]:
 
 def _sorted(keys: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(np.sort(keys))
+
+
+def never_trained_on(
+    utterances: Utterances, rows: Sequence[int], records: Sequence[UtteranceRecord | None], where: str
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """Which utterances can judge models, and what to say about the others.
+
+    Args:
+        utterances: of one part of a corpus.
+        rows: (N,) the utterances that are meant to judge.
+        records: of the models; None for a checkpoint that has none.
+        where: names corpus and part in the lines.
+
+    Returns:
+        (N,) true at utterances that no model was trained on, and lines to print.
+
+    Raises:
+        UserError: there are none.
+    """
+    trained = np.zeros(len(rows), bool)
+    for record in records:
+        if record is not None:
+            trained |= record.trained_on(utterances, rows)
+    lines = [f"{where}: {UNRECORDED}"] if None in records else []
+    if trained.any():
+        found = f"{where}: {trained.sum()} of {len(rows)} utterances were trained on"
+        if trained.all():
+            raise UserError(
+                f"{found}, so nothing is left to judge by; restore the corpus that it was trained on, or add recordings"
+            )
+        lines.append(f"{found}; they are left out, and {(~trained).sum()} remain")
+    return ~trained, lines

@@ -1,0 +1,51 @@
+"""Whether a checkpoint is one of the run that is to go on."""
+
+from speakerid.errors import UserError
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.trainer import Trainer
+
+_MAY_CHANGE = (
+    "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
+    "train.keep_best", "train.rollbacks",
+)  # fmt: skip
+"""Settings that say where and how a run happens and not what it computes."""
+_MAY_CHANGE_BEFORE_THE_END = ("train.classifier_steps",)
+"""What acts behind the last step only."""
+
+
+def check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
+    """Refuse to go on from a checkpoint with other settings or another corpus than it was trained with.
+
+    Args:
+        checkpoint: the newest of the run.
+        trainer: of the run, at its first step.
+
+    Raises:
+        UserError: what has changed, and how to begin another run with the weights of this one.
+    """
+    config = trainer.config
+    has_ended = checkpoint.validated == config.train.total_steps
+    may_change = _MAY_CHANGE if has_ended else _MAY_CHANGE + _MAY_CHANGE_BEFORE_THE_END
+    changed = [
+        f"{name} is {now}, was {before}"
+        for name, (now, before) in config.differences(checkpoint.config).items()
+        if name not in may_change
+    ]
+    if checkpoint.speakers != trainer.speakers:
+        changed.append(
+            f"the corpus has {len(trainer.speakers)} speakers that are not the run's {len(checkpoint.speakers)}"
+        )
+    if checkpoint.features != trainer.features:
+        changed.append("the features of the corpus are not the run's")
+    weights = config.run_dir / "best.pt"
+    begin = f"start another run_dir, with init_from={weights if weights.exists() else weights.with_name('last.pt')}"
+    if changed:
+        raise UserError(
+            f"{config.run_dir}: cannot be resumed with other settings: {'; '.join(changed)}; set them back, or {begin} "
+            "to begin with these weights if the model is the same"
+        )
+    if checkpoint.utterances and (change := trainer.utterances.changes(checkpoint.utterances)):
+        raise UserError(
+            f"{config.run_dir}: cannot be resumed, since the corpus {config.data.root} has changed ({change}); "
+            f"restore the corpus, or {begin} to train these weights on the new one"
+        )
