@@ -425,7 +425,7 @@ paths = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 heads = st.shared(st.integers(1, 64), key="nhead")
 odd = counts.map(lambda half: 2 * half - 1)
 stack = {
-    "num_layers": st.integers(1, 1000), "nhead": heads, "dropout": probabilities, "share_layers": st.booleans(),
+    "num_layers": st.integers(1, 200), "nhead": heads, "dropout": probabilities, "share_layers": st.booleans(),
     "concat_layers": st.booleans(), "layer_drop": probabilities,
 }  # fmt: skip
 convolutional = stack | {"kernel_size": odd, "positions": st.sampled_from(["relative", "rotary", "none"])}

@@ -13,7 +13,7 @@ class _Stack(Settings, frozen=True):
     """What every encoder has."""
 
     kind: str
-    num_layers: Annotated[int, Numeric, Field(ge=1, le=1_000)] = 3
+    num_layers: Annotated[int, Numeric, Field(ge=1, le=200)] = 3
     nhead: Count = 1
     """Attention heads; they divide `d_model`."""
     dropout: Probability = 0.1

@@ -77,8 +77,8 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     if corpus.speakers != loaded.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoint}")
     train, valid = (_of_speakers(part, corpus) for part in labelled_parts(corpus, labelled, [loaded]))
+    model = loaded.build_model()  # first, for it refuses settings that the weights do not fit
     embedder = Embedder(loaded.config.model, loaded.features.n_mels)
-    model = loaded.build_model()
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("classifier.")}
     embedder.model.load_state_dict(weights)
     embedder.eval().fit(train.store, train.indices, train.labels)
