@@ -28,7 +28,7 @@ UNRECORDED = (
 """For a checkpoint without a record."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class UtteranceRecord:
     """The utterances of a run, each as a hash of 64 bits: 8 bytes beside the 40 kB of its features.
 
