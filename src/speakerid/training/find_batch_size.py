@@ -12,6 +12,7 @@ from speakerid.distributed import is_shared
 from speakerid.errors import UserError
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.training.graph import WARM_UP
+from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress
 from speakerid.training.run import choose_device, open_training_data, training_batches
 from speakerid.training.step import TrainingStep, is_out_of_memory
@@ -55,6 +56,7 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
     device = choose_device(config.device)
     corpus, store, parts = open_training_data(config, progress)
     settings = config.train
+    check_fits(config.model_copy(update={"train": settings.model_copy(update={"batch_size": 1})}), corpus, device)
     trials: list[Trial] = []
     for size in (SMALLEST * settings.accumulate * 2**power for power in itertools.count()):
         largest = {"batch_size": size, "crop_frames": settings.longest_crop_frames or settings.crop_frames}

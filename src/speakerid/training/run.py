@@ -36,6 +36,7 @@ from speakerid.memory import keep_freed_memory
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
 from speakerid.training.initial_weights import take_weights
+from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress, Style
 from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
@@ -113,6 +114,8 @@ def build_trainer(
         UserError: a bad corpus, or a bad checkpoint to begin with.
     """
     corpus, store, parts = open_training_data(config, progress)
+    if make_model is SpeakerClassifier:
+        check_fits(config, corpus, device)
     torch.manual_seed(config.seed)
     model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)

@@ -1,0 +1,54 @@
+"""How much memory a training takes at least, before anything of it is built."""
+
+import torch
+
+from speakerid.config import Config
+from speakerid.corpus.records import Corpus
+from speakerid.distributed import world_size
+from speakerid.errors import UserError
+from speakerid.memory import machine_memory
+from speakerid.models.classifier import SpeakerClassifier
+from speakerid.models.summary import unique_parameters
+
+STATES = 4
+"""Copies of the parameters that AdamW trains with: the weights, their gradients and two moments."""
+
+
+def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
+    """Refuse settings whose model or batches cannot fit into memory.
+
+    What is counted is a lower bound: parameters with their optimizer, and the frames of a batch in front of the encoder
+    and behind its first layer. Whether the rest fits is found out by the first step.
+
+    Raises:
+        UserError: naming what is too large.
+    """
+    model, settings = config.model, config.train
+    try:
+        with torch.device("meta"):
+            built = SpeakerClassifier(model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
+    except (RuntimeError, MemoryError, OverflowError) as error:  # more elements than 64 bits can count
+        raise UserError(
+            "model: found a size that no machine can build; lower model.d_model and other widths"
+        ) from error
+    width = 8 if settings.precision == "float64" else 4
+    parameters = unique_parameters(built)
+    crops = settings.batch_size // (world_size() * settings.accumulate)
+    frames = crops * (settings.longest_crop_frames or settings.crop_frames)
+    parts = {
+        f"the model of {parameters:,} parameters (model.d_model={model.d_model} and other widths)": (
+            parameters * width * (STATES + bool(settings.ema))
+        ),
+        f"batches of {frames:,} frames (train.batch_size={settings.batch_size}, "
+        f"train.crop_frames={settings.crop_frames})": frames * (corpus.features.n_mels + model.d_model) * width,
+        f"the embeddings of train.classifier_steps={settings.classifier_steps}": (
+            settings.classifier_steps * settings.batch_size * built.embedding_width * width
+        ),
+    }
+    available = machine_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
+    if sum(parts.values()) > available:
+        largest = max(parts, key=lambda name: parts[name])
+        raise UserError(
+            f"training takes {sum(parts.values()) / 2**30:,.1f} GiB of memory at least, and {device} has "
+            f"{available / 2**30:,.1f} GiB; most of it goes to {largest}"
+        )
