@@ -1,53 +1,9 @@
-from pathlib import Path
-
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from speakerid.corpus.records import Utterance, Utterances
-from speakerid.errors import UserError
-from speakerid.evaluation.trials import draw_pairs, read_trials
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "1 id1/rec/00001.wav id2/rec/0002.wav\n\n0 id1/rec/00001.wav b\r\n",
-        "id1/rec/00001.wav id2/rec/0002.wav target\nid1/rec/00001.wav b nontarget",
-        "\ufeff1 id1/rec/00001.wav id2/rec/0002.wav\nid1/rec/00001.wav b nontarget",
-    ],
-    ids=["VoxCeleb", "Kaldi", "both, with a byte-order mark"],
-)
-def test_lists_are_read(text: str, tmp_path: Path) -> None:
-    path = tmp_path / "trials.txt"
-    path.write_text(text, encoding="utf-8")
-    trials = read_trials(path)
-    assert trials.enrolment == ("id1/rec/00001.wav", "id1/rec/00001.wav")
-    assert trials.test == ("id2/rec/0002.wav", "b")
-    assert trials.targets.tolist() == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"1 a b\n2 a b\n", r"trials.txt: line 2: found '2 a b', expected '1 enrolment test' with 0 or 1 first"),
-        (b"1 a b\n0 a\n", r"trials.txt: line 2: found '0 a', expected"),
-        (b"a b target extra\n", r"trials.txt: line 1: found 'a b target extra'"),
-        (b"1 a b\n1 a c\n", r"trials.txt: found 2 target and 0 non-target trials, expected some of both"),
-        (b"", r"found 0 target and 0 non-target trials"),
-        (b"\xff\xfe\x00", r"trials.txt: no UTF-8 text"),
-        (None, r"trials.txt: cannot be read: No such file"),
-    ],
-)
-def test_what_is_no_list_is_said_in_a_line(content: bytes | None, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "trials.txt"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match=message) as error:
-        read_trials(path)
-    assert "\n" not in str(error.value)
-
+from speakerid.evaluation.trials import draw_pairs
 
 said = st.tuples(st.sampled_from(["anna", "ben", "cleo", None]), st.sampled_from(["1", "2", None]))
 

@@ -4,60 +4,14 @@ Letters: T trials, N utterances.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.corpus.recordings import printable
 from speakerid.corpus.records import UNKNOWN, Utterances
-from speakerid.errors import UserError
 
-FORMATS = "'1 enrolment test' with 0 or 1 first (VoxCeleb), or 'enrolment test target|nontarget' (Kaldi)"
-_VOXCELEB = {"1": True, "0": False}
-_KALDI = {"target": True, "nontarget": False}
 LARGEST = 2_000
 """Utterances of a speaker among which pairs are looked for, so that there are not too many pairs."""
-
-
-@dataclass(frozen=True, eq=False)
-class TrialList:
-    """Trials as a file names them."""
-
-    enrolment: tuple[str, ...]
-    test: tuple[str, ...]
-    targets: NDArray[np.bool_]
-    """(T,) whether one speaker said both."""
-
-
-def read_trials(path: Path) -> TrialList:
-    """A list in VoxCeleb's format (Nagrani et al., 2017) or in Kaldi's; empty lines are skipped.
-
-    Raises:
-        UserError: the file cannot be read, a line is no trial, or there are no trials of one kind.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no UTF-8 text; expected a list of trials, {FORMATS}") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    rows: list[tuple[str, str, bool]] = []
-    for number, line in enumerate(lines, 1):
-        match line.split():
-            case []:
-                continue
-            case [answer, enrolment, test] if answer in _VOXCELEB:
-                rows.append((enrolment, test, _VOXCELEB[answer]))
-            case [enrolment, test, answer] if answer in _KALDI:
-                rows.append((enrolment, test, _KALDI[answer]))
-            case _:
-                raise UserError(f"{path}: line {number}: found {printable(line)!r}, expected {FORMATS}")
-    targets = np.array([target for _, _, target in rows], bool)
-    if not (targets.any() and (~targets).any()):
-        found = f"{targets.sum()} target and {(~targets).sum()} non-target trials"
-        raise UserError(f"{path}: found {found}, expected some of both")
-    return TrialList(tuple(row[0] for row in rows), tuple(row[1] for row in rows), targets)
 
 
 @dataclass(frozen=True, eq=False)

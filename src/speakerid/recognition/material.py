@@ -17,7 +17,9 @@ from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import UNKNOWN, Corpus, Utterances
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
-from speakerid.evaluation.trials import Pairs, draw_pairs, read_trials
+from speakerid.evaluation.trial_lists import checked_kinds, read_trials
+from speakerid.evaluation.trial_names import rows_of_names
+from speakerid.evaluation.trials import Pairs, draw_pairs
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.submission import check_features
@@ -100,24 +102,18 @@ class Material:
         return draw_pairs(self.utterances, max(1, min(TRIALS_PER_SPEAKER, per_speaker)))
 
     def listed(self, path: Path) -> Pairs:
-        """The trials of a list, which names utterances by their feature paths, with or without the ending.
+        """The trials of a list, which names utterances by their feature paths or by their recordings.
 
         Raises:
             UserError: it is no list, names what is not here, or contradicts the corpus.
         """
         trials = read_trials(path)
-        rows = {name.removesuffix(".pt"): row for row, name in enumerate(self.utterances.names)}
-        for name in (*trials.enrolment, *trials.test):
-            if name.removesuffix(".pt") not in rows:
-                raise UserError(
-                    f"{path}: found {name!r}, expected a test utterance or a stranger's in {self.corpus.root}, such as "
-                    f"{self.utterances.names[0]!r}"
-                )
-        first, second = (
-            np.array([rows[name.removesuffix(".pt")] for name in side]) for side in (trials.enrolment, trials.test)
-        )
-        speakers = self.utterances.speakers
-        wrong = np.flatnonzero((speakers[first] == speakers[second]) != trials.targets)
+        rows = rows_of_names(path, (*trials.enrolment, *trials.test), self.corpus, self.utterances.names)
+        first, second = (np.array([rows[name] for name in side]) for side in (trials.enrolment, trials.test))
+        same = self.utterances.speakers[first] == self.utterances.speakers[second]
+        if trials.targets is None:
+            return Pairs(first, second, checked_kinds(path, same))
+        wrong = np.flatnonzero(same != trials.targets)
         if len(wrong):
             trial = wrong[0]
             said = "target" if trials.targets[trial] else "non-target"
