@@ -192,12 +192,14 @@ def _training_seconds(records: Iterable[dict[str, Any]]) -> float:
 
 
 def _linear(title: str, data: Data) -> Outcome:
-    labels = data.corpus.labelled.speakers[data.training].tolist()
+    labelled = data.corpus.labelled
+    labels, sessions = labelled.speakers[data.training].tolist(), labelled.sessions[data.training]
     predicted, seconds = {}, 0.0
     for duration, frames in DURATIONS.items():
         began = time.perf_counter()
         places = range(len(data.test))
-        predicted[duration] = linear_baseline(data.labelled, data.training, labels, data.test, places, frames).numpy()
+        linear = linear_baseline(data.labelled, data.training, labels, data.test, places, frames, sessions)
+        predicted[duration] = linear.numpy()
         seconds = time.perf_counter() - began
     return Outcome(title, None, None, seconds, None, None, predicted)
 

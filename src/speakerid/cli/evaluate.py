@@ -3,10 +3,10 @@
 evaluate BUNDLE CORPUS holds a bundle against the test utterances and the strangers of a corpus, by its own thresholds
 and probabilities: who is it, and is it one speaker? --out writes a page with curves, confusions and a map.
 
-evaluate --checkpoint FILE gives the accuracy of a checkpoint beside a linear baseline on the same utterances (linear
-discriminant analysis on mean and deviation of every band), which tells how much the channel and the average spectrum
-alone give away. --part valid takes the validation split of the run, --part test the corpus's test utterances, if it
-has answers.csv.
+evaluate --checkpoint FILE gives the accuracy of a checkpoint beside a linear baseline on the same utterances, which
+tells how much the channel and the average spectrum alone give away: linear discriminant analysis on mean and deviation
+of every band, its shrinkage chosen by cross-validation. --part valid takes the validation split of the run, --part test
+the corpus's test utterances, if it has answers.csv.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bundle = parser.add_argument_group("with a bundle")
     bundle.add_argument(
         "--trials", type=Path, metavar="FILE",
-        help="judge the pairs of this list, too: lines of '1 enrolment test' or 'enrolment test target'",
+        help="also judge the pairs of this list: lines of '1 enrollment test' or 'enrollment test target', "
+        "which name recordings or feature paths",
     )  # fmt: skip
     bundle.add_argument(
         "--as-norm", action="store_true", help="normalise scores by those of the bundle's other speakers, too"

@@ -1,18 +1,18 @@
-"""The linear baseline that stands beside every result: what the channel and the average spectrum give away.
+"""Linear baseline beside every result: how much the channel and the average spectrum tell about the speaker.
 
-Letters: N utterances, M mel bands.
+Shapes: N utterances, M mel bands.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from speakerid.batches import whole_utterances
 from speakerid.corpus.store import FrameStore
+from speakerid.evaluation.linear_classifier import fit_linear
 
 
 def linear_baseline(
@@ -22,23 +22,30 @@ def linear_baseline(
     test: FrameStore,
     test_indices: Sequence[int],
     crop_frames: int | None = None,
+    sessions: ArrayLike | None = None,
+    answers: ArrayLike | None = None,
 ) -> Tensor:
-    """Linear discriminant analysis on each utterance's mean and standard deviation over frames.
+    """Predict classes by linear discriminant analysis on each utterance's mean and standard deviation over frames.
+
+    Its shrinkage is chosen by cross-validation over sessions on the training utterances, see `fit_linear`.
 
     Args:
         train: features to fit.
-        train_indices: places of the training utterances in `train`.
+        train_indices: indices of the training utterances in `train`.
         train_labels: their classes, in the same order.
         test: features to classify.
-        test_indices: places in `test`.
-        crop_frames: classify only so many frames from the middle of each test utterance.
+        test_indices: indices in `test`.
+        crop_frames: number of frames to classify, from the middle of each test utterance; None for all of them.
+        sessions: of the training utterances; without them, blocks of consecutive utterances are held out.
+        answers: of the training utterances, what counts as right, if not the class.
 
     Returns:
         (N,) predicted classes in the order of `test_indices`.
     """
-    model = LinearDiscriminantAnalysis()
-    model.fit(_statistics(train, train_indices), np.asarray(train_labels))
-    return torch.from_numpy(model.predict(_statistics(test, test_indices, crop_frames)))
+    told = {"answers": answers, "sessions": sessions}
+    columns = {name: np.asarray(column) for name, column in told.items() if column is not None}
+    model, shrinkage = fit_linear(_statistics(train, train_indices), np.asarray(train_labels), **columns)
+    return torch.from_numpy(model.predict(_statistics(test, test_indices, crop_frames), shrinkage))
 
 
 def _statistics(store: FrameStore, indices: Sequence[int], crop_frames: int | None = None) -> NDArray[np.float64]:

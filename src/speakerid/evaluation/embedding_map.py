@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from speakerid.evaluation.recognition_results import EmbeddingMap
+from speakerid.evaluation.sufficiency import NotMeasured, no_map
 
 MOST_POINTS = 1_000
 """Embeddings in the map."""
@@ -20,11 +21,11 @@ FEWEST_POINTS = 30
 
 def embedding_map(
     embeddings: NDArray[np.floating], labels: NDArray[np.integer], speakers: Sequence[str], seed: int = 0
-) -> EmbeddingMap:
+) -> EmbeddingMap | NotMeasured:
     """Lay them out by t-SNE (van der Maaten and Hinton, 2008).
 
     Args:
-        embeddings: (N, D), at least 2 of them; of more than a thousand some are drawn.
+        embeddings: (N, D), finite; of more than a thousand some are drawn.
         labels: (N,) places in `speakers`, negative for strangers.
         speakers: their names.
         seed: of the draw; t-SNE itself begins with the principal components and draws nothing.
@@ -32,6 +33,8 @@ def embedding_map(
     if len(embeddings) > MOST_POINTS:
         drawn = np.sort(np.random.default_rng(seed).choice(len(embeddings), MOST_POINTS, replace=False))
         embeddings, labels = embeddings[drawn], labels[drawn]
+    if missing := no_map(embeddings):
+        return missing
     if len(embeddings) < FEWEST_POINTS:
         points, method = PCA(2, svd_solver="full").fit_transform(embeddings), "principal components"
     else:

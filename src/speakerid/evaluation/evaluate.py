@@ -25,6 +25,8 @@ class Labelled:
     """Places in the store."""
     labels: Sequence[int]
     """Their classes, in the same order."""
+    sessions: Sequence[int] | None = None
+    """Their sessions, in the same order; UNKNOWN where a session is not known."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ def evaluate(
     rows = []
     for frames in durations:
         predicted = predict(models, test.store, test.indices, frames_per_batch, frames, crops).argmax(-1)
-        linear = linear_baseline(train.store, train.indices, train.labels, test.store, test.indices, frames)
+        linear = linear_baseline(
+            train.store, train.indices, train.labels, test.store, test.indices, frames, train.sessions
+        )
         name = "whole" if frames is None else f"{frames / frames_per_second:g} s"
         rows.append(
             Row(name, accuracy(predicted, labels), macro_accuracy(predicted, labels), macro_accuracy(linear, labels))

@@ -16,6 +16,7 @@ from speakerid.corpus.split import By, split
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.baseline import linear_baseline
 from speakerid.evaluation.metrics import macro_accuracy
+from speakerid.evaluation.sufficiency import NotMeasured, no_leakage
 
 LARGEST = 20_000
 """Utterances that are looked at; of a larger corpus the first speakers."""
@@ -39,8 +40,10 @@ class Leakage:
         )
 
 
-def leakage(store: FrameStore, utterances: Utterances, valid_fraction: float = 0.1, seed: int = 0) -> Leakage:
-    """Measure it on the labelled part of a corpus.
+def leakage(
+    store: FrameStore, utterances: Utterances, valid_fraction: float = 0.1, seed: int = 0
+) -> Leakage | NotMeasured:
+    """Measure the leakage of the labelled part of a corpus.
 
     Args:
         store: its frames.
@@ -52,6 +55,9 @@ def leakage(store: FrameStore, utterances: Utterances, valid_fraction: float = 0
     counts = np.bincount(utterances.speakers)[speakers].cumsum()
     chosen = speakers[: max(2, int(np.searchsorted(counts, LARGEST, "right")))]
     inside = np.isin(utterances.speakers, chosen)
+    originals = utterances.origins == np.arange(len(utterances))
+    if missing := no_leakage(utterances, np.flatnonzero(inside & originals)):
+        return missing
     # A class for each session; what has no known session is one of its speaker's.
     pairs = np.stack([utterances.speakers, utterances.sessions], 1)
     occasions, session = np.unique(pairs, axis=0, return_inverse=True)
@@ -60,7 +66,9 @@ def leakage(store: FrameStore, utterances: Utterances, valid_fraction: float = 0
     def reached(by: By) -> tuple[float, str]:
         parts = split(utterances, by, valid_fraction, seed)
         train, valid = ([row for row in part if inside[row]] for part in (parts.train, parts.valid))
-        predicted = linear_baseline(store, train, session[train].tolist(), store, valid)
+        held_out = None if by == "random" else session[train]  # the shrinkage is chosen for the split it serves
+        answers = utterances.speakers[train]
+        predicted = linear_baseline(store, train, session[train].tolist(), store, valid, None, held_out, answers)
         truth = torch.from_numpy(utterances.speakers[valid].astype(np.int64))
         return macro_accuracy(speaker_of[predicted], truth), parts.how
 

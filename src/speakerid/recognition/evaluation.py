@@ -93,8 +93,10 @@ def _chosen(part: Labelled, rows: NDArray[np.bool_]) -> Labelled:
 
 def _split(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
     parts = split(corpus.labelled, config.data.split, config.data.valid_fraction, config.seed)
-    labels = corpus.labelled.speakers
-    train, valid = (Labelled(store, part, labels[part].tolist()) for part in (parts.train, parts.valid))
+    labels, sessions = corpus.labelled.speakers, corpus.labelled.sessions
+    train, valid = (
+        Labelled(store, part, labels[part].tolist(), sessions[part].tolist()) for part in (parts.train, parts.valid)
+    )
     return train, valid
 
 
