@@ -59,3 +59,17 @@ def test_undefined_resamples_are_left_out() -> None:
     low, high = bootstrap_interval(statistic, np.arange(3), resamples=50)
     assert np.isnan([low[0], high[0]]).all()
     assert low[1:].tolist() == high[1:].tolist() == [2.0, 3.0]
+
+
+def test_infinite_resamples_are_bounds_like_others() -> None:
+    def statistic(counts: NDArray[np.int64]) -> list[float]:
+        return [np.inf, -np.inf if counts[0] == 0 else np.inf, np.inf if counts[0] == 0 else 2.0]
+
+    low, high = bootstrap_interval(statistic, np.arange(3), resamples=50)
+    assert low.tolist() == [np.inf, -np.inf, 2.0]
+    assert high.tolist() == [np.inf, np.inf, np.inf]
+
+
+def test_one_speaker_and_one_utterance() -> None:
+    low, high = bootstrap_interval(lambda counts: float(counts.sum()), np.zeros(1, int), resamples=20)
+    assert low == high == 1

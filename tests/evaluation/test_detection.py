@@ -1,6 +1,7 @@
 """Measures of detection against loops written out and against scikit-learn."""
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -142,3 +143,46 @@ def test_weights_repeat_trials(trials: Scored, data: st.DataObject) -> None:
     assert weighted.misses == pytest.approx(repeated.misses)
     assert cllr(scores, targets, counts) == pytest.approx(cllr(again, kinds))
     assert error_rates(scores, targets, 1.0, counts) == pytest.approx(error_rates(again, kinds, 1.0))
+
+
+infinite = st.lists(
+    st.tuples(st.sampled_from([-math.inf, -1.0, 0.0, 0.0, 2.0, math.inf]), st.booleans()), max_size=12
+).map(lambda pairs: [*pairs, (0.0, True), (1.0, False)])
+
+
+@given(infinite)
+def test_infinite_scores_rank_as_large_ones_do(pairs: list[tuple[float, bool]]) -> None:
+    scores, targets = np.array([score for score, _ in pairs]), np.array([target for _, target in pairs])
+    curve, finite = det_curve(scores, targets), det_curve(np.clip(scores, -99, 99), targets)
+    assert curve.false_accepts.tolist() == finite.false_accepts.tolist()
+    assert curve.misses.tolist() == finite.misses.tolist()
+    for measure in (equal_error_rate, min_dcf, min_cllr):
+        assert 0 <= measure(curve) <= 1 + 1e-12
+    assert (curve.false_accepts[-1], curve.misses[-1]) == (0, 1)
+
+
+@given(infinite)
+def test_cllr_is_infinite_where_an_infinite_ratio_is_wrong(pairs: list[tuple[float, bool]]) -> None:
+    ratios, targets = np.array([score for score, _ in pairs]), np.array([target for _, target in pairs])
+    wrong = np.isinf(ratios) & ((ratios > 0) != targets)
+    found = cllr(ratios, targets)
+    assert found == math.inf if wrong.any() else math.isfinite(found)
+    right = cllr(ratios, targets, np.where(wrong, 0, 1))  # what does not count costs nothing
+    assert right == pytest.approx(cllr(ratios[~wrong], targets[~wrong]))
+
+
+@pytest.mark.parametrize("measure", [det_curve, cllr])
+def test_scores_that_are_not_numbers_are_the_caller_s_fault(measure: Callable[..., object]) -> None:
+    with pytest.raises(AssertionError, match=r"not a number|not numbers"):
+        measure(np.array([1.0, math.nan]), np.array([True, False]))
+
+
+def test_figures_of_the_comparison_with_other_tools() -> None:
+    """Those of docs/figures.md."""
+    scores, targets = np.array([1, 1, 0.5, 0.5, 0.5, 0]), np.arange(6) < 3
+    assert round(equal_error_rate(det_curve(scores, targets)), 4) == 0.2222
+    separated = det_curve(np.array([0.9, 0.8, 0.2, 0.1]), np.arange(4) < 2)
+    assert equal_error_rate(separated) == 0
+    blind = det_curve(np.zeros(4), np.arange(4) < 2)
+    assert min_dcf(blind, 0.01) == 1
+    assert round(cllr(np.array([math.log(10), -math.log(10)]), np.array([True, False])), 4) == 0.1375

@@ -32,3 +32,7 @@ def test_the_interval_is_scipy_s(counts: tuple[int, int]) -> None:
     right, count = counts
     expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
     assert wilson_interval(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
+
+
+def test_no_utterances_tell_nothing() -> None:
+    assert wilson_interval(0.0, 0) == (0.0, 1.0)

@@ -68,3 +68,11 @@ def test_weights_repeat_utterances(
         assert both == pytest.approx(rates(again, others, threshold))
         alike = open_set_rates(answers(known, strangers), threshold, None, of_known, of_strangers)
         assert alike == pytest.approx(rates(again, others, threshold))
+
+
+def test_an_infinite_score_is_not_given_a_name_by_the_last_threshold() -> None:
+    found = open_set_curve(Answers(np.array([math.inf, 1.0]), np.array([True, True]), np.array([math.inf, -math.inf])))
+    assert found.thresholds.tolist() == [-math.inf, 1, math.inf, math.inf]
+    assert found.false_accepts.tolist() == [1, 0.5, 0.5, 0]
+    assert found.identified.tolist() == [1, 1, 0.5, 0]
+    assert found.identified_at(0.01) == 0

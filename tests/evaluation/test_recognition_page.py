@@ -13,7 +13,7 @@ from recognition_example import example
 from speakerid.errors import UserError
 from speakerid.evaluation.recognition_page import recognition_page, write_page
 from speakerid.evaluation.recognition_plots import pictures
-from speakerid.evaluation.recognition_results import CLLR, EER, Measure, Results, cell
+from speakerid.evaluation.recognition_results import CLLR, EER, Estimate, Measure, Results, Row, Table, cell
 
 NAMES = ["det", "open_set", "reliability", "confusions", "embeddings"]
 VOID = {"meta", "br", "path", "use"}
@@ -142,3 +142,11 @@ def test_a_folder_that_cannot_be_written(results: Results, tmp_path: Path) -> No
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"det\.png: cannot be written"):
         write_page(results, tmp_path / "file")
+
+
+def test_json_holds_what_is_not_finite() -> None:
+    estimate = Estimate(np.inf, np.nan, np.inf)
+    found = Results("t", (), (Table("t", "", (CLLR,), (Row("whole", "9", {CLLR: estimate}),)),))
+    assert "inf" in found.as_text()
+    text = json.dumps(found.as_json(), allow_nan=False)
+    assert json.loads(text)["tables"][0]["rows"][0]["cllr"] == {"value": "inf", "low": None, "high": "inf"}

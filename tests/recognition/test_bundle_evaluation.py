@@ -30,6 +30,7 @@ from speakerid.evaluation.recognition_results import (
     Results,
     Table,
 )
+from speakerid.evaluation.sufficiency import no_trials
 from speakerid.recognition import bundle_evaluation
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
@@ -218,7 +219,7 @@ def test_a_list_of_trials(path: Path, elsewhere: Path, tmp_path: Path) -> None:
     [
         (
             "1 uttr-test-anna-0.pt nobody",
-            r"list.txt: found 'nobody', expected a test utterance .* 'uttr-test-anna-0.pt'",
+            r"list.txt: 1 of 7 names are not in .*: 'nobody'; expected test utterances .* 'uttr-test-anna-0.pt'",
         ),
         ("1 uttr-test-anna-0.pt uttr-test-ben-0.pt", r"found a target trial, but .* has two speakers for them"),
         ("0 uttr-test-anna-0.pt uttr-test-anna-1.pt", r"found a non-target trial, but .* has one speaker for them"),
@@ -227,6 +228,18 @@ def test_a_list_of_trials(path: Path, elsewhere: Path, tmp_path: Path) -> None:
 def test_lists_that_do_not_belong_here(line: str, message: str, path: Path, elsewhere: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(TRIALS + line)
     with pytest.raises(UserError, match=message):
+        evaluate_bundle(path, elsewhere, [], tmp_path / "list.txt", resamples=3)
+
+
+UNLABELED = "uttr-test-anna-0 uttr-test-anna-5\nuttr-test-anna-0 uttr-test-ben-0\n"
+
+
+def test_a_list_without_labels_takes_them_from_the_corpus(path: Path, elsewhere: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(UNLABELED)
+    found = evaluate_bundle(path, elsewhere, [], tmp_path / "list.txt", resamples=3)
+    assert {row.name: row.size for row in found.tables[-1].rows}["list.txt"] == "1 + 1"
+    (tmp_path / "list.txt").write_text(UNLABELED.splitlines()[0])
+    with pytest.raises(UserError, match="found 1 target and 0 non-target trials"):
         evaluate_bundle(path, elsewhere, [], tmp_path / "list.txt", resamples=3)
 
 
@@ -247,7 +260,7 @@ def test_without_strangers_and_with_few(path: Path, tmp_path: Path) -> None:
     assert not {DIR, NAMED_STRANGERS} & found.tables[0].rows[0].estimates.keys()
     single = write_easy_corpus(tmp_path / "single", tests=3)
     found = evaluate_bundle(path, single, [], resamples=3)
-    assert "no trials of two utterances were drawn" in found.facts[2]
+    assert found.facts[2] == "Trials of two utterances: " + str(no_trials(np.zeros(0, bool))) + "."
     assert [table.title for table in found.tables] == ["Who is it?"]
 
 

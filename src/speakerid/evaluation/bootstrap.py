@@ -54,5 +54,7 @@ def bootstrap_interval(
 
     found = np.stack(list(values()))
     undefined = np.isnan(found).all(0)  # in every resample, of which NumPy would warn
-    low, high = np.nanquantile(np.where(undefined, 0.0, found), [0.025, 0.975], axis=0)
+    # Observed values: between an infinite one and its neighbor nothing can be interpolated.
+    found = np.where(undefined, 0.0, found)
+    low, high = np.nanquantile(found, [0.025, 0.975], axis=0, method="inverted_cdf")
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)

@@ -23,7 +23,7 @@ class DetCurve:
     """Both error rates at every threshold that makes a difference (Martin et al., 1997, The DET curve)."""
 
     thresholds: NDArray[np.floating]
-    """(P,) ascending; the last is infinite."""
+    """(P,) ascending; the last is infinite and stands for accepting nothing, not even an infinite score."""
     false_accepts: NDArray[np.float64]
     """(P,) share of the non-target trials that reach the threshold: from 1 down to 0."""
     misses: NDArray[np.float64]
@@ -34,10 +34,12 @@ def det_curve(scores: NDArray[np.floating], targets: NDArray[np.bool_], weights:
     """The curve of T trials.
 
     Args:
-        scores: (T,) larger where the speaker is more likely the same; fast where they ascend already.
+        scores: (T,) larger where the speaker is more likely the same; fast where they ascend already. They may be
+            infinite, but not NaN.
         targets: (T,) whether it is; at least one trial of either kind has a weight.
         weights: (T,) how often each trial counts; once by default.
     """
+    assert not np.isnan(scores).any(), "scores that are not numbers have no order"
     order = np.argsort(scores, kind="stable")
     if weights is not None:
         order = order[weights[order] > 0]
@@ -92,6 +94,8 @@ def min_dcf(curve: DetCurve, p_target: float = 0.01, cost_miss: float = 1.0, cos
 def cllr(log_ratios: NDArray[np.floating], targets: NDArray[np.bool_], weights: Numbers | None = None) -> float:
     """What log-likelihood ratios cost in bits a trial, over all thresholds: 0 is perfect, 1 knows nothing.
 
+    It is infinite where a ratio is infinite and wrong.
+
     Brümmer and du Preez, 2006, Application-independent evaluation of speaker detection.
 
     Args:
@@ -99,9 +103,14 @@ def cllr(log_ratios: NDArray[np.floating], targets: NDArray[np.bool_], weights: 
         targets: (T,) whether the speaker is the same; at least one trial of either kind has a weight.
         weights: (T,) how often each trial counts; once by default.
     """
+    assert not np.isnan(log_ratios).any(), "a log-likelihood ratio is not a number"
     costs = np.logaddexp(0, np.where(targets, -log_ratios, log_ratios)) / math.log(2)
     weights = np.ones(len(costs)) if weights is None else weights
-    return sum(float(np.average(costs, weights=weights * kind)) for kind in (targets, ~targets)) / 2
+    means = []
+    for kind in (targets, ~targets):
+        counted = kind & (weights > 0)  # the others cost nothing, even infinite ones
+        means.append(float(np.average(costs[counted], weights=weights[counted])))
+    return sum(means) / 2
 
 
 def min_cllr(curve: DetCurve) -> float:

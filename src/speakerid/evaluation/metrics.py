@@ -29,8 +29,11 @@ def macro_accuracy(predicted: Tensor, labels: Tensor) -> float:
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
     """Where the accuracy lies with a confidence of 95 %, as far as `count` utterances can tell (Wilson, 1927).
 
-    It takes the utterances to be independent, so of few speakers or sessions it promises too much.
+    It takes the utterances to be independent, so of few speakers or sessions it promises too much. Without utterances
+    it is 0 to 1.
     """
+    if not count:
+        return 0.0, 1.0
     centre = (accuracy + Z**2 / (2 * count)) / (1 + Z**2 / count)
     half = Z / (1 + Z**2 / count) * math.sqrt(accuracy * (1 - accuracy) / count + Z**2 / (4 * count**2))
     return max(0.0, centre - half), min(1.0, centre + half)

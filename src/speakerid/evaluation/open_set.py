@@ -38,7 +38,7 @@ class OpenSetCurve:
     """Both rates at every threshold that makes a difference."""
 
     thresholds: NDArray[np.floating]
-    """(P,) ascending; the last is infinite."""
+    """(P,) ascending; the last is infinite and stands for giving no name, not even for an infinite score."""
     false_accepts: NDArray[np.float64]
     """(P,) share of the strangers' utterances that are given a name, from 1 down to 0."""
     identified: NDArray[np.float64]
@@ -70,10 +70,11 @@ def open_set_curve(
 
 
 def _reaching(thresholds: NDArray[np.floating], scores: NDArray[np.floating], weights: Numbers) -> NDArray[np.float64]:
-    """(P,) weight of the scores that reach each threshold."""
+    """(P,) weight of the scores that reach each threshold; none reaches the last."""
+    assert not np.isnan(scores).any(), "scores that are not numbers have no order"
     order = np.argsort(scores, kind="stable")
     below = np.append(0.0, np.cumsum(weights[order]))
-    return below[-1] - below[np.searchsorted(scores[order], thresholds)]
+    return np.append(below[-1] - below[np.searchsorted(scores[order], thresholds[:-1])], 0.0)
 
 
 def open_set_rates(

@@ -145,9 +145,19 @@ class Results:
 def _table_json(table: Table) -> dict[str, object]:
     rows = []
     for row in table.rows:
-        measured = {measure.name: vars(estimate) for measure, estimate in row.estimates.items()}
+        measured = {
+            measure.name: {name: _json_number(number) for name, number in vars(estimate).items()}
+            for measure, estimate in row.estimates.items()
+        }
         rows.append({"name": row.name, "size": row.size, **measured})
     return {"title": table.title, "rows": rows}
+
+
+def _json_number(number: float) -> float | str | None:
+    """A number as JSON can hold it: NaN as null, infinity as a string."""
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
 
 
 def _table_text(table: Table) -> str:

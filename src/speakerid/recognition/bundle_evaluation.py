@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from speakerid.errors import UserError
 from speakerid.evaluation.bootstrap import RESAMPLES
 from speakerid.evaluation.calibration import Reliability
 from speakerid.evaluation.detection import det_curve
@@ -34,14 +35,16 @@ from speakerid.evaluation.recognition_results import (
     NAMED_STRANGERS,
     TOP_1,
     TOP_5,
+    EmbeddingMap,
     Measure,
     Results,
     Row,
     Table,
 )
+from speakerid.evaluation.sufficiency import NotMeasured, no_trials
 from speakerid.evaluation.trials import Pairs
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.judging import Heard, check_cohort
+from speakerid.recognition.judging import Heard, check_cohort, unit
 from speakerid.recognition.material import Material
 
 DURATIONS = (0.5, 1.0, 2.0, 4.0)
@@ -82,17 +85,23 @@ def evaluate_bundle(
     listed = {trials.name: material.listed(trials)} if trials else {}
     heard = {f"{duration:g} s": Heard.of(bundle, material, duration) for duration in seconds}
     heard[WHOLE] = Heard.of(bundle, material, None)
+    _check_finite(path, data, heard)
     whole = heard[WHOLE]
     decided = {name: one.decided for name, one in heard.items()}
-    pairs = {name: one.scored_pairs(material.pairs) for name, one in heard.items() if _both(material.pairs)}
+    missing = no_trials(material.pairs.targets)
+    pairs = {} if missing else {name: one.scored_pairs(material.pairs) for name, one in heard.items()}
     pairs |= {name: whole.scored_pairs(some) for name, some in listed.items()}
     identified = _identification(heard, as_norm, resamples)
     verified = _verification(whole, pairs, listed, as_norm, resamples)
     named = whole.scored.known.argmax(1)
     strangers = bool((~material.known).any())
+    laid_out = embedding_map(whole.prints, material.places, bundle.profiles.names)
     return Results(
         f"{path.name} on {data.name}",
-        _facts(bundle, material),
+        (
+            *_facts(bundle, material),
+            *_not_measured({"Trials of two utterances": missing, "Map of embeddings": laid_out}),
+        ),
         tuple(table for table in (*identified, verified) if table.rows),
         {name: det_curve(some.scores, some.targets) for name, some in pairs.items()},
         _point(verified, ACCEPTED, MISSED),
@@ -100,12 +109,25 @@ def evaluate_bundle(
         _point(identified[0], NAMED_STRANGERS, IDENTIFIED),
         confusions(material.places[material.known], named, bundle.profiles.names),
         _reliability(whole, pairs.get(WHOLE)),
-        embedding_map(whole.prints, material.places, bundle.profiles.names),
+        laid_out if isinstance(laid_out, EmbeddingMap) else None,
     )
 
 
-def _both(pairs: Pairs) -> bool:
-    return bool(pairs.targets.any() and (~pairs.targets).any())
+def _check_finite(path: Path, data: Path, heard: Mapping[str, Heard]) -> None:
+    for name, one in heard.items():
+        wrong = np.flatnonzero(~np.isfinite(one.scores).all(1))
+        if len(wrong):
+            raise UserError(
+                f"{path}: found scores that are not finite for {len(wrong)} of {len(one.scores)} utterances of {data} "
+                f"({name}), first {one.material.utterances.names[wrong[0]]}; check the corpus or export again"
+            )
+
+
+def _not_measured(parts: Mapping[str, object]) -> Iterator[str]:
+    """A sentence for each part that has no figure."""
+    for what, found in parts.items():
+        if isinstance(found, NotMeasured):
+            yield f"{what}: {found}."
 
 
 def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -> tuple[Table, Table]:
@@ -186,8 +208,6 @@ def _facts(bundle: Bundle, material: Material) -> tuple[str, ...]:
             f"The bundle's thresholds were fitted on {seen:,} of these {(~known).sum():,} utterances of strangers, so "
             "what is measured of them by these thresholds flatters."
         )
-    if not _both(material.pairs):
-        facts.append("Nobody speaks twice, or only one speaker does, so no trials of two utterances were drawn.")
     return tuple(facts)
 
 
@@ -197,5 +217,5 @@ def _seen(bundle: Bundle, material: Material) -> int:
     if not len(evidence.strangers):
         return 0
     prints = Heard.of(bundle, material, evidence.seconds).prints[~material.known]
-    carried = evidence.strangers / np.linalg.norm(evidence.strangers, axis=1, keepdims=True)
+    carried = unit(evidence.strangers)
     return int(((prints @ carried.T).max(1) > SAME_PRINT).sum())

@@ -129,8 +129,13 @@ def check_cohort(bundle: Bundle) -> None:
 
 def _between(profiles: Profiles) -> NDArray[np.float32]:
     """(S, S) scores of every speaker's centres, as if they were voice prints, against every other speaker."""
-    prints = profiles.centres / np.linalg.norm(profiles.centres, axis=-1, keepdims=True)
-    return np.max([profiles.scores(centres) for centres in prints.swapaxes(0, 1)], axis=0)
+    return np.max([profiles.scores(centres) for centres in unit(profiles.centres).swapaxes(0, 1)], axis=0)
+
+
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(…, D) vectors scaled to length 1; zero vectors stay zero."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
 
 
 def _by_duration(seconds: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], float]]:
