@@ -15,6 +15,7 @@ from speakerid.config import FeatureConfig
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.corpus.write import write_corpus
 from speakerid.errors import UserError
+from speakerid.evaluation.recognition_page import write_page
 from speakerid.evaluation.recognition_results import (
     ACCEPTED,
     CLLR,
@@ -45,7 +46,14 @@ SPEAKERS = ("anna", "ben", "cleo", "dora")
 STRANGERS = ("xaver", "yvonne", "zoe")
 
 
-def write_open_corpus(root: Path, answers: bool = True, seed: int = 0, strangers: tuple[str, ...] = STRANGERS) -> Path:
+def write_open_corpus(
+    root: Path,
+    answers: bool = True,
+    seed: int = 0,
+    strangers: tuple[str, ...] = STRANGERS,
+    constant: bool = False,
+    length: int | None = None,
+) -> Path:
     """A packed corpus with sessions everywhere and with strangers, who come close to those who are known."""
     rng = np.random.default_rng(seed)
     voices = {name: 1.2 * np.random.default_rng(place).normal(size=8) for place, name in enumerate(SPEAKERS)}
@@ -57,10 +65,10 @@ def write_open_corpus(root: Path, answers: bool = True, seed: int = 0, strangers
         for name in names:
             for take in range(each):
                 path = f"uttr-{part}-{name}-{take}.pt"
-                length = int(rng.integers(30, 90))
-                values = voices[name] + rng.normal(size=8) + rng.normal(size=(length, 8))
-                frames[path] = values.astype(np.float32)
-                made.append(Utterance(path, length, name, days[take * len(days) // each]))
+                frames_here = length or int(rng.integers(30, 90))
+                values = voices[name] + rng.normal(size=8) + rng.normal(size=(frames_here, 8))
+                frames[path] = np.full_like(values, -20.72) if constant else values.astype(np.float32)
+                made.append(Utterance(path, frames_here, name, days[take * len(days) // each]))
         return made
 
     labelled = Utterances.of(rows("labelled", SPEAKERS, 8, ("monday", "tuesday")), SPEAKERS)
@@ -262,6 +270,30 @@ def test_without_strangers_and_with_few(path: Path, tmp_path: Path) -> None:
     found = evaluate_bundle(path, single, [], resamples=3)
     assert found.facts[2] == "Trials of two utterances: " + str(no_trials(np.zeros(0, bool))) + "."
     assert [table.title for table in found.tables] == ["Who is it?"]
+
+
+def test_utterances_that_are_all_the_same(path: Path, tmp_path: Path) -> None:
+    root = write_open_corpus(tmp_path / "corpus", seed=1, constant=True, length=40)
+    found = evaluate_bundle(path, root, [0.2], as_norm=True, resamples=3)
+    assert found.embeddings is None
+    assert "Map of embeddings: not measured: all embeddings are the same." in found.facts
+    measured = estimates(found.tables[0], "whole")
+    assert (measured[TOP_1].value, measured[EER].value) == (0.25, 0.5)
+    assert write_page(found, tmp_path / "page").exists()
+    json.dumps(found.as_json(), allow_nan=False)
+
+
+def test_scores_that_are_not_finite(path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prints = Material.embed
+
+    def broken(*arguments: object) -> NDArray[np.float32]:
+        found = prints(*arguments)  # type: ignore[arg-type]
+        found[2] = np.nan
+        return found
+
+    monkeypatch.setattr(Material, "embed", broken)
+    with pytest.raises(UserError, match=r"not finite for 1 of 39 utterances of .*, first uttr-test-anna-2.pt; check"):
+        evaluate_bundle(path, elsewhere, [], resamples=3)
 
 
 def test_too_small_a_cohort(path: Path, elsewhere: Path, tmp_path: Path) -> None:
