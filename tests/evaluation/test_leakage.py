@@ -3,6 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from corpora import write_recording
+from experiments import answer
 from speakerid.corpus.records import Utterance, Utterances
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation import leakage as module
@@ -60,3 +62,16 @@ def test_large_corpus_is_judged_by_its_first_speakers(monkeypatch: pytest.Monkey
     store, utterances = corpus(sessions=4, channel=0, voice=10)
     assert leakage(store, utterances).random == 1
     assert seen == [3 * 18, 3 * 15]
+
+
+@pytest.mark.parametrize("name", ["{speaker}/{take}.wav", "{speaker}/day{take}/a.wav"])
+def test_two_recordings_of_each_speaker_are_prepared_with_a_report(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for speaker in ("anna", "ben", "cleo"):
+        for take in range(2):
+            write_recording(tmp_path / "source" / name.format(speaker=speaker, take=take))
+    assert answer(monkeypatch, "prepare", tmp_path / "source", tmp_path / "corpus", "--workers", 1) == 0
+    expected = "not measured: every session has one recording" if "day" in name else "a linear classifier of sessions"
+    assert f"leakage: 1\n  → quote accuracy on sessions never heard only\n  - {expected}" in capsys.readouterr().out
+    assert expected in (tmp_path / "corpus" / "report.html").read_text()
