@@ -8,7 +8,7 @@ from experiments import answer
 from speakerid.corpus.records import Utterance, Utterances
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation import leakage as module
-from speakerid.evaluation.leakage import leakage
+from speakerid.evaluation.leakage import Leakage, leakage
 
 N_MELS = 6
 
@@ -29,8 +29,14 @@ def corpus(sessions: int, channel: float, voice: float, speakers: int = 8) -> tu
     return store, Utterances.of(rows)
 
 
+def measured(store: FrameStore, utterances: Utterances) -> Leakage:
+    found = leakage(store, utterances)
+    assert isinstance(found, Leakage)
+    return found
+
+
 def test_channel_without_a_voice_is_found_out() -> None:
-    found = leakage(*corpus(sessions=4, channel=10, voice=0))
+    found = measured(*corpus(sessions=4, channel=10, voice=0))
     assert found.random > 0.9
     assert found.disjoint < 0.4
     assert "whole sessions" in found.how
@@ -38,13 +44,13 @@ def test_channel_without_a_voice_is_found_out() -> None:
 
 
 def test_voice_without_a_channel_leaks_nothing() -> None:
-    found = leakage(*corpus(sessions=4, channel=0, voice=10))
+    found = measured(*corpus(sessions=4, channel=0, voice=10))
     assert found.random == found.disjoint == 1
 
 
 def test_without_sessions_it_says_how_validation_is_drawn() -> None:
     store, utterances = corpus(sessions=1, channel=10, voice=0)
-    found = leakage(store, utterances)
+    found = measured(store, utterances)
     assert found.disjoint > 0.9
     assert "flattered" in found.how
 
@@ -60,7 +66,7 @@ def test_large_corpus_is_judged_by_its_first_speakers(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "linear_baseline", counted)
     monkeypatch.setattr(module, "LARGEST", 65)
     store, utterances = corpus(sessions=4, channel=0, voice=10)
-    assert leakage(store, utterances).random == 1
+    assert measured(store, utterances).random == 1
     assert seen == [3 * 18, 3 * 15]
 
 

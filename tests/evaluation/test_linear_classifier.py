@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from speakerid.corpus.store import FrameStore
+from speakerid.evaluation import linear_classifier
 from speakerid.evaluation.baseline import linear_baseline
 from speakerid.evaluation.linear_classifier import SHRINKAGES, LinearClassifier, fit_linear
 
@@ -85,3 +86,24 @@ def test_one_utterance_of_each_class_is_the_nearest_centroid() -> None:
 def test_constant_frames(dtype: type) -> None:
     store = FrameStore(np.full((60, 4), -20.72, dtype), 10 * np.arange(6), np.full(6, 10))
     assert linear_baseline(store, range(4), [0, 1, 0, 1], store, [4, 5]).tolist() == [0, 0]
+
+
+def test_few_are_held_out_where_there_are_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same answers in pieces, and a choice made on one utterance in four."""
+    features, labels = drawn(5, 40, 6)
+    model, shrinkage = fit_linear(features, labels)
+    expected = model.predict(features, shrinkage)
+    monkeypatch.setattr(linear_classifier, "_CELLS", 35)
+    assert model.predict(features, shrinkage).tolist() == expected.tolist()
+    assert model.predict(features[:0], shrinkage).tolist() == []
+    judged: list[int] = []
+    predict = LinearClassifier.predict
+
+    def counted(self: LinearClassifier, rows: NDArray[np.float64], shrinkage: float) -> NDArray[np.integer]:
+        judged.append(len(rows))
+        return predict(self, rows, shrinkage)
+
+    monkeypatch.setattr(LinearClassifier, "predict", counted)
+    monkeypatch.setattr(linear_classifier, "MOST_COMPARED", 250)
+    fit_linear(features, labels)
+    assert sum(judged) == 50 * len(SHRINKAGES)

@@ -67,7 +67,7 @@ def write_open_corpus(
                 path = f"uttr-{part}-{name}-{take}.pt"
                 frames_here = length or int(rng.integers(30, 90))
                 values = voices[name] + rng.normal(size=8) + rng.normal(size=(frames_here, 8))
-                frames[path] = np.full_like(values, -20.72) if constant else values.astype(np.float32)
+                frames[path] = (np.full_like(values, -20.72) if constant else values).astype(np.float32)
                 made.append(Utterance(path, frames_here, name, days[take * len(days) // each]))
         return made
 
