@@ -28,10 +28,11 @@ def write_corpus(root: Path, recordings: Sequence[tuple[str, str, str]] = RECORD
     """A corpus of which only the table of recordings exists."""
     root.mkdir()
     with (root / "recordings.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(HEADER)
+        writer = csv.DictWriter(file, HEADER)
+        writer.writeheader()
         for utterance, part, path in recordings:
-            writer.writerow([f"{utterance}.pt", part, root.parent / "source" / path, "", "", "anna", "", ""])
+            row = {"utterance": f"{utterance}.pt", "part": part, "speaker": "anna"}
+            writer.writerow(row | {"path": root.parent / "source" / path})
     labelled = Utterances.of([Utterance("uttr-a.pt", 9, "anna")])
     return Corpus(root, FeatureConfig(), ("anna",), labelled)
 
