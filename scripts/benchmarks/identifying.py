@@ -230,7 +230,7 @@ def _among_many(bundle: Path) -> Recognizer:
 
 def _answer(bundle: Path) -> float:
     recognizer = _among_many(bundle)
-    return _per_question(lambda voice_print: recognizer.answer(Voice(SECONDS, voice_print)))
+    return _per_question(lambda voice_print: recognizer.answer(Voice(SECONDS, voice_print, recognizer.bundle.encoder)))
 
 
 def _answer_plainly(bundle: Path) -> float:

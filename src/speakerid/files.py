@@ -5,6 +5,7 @@ import fcntl
 import io
 import os
 import pickle
+import re
 import secrets
 import shutil
 import stat
@@ -95,10 +96,11 @@ def remove_partials(folder: Path, of: Path | None = None) -> None:
         folder: where.
         of: only those of this file; by default all.
     """
-    prefix = _partial_prefix(of) if of else "."
+    # The one word between name and ending keeps the files of `b.c` out of those of `b`.
+    name = re.compile(rf"{re.escape(_partial_prefix(of))}[0-9a-f]+{re.escape(_PARTIAL)}" if of else ".*")
     for path in folder.glob(f".*{_PARTIAL}"):
-        if path.name.startswith(prefix):
-            path.unlink()
+        if name.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def real_path(path: Path) -> Path:
@@ -119,23 +121,27 @@ def check_regular(path: Path) -> None:
 
 
 @contextmanager
-def sole_user(path: Path, wait: bool = False) -> Iterator[None]:
+def sole_user(path: Path, wait: bool = False, mode: int | None = None) -> Iterator[None]:
     """Hold a lock file while the block runs; it is released however the process ends.
 
     Args:
         path: of the lock file, which stays; its content is never changed.
         wait: until another process has released it.
+        mode: permissions of the lock file, set by its owner; by default those of any new file.
 
     Raises:
         UserError: another process holds it and `wait` is false, or the file cannot be made.
     """
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        handle = os.open(path, flags, 0o666 if mode is None else mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UserError(f"{path}: found a symbolic link, expected a lock file; delete the link") from error
         raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
     with os.fdopen(handle, "rb", buffering=0):
+        if mode is not None and os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, mode)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:

@@ -75,3 +75,10 @@ def enroll_for_ever(path: Path) -> None:
     """Until killed."""
     for number in range(10_000):
         enroll_somebody(path, f"guest{number}")
+
+
+def with_other_encoder(bundle: Bundle) -> Bundle:
+    """The bundle of another training: the same speakers, other weights."""
+    weights = dict(bundle.weights)
+    weights["model.prenet.weight"] = weights["model.prenet.weight"].flip(0).contiguous()
+    return Bundle.fitted(bundle.model, bundle.features, weights, bundle.profiles, bundle.evidence, bundle.card)

@@ -118,7 +118,8 @@ def test_what_is_counted_is_what_the_recogniser_answers(
     recognizer = Recognizer.load(path)
     material = Material.open(path, recognizer.bundle, elsewhere)
     heard = Heard.of(recognizer.bundle, material, seconds)
-    given = [recognizer.answer(Voice(s, p)) for s, p in zip(heard.seconds.tolist(), heard.prints, strict=True)]
+    key = recognizer.bundle.encoder
+    given = [recognizer.answer(Voice(s, p, key)) for s, p in zip(heard.seconds.tolist(), heard.prints, strict=True)]
     names = [utterance.speaker for utterance in material.utterances]
     known = [name in SPEAKERS for name in names]
     right = [a.ranking[0][0] == name for a, name, k in zip(given, names, known, strict=True) if k]

@@ -24,6 +24,8 @@ class Voice:
     """Of sound, pauses cut."""
     voice_print: NDArray[np.float32]
     """(D,), of length 1."""
+    encoder: str
+    """Fingerprint of what made it, see `Bundle.encoder`."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +74,12 @@ class Unheard(UserError):
     def answer(self) -> Answer:
         """Why nobody is named."""
         return Answer(self.said, None, float("nan"), (), self.seconds, float("nan"), str(self))
+
+
+class OtherEncoder(UserError):
+    """A voice print that another encoder made than the bundle's; the two say nothing about each other."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this voice was recorded before the bundle was exported from another training; give the recording again"
+        )

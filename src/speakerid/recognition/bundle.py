@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from torch import Tensor
 import speakerid
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, sole_user
+from speakerid.files import atomic_file, real_path, remove_partials, sole_user
 from speakerid.model_config import ModelConfig
 from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.embedder import Embedder, plda_in
@@ -37,6 +39,9 @@ from speakerid.settings import Settings, parse
 
 FORMAT = "speakerid bundle 2"
 _HEADER = "speakerid"
+
+FileVersion = tuple[int, int, int, int]
+"""Device, inode, time of the last change and size of a file."""
 
 
 class _Speaker(Settings, frozen=True):
@@ -145,6 +150,13 @@ class Bundle:
             raise UserError("its weights are not those of the model that its settings describe") from error
         return embedder.eval()
 
+    @cached_property
+    def encoder(self) -> str:
+        """Fingerprint of features, model settings and weights: voice prints compare only within one encoder."""
+        digest = hashlib.sha256(f"{self.features.model_dump_json()} {self.model.model_dump_json()}".encode())
+        _add_tensors(digest, self.weights)
+        return digest.hexdigest()[:32]
+
     def enrolled(self, name: str, prints: NDArray[np.floating]) -> Bundle:
         """With one more speaker; arguments and errors as for `Profiles.with_speaker`."""
         return self._with(self.profiles.with_speaker(name, prints), self.evidence)
@@ -171,8 +183,14 @@ class Bundle:
     def _with(self, profiles: Profiles, evidence: Sequence[Evidence]) -> Bundle:
         return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card)
 
-    def save(self, path: Path) -> None:
-        """Write to a temporary file, sync, rename: at every moment there is a whole bundle at `path`."""
+    def save(self, path: Path) -> FileVersion:
+        """Write to a temporary file, sync, rename: at every moment there is a whole bundle at `path`.
+
+        A new file is readable by its owner only.
+
+        Returns:
+            The version of the file that was written.
+        """
         tensors = self._tensors()
         speakers = zip(self.profiles.names, self.profiles.clips, self.profiles.trained, strict=True)
         content = _Content(
@@ -189,8 +207,11 @@ class Bundle:
             card=dict(self.card),
         )
         content = content.model_copy(update={"digest": _digest(content, tensors)})
-        with atomic_file(path) as partial:
+        with atomic_file(path, mode=0o600) as partial:
             partial.write_bytes(save(tensors, {_HEADER: content.model_dump_json()}))
+            version = version_of(partial)
+        assert version is not None
+        return version
 
     @staticmethod
     def load(path: Path) -> Bundle:
@@ -245,6 +266,25 @@ class Bundle:
 
 
 @contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other writer of a bundle waiting while the block runs, and remove what killed writers left of it.
+
+    The lock file lies beside the bundle that `path` leads to and has its permissions.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    real = real_path(path)
+    try:
+        mode = stat.S_IMODE(real.stat().st_mode)
+    except OSError:
+        mode = 0o600  # a new bundle's
+    with sole_user(real.with_name(f".{real.name}.lock"), wait=True, mode=mode & 0o666):
+        remove_partials(real.parent, of=real)
+        yield
+
+
+@contextmanager
 def changing(path: Path) -> Iterator[list[Bundle]]:
     """Yield a list with the bundle at `path`; the one that is in it when the block ends well is written back.
 
@@ -252,10 +292,19 @@ def changing(path: Path) -> Iterator[list[Bundle]]:
     """
     if not path.exists():
         Bundle.load(path)  # says so
-    with sole_user(path.with_name(f".{path.name}.lock"), wait=True):
+    with locked(path):
         held = [Bundle.load(path)]
         yield held
         held[0].save(path)
+
+
+def version_of(path: Path) -> FileVersion | None:
+    """Changes whenever a bundle's file is replaced or written; None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _parse(path: Path, blob: bytes) -> tuple[_Content, dict[str, Tensor]]:
@@ -285,10 +334,14 @@ def _parse(path: Path, blob: bytes) -> tuple[_Content, dict[str, Tensor]]:
 
 def _digest(content: _Content, tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256(content.model_copy(update={"digest": ""}).model_dump_json().encode())
+    _add_tensors(digest, tensors)
+    return digest.hexdigest()
+
+
+def _add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _evidence(seconds: float, speakers: Sequence[str], tensors: Mapping[str, Tensor], prefix: str) -> Evidence:

@@ -27,7 +27,7 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.profiles import RANKED
-from speakerid.recognition.recognizer import SHORTEST as SHORTEST_SOUND
+from speakerid.recognition.voices import SHORTEST as SHORTEST_SOUND
 from speakerid.recognition.waveform_model import WaveformModel
 
 OPSET = 17

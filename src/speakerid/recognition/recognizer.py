@@ -14,31 +14,18 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
-from speakerid.audio.decode import decode
-from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.audio.log_mel import Samples
 from speakerid.corpus.parallel import processors
-from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
-from speakerid.evaluation.predict import CPU_FRAMES
-from speakerid.models.summary import unique_parameters
-from speakerid.recognition.answers import Answer, Said, Unheard, Verdict, Voice
-from speakerid.recognition.bundle import Bundle, changing
+from speakerid.recognition.answers import Answer, OtherEncoder, Unheard, Verdict, Voice
+from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
+from speakerid.recognition.voices import VoiceEncoder
 
-SHORTEST = 0.5
-"""Seconds of sound, pauses cut, below which nobody is named."""
-SILENT = 1e-4
-"""Highest sample, as a share of full scale, of a recording in which nobody can be heard: −80 dB."""
 FALSE_ACCEPTS = 0.01
 """Share of strangers who may be given a name, unless another is asked for."""
-MAX_SECONDS = 1200.0
-"""Of one recording; longer ones are for a timeline."""
 TOGETHER = 8
 """Files that are embedded together, neighbours in length side by side."""
-WORTH_THREADS = 1e9
-"""Parameters times frames embedded at a time, below which there is one thread: several would mostly wait for one
-another, and on a machine that has other work as well nearly always."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -55,10 +42,8 @@ class Recognizer:
     def __init__(self, bundle: Bundle, path: Path | None = None) -> None:
         self.bundle = bundle
         self.path = path
-        self._embedder = bundle.embedder()
-        self._parameters = unique_parameters(self._embedder)
-        self._threads = ThreadpoolController()
-        self._log_mel: LogMel | None = None
+        self._encoder = VoiceEncoder(bundle)
+        self._version: FileVersion | None = None
 
     @staticmethod
     def load(path: str | Path) -> Recognizer:
@@ -67,7 +52,35 @@ class Recognizer:
         Raises:
             UserError: see `Bundle.load`.
         """
-        return Recognizer(Bundle.load(Path(path)), Path(path))
+        version = version_of(Path(path))  # before it is read, so that no change is missed
+        recognizer = Recognizer(Bundle.load(Path(path)), Path(path))
+        recognizer._version = version
+        return recognizer
+
+    def reload_if_changed(self) -> bool:
+        """Read the bundle's file again if another program has changed or replaced it since.
+
+        One `stat` if nothing has changed. Voices of the former bundle are refused afterwards if its encoder was
+        another one.
+
+        Returns:
+            Whether the file was read.
+
+        Raises:
+            UserError: see `Bundle.load`; the former content stays in use.
+        """
+        if self.path is None:
+            return False
+        version = version_of(self.path)
+        if version is not None and version == self._version:
+            return False
+        self._use(Bundle.load(self.path), version)
+        return True
+
+    def _use(self, bundle: Bundle, version: FileVersion | None) -> None:
+        if bundle.encoder != self._encoder.fingerprint:
+            self._encoder = VoiceEncoder(bundle)
+        self.bundle, self._version = bundle, version
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -84,16 +97,16 @@ class Recognizer:
         Raises:
             Unheard: it is broken, silent or too short.
         """
-        frames = self._frames(recording, sample_rate)
-        return Voice(len(frames) / self.bundle.features.frames_per_second, self.embed([frames])[0])
+        return self._encoder.listen(recording, sample_rate)
 
     def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(T, M) features of B recordings to (B, D) voice prints, the same whatever else is among them."""
-        lengths = np.array([len(some) for some in frames])
-        store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
-        at_a_time = max(int(lengths.max()), min(len(store.frames), CPU_FRAMES))
-        with self._threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
-            return self._embedder.embed(store, range(len(store)))
+        return self._encoder.embed(frames)
+
+    def voice(self, frames: NDArray[np.float32]) -> Voice:
+        """The voice in the (T, M) features of a recording."""
+        encoder = self._encoder
+        return encoder.voice(frames, encoder.embed([frames])[0])
 
     def identify(
         self,
@@ -130,7 +143,7 @@ class Recognizer:
         waiting, workers = iter(recordings), processors()
         groups = iter(lambda: list(islice(waiting, TOGETHER)), [])
         # BLAS has one number of threads for the whole process, which is not to change while others are at work.
-        with self._threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        with self._encoder.threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
             try:
                 for answers in _ahead(pool, lambda some: self._answers(some, false_accepts, top), groups, 2 * workers):
                     yield from answers
@@ -139,25 +152,31 @@ class Recognizer:
 
     def _answers(self, recordings: Sequence[Path], false_accepts: float, top: int) -> list[Answer]:
         """Of files that are embedded together, in one thread."""
-        with self._threads.limit(limits=1, user_api="openmp"):
-            heard = [self._heard(recording) for recording in recordings]
+        encoder = self._encoder
+        with encoder.threads.limit(limits=1, user_api="openmp"):
+            heard = [_frames_of(encoder, recording) for recording in recordings]
             frames = [one for one in heard if not isinstance(one, Unheard)]
-            prints = iter(self.embed(frames) if frames else ())
-            rate = self.bundle.features.frames_per_second
+            prints = iter(encoder.embed(frames) if frames else ())
             return [
                 one.answer()
                 if isinstance(one, Unheard)
-                else self.answer(Voice(len(one) / rate, next(prints)), false_accepts, top)
+                else self.answer(encoder.voice(one, next(prints)), false_accepts, top)
                 for one in heard
             ]
 
     def answer(self, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
-        """Whose voice it is; arguments as for `identify`."""
-        places, scores = self.bundle.profiles.ranked(voice.voice_print[None])
-        rule = self.bundle.identification
+        """Whose voice it is; arguments as for `identify`.
+
+        Raises:
+            UserError: the voice is of another encoder than the bundle's.
+        """
+        bundle = self.bundle
+        _check_encoder(bundle, [voice])
+        places, scores = bundle.profiles.ranked(voice.voice_print[None])
+        rule = bundle.identification
         odds = rule.log_odds(scores, voice.seconds)[0]
         threshold = rule.thresholds.at(voice.seconds, false_accepts)
-        names = [self.speakers[place] for place in places[0, :top].tolist()]
+        names = [bundle.profiles.names[place] for place in places[0, :top].tolist()]
         probabilities = _probability(odds)
         known = bool(odds[0] >= threshold)
         return Answer(
@@ -204,21 +223,42 @@ class Recognizer:
         Raises:
             UserError: none of the recordings is of use, or the name is taken, or is none.
         """
+        # A second attempt only if another training was exported over the bundle while the recordings were listened to.
+        for last in (False, True):
+            voices, passed = self._voices_in(recordings)
+            if not voices:
+                raise UserError(f"{name}: nobody was enrolled: {'; '.join(passed) or 'no recordings'}")
+            try:
+                self.learn(name, voices)
+                break
+            except OtherEncoder:
+                if last:
+                    raise
+        return passed
+
+    def _voices_in(self, recordings: Sequence[Path]) -> tuple[list[Voice], list[str]]:
         voices, passed = [], []
         for recording in recordings:
             try:
                 voices.append(self.listen(recording))
             except Unheard as unheard:
                 passed.append(f"{recording}: {unheard.said}: {unheard}")
-        if not voices:
-            raise UserError(f"{name}: nobody was enrolled: {'; '.join(passed) or 'no recordings'}")
-        self.learn(name, voices)
-        return passed
+        return voices, passed
 
     def learn(self, name: str, voices: Sequence[Voice]) -> None:
-        """The same from what is left of one or more recordings; errors as for `Bundle.enrolled`."""
+        """The same from what is left of one or more recordings.
+
+        Raises:
+            OtherEncoder: a voice is of another encoder than the bundle's, as after an export of another training.
+            UserError: see `Bundle.enrolled`.
+        """
         prints = np.stack([voice.voice_print for voice in voices])
-        self._change(lambda bundle: bundle.enrolled(name, prints))
+
+        def enrolled(bundle: Bundle) -> Bundle:
+            _check_encoder(bundle, voices)
+            return bundle.enrolled(name, prints)
+
+        self._change(enrolled)
 
     def forget(self, name: str) -> None:
         """Delete every voice print of a speaker, in the bundle's file as well; errors as for `Bundle.forgotten`."""
@@ -232,38 +272,23 @@ class Recognizer:
         if self.path is None:
             self.bundle = change(self.bundle)
             return
-        with changing(self.path) as held:
-            self.bundle = held[0] = change(held[0])
+        with locked(self.path):
+            version = version_of(self.path)
+            self._use(Bundle.load(self.path), version)
+            bundle = change(self.bundle)
+            self._use(bundle, bundle.save(self.path))
 
-    def _heard(self, recording: Path) -> NDArray[np.float32] | Unheard:
-        try:
-            return self._frames(recording, None)
-        except Unheard as unheard:
-            return unheard
 
-    def _frames(self, recording: Path | Samples, sample_rate: int | None) -> NDArray[np.float32]:
-        """(T, M) features, or why there are none."""
-        if self._log_mel is None:
-            self._log_mel = LogMel(self.bundle.features)
-        seconds = float("nan")
-        try:
-            if isinstance(recording, Path):
-                sound = decode(recording, max_seconds=MAX_SECONDS)
-                recording, sample_rate = sound.waveform, sound.sample_rate
-            assert sample_rate is not None, "samples without a rate"
-            seconds = recording.shape[-1] / sample_rate
-            if not np.any(np.abs(recording) > SILENT):
-                raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
-            frames = self._log_mel(recording, sample_rate)
-        except Unheard:
-            raise
-        except UserError as error:
-            said: Said = "too short" if seconds < SHORTEST else "broken"
-            raise Unheard(said, str(error), seconds) from error
-        heard = len(frames) / self.bundle.features.frames_per_second
-        if heard < SHORTEST:
-            raise Unheard("too short", f"{heard:.2f} s of sound, expected {SHORTEST:g} at least", heard)
-        return frames
+def _check_encoder(bundle: Bundle, voices: Sequence[Voice]) -> None:
+    if any(voice.encoder != bundle.encoder for voice in voices):
+        raise OtherEncoder
+
+
+def _frames_of(encoder: VoiceEncoder, recording: Path) -> NDArray[np.float32] | Unheard:
+    try:
+        return encoder.frames(recording, None)
+    except Unheard as unheard:
+        return unheard
 
 
 def _ahead(

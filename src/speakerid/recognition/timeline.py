@@ -20,9 +20,9 @@ from speakerid.audio.decode import pieces
 from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, stretches_of_sound
 from speakerid.audio.resample import resample
 from speakerid.errors import UserError
-from speakerid.recognition.answers import Voice
 from speakerid.recognition.profiles import RANKED
-from speakerid.recognition.recognizer import FALSE_ACCEPTS, SHORTEST, Recognizer
+from speakerid.recognition.recognizer import FALSE_ACCEPTS, Recognizer
+from speakerid.recognition.voices import SHORTEST
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25
@@ -162,8 +162,9 @@ def _nearest_names(recognizer: Recognizer, windows: Sequence[NDArray[np.float32]
 
 def _name(recognizer: Recognizer, frames: NDArray[np.float32], false_accepts: float | None) -> tuple[str | None, float]:
     """Who speaks in the (T, M) frames of one turn, or None, and how probable that is."""
-    voice = Voice(len(frames) / recognizer.bundle.features.frames_per_second, recognizer.embed([frames])[0])
-    answer = recognizer.answer(voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
+    answer = recognizer.answer(
+        recognizer.voice(frames), FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED
+    )
     name, probability = answer.ranking[0]
     nobody = max(0.0, 1 - sum(p for _, p in answer.ranking))
     known = probability >= nobody if false_accepts is None else answer.name is not None

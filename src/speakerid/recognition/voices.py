@@ -1,0 +1,93 @@
+"""From recordings to voice prints, by the encoder of one bundle.
+
+Letters: N samples, B recordings, T frames, M mel bands, D width of a voice print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
+
+from speakerid.audio.decode import decode
+from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.corpus.store import FrameStore
+from speakerid.errors import UserError
+from speakerid.evaluation.predict import CPU_FRAMES
+from speakerid.models.summary import unique_parameters
+from speakerid.recognition.answers import Said, Unheard, Voice
+from speakerid.recognition.bundle import Bundle
+
+SHORTEST = 0.5
+"""Seconds of sound, pauses cut, below which nobody is named."""
+SILENT = 1e-4
+"""Highest sample, as a share of full scale, of a recording in which nobody can be heard: −80 dB."""
+MAX_SECONDS = 1200.0
+"""Of one recording; longer ones are for a timeline."""
+WORTH_THREADS = 1e9
+"""Parameters times frames embedded at a time, below which there is one thread: several would mostly wait for one
+another, and on a machine that has other work as well nearly always."""
+
+
+class VoiceEncoder:
+    """Voice prints of recordings.
+
+    Args:
+        bundle: has the model and its features.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.fingerprint = bundle.encoder
+        self._features = bundle.features
+        self._embedder = bundle.embedder()
+        self._parameters = unique_parameters(self._embedder)
+        self._log_mel: LogMel | None = None
+        self.threads = ThreadpoolController()
+
+    def listen(self, recording: Path | Samples, sample_rate: int | None = None) -> Voice:
+        """See `Recognizer.listen`."""
+        frames = self.frames(recording, sample_rate)
+        return self.voice(frames, self.embed([frames])[0])
+
+    def voice(self, frames: NDArray[np.float32], voice_print: NDArray[np.float32]) -> Voice:
+        """What there is of a recording of (T, M) features with a (D,) voice print."""
+        return Voice(len(frames) / self._features.frames_per_second, voice_print, self.fingerprint)
+
+    def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """(T, M) features of B recordings to (B, D) voice prints, the same whatever else is among them."""
+        lengths = np.array([len(some) for some in frames])
+        store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
+        at_a_time = max(int(lengths.max()), min(len(store.frames), CPU_FRAMES))
+        with self.threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
+            return self._embedder.embed(store, range(len(store)))
+
+    def frames(self, recording: Path | Samples, sample_rate: int | None) -> NDArray[np.float32]:
+        """(T, M) features of a recording.
+
+        Raises:
+            Unheard: there is no voice in it.
+        """
+        if self._log_mel is None:
+            self._log_mel = LogMel(self._features)
+        seconds = float("nan")
+        try:
+            if isinstance(recording, Path):
+                sound = decode(recording, max_seconds=MAX_SECONDS)
+                recording, sample_rate = sound.waveform, sound.sample_rate
+            assert sample_rate is not None, "samples without a rate"
+            seconds = recording.shape[-1] / sample_rate
+            if not np.any(np.abs(recording) > SILENT):
+                raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
+            frames = self._log_mel(recording, sample_rate)
+        except Unheard:
+            raise
+        except UserError as error:
+            said: Said = "too short" if seconds < SHORTEST else "broken"
+            raise Unheard(said, str(error), seconds) from error
+        heard = len(frames) / self._features.frames_per_second
+        if heard < SHORTEST:
+            raise Unheard("too short", f"{heard:.2f} s of sound, expected {SHORTEST:g} at least", heard)
+        return frames
