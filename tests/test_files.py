@@ -182,14 +182,23 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
 def test_left_temporary_files_of_one_file_are_removed_and_no_others(tmp_path: Path) -> None:
     with pytest.raises(UserError), atomic_file(tmp_path / "file"):  # noqa: PT012
         (left,) = tmp_path.iterdir()
-        left.rename(tmp_path / left.name.replace(".file.", ".file.kept."))
+        left.rename(tmp_path / left.name.replace(".partial", "0.partial"))
         raise UserError("killed")
-    (tmp_path / ".file.old.0123.partial").write_text("")
-    (tmp_path / ".files.0123.partial").write_text("")
+    (tmp_path / ".file.4711.partial").write_text("named by a process, as older versions did")
+    for name in (".file.old.0123.partial", ".files.0123.partial"):
+        (tmp_path / name).write_text("of another file")
     remove_partials(tmp_path, tmp_path / "file")
-    assert names(tmp_path) == [".files.0123.partial"]
+    assert names(tmp_path) == [".file.old.0123.partial", ".files.0123.partial"]
     remove_partials(tmp_path)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660])
+def test_a_lock_has_the_permissions_it_is_given(tmp_path: Path, mode: int) -> None:
+    lock = tmp_path / "lock"
+    lock.touch(0o644)
+    with sole_user(lock, mode=mode):
+        assert stat.S_IMODE(lock.stat().st_mode) == mode
 
 
 @pytest.mark.parametrize("link", [False, True])
