@@ -28,11 +28,12 @@ from speakerid.corpus.parallel import processors
 from speakerid.errors import UserError
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.centres import CENTRES
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.finding import find_recordings
 from speakerid.recognition.plda import Plda
-from speakerid.recognition.profiles import CENTRES, Profiles, profiles_of
+from speakerid.recognition.profiles import Profiles, profiles_of
 from speakerid.recognition.recognizer import Recognizer
 
 from .measuring import Run, run_in_turn, table
@@ -224,7 +225,8 @@ def _among_many(bundle: Path) -> Recognizer:
     centres = _prints(MANY * CENTRES, WIDTH).reshape(MANY, CENTRES, WIDTH)
     names = tuple(f"speaker{number}" for number in range(MANY))
     plda = Plda(0.5 / WIDTH, np.full(WIDTH, 0.5 / WIDTH))
-    everybody = Profiles(names, plda, centres, (CENTRES,) * MANY, (False,) * MANY)
+    everybody = Profiles(names, plda, centres, (CENTRES,) * MANY, (False,) * MANY,
+                         np.ones((MANY, CENTRES), np.int64), (frozenset(),) * MANY)  # fmt: skip
     return Recognizer(replace(Bundle.load(bundle), profiles=everybody))
 
 

@@ -72,7 +72,7 @@ def test_a_flipped_bit_is_refused(path: Path, trained: Trained, place: float, bi
 def test_a_truncated_bundle_is_refused(path: Path, trained: Trained, share: float) -> None:
     content = trained.path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(UserError, match="damaged, or no safetensors file"):
+    with pytest.raises(UserError, match=r"damaged, or not a safetensors file|found an empty file"):
         Bundle.load(path)
 
 

@@ -19,6 +19,7 @@ from speakerid.recognition import profiles
 from speakerid.recognition import voices as module
 from speakerid.recognition.answers import Unheard
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.centres import even_clips
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
@@ -189,7 +190,9 @@ def test_the_nearest_of_many_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -
     centres /= np.linalg.norm(centres, axis=-1, keepdims=True)
     clips = tuple(1 + n % 30 for n in range(400))
     plda = Plda(0.02, np.linspace(0.01, 0.08, 24))
-    everybody = Profiles(tuple(f"s{n}" for n in range(400)), plda, centres, clips, (True,) * 400)
+    everybody = Profiles(
+        tuple(f"s{n}" for n in range(400)), plda, centres, clips, (True,) * 400, even_clips(clips), (frozenset(),) * 400
+    )
     prints = centres[:9, 0] + rng.normal(0, 0.1, (9, 24)).astype(np.float32)
     prints /= np.linalg.norm(prints, axis=1, keepdims=True)
     places, scores = everybody.ranked(prints)

@@ -24,6 +24,7 @@ from speakerid.audio.resample import resample
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 from speakerid.layers.pooling import MeanPooling
+from speakerid.recognition.centres import even_clips
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.waveform_model import BatchLogMel, WaveformModel
@@ -166,7 +167,9 @@ class MeanSpectrum(nn.Module):
 
 def four_speakers() -> Profiles:
     centres = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
-    return Profiles(tuple("abcd"), Plda(0.1, np.linspace(0.05, 0.3, 5)), centres, (1, 3, 3, 40), (True,) * 4)
+    clips = (1, 3, 3, 40)
+    plda = Plda(0.1, np.linspace(0.05, 0.3, 5))
+    return Profiles(tuple("abcd"), plda, centres, clips, (True,) * 4, even_clips(clips), (frozenset(),) * 4)
 
 
 def test_scores_are_those_of_the_profiles() -> None:

@@ -26,6 +26,10 @@ class Voice:
     """(D,), of length 1."""
     encoder: str
     """Fingerprint of what made it, see `Bundle.encoder`."""
+    digest: int | None = None
+    """Of the samples; the same for the same recording, None if unknown."""
+    source: str = ""
+    """Name of the file, empty if it is unknown."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,13 @@
 """One file that knows its speakers: weights, voice prints, thresholds and where they come from.
 
-The file is a safetensors file, so nothing in it can run: tensors, and one JSON text in the header.
-
 Letters: N utterances of known speakers, I of strangers, D width of a voice print, S speakers, K centres a speaker.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,76 +17,26 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import JsonValue
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
-import speakerid
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 from speakerid.files import atomic_file, real_path, remove_partials, sole_user
 from speakerid.model_config import ModelConfig
-from speakerid.recognition.decision import Rule, Thresholds
+from speakerid.recognition.bundle_check import check
+from speakerid.recognition.bundle_file import FORMAT as FORMAT
+from speakerid.recognition.bundle_file import Content as _Content
+from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # scripts that edit bundles use it
+from speakerid.recognition.bundle_file import RuleContent, SpeakerContent, add_tensors, as_bytes, read
+from speakerid.recognition.centres import even_clips
+from speakerid.recognition.decision import Rule
 from speakerid.recognition.embedder import Embedder, plda_in
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
 from speakerid.recognition.profiles import Profiles
-from speakerid.settings import Settings, parse
-
-FORMAT = "speakerid bundle 2"
-_HEADER = "speakerid"
 
 FileVersion = tuple[int, int, int, int]
 """Device, inode, time of the last change and size of a file."""
-
-
-class _Speaker(Settings, frozen=True):
-    name: str
-    clips: int
-    trained: bool
-
-
-class _RuleContent(Settings, frozen=True):
-    scale: list[float]
-    unknown: list[float]
-    seconds: list[float]
-    rates: list[float]
-    log_odds: list[list[float]]
-
-    @staticmethod
-    def of(rule: Rule) -> _RuleContent:
-        thresholds = rule.thresholds
-        return _RuleContent(
-            scale=rule.scale.tolist(),
-            unknown=rule.unknown.tolist(),
-            seconds=thresholds.seconds.tolist(),
-            rates=thresholds.rates.tolist(),
-            log_odds=thresholds.log_odds.tolist(),
-        )
-
-    def rule(self) -> Rule:
-        thresholds = Thresholds(np.array(self.seconds), np.array(self.rates), np.array(self.log_odds))
-        return Rule(np.array(self.scale), np.array(self.unknown), thresholds)
-
-
-class _Content(Settings, frozen=True):
-    """The JSON in a bundle."""
-
-    format: str
-    digest: str
-    """SHA-256 of everything else."""
-    model: ModelConfig
-    features: FeatureConfig
-    speakers: list[_Speaker]
-    seconds: list[float]
-    """Durations of the evidence."""
-    evidence_speakers: list[list[str]]
-    """Of its known utterances, by duration."""
-    identification: _RuleContent
-    verification: _RuleContent | None
-    expected: list[Expected]
-    card: dict[str, JsonValue]
 
 
 @dataclass(frozen=True)
@@ -154,12 +101,23 @@ class Bundle:
     def encoder(self) -> str:
         """Fingerprint of features, model settings and weights: voice prints compare only within one encoder."""
         digest = hashlib.sha256(f"{self.features.model_dump_json()} {self.model.model_dump_json()}".encode())
-        _add_tensors(digest, self.weights)
+        add_tensors(digest, self.weights)
         return digest.hexdigest()[:32]
 
-    def enrolled(self, name: str, prints: NDArray[np.floating]) -> Bundle:
-        """With one more speaker; arguments and errors as for `Profiles.with_speaker`."""
-        return self._with(self.profiles.with_speaker(name, prints), self.evidence)
+    def enrolled(
+        self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), add: bool = False
+    ) -> Bundle:
+        """With one more speaker, or with more recordings of one.
+
+        Args:
+            name, prints, recordings: see `Profiles.with_speaker`.
+            add: to a speaker who is there, see `Profiles.with_more`.
+
+        Raises:
+            UserError: see there.
+        """
+        change = self.profiles.with_more if add else self.profiles.with_speaker
+        return self._with(change(name, prints, recordings), self.evidence)
 
     def forgotten(self, name: str) -> Bundle:
         """Without a speaker, and without every voice print of theirs.
@@ -191,24 +149,23 @@ class Bundle:
         Returns:
             The version of the file that was written.
         """
-        tensors = self._tensors()
         speakers = zip(self.profiles.names, self.profiles.clips, self.profiles.trained, strict=True)
         content = _Content(
             format=FORMAT,
             digest="",
             model=self.model,
             features=self.features,
-            speakers=[_Speaker(name=name, clips=clips, trained=trained) for name, clips, trained in speakers],
+            speakers=[SpeakerContent(name=name, clips=clips, trained=trained) for name, clips, trained in speakers],
             seconds=[some.seconds for some in self.evidence],
             evidence_speakers=[some.speakers.tolist() for some in self.evidence],
-            identification=_RuleContent.of(self.identification),
-            verification=_RuleContent.of(self.verification) if self.verification else None,
+            identification=RuleContent.of(self.identification),
+            verification=RuleContent.of(self.verification) if self.verification else None,
             expected=list(self.expected),
             card=dict(self.card),
         )
-        content = content.model_copy(update={"digest": _digest(content, tensors)})
+        blob = as_bytes(content, self._tensors())
         with atomic_file(path, mode=0o600) as partial:
-            partial.write_bytes(save(tensors, {_HEADER: content.model_dump_json()}))
+            partial.write_bytes(blob)
             version = version_of(partial)
         assert version is not None
         return version
@@ -218,45 +175,37 @@ class Bundle:
         """Read a bundle.
 
         Raises:
-            UserError: it is missing, damaged, changed by another program, or no bundle.
+            UserError: it is missing, damaged, or not a bundle that `export` could have written.
         """
+        content, tensors = read(path)
         try:
-            blob = path.read_bytes()
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read: {error.strerror}; `speakerid export` makes a bundle of a checkpoint"
-            ) from error
-        content, tensors = _parse(path, blob)
+            check(content, tensors)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
         weights = {name.removeprefix("weights."): t for name, t in tensors.items() if name.startswith("weights.")}
-        try:
-            return Bundle(
-                content.model,
-                content.features,
-                weights,
-                Profiles(
-                    tuple(speaker.name for speaker in content.speakers),
-                    plda_in(weights),
-                    tensors["centres"].numpy(),
-                    tuple(speaker.clips for speaker in content.speakers),
-                    tuple(speaker.trained for speaker in content.speakers),
-                ),
-                [
-                    _evidence(seconds, speakers, tensors, f"evidence.{place}.")
-                    for place, (seconds, speakers) in enumerate(
-                        zip(content.seconds, content.evidence_speakers, strict=True)
-                    )
-                ],
-                content.identification.rule(),
-                content.verification.rule() if content.verification else None,
-                content.expected,
-                content.card,
-            )
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{path}: incomplete bundle ({error}); export it again") from error
+        return Bundle(
+            content.model,
+            content.features,
+            weights,
+            _profiles(content, weights, tensors),
+            [
+                _evidence(seconds, speakers, tensors, f"evidence.{index}.")
+                for index, (seconds, speakers) in enumerate(
+                    zip(content.seconds, content.evidence_speakers, strict=True)
+                )
+            ],
+            content.identification.rule(),
+            content.verification.rule() if content.verification else None,
+            content.expected,
+            content.card,
+        )
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in self.weights.items()}
         tensors["centres"] = torch.from_numpy(np.ascontiguousarray(self.profiles.centres))
+        tensors["centre_clips"] = torch.from_numpy(self.profiles.centre_clips)
+        rows = [(index, digest) for index, some in enumerate(self.profiles.recordings) for digest in sorted(some)]
+        tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
         for place, some in enumerate(self.evidence):
             # Half precision moves a score by a thousandth of their range at most, and halves what is most of a bundle.
             tensors[f"evidence.{place}.known"] = torch.from_numpy(some.known.astype(np.float16))
@@ -280,7 +229,13 @@ def locked(path: Path) -> Iterator[None]:
     except OSError:
         mode = 0o600  # a new bundle's
     with sole_user(real.with_name(f".{real.name}.lock"), wait=True, mode=mode & 0o666):
-        remove_partials(real.parent, of=real)
+        try:
+            remove_partials(real.parent, of=real)
+        except OSError as error:
+            raise UserError(
+                f"{error.filename}: cannot be removed: {error.strerror}; a writer that was killed left it, and it may "
+                "hold voice prints"
+            ) from error
         yield
 
 
@@ -307,46 +262,22 @@ def version_of(path: Path) -> FileVersion | None:
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _parse(path: Path, blob: bytes) -> tuple[_Content, dict[str, Tensor]]:
-    try:
-        tensors = load(blob)
-        length = int.from_bytes(blob[:8], "little")
-        metadata = json.loads(blob[8 : 8 + length]).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
-        raise UserError(f"{path}: damaged, or no safetensors file: {error}") from error
-    if _HEADER not in metadata:
-        raise UserError(f"{path}: found a safetensors file without a {_HEADER!r} text; expected a bundle, see `export`")
-    try:
-        found = json.loads(metadata[_HEADER])
-    except ValueError as error:
-        raise UserError(f"{path}: its {_HEADER!r} text is no JSON: {error}") from error
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        form = found.get("format") if isinstance(found, dict) else type(found).__name__
-        raise UserError(
-            f"{path}: found format {form!r}, expected {FORMAT!r}, which version {speakerid.__version__} reads; "
-            "export it again from its checkpoint"
-        )
-    content = parse(_Content, found, path)
-    if content.digest != _digest(content, tensors):
-        raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
-    return content, tensors
-
-
-def _digest(content: _Content, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(content.model_copy(update={"digest": ""}).model_dump_json().encode())
-    _add_tensors(digest, tensors)
-    return digest.hexdigest()
-
-
-def _add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
+def _profiles(content: _Content, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Profiles:
+    clips = tuple(speaker.clips for speaker in content.speakers)
+    recordings: list[set[int]] = [set() for _ in clips]
+    for index, digest in tensors["recordings"].tolist() if "recordings" in tensors else ():
+        recordings[index].add(digest)
+    return Profiles(
+        tuple(speaker.name for speaker in content.speakers),
+        plda_in(weights),
+        tensors["centres"].numpy(),
+        clips,
+        tuple(speaker.trained for speaker in content.speakers),
+        tensors["centre_clips"].numpy() if "centre_clips" in tensors else even_clips(clips),
+        tuple(map(frozenset, recordings)),
+    )
 
 
 def _evidence(seconds: float, speakers: Sequence[str], tensors: Mapping[str, Tensor], prefix: str) -> Evidence:
-    known = tensors[f"{prefix}known"].float().numpy()
-    if len(known) != len(speakers):
-        raise ValueError(f"{prefix}known: {len(known)} utterances of {len(speakers)} speakers")
-    strangers = tensors[f"{prefix}strangers"].float().numpy()
+    known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
     return Evidence(seconds, known, np.array(speakers, str), strangers, tensors[f"{prefix}stranger_speakers"].numpy())

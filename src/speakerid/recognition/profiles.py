@@ -4,10 +4,15 @@ Letters: N recordings, D width of a voice print, S speakers, R of them ranked, K
 different numbers of clips.
 """
 
+from __future__ import annotations
+
 import difflib
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speakerid.errors import UserError
+from speakerid.recognition.centres import centres_of, means_of
 from speakerid.recognition.plda import Plda
 
-CENTRES = 3
-"""K. The same for everybody: whoever had more would be nearer to everything by chance."""
-PRIOR = 5
-"""Clips that weigh against those of a centre and draw it to the mean of all; few clips say little of their own."""
 MOST_CLIPS = 25
 """Clips of a speaker that count; more of them are mostly of the same occasions, and make the place no more certain."""
 RANKED = 50
@@ -28,6 +30,8 @@ RANKED = 50
 MANY = 5000
 """Speakers from which on they are first compared in half precision."""
 LONGEST_NAME = 100
+RESERVED = re.compile(r"(unknown|stranger)[ _-]*\d*|nobody|silent|broken|too short")
+"""What answers say instead of a name."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class Profiles:
         centres: (S, K, D); a speaker of fewer than K clips has some of them twice.
         clips: how many recordings each speaker was enrolled from.
         trained: whether each speaker is one of those the model was trained on.
+        centre_clips: (S, K) number of clips that each centre was made of; 0 for a centre that is there twice.
+        recordings: of each speaker, digests of the recordings that were enrolled, see `Voice.digest`; none of those
+            that the model was trained on.
     """
 
     names: tuple[str, ...]
@@ -47,6 +54,8 @@ class Profiles:
     centres: NDArray[np.float32]
     clips: tuple[int, ...]
     trained: tuple[bool, ...]
+    centre_clips: NDArray[np.int64]
+    recordings: tuple[frozenset[int], ...]
 
     def scores(self, prints: NDArray[np.floating], of: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """(N, D) voice prints to (N, S) scores, see `Plda`, each of the speaker's centre that scores highest.
@@ -79,7 +88,7 @@ class Profiles:
         return near[places], scores
 
     @cached_property
-    def scoring(self) -> "Scoring":
+    def scoring(self) -> Scoring:
         """What the voice prints are multiplied with."""
         numbers, curvature = np.unique(np.minimum(self.clips, MOST_CLIPS), return_inverse=True)
         slopes, offsets = self.plda.lines(self.centres, numbers[curvature])
@@ -91,30 +100,77 @@ class Profiles:
         """(S · K, D) slopes in half precision: where there are many, reading them from the memory takes the time."""
         return torch.from_numpy(self.scoring.slopes).half().flatten(0, 1)
 
-    def with_speaker(self, name: str, prints: NDArray[np.floating], trained: bool = False) -> "Profiles":
+    def with_speaker(
+        self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), trained: bool = False
+    ) -> Profiles:
         """Also a speaker, behind the others.
 
         Args:
             name: another one than those there.
             prints: (C, D) of the speaker's recordings.
+            recordings: their digests, if they are known.
             trained: see the attribute.
 
         Raises:
-            UserError: the name is there already, or is none.
+            UserError: the name is there already, or is not a name.
         """
-        check_name(name)
+        self.check_new(name)
         prints = np.unique(prints, axis=0)  # a clip given twice is one clip
-        if name in self.names:
-            raise UserError(f"{name!r}: is enrolled already; forget or rename that speaker first")
+        centres, sizes = centres_of(prints)
         return Profiles(
             (*self.names, name),
             self.plda,
-            np.concatenate([self.centres, centres_of(prints)[None]]),
+            np.concatenate([self.centres, centres[None]]),
             (*self.clips, len(prints)),
             (*self.trained, trained),
+            np.concatenate([self.centre_clips, sizes[None]]),
+            (*self.recordings, frozenset(recordings)),
         )
 
-    def without(self, name: str) -> "Profiles":
+    def check_new(self, name: str) -> None:
+        """Refuse a name for a new speaker.
+
+        Raises:
+            UserError: it is there already, or is not a name.
+        """
+        check_name(name)
+        if name in self.names:
+            raise UserError(
+                f"{name!r}: is enrolled already; `--add` (`add=True`) adds recordings to that speaker, another speaker "
+                "needs another name"
+            )
+
+    def with_more(self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = ()) -> Profiles:
+        """With more recordings of a speaker who is there, trained or enrolled.
+
+        The centres are those of all clips. Of a speaker with more than K, clips that share a centre stay together.
+
+        Args:
+            name: of the speaker.
+            prints: (C, D) of further recordings.
+            recordings: their digests, if they are known.
+
+        Raises:
+            UserError: there is no speaker of this name.
+        """
+        index = self.place(name)
+        prints = np.unique(prints, axis=0)
+        former, sizes = means_of(self.centres[index], self.centre_clips[index])
+        points = np.concatenate([former, prints.astype(np.float64)])
+        centres, sizes = centres_of(points, np.concatenate([sizes, np.ones(len(prints), np.int64)]))
+        return replace(
+            self,
+            centres=_replaced(self.centres, index, centres),
+            clips=(*self.clips[:index], self.clips[index] + len(prints), *self.clips[index + 1 :]),
+            centre_clips=_replaced(self.centre_clips, index, sizes),
+            recordings=(
+                *self.recordings[:index],
+                self.recordings[index] | frozenset(recordings),
+                *self.recordings[index + 1 :],
+            ),
+        )
+
+    def without(self, name: str) -> Profiles:
         """Without a speaker.
 
         Raises:
@@ -128,9 +184,11 @@ class Profiles:
             self.centres[keep],
             tuple(self.clips[place] for place in keep),
             tuple(self.trained[place] for place in keep),
+            self.centre_clips[keep],
+            tuple(self.recordings[place] for place in keep),
         )
 
-    def renamed(self, old: str, new: str) -> "Profiles":
+    def renamed(self, old: str, new: str) -> Profiles:
         """With another name for a speaker.
 
         Raises:
@@ -194,37 +252,38 @@ def profiles_of(
         labels: (N,) places in `names`.
     """
     mine = [np.unique(prints[labels == place], axis=0) for place in range(len(names))]  # a clip given twice is one
-    centres = np.stack([centres_of(clips) for clips in mine])
-    return Profiles(tuple(names), plda, centres, tuple(len(clips) for clips in mine), (True,) * len(names))
+    centres, sizes = zip(*(centres_of(clips) for clips in mine), strict=True)
+    return Profiles(
+        tuple(names),
+        plda,
+        np.stack(centres),
+        tuple(len(clips) for clips in mine),
+        (True,) * len(names),
+        np.stack(sizes),
+        (frozenset(),) * len(names),
+    )
 
 
-def centres_of(prints: NDArray[np.floating]) -> NDArray[np.float32]:
-    """(C, D) voice prints of one speaker, all different, to (K, D) centres.
-
-    The groups are those of k-means, or the prints themselves where they are no more than K. The centre of a group of n
-    clips lies n / (n + PRIOR) of the way from the mean of all clips to its own: the posterior mean for a normal prior
-    around the former.
-    """
-    prints = prints.astype(np.float64)
-    if len(prints) <= CENTRES:
-        means, sizes = prints[np.arange(CENTRES) % len(prints)], np.ones(CENTRES)
-    else:
-        from sklearn.cluster import KMeans  # slow to import
-
-        groups = KMeans(CENTRES, random_state=0)
-        sizes = np.bincount(groups.fit_predict(prints), minlength=CENTRES)
-        means = groups.cluster_centers_
-    mean = prints.mean(0)
-    return (mean + (sizes / (sizes + PRIOR))[:, None] * (means - mean)).astype(np.float32)
+def _replaced(rows: NDArray[Any], index: int, row: NDArray[Any]) -> NDArray[Any]:
+    rows = rows.copy()
+    rows[index] = row
+    return rows
 
 
 def check_name(name: str) -> None:
-    """Refuse what is no name to print in a line.
+    """Refuse what cannot be the name of a speaker.
 
     Raises:
-        UserError: it is empty, too long, or holds what cannot be printed.
+        UserError: it is empty, too long, reserved, or holds what cannot be printed in a line.
     """
-    if not name.strip() or name != name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name) <= LONGEST_NAME
+        or name != name.strip()
+        or not name.isprintable()
+    ):
         raise UserError(
-            f"name: found {name[:40]!r}, expected 1 to {LONGEST_NAME} printable characters without blanks at the ends"
+            f"name: found {name!r:.60}, expected 1 to {LONGEST_NAME} printable characters without blanks at the ends"
         )
+    if RESERVED.fullmatch(unicodedata.normalize("NFKC", name).casefold()):
+        raise UserError(f"name: found {name!r}, which answers say of recordings without a name; choose another")

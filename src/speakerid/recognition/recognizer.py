@@ -5,30 +5,22 @@ Letters: N samples, B recordings, T frames, M mel bands, D width of a voice prin
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.log_mel import Samples
-from speakerid.corpus.parallel import processors
 from speakerid.errors import UserError
+from speakerid.recognition.answering import FALSE_ACCEPTS, answer, verdict, verification_rule
 from speakerid.recognition.answers import Answer, OtherEncoder, Unheard, Verdict, Voice
 from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
+from speakerid.recognition.enrollment import Enrollment, enroll
+from speakerid.recognition.many import answers_of_files
+from speakerid.recognition.samples import Recording, path_of
 from speakerid.recognition.voices import VoiceEncoder
-
-FALSE_ACCEPTS = 0.01
-"""Share of strangers who may be given a name, unless another is asked for."""
-TOGETHER = 8
-"""Files that are embedded together, neighbours in length side by side."""
-
-_Job = TypeVar("_Job")
-_Result = TypeVar("_Result")
 
 
 class Recognizer:
@@ -46,14 +38,17 @@ class Recognizer:
         self._version: FileVersion | None = None
 
     @staticmethod
-    def load(path: str | Path) -> Recognizer:
+    def load(path: str | os.PathLike[str]) -> Recognizer:
         """Read a bundle.
 
         Raises:
             UserError: see `Bundle.load`.
         """
-        version = version_of(Path(path))  # before it is read, so that no change is missed
-        recognizer = Recognizer(Bundle.load(Path(path)), Path(path))
+        found = path_of(path)
+        if found is None:
+            raise UserError(f"bundle: found {type(path).__name__}, expected the path of a bundle")
+        version = version_of(found)  # before it is read, so that no change is missed
+        recognizer = Recognizer(Bundle.load(found), found)
         recognizer._version = version
         return recognizer
 
@@ -87,15 +82,17 @@ class Recognizer:
         """Whom it knows."""
         return self.bundle.profiles.names
 
-    def listen(self, recording: Path | Samples, sample_rate: int | None = None) -> Voice:
+    def listen(self, recording: Recording, sample_rate: int | None = None) -> Voice:
         """The voice in a recording.
 
         Args:
-            recording: a file, or (N,) or (channels, N) samples in [-1, 1].
-            sample_rate: of the samples, in Hz.
+            recording: a file, or (N,), (channels, N) or (N, channels) samples: floats in [-1, 1], or integers, which
+                are scaled by their type; see `waveform_of`.
+            sample_rate: of samples, in Hz; a file says its own.
 
         Raises:
             Unheard: it is broken, silent or too short.
+            UserError: it is neither a path nor samples with a rate.
         """
         return self._encoder.listen(recording, sample_rate)
 
@@ -110,7 +107,7 @@ class Recognizer:
 
     def identify(
         self,
-        recording: Path | Samples,
+        recording: Recording,
         sample_rate: int | None = None,
         false_accepts: float = FALSE_ACCEPTS,
         top: int = 5,
@@ -129,40 +126,19 @@ class Recognizer:
         return self.answer(voice, false_accepts, top)
 
     def identify_many(
-        self, recordings: Iterable[Path], false_accepts: float = FALSE_ACCEPTS, top: int = 5
+        self, recordings: Iterable[str | os.PathLike[str]], false_accepts: float = FALSE_ACCEPTS, top: int = 5
     ) -> Generator[Answer, None, None]:
         """`identify` of many files, on all cores.
 
         Args:
-            recordings: files.
+            recordings: paths.
             false_accepts, top: see `identify`.
 
         Yields:
             An answer for each, in their order.
         """
-        waiting, workers = iter(recordings), processors()
-        groups = iter(lambda: list(islice(waiting, TOGETHER)), [])
-        # BLAS has one number of threads for the whole process, which is not to change while others are at work.
-        with self._encoder.threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-            try:
-                for answers in _ahead(pool, lambda some: self._answers(some, false_accepts, top), groups, 2 * workers):
-                    yield from answers
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-    def _answers(self, recordings: Sequence[Path], false_accepts: float, top: int) -> list[Answer]:
-        """Of files that are embedded together, in one thread."""
-        encoder = self._encoder
-        with encoder.threads.limit(limits=1, user_api="openmp"):
-            heard = [_frames_of(encoder, recording) for recording in recordings]
-            frames = [one for one in heard if not isinstance(one, Unheard)]
-            prints = iter(encoder.embed(frames) if frames else ())
-            return [
-                one.answer()
-                if isinstance(one, Unheard)
-                else self.answer(encoder.voice(one, next(prints)), false_accepts, top)
-                for one in heard
-            ]
+        paths = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
+        yield from answers_of_files(self.bundle, self._encoder, paths, false_accepts, top)
 
     def answer(self, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
         """Whose voice it is; arguments as for `identify`.
@@ -170,26 +146,15 @@ class Recognizer:
         Raises:
             UserError: the voice is of another encoder than the bundle's.
         """
-        bundle = self.bundle
-        _check_encoder(bundle, [voice])
-        places, scores = bundle.profiles.ranked(voice.voice_print[None])
-        rule = bundle.identification
-        odds = rule.log_odds(scores, voice.seconds)[0]
-        threshold = rule.thresholds.at(voice.seconds, false_accepts)
-        names = [bundle.profiles.names[place] for place in places[0, :top].tolist()]
-        probabilities = _probability(odds)
-        known = bool(odds[0] >= threshold)
-        return Answer(
-            "known" if known else "unknown",
-            names[0] if known else None,
-            float(probabilities[0] if known else max(0.0, 1 - probabilities.sum())),
-            tuple(zip(names, probabilities[:top].tolist(), strict=True)),
-            voice.seconds,
-            float(_probability(np.array(threshold))),
-        )
+        return answer(self.bundle, voice, false_accepts, top)
 
-    def verify(self, first: Path | Samples, second: Path | Samples, false_accepts: float = FALSE_ACCEPTS,
-               sample_rate: int | None = None) -> Verdict:  # fmt: skip
+    def verify(
+        self,
+        first: Recording,
+        second: Recording,
+        sample_rate: int | None = None,
+        false_accepts: float = FALSE_ACCEPTS,
+    ) -> Verdict:
         """Whether two recordings are of one speaker, known or not.
 
         Args:
@@ -200,65 +165,83 @@ class Recognizer:
             Unheard: one of them is broken, silent or too short.
             UserError: the bundle was fitted on too little to tell.
         """
-        rule = self.bundle.verification
-        if rule is None:
-            raise UserError(
-                "verify: no two recordings of one speaker were left to fit a threshold on; train with a larger "
-                "data.valid_fraction, or prepare with --strangers, and export again"
-            )
-        one, other = self.listen(first, sample_rate), self.listen(second, sample_rate)
-        seconds = min(one.seconds, other.seconds)
-        score = float(self.bundle.profiles.plda.of_pairs(one.voice_print, other.voice_print))
-        odds = rule.log_odds(np.array([[score]]), seconds)[0, 0]
-        threshold = rule.thresholds.at(seconds, false_accepts)
-        probability, least = _probability(np.array([odds, threshold])).tolist()
-        return Verdict(bool(odds >= threshold), score, probability, least, seconds)
+        verification_rule(self.bundle)
+        one = self._listen_to_side("first", first, sample_rate)
+        other = self._listen_to_side("second", second, sample_rate)
+        return verdict(self.bundle, one, other, false_accepts)
 
-    def enroll(self, name: str, recordings: Sequence[Path]) -> list[str]:
-        """Learn a speaker, in the bundle's file as well.
+    def _listen_to_side(self, side: str, recording: Recording, sample_rate: int | None) -> Voice:
+        try:
+            return self.listen(recording, sample_rate)
+        except Unheard as unheard:
+            label = path_of(recording) or f"the {side} recording"
+            raise Unheard(unheard.said, f"{label}: {unheard.said}: {unheard}", unheard.seconds) from unheard
+
+    def enroll(
+        self, name: str, recordings: Iterable[Recording] | Recording, sample_rate: int | None = None, add: bool = False
+    ) -> Enrollment:
+        """Learn a speaker, or more of one, in the bundle's file as well.
+
+        Args:
+            name: of the speaker; another one than those there, unless `add`.
+            recordings: see `listen`; one is enough, three of different occasions are better.
+            sample_rate: of samples, in Hz.
+            add: the recordings are further ones of a speaker who is there, trained or enrolled. A recording that was
+                added before does not count again.
 
         Returns:
-            A line for each recording that nobody could be heard in; the speaker is learnt from the others.
+            How many recordings count, which do not, and what is doubtful.
 
         Raises:
-            UserError: none of the recordings is of use, or the name is taken, or is none.
+            UserError: none of the recordings is of use, the name is taken or reserved, or with `add` is not there.
         """
+        some = _several(recordings)
+        self._check_name(name, add)
         # A second attempt only if another training was exported over the bundle while the recordings were listened to.
         for last in (False, True):
-            voices, passed = self._voices_in(recordings)
+            voices, passed = self._voices_in(some, sample_rate)
             if not voices:
                 raise UserError(f"{name}: nobody was enrolled: {'; '.join(passed) or 'no recordings'}")
             try:
-                self.learn(name, voices)
-                break
+                enrollment = self.learn(name, voices, add)
+                return replace(enrollment, passed_over=(*passed, *enrollment.passed_over))
             except OtherEncoder:
                 if last:
                     raise
-        return passed
+        raise AssertionError("unreachable")
 
-    def _voices_in(self, recordings: Sequence[Path]) -> tuple[list[Voice], list[str]]:
+    def _check_name(self, name: str, add: bool) -> None:
+        """Refuse a name before the recordings are listened to, which takes time."""
+        if add:
+            self.bundle.profiles.place(name)
+        else:
+            self.bundle.profiles.check_new(name)
+
+    def _voices_in(self, recordings: Sequence[Recording], sample_rate: int | None) -> tuple[list[Voice], list[str]]:
         voices, passed = [], []
-        for recording in recordings:
+        for number, recording in enumerate(recordings, 1):
             try:
-                voices.append(self.listen(recording))
+                voices.append(self.listen(recording, sample_rate))
             except Unheard as unheard:
-                passed.append(f"{recording}: {unheard.said}: {unheard}")
+                passed.append(f"{path_of(recording) or f'recording {number}'}: {unheard.said}: {unheard}")
         return voices, passed
 
-    def learn(self, name: str, voices: Sequence[Voice]) -> None:
+    def learn(self, name: str, voices: Sequence[Voice], add: bool = False) -> Enrollment:
         """The same from what is left of one or more recordings.
 
         Raises:
             OtherEncoder: a voice is of another encoder than the bundle's, as after an export of another training.
             UserError: see `Bundle.enrolled`.
         """
-        prints = np.stack([voice.voice_print for voice in voices])
+        enrollments = []
 
         def enrolled(bundle: Bundle) -> Bundle:
-            _check_encoder(bundle, voices)
-            return bundle.enrolled(name, prints)
+            changed, enrollment = enroll(bundle, name, voices, add)
+            enrollments.append(enrollment)
+            return changed
 
         self._change(enrolled)
+        return enrollments[0]
 
     def forget(self, name: str) -> None:
         """Delete every voice print of a speaker, in the bundle's file as well; errors as for `Bundle.forgotten`."""
@@ -279,28 +262,8 @@ class Recognizer:
             self._use(bundle, bundle.save(self.path))
 
 
-def _check_encoder(bundle: Bundle, voices: Sequence[Voice]) -> None:
-    if any(voice.encoder != bundle.encoder for voice in voices):
-        raise OtherEncoder
-
-
-def _frames_of(encoder: VoiceEncoder, recording: Path) -> NDArray[np.float32] | Unheard:
-    try:
-        return encoder.frames(recording, None)
-    except Unheard as unheard:
-        return unheard
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[_Job], _Result], jobs: Iterable[_Job], count: int
-) -> Iterator[_Result]:
-    """`map(function, jobs)` in the threads of a pool, so many jobs ahead of what is asked for, and no more."""
-    waiting = iter(jobs)
-    running = deque(pool.submit(function, job) for job in islice(waiting, count))
-    while running:
-        yield running.popleft().result()
-        running.extend(pool.submit(function, job) for job in islice(waiting, 1))
-
-
-def _probability(log_odds: NDArray[np.floating]) -> NDArray[np.float64]:
-    return 1 / (1 + np.exp(-log_odds))
+def _several(recordings: Iterable[Recording] | Recording) -> Sequence[Recording]:
+    """Recordings of which one may be given without a list around it."""
+    if path_of(recordings) is not None or isinstance(recordings, np.ndarray) or hasattr(recordings, "detach"):
+        return [recordings]  # type: ignore[list-item]
+    return list(recordings)  # type: ignore[arg-type]

@@ -6,7 +6,8 @@ Letters: N samples, B recordings, T frames, M mel bands, D width of a voice prin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
+from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +19,9 @@ from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.models.summary import unique_parameters
-from speakerid.recognition.answers import Said, Unheard, Voice
+from speakerid.recognition.answers import Unheard, Voice
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.samples import Recording, path_of, rate_of, waveform_of
 
 SHORTEST = 0.5
 """Seconds of sound, pauses cut, below which nobody is named."""
@@ -47,10 +49,15 @@ class VoiceEncoder:
         self._log_mel: LogMel | None = None
         self.threads = ThreadpoolController()
 
-    def listen(self, recording: Path | Samples, sample_rate: int | None = None) -> Voice:
+    def listen(self, recording: Recording, sample_rate: int | None = None) -> Voice:
         """See `Recognizer.listen`."""
-        frames = self.frames(recording, sample_rate)
-        return self.voice(frames, self.embed([frames])[0])
+        waveform, rate = sound_of(recording, sample_rate)
+        frames = self.frames(waveform, rate)
+        voice = self.voice(frames, self.embed([frames])[0])
+        digest = blake2b(f"{rate} ".encode() + waveform.tobytes(), digest_size=8).digest()
+        return replace(
+            voice, digest=int.from_bytes(digest, "little", signed=True), source=str(path_of(recording) or "")
+        )
 
     def voice(self, frames: NDArray[np.float32], voice_print: NDArray[np.float32]) -> Voice:
         """What there is of a recording of (T, M) features with a (D,) voice print."""
@@ -64,30 +71,49 @@ class VoiceEncoder:
         with self.threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
             return self._embedder.embed(store, range(len(store)))
 
-    def frames(self, recording: Path | Samples, sample_rate: int | None) -> NDArray[np.float32]:
-        """(T, M) features of a recording.
+    def frames(self, waveform: Samples, sample_rate: int) -> NDArray[np.float32]:
+        """(T, M) features of (N,) samples.
 
         Raises:
-            Unheard: there is no voice in it.
+            Unheard: there is no voice in them.
         """
         if self._log_mel is None:
             self._log_mel = LogMel(self._features)
-        seconds = float("nan")
+        seconds = len(waveform) / sample_rate
+        if not np.isfinite(waveform).all():
+            raise Unheard("broken", "holds samples that are not finite numbers", seconds)
+        if not np.any(np.abs(waveform) > SILENT):
+            raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
         try:
-            if isinstance(recording, Path):
-                sound = decode(recording, max_seconds=MAX_SECONDS)
-                recording, sample_rate = sound.waveform, sound.sample_rate
-            assert sample_rate is not None, "samples without a rate"
-            seconds = recording.shape[-1] / sample_rate
-            if not np.any(np.abs(recording) > SILENT):
-                raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
-            frames = self._log_mel(recording, sample_rate)
-        except Unheard:
-            raise
+            frames = self._log_mel(waveform, sample_rate)
         except UserError as error:
-            said: Said = "too short" if seconds < SHORTEST else "broken"
-            raise Unheard(said, str(error), seconds) from error
+            raise Unheard("too short" if seconds < SHORTEST else "broken", str(error), seconds) from error
         heard = len(frames) / self._features.frames_per_second
         if heard < SHORTEST:
             raise Unheard("too short", f"{heard:.2f} s of sound, expected {SHORTEST:g} at least", heard)
         return frames
+
+
+def sound_of(recording: Recording, sample_rate: int | None = None) -> tuple[Samples, int]:
+    """(N,) samples of a file or an array, and their rate in Hz.
+
+    Raises:
+        Unheard: a file that cannot be decoded.
+        UserError: what is handed over is neither a path nor samples with a rate.
+    """
+    rate, path = rate_of(sample_rate), path_of(recording)
+    if path is None:
+        waveform = waveform_of(recording)
+        if rate is None:
+            raise UserError("sample_rate: missing; samples need their rate in Hz, a file says its own")
+        return _mixed(waveform), rate
+    try:
+        sound = decode(path, max_seconds=MAX_SECONDS)
+    except UserError as error:
+        raise Unheard("broken", str(error)) from error
+    return sound.waveform, sound.sample_rate
+
+
+def _mixed(waveform: Samples) -> Samples:
+    """(C, N) samples to the (N,) mean of the channels."""
+    return waveform.mean(0, dtype=np.float64).astype(np.float32)

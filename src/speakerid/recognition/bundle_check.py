@@ -1,0 +1,162 @@
+"""Whether the content of a bundle can be what `export` wrote: sizes that fit one another, and values within bounds."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from speakerid.audio.resample import check_rate
+from speakerid.config import FeatureConfig
+from speakerid.errors import UserError
+from speakerid.model_config import ModelConfig
+from speakerid.recognition.bundle_file import Content, RuleContent
+from speakerid.recognition.centres import CENTRES
+from speakerid.recognition.embedder import Embedder
+from speakerid.settings import Settings
+
+_LARGEST_WIDTH = 2**17
+"""Of every width, kernel or number of heads in the settings of a model."""
+_MOST_REPEATS = 1000
+"""Layers of an encoder, and centres a class: what costs time or memory without a tensor in the file."""
+_LARGEST_VALUE = 1e9
+"""In a tensor."""
+_LARGEST_NUMBER = 1e15
+"""In a rule; the scores of a model that has learned nothing lie close together, so their scale is large."""
+
+Expectation = tuple[tuple[int, ...], torch.dtype]
+
+
+def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse what no sound program wrote.
+
+    Raises:
+        UserError: with the field, what was found and what was expected; the message does not name the file.
+    """
+    _check_model(content.model)
+    _check_features(content.features)
+    _check_speakers(content)
+    _check_rules(content)
+    _check_tensors(_expected_tensors(content, tensors), tensors)
+    for name in ("within", "between"):
+        if not bool((tensors[f"weights.{name}"] > 0).all()):
+            raise UserError(f"weights.{name}: found a variance that is not positive")
+    if len(content.expected) > len(content.seconds):
+        raise UserError(f"expected: found {len(content.expected)} rows for {len(content.seconds)} durations")
+
+
+def _check_model(model: ModelConfig) -> None:
+    for name, value in _numbers(model, "model"):
+        most = _MOST_REPEATS if name.endswith(("num_layers", "sub_centers")) else _LARGEST_WIDTH
+        _within(name, value, 0, most)
+
+
+def _numbers(settings: Settings, prefix: str) -> Iterator[tuple[str, float]]:
+    for name, value in settings:
+        if isinstance(value, Settings):
+            yield from _numbers(value, f"{prefix}.{name}")
+        elif isinstance(value, int | float):
+            yield f"{prefix}.{name}", value
+
+
+def _check_features(features: FeatureConfig) -> None:
+    if features.equalise:
+        raise UserError("features.equalise: found true, which no single recording has features for")
+    _within("features.sample_rate", features.sample_rate, 1, 10**9)
+    check_rate(features.sample_rate)
+    _within("features.window_length", features.window_length, 2, 2**16)
+    _within("features.hop_length", features.hop_length, features.sample_rate / 2000, features.sample_rate)
+    _within("features.n_mels", features.n_mels, 1, features.window_length)
+    _within("features.f_min", features.f_min, 0, features.sample_rate / 2 - 1)
+    _within("features.floor", features.floor, 1e-30, 1e6)
+    _within("features.level", features.level, -120, 0)
+
+
+def _check_speakers(content: Content) -> None:
+    names = [speaker.name for speaker in content.speakers]
+    if not names:
+        raise UserError("speakers: found none, expected at least one")
+    if len(set(names)) < len(names):
+        raise UserError("speakers: found a name twice; a name stands for one speaker")
+    for speaker in content.speakers:
+        _within(f"speakers.{speaker.name!r:.60}.clips", speaker.clips, 1, 10**9)
+    if unknown := {name for some in content.evidence_speakers for name in some} - set(names):
+        raise UserError(f"evidence_speakers: found {min(unknown)!r:.60}, which is not among the speakers")
+
+
+def _check_rules(content: Content) -> None:
+    seconds = content.seconds
+    _check_ascending("seconds", seconds, 1e6)
+    if len(content.evidence_speakers) != len(seconds) or not all(content.evidence_speakers):
+        raise UserError(f"evidence_speakers: expected names for each of {len(seconds)} durations")
+    for name, rule in (("identification", content.identification), ("verification", content.verification)):
+        if rule is not None:
+            _check_rule(name, rule)
+
+
+def _check_rule(name: str, rule: RuleContent) -> None:
+    _check_ascending(f"{name}.seconds", rule.seconds, 1e6)
+    _check_ascending(f"{name}.rates", rule.rates, 1)
+    durations, rates = len(rule.seconds), len(rule.rates)
+    rows = {"scale": [rule.scale], "unknown": [rule.unknown], "log_odds": rule.log_odds}
+    expected = {"scale": (1, durations), "unknown": (1, durations), "log_odds": (durations, rates)}
+    for field, values in rows.items():
+        height, width = expected[field]
+        if len(values) != height or any(len(row) != width for row in values):
+            raise UserError(f"{name}.{field}: found other lengths than {durations} durations and {rates} rates")
+        for value in (value for row in values for value in row):
+            _within(f"{name}.{field}", value, -_LARGEST_NUMBER, _LARGEST_NUMBER)
+
+
+def _check_ascending(name: str, values: Sequence[float], most: float) -> None:
+    if not values or values[0] <= 0 or values[-1] > most or any(a >= b for a, b in pairwise(values)):
+        raise UserError(f"{name}: expected ascending numbers above 0, up to {most:g}")
+
+
+def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[str, Expectation]:
+    """Shapes and types of all tensors of a bundle; what only the tensors say is taken from them."""
+    with torch.device("meta"):  # no memory, whatever the settings ask for
+        embedder = Embedder(content.model, content.features.n_mels)
+    expected = {f"weights.{name}": _of(tensor) for name, tensor in embedder.state_dict().items()}
+    speakers, width = len(content.speakers), embedder.model.embedding_width
+    expected["centres"] = (speakers, CENTRES, width), torch.float32
+    if "centre_clips" in tensors:  # bundles of earlier versions lack both
+        expected["centre_clips"] = (speakers, CENTRES), torch.int64
+        expected["recordings"] = (
+            (*tensors["recordings"].shape[:1], 2) if "recordings" in tensors else (0, 2),
+            torch.int64,
+        )
+    for index, names in enumerate(content.evidence_speakers):
+        prefix = f"evidence.{index}."
+        strangers = tensors[f"{prefix}strangers"].shape[:1] if f"{prefix}strangers" in tensors else (0,)
+        expected[f"{prefix}known"] = (len(names), width), torch.float16
+        expected[f"{prefix}strangers"] = (*strangers, width), torch.float16
+        expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
+    return expected
+
+
+def _of(tensor: Tensor) -> Expectation:
+    return tuple(tensor.shape), tensor.dtype
+
+
+def _check_tensors(expected: Mapping[str, Expectation], tensors: Mapping[str, Tensor]) -> None:
+    if expected.keys() != tensors.keys():
+        name = min(expected.keys() ^ tensors.keys())
+        raise UserError(f"tensor {name!r:.80}: {'missing' if name in expected else 'unknown'}; export it again")
+    for name, tensor in tensors.items():
+        if _of(tensor) != expected[name]:
+            shape, dtype = expected[name]
+            raise UserError(
+                f"tensor {name!r}: found {tuple(tensor.shape)} of {tensor.dtype}, expected {shape} of {dtype}, which "
+                "the settings describe"
+            )
+        if tensor.dtype.is_floating_point and not bool((tensor.abs() <= _LARGEST_VALUE).all()):
+            raise UserError(f"tensor {name!r}: found values that are not numbers, or giant ones")
+
+
+def _within(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise UserError(f"{name}: found {reprlib.repr(value)}, expected {least:g} to {most:g}")

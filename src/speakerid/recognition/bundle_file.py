@@ -1,0 +1,218 @@
+"""The file that a bundle is: a safetensors file with one JSON text in its header. Nothing in it can run.
+
+The digest is a checksum against accidents: whoever edits a file on purpose can compute it again. So every size is
+checked against the length of the file and against bounds before anything is built from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import numpy as np
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+import speakerid
+from speakerid.config import FeatureConfig
+from speakerid.errors import UserError
+from speakerid.files import check_regular
+from speakerid.model_config import ModelConfig
+from speakerid.recognition.decision import Rule, Thresholds
+from speakerid.recognition.fitting import Expected
+from speakerid.settings import Settings, parse
+
+FORMAT = "speakerid bundle 2"
+_HEADER = "speakerid"
+_LONGEST_HEADER = 100 * 2**20
+"""Bytes; safetensors itself reads no longer one."""
+_LARGEST_FILE = 8 * 2**30
+"""Bytes; 100,000 speakers and a large model take less than a tenth."""
+_DTYPES = {"F32": 4, "F16": 2, "I64": 8, "I32": 4}
+"""Types of tensors in a bundle, and bytes an element."""
+_FOREIGN = {
+    b"": "an empty file",
+    b"version https://git-lfs": "a Git LFS pointer instead of the file; `git lfs pull` fetches it",
+    b"<!": "an HTML page; download the file itself",
+    b"<html": "an HTML page; download the file itself",
+    b"PK\x03\x04": "a file of torch.save or another zip archive; `speakerid export` makes a bundle of a checkpoint",
+    b"RIFF": "a recording",
+    b"fLaC": "a recording",
+    b"OggS": "a recording",
+    b"ID3": "a recording",
+}
+
+
+class SpeakerContent(Settings, frozen=True):
+    name: str
+    clips: int
+    trained: bool
+
+
+class RuleContent(Settings, frozen=True):
+    scale: list[float]
+    unknown: list[float]
+    seconds: list[float]
+    rates: list[float]
+    log_odds: list[list[float]]
+
+    @staticmethod
+    def of(rule: Rule) -> RuleContent:
+        thresholds = rule.thresholds
+        return RuleContent(
+            scale=rule.scale.tolist(),
+            unknown=rule.unknown.tolist(),
+            seconds=thresholds.seconds.tolist(),
+            rates=thresholds.rates.tolist(),
+            log_odds=thresholds.log_odds.tolist(),
+        )
+
+    def rule(self) -> Rule:
+        thresholds = Thresholds(np.array(self.seconds), np.array(self.rates), np.array(self.log_odds))
+        return Rule(np.array(self.scale), np.array(self.unknown), thresholds)
+
+
+class Content(Settings, frozen=True):
+    """The JSON in a bundle."""
+
+    format: str
+    digest: str
+    """SHA-256 of everything else."""
+    model: ModelConfig
+    features: FeatureConfig
+    speakers: list[SpeakerContent]
+    seconds: list[float]
+    """Durations of the evidence."""
+    evidence_speakers: list[list[str]]
+    """Of its known utterances, by duration."""
+    identification: RuleContent
+    verification: RuleContent | None
+    expected: list[Expected]
+    card: dict[str, JsonValue]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What the header of a safetensors file says of a tensor."""
+
+    dtype: str
+    shape: Annotated[list[Annotated[int, Field(ge=0, lt=2**40)]], Field(max_length=8)]
+    data_offsets: tuple[int, int]
+
+
+_ENTRIES = TypeAdapter(dict[str, _Entry])
+
+
+def digest_of(content: Content, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the tensors and of the content without its digest."""
+    digest = hashlib.sha256(content.model_copy(update={"digest": ""}).model_dump_json().encode())
+    add_tensors(digest, tensors)
+    return digest.hexdigest()
+
+
+def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> None:
+    """Continue a digest by names, types, shapes and values of tensors."""
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.numpy().tobytes())
+
+
+def as_bytes(content: Content, tensors: dict[str, Tensor]) -> bytes:
+    """What the file holds; the digest is added here."""
+    content = content.model_copy(update={"digest": digest_of(content, tensors)})
+    return save(tensors, {_HEADER: content.model_dump_json()})
+
+
+def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
+    """Content and tensors of the file that a path leads to, as they were written; see `bundle_check` for the rest.
+
+    Raises:
+        UserError: it is missing, no regular file, damaged, or not a bundle; the message names it.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            metadata = _check_header(path, file)
+            content = _parse(path, metadata)
+            file.seek(0)
+            tensors = load(file.read())
+        if content.digest != digest_of(content, tensors):
+            raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
+    except UserError as error:
+        raise error if str(error).startswith(f"{path}: ") else UserError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}; `speakerid export` makes a bundle of a checkpoint"
+        ) from error
+    except RecursionError as error:
+        raise UserError(f"{path}: its {_HEADER!r} text is nested too deeply; export it again") from error
+    except MemoryError as error:
+        raise UserError(f"{path}: there is too little memory to read it") from error
+    except (SafetensorError, ValueError) as error:  # what the checks of the header have let through
+        raise UserError(f"{path}: damaged, or not a safetensors file: {error}") from error
+    return content, tensors
+
+
+def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
+    """The metadata of a safetensors file whose tensors fill the file exactly.
+
+    Raises:
+        UserError: it is another file, or damaged.
+    """
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(32)
+    length = int.from_bytes(start[:8], "little")
+    if size > _LARGEST_FILE or not 2 <= length <= min(_LONGEST_HEADER, size - 8):
+        raise UserError(_foreign(start))
+    file.seek(8)
+    try:
+        header = json.loads(file.read(length))
+        metadata = header.pop("__metadata__", {})
+        entries = _ENTRIES.validate_python(header)
+    except (ValueError, AttributeError, ValidationError, RecursionError) as error:
+        raise UserError(_foreign(start)) from error
+    if not isinstance(metadata, dict) or not isinstance(metadata.get(_HEADER), str):
+        raise UserError(f"found a safetensors file without a {_HEADER!r} text; expected a bundle, see `export`")
+    for name, entry in entries.items():
+        if entry.dtype not in _DTYPES:
+            raise UserError(f"tensor {name!r}: found type {entry.dtype!r}, expected one of {', '.join(_DTYPES)}")
+        found, expected = entry.data_offsets[1] - entry.data_offsets[0], math.prod(entry.shape) * _DTYPES[entry.dtype]
+        if found != expected:
+            raise UserError(f"tensor {name!r}: found {found} bytes, expected {expected}; export it again")
+    total = sum(math.prod(entry.shape) * _DTYPES[entry.dtype] for entry in entries.values())
+    if total != size - 8 - length:
+        raise UserError(
+            f"damaged, or not a safetensors file: found {size - 8 - length} bytes of tensors, expected {total}; "
+            "copy or export it again"
+        )
+    return metadata
+
+
+def _foreign(start: bytes) -> str:
+    """What a file is that begins with these bytes and is not a safetensors file."""
+    for beginning, kind in _FOREIGN.items():
+        if start == beginning or (beginning and start.lstrip().lower().startswith(beginning.lower())):
+            return f"found {kind}; expected a bundle"
+    return "damaged, or not a safetensors file; expected a bundle, which `speakerid export` makes of a checkpoint"
+
+
+def _parse(path: Path, metadata: Mapping[str, Any]) -> Content:
+    try:
+        found = json.loads(metadata[_HEADER])
+    except ValueError as error:
+        raise UserError(f"its {_HEADER!r} text is not JSON: {error}") from error
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        form = found.get("format") if isinstance(found, dict) else type(found).__name__
+        raise UserError(
+            f"found format {form!r:.60}, expected {FORMAT!r}, which version {speakerid.__version__} reads; "
+            "export it again from its checkpoint"
+        )
+    return parse(Content, found, path)

@@ -1,0 +1,60 @@
+"""Three voice prints that stand for all recordings of a speaker.
+
+Letters: C clips of a speaker, K centres, S speakers, D width of a voice print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+CENTRES = 3
+"""K. The same for everybody: whoever had more would be nearer to everything by chance."""
+PRIOR = 5
+"""Clips that weigh against those of a centre and draw it to the mean of all; few clips say little of their own."""
+
+
+def centres_of(
+    points: NDArray[np.floating], clips: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """(C, D) voice prints of one speaker, all different, to (K, D) centres and (K,) how many clips each is made of.
+
+    The groups are those of k-means, or the prints themselves where they are no more than K. The centre of a group of n
+    clips lies n / (n + PRIOR) of the way from the mean of all clips to its own: the posterior mean for a normal prior
+    around the former.
+
+    Args:
+        points: prints of clips, or means of several.
+        clips: (C,) how many clips each of them stands for; one by default.
+    """
+    points = points.astype(np.float64)
+    clips = np.ones(len(points), np.int64) if clips is None else clips
+    if len(points) <= CENTRES:
+        again = np.arange(CENTRES) % len(points)
+        means, weights = points[again], clips[again]
+        sizes = np.where(np.arange(CENTRES) < len(points), weights, 0)
+    else:
+        from sklearn.cluster import KMeans  # slow to import
+
+        order = np.lexsort(points.T[::-1])  # the order in which clips arrived changes nothing
+        points, clips = points[order], clips[order]
+        groups = KMeans(CENTRES, random_state=0)
+        sizes = np.bincount(groups.fit_predict(points, sample_weight=clips), clips, CENTRES).astype(np.int64)
+        means, weights = groups.cluster_centers_, sizes
+    mean = np.average(points, axis=0, weights=clips)
+    return (mean + (weights / (weights + PRIOR))[:, None] * (means - mean)).astype(np.float32), sizes
+
+
+def means_of(centres: NDArray[np.floating], clips: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Means of the groups that have clips, from (K, D) centres and (K,) clips: the inverse of `centres_of`."""
+    some = clips > 0
+    centres, clips = centres[some].astype(np.float64), clips[some]
+    mean = np.average(centres, axis=0, weights=clips + PRIOR)
+    return mean + ((clips + PRIOR) / clips)[:, None] * (centres - mean), clips
+
+
+def even_clips(clips: Sequence[int]) -> NDArray[np.int64]:
+    """(S, K) numbers of clips a centre, where only their sums are known, as in bundles of earlier versions."""
+    return np.array([[(count + CENTRES - 1 - k) // CENTRES for k in range(CENTRES)] for count in clips], np.int64)

@@ -1,0 +1,95 @@
+"""Answers about many files, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.corpus.parallel import processors
+from speakerid.errors import UserError
+from speakerid.recognition.answering import answer
+from speakerid.recognition.answers import Answer, Unheard
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.samples import path_of
+from speakerid.recognition.voices import VoiceEncoder, sound_of
+
+TOGETHER = 8
+"""Files that are embedded together, neighbours in length side by side."""
+
+_Job = TypeVar("_Job")
+_Result = TypeVar("_Result")
+
+
+def answers_of_files(
+    bundle: Bundle, encoder: VoiceEncoder, files: Iterable[str | os.PathLike[str]], false_accepts: float, top: int
+) -> Generator[Answer, None, None]:
+    """See `Recognizer.identify_many`.
+
+    Args:
+        bundle: what is known.
+        encoder: the bundle's.
+        files: paths.
+        false_accepts, top: see `Recognizer.identify`.
+    """
+    waiting, workers = map(_file, files), processors()
+    groups = iter(lambda: list(islice(waiting, TOGETHER)), [])
+
+    def answers(some: Sequence[Path]) -> list[Answer]:
+        return _answers(bundle, encoder, some, false_accepts, top)
+
+    # BLAS has one number of threads for the whole process, which is not to change while others are at work.
+    with encoder.threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        try:
+            for some in _ahead(pool, answers, groups, 2 * workers):
+                yield from some
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _answers(
+    bundle: Bundle, encoder: VoiceEncoder, files: Sequence[Path], false_accepts: float, top: int
+) -> list[Answer]:
+    """Of files that are embedded together, in one thread."""
+    with encoder.threads.limit(limits=1, user_api="openmp"):
+        heard = [_frames_of(encoder, path) for path in files]
+        frames = [one for one in heard if not isinstance(one, Unheard)]
+        prints = iter(encoder.embed(frames) if frames else ())
+        return [
+            one.answer()
+            if isinstance(one, Unheard)
+            else answer(bundle, encoder.voice(one, next(prints)), false_accepts, top)
+            for one in heard
+        ]
+
+
+def _frames_of(encoder: VoiceEncoder, path: Path) -> NDArray[np.float32] | Unheard:
+    try:
+        return encoder.frames(*sound_of(path))
+    except Unheard as unheard:
+        return unheard
+
+
+def _file(recording: object) -> Path:
+    path = path_of(recording)
+    if path is None:
+        raise UserError(f"identify_many: found {type(recording).__name__}, expected paths; `identify` takes samples")
+    return path
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[_Job], _Result], jobs: Iterable[_Job], count: int
+) -> Iterator[_Result]:
+    """`map(function, jobs)` in the threads of a pool, up to `count` jobs ahead of what is asked for."""
+    waiting = iter(jobs)
+    running = deque(pool.submit(function, job) for job in islice(waiting, count))
+    while running:
+        yield running.popleft().result()
+        running.extend(pool.submit(function, job) for job in islice(waiting, 1))
