@@ -8,6 +8,9 @@ utterances and on the corpus's strangers (prepare --strangers N). What can be ex
 the bundle. With --to a bundle is written for other programs, as it is: with whoever is enrolled, from the waveform to
 the scores, with the rule to say a name by, and compared with what it was made of. What they get is in the docstrings
 of `speakerid.recognition.interchange`; scripts/examples/identify_onnx.py uses it.
+
+A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace: a new training compares
+no voice prints of the former one, so speakers are enrolled again from their recordings.
 """
 
 import argparse
@@ -22,17 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="to write, speaker.safetensors for instance")
     parser.add_argument("--to", choices=["onnx", "torchscript"], help="for onnxruntime, or for torch.jit and C++")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="its corpus (default: where it was trained on)")
+    parser.add_argument(
+        "--replace", action="store_true", help="over a bundle in which speakers were enrolled, forgotten or renamed"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     if options.to:
         return _run_bundle(options)
     from speakerid.recognition.exporting import make_bundle
+    from speakerid.recognition.replacing import check_replaceable, save_new
 
+    check_replaceable(options.output, options.replace)
     bundle = make_bundle(options.source, options.data)
-    bundle.save(options.output)
+    lost = save_new(bundle, options.output, options.replace)
+    for line in lost:
+        say(f"Replaced: in the former bundle {line}.")
+    if lost:
+        say("Enroll again from the recordings whoever is missing; forget and rename again.")
     say(f"{len(bundle.profiles.names)} speakers: {options.output}")
-    say(f"Thresholds fitted on {bundle.card['fitted_on']}. Where 1 % of strangers may be given a name:")
+    say(f"Thresholds fitted on {bundle.fitted_on}. Where 1 % of strangers may be given a name:")
     say(f"{'duration':<10}{'strangers named':>17}{'speakers named right':>22}")
     for row in bundle.expected:
         duration = f"{row.seconds:g} s"
@@ -41,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_bundle(options: argparse.Namespace) -> int:
+    if options.replace:
+        raise UserError(f"--replace: has no meaning with --to {options.to}, which writes no bundle; leave it out")
     if options.data:
         raise UserError(f"--data: has no meaning with --to {options.to}, which exports a bundle and needs no corpus")
     from speakerid.recognition.bundle import Bundle

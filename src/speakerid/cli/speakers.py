@@ -29,5 +29,5 @@ def run(options: argparse.Namespace) -> int:
     width = max(len(name) for name, _, _ in rows)
     for name, clips, trained in rows:
         print(f"{name:<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
-    print(f"Thresholds fitted on {bundle.card['fitted_on']}.")
+    print(f"Thresholds fitted on {bundle.fitted_on}.")
     return 0

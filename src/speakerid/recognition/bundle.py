@@ -21,13 +21,13 @@ from torch import Tensor
 
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, real_path, remove_partials, sole_user
+from speakerid.files import atomic_file, check_regular, real_path, remove_partials, sole_user
 from speakerid.model_config import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import FORMAT as FORMAT
 from speakerid.recognition.bundle_file import Content as _Content
-from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # scripts that edit bundles use it
 from speakerid.recognition.bundle_file import RuleContent, SpeakerContent, add_tensors, as_bytes, read
+from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # scripts that edit bundles use it
 from speakerid.recognition.centres import even_clips
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.embedder import Embedder, plda_in
@@ -103,6 +103,11 @@ class Bundle:
         digest = hashlib.sha256(f"{self.features.model_dump_json()} {self.model.model_dump_json()}".encode())
         add_tensors(digest, self.weights)
         return digest.hexdigest()[:32]
+
+    @property
+    def fitted_on(self) -> str:
+        """What thresholds were fitted on, in words."""
+        return str(self.card.get("fitted_on", "what its card does not say"))
 
     def enrolled(
         self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), add: bool = False
@@ -221,11 +226,14 @@ def locked(path: Path) -> Iterator[None]:
     The lock file lies beside the bundle that `path` leads to and has its permissions.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or `path` is not a regular file.
     """
     real = real_path(path)
     try:
+        check_regular(real)
         mode = stat.S_IMODE(real.stat().st_mode)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except OSError:
         mode = 0o600  # a new bundle's
     with sole_user(real.with_name(f".{real.name}.lock"), wait=True, mode=mode & 0o666):

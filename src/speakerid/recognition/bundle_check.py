@@ -41,6 +41,7 @@ def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
     _check_speakers(content)
     _check_rules(content)
     _check_tensors(_expected_tensors(content, tensors), tensors)
+    _check_clips(content, tensors)
     for name in ("within", "between"):
         if not bool((tensors[f"weights.{name}"] > 0).all()):
             raise UserError(f"weights.{name}: found a variance that is not positive")
@@ -85,6 +86,17 @@ def _check_speakers(content: Content) -> None:
         _within(f"speakers.{speaker.name!r:.60}.clips", speaker.clips, 1, 10**9)
     if unknown := {name for some in content.evidence_speakers for name in some} - set(names):
         raise UserError(f"evidence_speakers: found {min(unknown)!r:.60}, which is not among the speakers")
+
+
+def _check_clips(content: Content, tensors: Mapping[str, Tensor]) -> None:
+    if "centre_clips" not in tensors:
+        return
+    clips = torch.tensor([speaker.clips for speaker in content.speakers])
+    if bool((tensors["centre_clips"] < 0).any()) or not torch.equal(tensors["centre_clips"].sum(1), clips):
+        raise UserError("tensor 'centre_clips': found other sums than the clips of the speakers")
+    owners = tensors["recordings"][:, 0]
+    if not bool(((owners >= 0) & (owners < len(clips))).all()):
+        raise UserError(f"tensor 'recordings': found an index of a speaker outside 0 to {len(clips) - 1}")
 
 
 def _check_rules(content: Content) -> None:

@@ -13,10 +13,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, BinaryIO
 
 import numpy as np
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -36,6 +37,8 @@ _LONGEST_HEADER = 100 * 2**20
 """Bytes; safetensors itself reads no longer one."""
 _LARGEST_FILE = 8 * 2**30
 """Bytes; 100,000 speakers and a large model take less than a tenth."""
+_LONGEST_ERROR = 600
+"""Characters; an edited text can have errors without end."""
 _DTYPES = {"F32": 4, "F16": 2, "I64": 8, "I32": 4}
 """Types of tensors in a bundle, and bytes an element."""
 _FOREIGN = {
@@ -147,7 +150,8 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
         if content.digest != digest_of(content, tensors):
             raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
     except UserError as error:
-        raise error if str(error).startswith(f"{path}: ") else UserError(f"{path}: {error}") from error
+        text = str(error).removeprefix(f"{path}: ")
+        raise UserError(f"{path}: {shorten(text, _LONGEST_ERROR, placeholder=' …')}") from error
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read: {error.strerror}; `speakerid export` makes a bundle of a checkpoint"
@@ -174,10 +178,10 @@ def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
         raise UserError(_foreign(start))
     file.seek(8)
     try:
-        header = json.loads(file.read(length))
+        header = dict(json.loads(file.read(length)))
         metadata = header.pop("__metadata__", {})
         entries = _ENTRIES.validate_python(header)
-    except (ValueError, AttributeError, ValidationError, RecursionError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UserError(_foreign(start)) from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get(_HEADER), str):
         raise UserError(f"found a safetensors file without a {_HEADER!r} text; expected a bundle, see `export`")

@@ -19,7 +19,7 @@ PRIOR = 5
 def centres_of(
     points: NDArray[np.floating], clips: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(C, D) voice prints of one speaker, all different, to (K, D) centres and (K,) how many clips each is made of.
+    """(C, D) voice prints of one speaker to (K, D) centres and (K,) how many clips each is made of.
 
     The groups are those of k-means, or the prints themselves where they are no more than K. The centre of a group of n
     clips lies n / (n + PRIOR) of the way from the mean of all clips to its own: the posterior mean for a normal prior
@@ -29,8 +29,10 @@ def centres_of(
         points: prints of clips, or means of several.
         clips: (C,) how many clips each of them stands for; one by default.
     """
-    points = points.astype(np.float64)
     clips = np.ones(len(points), np.int64) if clips is None else clips
+    # Sorted, so that the order in which clips arrived changes nothing; equal ones are one for k-means.
+    points, same = np.unique(points.astype(np.float64), axis=0, return_inverse=True)
+    clips = np.bincount(same.reshape(-1), clips).astype(np.int64)
     if len(points) <= CENTRES:
         again = np.arange(CENTRES) % len(points)
         means, weights = points[again], clips[again]
@@ -38,8 +40,6 @@ def centres_of(
     else:
         from sklearn.cluster import KMeans  # slow to import
 
-        order = np.lexsort(points.T[::-1])  # the order in which clips arrived changes nothing
-        points, clips = points[order], clips[order]
         groups = KMeans(CENTRES, random_state=0)
         sizes = np.bincount(groups.fit_predict(points, sample_weight=clips), clips, CENTRES).astype(np.int64)
         means, weights = groups.cluster_centers_, sizes

@@ -13,10 +13,14 @@ from torch import Tensor, nn
 
 from speakerid.batches import whole_utterances
 from speakerid.corpus.store import FrameStore
+from speakerid.errors import UserError
 from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition.plda import Plda, fit_plda, whitening
+
+SMALLEST_SPREAD = 1e-5
+"""Largest deviation from the mean embedding, as a share of the largest value, that can be rounding."""
 
 
 class Embedder(nn.Module):
@@ -53,8 +57,12 @@ class Embedder(nn.Module):
             store: their features.
             indices: their places in the store.
             labels: their speakers, in the same order.
+
+        Raises:
+            UserError: the model has collapsed.
         """
         embeddings = _embed(self.model.embed, store, indices, None)
+        check_embeddings(embeddings)
         speakers, mean = np.asarray(labels), embeddings.mean(0)
         white = whitening(embeddings, speakers)
         axes, plda = fit_plda(F.normalize(torch.from_numpy((embeddings - mean) @ white), dim=-1).numpy(), speakers)
@@ -89,6 +97,22 @@ class Embedder(nn.Module):
         if bands is None:
             return _embed(self, store, indices, crop_frames)
         return _embed(lambda features, mask: self(features @ bands, mask), store, indices, crop_frames)
+
+
+def check_embeddings(embeddings: NDArray[np.float32]) -> None:
+    """Refuse (N, D) embeddings that tell nothing apart.
+
+    Raises:
+        UserError: they are not finite, or all the same but for rounding.
+    """
+    if not np.isfinite(embeddings).all():
+        raise UserError("its embeddings are not finite numbers; train again with a lower train.learning_rate")
+    spread, size = np.abs(embeddings - embeddings.mean(0)).max(), np.abs(embeddings).max()
+    if spread <= SMALLEST_SPREAD * size:
+        raise UserError(
+            "its embedding is the same for every utterance, so it tells nobody apart; the features are constant or the "
+            "training has collapsed: look at the corpus's report and at the curves of the run, and train again"
+        )
 
 
 def plda_in(weights: Mapping[str, Tensor]) -> Plda:

@@ -145,6 +145,6 @@ def _several(bundle: Bundle, voices: Sequence[Voice], labels: Sequence[str]) -> 
     if not unlike:
         return []
     return [
-        f"{', '.join(unlike)}: {'does' if len(unlike) == 1 else 'do'} not sound like the speaker of the other recordings; "
-        "enroll each person under a name of their own"
+        f"{', '.join(unlike)}: {'does' if len(unlike) == 1 else 'do'} not sound like the speaker of the other "
+        "recordings; enroll each person under a name of their own"
     ]

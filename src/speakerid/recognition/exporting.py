@@ -22,7 +22,7 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import labelled_parts, open_for
 from speakerid.recognition.evidence import DURATIONS, Evidence
-from speakerid.recognition.profiles import profiles_of
+from speakerid.recognition.profiles import check_name, profiles_of
 from speakerid.recognition.shifted import FACTORS, shift
 from speakerid.recognition.submission import check_features
 from speakerid.training.checkpoint import Checkpoint
@@ -76,12 +76,20 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     check_features(checkpoint, loaded.features, corpus)
     if corpus.speakers != loaded.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoint}")
+    for name in corpus.speakers:
+        try:
+            check_name(name)
+        except UserError as error:
+            raise UserError(f"{corpus.root}: speaker {error}; rename it, prepare and train again") from error
     train, valid = (_of_speakers(part, corpus) for part in labelled_parts(corpus, labelled, [loaded]))
     model = loaded.build_model()  # first, for it refuses settings that the weights do not fit
     embedder = Embedder(loaded.config.model, loaded.features.n_mels)
     weights = {name: value for name, value in model.state_dict().items() if not name.startswith("classifier.")}
     embedder.model.load_state_dict(weights)
-    embedder.eval().fit(train.store, train.indices, train.labels)
+    try:
+        embedder.eval().fit(train.store, train.indices, train.labels)
+    except UserError as error:
+        raise UserError(f"{checkpoint}: {error}") from error
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
     prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
     profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])

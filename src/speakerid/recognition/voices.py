@@ -69,7 +69,10 @@ class VoiceEncoder:
         store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
         at_a_time = max(int(lengths.max()), min(len(store.frames), CPU_FRAMES))
         with self.threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
-            return self._embedder.embed(store, range(len(store)))
+            prints = self._embedder.embed(store, range(len(store)))
+        if not np.isfinite(prints).all():
+            raise UserError("the bundle's model gives voice prints that are not finite numbers; export it again")
+        return prints
 
     def frames(self, waveform: Samples, sample_rate: int) -> NDArray[np.float32]:
         """(T, M) features of (N,) samples.
