@@ -67,7 +67,8 @@ def test_a_smaller_rate_of_false_accepts_names_fewer(trained: Trained, recognize
 def test_one_rule_for_trained_and_enrolled(trained: Trained) -> None:
     recognizer = Recognizer(trained.bundle)
     clips = trained.clips(trained.stranger)
-    assert recognizer.enroll("Zoe", clips[::2]) == []
+    enrollment = recognizer.enroll("Zoe", clips[::2])
+    assert (enrollment.added, enrollment.passed_over) == (len(clips[::2]), ())
     answer = recognizer.answer(recognizer.listen(clips[0]))
     assert answer.ranking[0][0] == "Zoe"
     names = [recognizer.identify(clip).ranking[0][0] for clip in clips[1::2]]
@@ -110,7 +111,7 @@ def test_what_is_no_voice_gets_an_answer_of_its_own(trained: Trained, recognizer
     with pytest.raises(UserError, match=r"Zoe: nobody was enrolled: .*silence\.wav: silent"):
         recognizer.enroll("Zoe", [silence, broken])
     passed = recognizer.enroll("Zoe", [silence, trained.clips(recognizer.speakers[0])[0]])
-    assert len(passed) == 1
+    assert len(passed.passed_over) == 1
 
 
 def test_samples_are_as_good_as_a_file(trained: Trained, recognizer: Recognizer) -> None:

@@ -72,12 +72,12 @@ def waveform_of(samples: object) -> NDArray[np.float32]:
             f"samples: found an array of shape {array.shape}, expected (N,), (channels, N) or (N, channels)"
         )
     scaled = _scaled(array)
-    if scaled.ndim == 1:
-        return scaled[None]
+    if scaled.ndim == 1 or not scaled.size:
+        return scaled.reshape(1, -1)
     if scaled.shape[0] > scaled.shape[1]:
         scaled = scaled.T
     channels, length = scaled.shape
-    if length and (channels == length or channels > MOST_CHANNELS):
+    if channels == length or channels > MOST_CHANNELS:
         raise UserError(
             f"samples: found an array of shape {array.shape}, in which channels cannot be told from samples; expected "
             f"(channels, N) with up to {MOST_CHANNELS} channels"

@@ -83,6 +83,8 @@ class VoiceEncoder:
         if self._log_mel is None:
             self._log_mel = LogMel(self._features)
         seconds = len(waveform) / sample_rate
+        if not len(waveform):
+            raise Unheard("too short", "holds no samples", 0.0)
         if not np.isfinite(waveform).all():
             raise Unheard("broken", "holds samples that are not finite numbers", seconds)
         if not np.any(np.abs(waveform) > SILENT):
