@@ -122,6 +122,34 @@ def test_mistakes_are_one_line(
     assert "found no recordings there" in line("identify", bundle, tmp_path / "nothing*.wav")
     assert "did you mean" in line("forget", bundle, "demo000")
     assert "is enrolled already" in line("enroll", bundle, trained.bundle.profiles.names[0], trained.recordings)
-    assert "damaged, or no safetensors file" in line("speakers", trained.checkpoint)
+    assert "`speakerid export` makes a bundle of a checkpoint" in line("speakers", trained.checkpoint)
     assert "no sound checkpoint" in line("export", bundle, tmp_path / "again.safetensors")
     assert bundle.read_bytes() == trained.path.read_bytes()
+
+
+def test_recordings_are_added_and_doubted(
+    trained: Trained, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips = [str(clip) for clip in trained.clips(trained.stranger)]
+    assert run(["enroll", str(bundle), "Zoe", *clips[:2]]) == 0
+    assert run(["enroll", str(bundle), "--add", "Zoe", *clips[1:4]]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == "Zoe: 2 recordings added, 4 in all"
+    assert f"passed over: {clips[1]}: is a recording of 'Zoe' already" in captured.err
+    assert run(["enroll", str(bundle), "Anna", clips[0]]) == 0
+    assert f"warning: {clips[0]} (the same recording): sounds like 'Zoe'" in capsys.readouterr().err
+
+
+def test_export_over_enrolled_speakers_needs_replace(
+    trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["enroll", str(bundle), "Zoe", str(trained.clips(trained.stranger)[0])]) == 0
+    before = bundle.read_bytes()
+    line = refused(monkeypatch, capsys, "export", trained.checkpoint, bundle)
+    assert "'Zoe' is enrolled (1 recording)" in line
+    assert "--replace" in line
+    assert bundle.read_bytes() == before
+    assert run(["export", str(trained.checkpoint), str(bundle), "--replace"]) == 0
+    assert said(capsys)[0] == "Replaced: in the former bundle 'Zoe' is enrolled (1 recording)."
+    line = refused(monkeypatch, capsys, "export", bundle, tmp_path / "b.onnx", "--to", "onnx", "--replace")
+    assert line.startswith("error: --replace: has no meaning with --to onnx")
