@@ -80,3 +80,11 @@ def test_ranking_is_a_sort(seed: int, speakers: int) -> None:
     places, best = rank(scores)
     assert np.array_equal(best, -np.sort(-scores, axis=1)[:, :RANKED])
     assert np.array_equal(np.take_along_axis(scores, places, 1), best)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-12])
+def test_scores_that_are_all_the_same_give_a_scale_within_bounds(noise: float) -> None:
+    scores = 3.0 + noise * np.random.default_rng(0).normal(size=(20, 4))
+    scale, unknown = fit_probabilities(scores, scores[:, 0], scores)
+    assert 0 < scale < 1e4
+    assert np.isfinite(unknown)

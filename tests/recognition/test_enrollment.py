@@ -126,4 +126,6 @@ def test_recordings_of_several_people_are_doubted(trained: Trained) -> None:
     assert not any("do not sound like" in line for line in doubts(bundle, "Zoe", mine))
     other = replace(mine[0], voice_print=-mine[0].voice_print, source="other.wav")
     lines = doubts(bundle, "Zoe", [*mine, other])
+    pair = doubts(bundle, "Zoe", [mine[0], other])
+    assert any("0.wav, other.wav: do not sound like one speaker" in line for line in pair)
     assert any("other.wav" in line and "enroll each person under a name of their own" in line for line in lines)

@@ -103,3 +103,13 @@ def test_white_is_the_same_in_every_direction_within_speakers() -> None:
     means = np.stack([white[labels == speaker].mean(0) for speaker in range(400)])
     covariance = np.cov((white - means[labels]).T)
     assert covariance / covariance[0, 0] == pytest.approx(np.eye(WIDTH), abs=0.06)
+
+
+@pytest.mark.parametrize("speakers", [1, 2, 9])
+def test_speakers_who_repeat_one_recording_have_a_model(speakers: int) -> None:
+    prints = np.random.default_rng(0).normal(size=(speakers, 6)).repeat(4, 0)
+    prints /= np.linalg.norm(prints, axis=1, keepdims=True)
+    _, plda = fit_plda(prints, np.arange(speakers).repeat(4))
+    assert plda.within > 0
+    assert (plda.between > 0).all()
+    assert np.isfinite(plda.of_pairs(prints[0], prints[-1]))

@@ -18,6 +18,8 @@ LARGEST_SCALE = 1000.0
 LARGEST_UNKNOWN = 10.0
 """Standardised score of a stranger."""
 LARGEST_LOG_ODDS = 60.0
+ROUNDING = 1e-7
+"""Deviation of scores that may be rounding, as a share of their mean; they are then all the same."""
 
 Scores = NDArray[np.floating]
 Array = NDArray[np.float64]
@@ -99,7 +101,9 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
     from scipy.optimize import minimize  # slow to import
 
     both = np.concatenate([right, strangers.max(1)]).astype(np.float64)
-    middle, unit = both.mean(), both.std() or 1.0  # of a model that has few recordings by heart, scores are far apart
+    middle, unit = both.mean(), both.std()  # of a model that has few recordings by heart, scores are far apart
+    if unit <= ROUNDING * max(1.0, abs(middle)):
+        unit = 1.0
     known, right, strangers = ((scores.astype(np.float64) - middle) / unit for scores in (known, right, strangers))
     best = strangers.max(1)
     doubt_known, doubt_strangers = 1 / (len(known) + 2), 1 / (len(strangers) + 2)

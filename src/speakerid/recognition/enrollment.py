@@ -144,7 +144,8 @@ def _several(bundle: Bundle, voices: Sequence[Voice], labels: Sequence[str]) -> 
     unlike = [label for label, value in zip(labels, mean, strict=True) if value < np.log(UNLIKE / (1 - UNLIKE))]
     if not unlike:
         return []
-    return [
-        f"{', '.join(unlike)}: {'does' if len(unlike) == 1 else 'do'} not sound like the speaker of the other "
-        "recordings; enroll each person under a name of their own"
-    ]
+    if len(unlike) == count:
+        doubt = "do not sound like one speaker"
+    else:
+        doubt = f"{'does' if len(unlike) == 1 else 'do'} not sound like the speaker of the other recordings"
+    return [f"{', '.join(unlike)}: {doubt}; enroll each person under a name of their own"]

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 SMALLEST_BETWEEN = 1e-3
 """Of the variance within speakers; where a model tells no speakers apart, nothing is left between them."""
 
+SMALLEST_WITHIN = 1e-6
+"""Variance within speakers, as a share of the mean square; where each repeats one recording, nothing varies."""
+
 Array = NDArray[np.floating]
 
 
@@ -90,6 +93,7 @@ def fit_plda(prints: Array, labels: NDArray[np.integer]) -> tuple[Array, Plda]:
     free, width = len(prints) - len(means), prints.shape[1]
     # Of one clip each nobody knows what is the speaker's and what the occasion's.
     within = (deviations**2).sum() / (free * width) if free else (means**2).mean() / 2
+    within = max(within, SMALLEST_WITHIN * (prints**2).mean())
     around = means - means.mean(0)
     covariance = around.T @ around / max(1, len(means) - 1) - within * (1 / counts).mean() * np.eye(width)
     values, axes = np.linalg.eigh(_shrunk(covariance, len(means)))
