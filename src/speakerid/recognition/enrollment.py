@@ -127,7 +127,7 @@ def _pooled(voices: Sequence[Voice]) -> Voice:
     """The mean of several voices as a voice of their whole duration."""
     mean = np.mean([voice.voice_print for voice in voices], axis=0)
     seconds = sum(voice.seconds for voice in voices)
-    return Voice(seconds, (mean / np.linalg.norm(mean)).astype(np.float32), voices[0].encoder)
+    return Voice(seconds, (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32), voices[0].encoder)
 
 
 def _several(bundle: Bundle, voices: Sequence[Voice], labels: Sequence[str]) -> list[str]:
