@@ -9,6 +9,7 @@ Letters: N cells, W frames in the window around one, T frames, M mel bands, D wi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ class _Cells:
     """(W, M) of what lies around each."""
 
 
-def timeline(recognizer: Recognizer, path: Path, false_accepts: float | None = None) -> list[Segment]:
+def timeline(recognizer: Recognizer, path: str | os.PathLike[str], false_accepts: float | None = None) -> list[Segment]:
     """Who speaks when; where nobody does there is no segment.
 
     Args:
@@ -82,7 +83,7 @@ def timeline(recognizer: Recognizer, path: Path, false_accepts: float | None = N
     """
     found, began = list[Segment](), 0.0
     try:
-        for sound in pieces(path, PIECE_SECONDS):
+        for sound in pieces(Path(path), PIECE_SECONDS):
             cells = _cells(sound.waveform, sound.sample_rate, recognizer, began)
             began += len(sound.waveform) / sound.sample_rate
             if cells.starts:
