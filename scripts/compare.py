@@ -21,7 +21,7 @@ Models:
                        these two with fewer steps, and twice as many behind them in which the classifier learns alone
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer
   resemblyzer          a pretrained encoder, behind which nothing is trained but a classifier
-ecapa and resemblyzer need the extra: pip install 'speakerid[compare]'.
+ecapa and resemblyzer need the extra: pip install -e '.[compare]'.
 
 In the first table every run has the same time (--seconds): its steps are timed, and its schedule is laid out to fit.
 In the second one every run has the same steps (--steps). Runs take place side by side (--workers), each on one thread.

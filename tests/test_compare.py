@@ -324,7 +324,7 @@ def test_who_lacks_a_package_is_left_out_or_refused(
 ) -> None:
     monkeypatch.setattr(models.importlib.util, "find_spec", lambda _: None)
     assert available(None) == [name for name, one in CONTESTANTS.items() if one.needs is None]
-    assert capsys.readouterr().out.count("pip install 'speakerid[compare]'") == 2
+    assert capsys.readouterr().out.count("pip install -e '.[compare]'") == 2
     with pytest.raises(UserError, match="ecapa: needs speechbrain, which is not installed"):
         available(["linear", "ecapa"])
 

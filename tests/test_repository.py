@@ -13,6 +13,7 @@ import pytest
 from speakerid.cli import build_parser
 from speakerid.config import DEMO_ROOT, FeatureConfig, load_config
 from speakerid.corpus.check import open_corpus
+from speakerid.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -51,6 +52,40 @@ def test_torch_and_torchaudio_are_pinned_to_one_pair() -> None:
     pinned = dict(re.findall(r'"(torch|torchaudio)==([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     assert re.fullmatch(r"\d+\.\d+\.\d+", pinned["torch"])
     assert pinned["torchaudio"] == pinned["torch"]
+
+
+def test_extras_are_installed_from_the_checkout() -> None:
+    """The distribution `speakerid` on PyPI is another author's."""
+    wrong = re.compile(r"pip install [^\n`]*\bspeakerid\b|(?<![\w-])speakerid\[[a-z]")
+    own = Path(__file__).resolve()
+    files = [
+        path
+        for folder in ("configs", "data", "docs", "scripts", "src", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".md", ".py", ".yaml", ".sh") and path != own
+    ]
+    for path in [*files, ROOT / "README.md", ROOT / "Makefile", ROOT / "pyproject.toml"]:
+        found = wrong.search(path.read_text(encoding="utf-8"))
+        assert found is None, f"{path}: {found}"
+
+
+def test_messages_name_the_requirements_of_the_extras() -> None:
+    content = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^\[project\.optional-dependencies\]\n(.*?)^\[", content, re.DOTALL | re.MULTILINE)
+    listed = {
+        name: re.findall(r'^ *"([^"]+)"|(?<=\[)"([^"]+)"', body, re.MULTILINE)
+        for name, body in re.findall(r"^(\w+) = (\[.*?\])(?=  #|$)", section, re.DOTALL | re.MULTILINE)
+    }
+    for extra, packages in EXTRAS.items():
+        assert [first or second for first, second in listed[extra]] == packages, extra
+
+
+def test_the_distribution_has_a_name_of_its_own() -> None:
+    content = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (name,) = re.findall(r'^name = "(.*)"', content, re.MULTILINE)
+    assert name != "speakerid"
+    assert f'"{name}[av,onnx,serve]"' in content
+    assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_has_commands() -> None:

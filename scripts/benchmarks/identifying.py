@@ -81,7 +81,7 @@ def benchmark(bundle: Path | None, recordings: Path, clips: int, others: int, ro
             ("SpeechBrain ECAPA-TDNN", "speechbrain", _ecapa),
         ):
             if importlib.util.find_spec(package) is None:
-                print(f"left out: {title} needs {package}; pip install 'speakerid[compare]'", file=sys.stderr)
+                print(f"left out: {title} needs {package}; pip install -e '.[compare]'", file=sys.stderr)
                 continue
             whole[title,] = partial(measure, few, None)
             whole[f"{title}, one thread",] = partial(measure, few, 1)

@@ -104,7 +104,7 @@ def available(names: Sequence[str] | None) -> list[str]:
         if needs is None or importlib.util.find_spec(needs):
             present.append(name)
             continue
-        reason = f"{name}: needs {needs}, which is not installed; pip install 'speakerid[compare]'"
+        reason = f"{name}: needs {needs}, which is not installed; pip install -e '.[compare]'"
         if names:
             raise UserError(reason)
         print(f"left out: {reason}")

@@ -1,13 +1,12 @@
 """Train speaker-identification models from log-mel features: from-scratch Transformers and Conformers."""
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from speakerid.recognition.recognizer import Recognizer
 
 __all__ = ["Recognizer"]
-__version__ = version("speakerid")
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode, pieces
 from speakerid.errors import UserError
+from speakerid.extras import install
 
 RATE = 16_000
 VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"
@@ -350,7 +351,7 @@ def test_what_libsndfile_reads_in_part_needs_the_extra(
     monkeypatch.setitem(sys.modules, "av", None)
     message = refused(path)
     assert "can be decoded" in message
-    assert "speakerid[av]" in message
+    assert install("av") in message
 
 
 # What cannot be read

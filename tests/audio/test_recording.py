@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio.decode import AV_EXTENSIONS, decode
 from speakerid.errors import UserError
+from speakerid.extras import install
 
 CODECS = {
     ".m4a": ("ipod", "aac"), ".m4b": ("ipod", "alac"), ".aac": ("adts", "aac"), ".mp4": ("mp4", "aac"),
@@ -120,7 +121,7 @@ def test_cut_off_m4a_is_refused(encode: Callable[[str], Path], tmp_path: Path) -
 def test_without_the_extra_the_error_names_it(tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     message = refused(written(tmp_path / f"a{extension}", b"anything"))
-    assert message.startswith(f"cannot be decoded: {extension} needs PyAV; pip install 'speakerid[av]'")
+    assert message.startswith(f"cannot be decoded: {extension} needs PyAV; convert it to FLAC, or {install('av')}")
 
 
 def test_name_that_is_not_unicode_is_read_by_ffmpeg(encode: Callable[[str], Path], tmp_path: Path) -> None:

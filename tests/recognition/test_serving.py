@@ -1,6 +1,7 @@
 """The page through its server, and what is left of it: nothing."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from recognition.bundles import Trained
 from recognition.pages import GRADIO_S_OWN, contents, free_port, served
 from speakerid.cli import run
 from speakerid.errors import UserError
+from speakerid.extras import install
 from speakerid.recognition import serving as serving_module
 from speakerid.recognition.page import Limits, Page
 from speakerid.recognition.recognizer import Recognizer
@@ -124,7 +126,7 @@ def test_a_port_that_is_taken(bundle: Path, temporary: Path) -> None:
 def test_without_gradio(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
     monkeypatch.delitem(sys.modules, "speakerid.recognition.page_layout", raising=False)
-    with pytest.raises(UserError, match=r"pip install 'speakerid\[serve\]'"):
+    with pytest.raises(UserError, match=re.escape(install("serve"))):
         run(["serve", str(bundle)])
 
 

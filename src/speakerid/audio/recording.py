@@ -17,6 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speakerid.errors import UserError
+from speakerid.extras import install
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -99,7 +100,7 @@ def open_with_soundfile(file: BinaryIO) -> Iterator[Recording]:
         if (guessed or sound.format == "OGG") and _unread(file) > 0.05:  # a wrong guess, or two files in one
             raise UnknownToSoundfile(
                 f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC, "
-                "or install what reads all of it: pip install 'speakerid[av]'"
+                f"or install what reads all of it: {install('av')}"
             )
 
     with sound:
@@ -177,7 +178,7 @@ def open_with_av(file: BinaryIO, extension: str) -> Iterator[Recording]:
         import av
         from av.error import FFmpegError
     except ImportError as error:
-        reason = f"cannot be decoded: {extension} needs PyAV; pip install 'speakerid[av]', or convert it to FLAC"
+        reason = f"cannot be decoded: {extension} needs PyAV; convert it to FLAC, or {install('av')}"
         raise UserError(reason) from error
     # A title that is no UTF-8 is no reason to refuse the sound; from 19 on PyAV thinks so too.
     lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}

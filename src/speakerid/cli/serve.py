@@ -3,7 +3,8 @@
   speakerid serve speaker.safetensors
 
 Only this machine reaches the page, unless --host says otherwise. A recording is deleted as soon as it was heard; what
-stays is in the bundle, and only of speakers who are enrolled. Ctrl-C ends it. Needs `pip install 'speakerid[serve]'`.
+stays is in the bundle, and only of speakers who are enrolled. Ctrl-C ends it. Needs Gradio (in a checkout:
+`pip install -e '.[serve]'`).
 """
 
 import argparse

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from speakerid.audio.log_mel import LogMel
 from speakerid.errors import UserError
+from speakerid.extras import install
 from speakerid.files import atomic_file
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.profiles import RANKED
@@ -72,7 +73,7 @@ def export_onnx(model: WaveformModel, path: Path, speakers: Sequence[str], thres
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"ONNX: {error.name} is not installed; pip install 'speakerid[onnx]'") from error
+        raise UserError(f"ONNX: {error.name} is not installed; {install('onnx')}") from error
     plain = traceable(model, speakers)
     free = {"waveforms": {0: "B", 1: "N"}} | {name: {0: "B"} for name in ("lengths", *OUTPUTS)}
     with atomic_file(path) as partial:

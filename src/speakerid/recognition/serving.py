@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from threading import Event, Thread
 
 from speakerid.errors import UserError
+from speakerid.extras import install
 from speakerid.recognition.page import Page
 
 SWEEP_SECONDS, OLDEST = 60.0, 600.0
@@ -37,7 +38,7 @@ def serving(page: Page, host: str, port: int) -> Iterator[str]:
         try:
             from speakerid.recognition.page_layout import launch
         except ModuleNotFoundError as error:
-            raise UserError("serve: needs Gradio; pip install 'speakerid[serve]'") from error
+            raise UserError(f"serve: needs Gradio; {install('serve')}") from error
         try:
             blocks = launch(page, host, port)
         except OSError as error:
