@@ -38,6 +38,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def port_of(address: str) -> int:
+    return int(address.rstrip("/").rsplit(":", 1)[1])
+
+
 def contents(folder: Path) -> list[Path]:
     """Files that hold something; Gradio makes an empty one beside each that it hands over."""
     return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]

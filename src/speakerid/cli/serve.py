@@ -33,17 +33,19 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.recognition.recognizer import Recognizer
     from speakerid.recognition.serving import is_loopback, serving
 
-    page = Page(Recognizer.load(options.bundle), Limits(options.max_megabytes, options.max_seconds))
+    recognizer = Recognizer.load(options.bundle)
+    page = Page(recognizer, Limits(options.max_megabytes, options.max_seconds))
     if not is_loopback(options.host):
         print(
             f"--host {options.host}: everybody in the network can enrol and forget speakers here; their browsers give "
             "a page the microphone only over HTTPS",
             file=sys.stderr,
         )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was sent is deleted then, too
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # recordings are deleted then, too
+        signal.signal(ending, signal.default_int_handler)
     try:
         with serving(page, options.host, options.port) as address:
-            print(f"{len(page.names)} speakers: {address} (Ctrl-C ends it)", flush=True)
+            print(f"{len(recognizer.speakers)} speakers: {address} (Ctrl-C ends it)", flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:
         return 0

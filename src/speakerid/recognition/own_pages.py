@@ -1,21 +1,24 @@
-"""Who may ask the server of a page: that page."""
+"""Answers requests of the page itself only."""
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect
 
 from speakerid.recognition.serving import is_loopback
 
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
+"""A Host header: a name or an address, and perhaps a port."""
+
 
 class OwnPages:
-    """Refuses what other sites would send: a browser lets any page it has open send forms to this machine.
+    """ASGI middleware that refuses what other sites send: a browser lets any open page send forms to this machine.
 
     Args:
         app: the ASGI application behind it.
-        local: whether only names of this machine are answered to; else a foreign name may be led here.
+        local: whether requests must name this machine; otherwise a foreign name may be directed here.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], local: bool) -> None:
@@ -25,17 +28,26 @@ class OwnPages:
     async def __call__(
         self, scope: MutableMapping[str, Any], receive: Callable[..., Any], send: Callable[..., Awaitable[None]]
     ) -> None:
-        if scope["type"] == "http" and not self.allows(dict(scope["headers"])):
+        if scope["type"] == "websocket":  # the page uses none
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http" and not self.allows(scope["headers"]):
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b"This page answers to itself alone."})
             return
         with suppress(ClientDisconnect):  # the page was closed while it sent something
             await self.app(scope, receive, send)
 
-    def allows(self, headers: dict[bytes, bytes]) -> bool:
-        """Whether a request with such headers comes from a page of this server's own, or from no page."""
-        host = headers.get(b"host", b"").decode("latin-1")
-        origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin.decode("latin-1")).netloc != host:
+    def allows(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Whether a request with these headers comes from a page of this server, or from no page.
+
+        A header that is malformed or that is there twice is refused: a proxy may have read it differently.
+        """
+        hosts, origins = ([value for name, value in headers if name == key] for key in (b"host", b"origin"))
+        if len(hosts) != 1 or len(origins) > 1:
             return False
-        return not self.local or is_loopback(urlsplit(f"//{host}").hostname or "")
+        host = hosts[0].decode("latin-1").lower()
+        match = _HOST.fullmatch(host)
+        if match is None or (self.local and not is_loopback(match["name"])):
+            return False
+        return not origins or origins[0].decode("latin-1").lower() in (f"http://{host}", f"https://{host}")

@@ -1,8 +1,13 @@
-"""The page of `speakerid serve` as Gradio shows it. This is the only module that needs Gradio, the extra `serve`."""
+"""The page of `speakerid serve` as Gradio shows it. This is the only module that needs Gradio, the extra `serve`.
+
+Inputs come as JSON (`preprocess=False`), for Gradio would make text of a number and a traceback of text; `Page` checks
+them.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.themes import Default
@@ -10,13 +15,17 @@ from starlette.middleware import Middleware
 
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.own_pages import OwnPages
-from speakerid.recognition.page import Page, heard
+from speakerid.recognition.page import LEAST_PERCENT, MOST_PERCENT, Page, heard
 from speakerid.recognition.page_html import STYLE, sentence
 from speakerid.recognition.recognizer import FALSE_ACCEPTS
 from speakerid.recognition.serving import is_loopback
+from speakerid.recognition.uploads import Uploads
+
+LOOK_AGAIN = 5.0
+"""Seconds until an open page looks for speakers that another program has enrolled or forgotten."""
 
 
-def launch(page: Page, host: str, port: int) -> gr.Blocks:
+def launch(page: Page, host: str, port: int, folder: Path) -> gr.Blocks:
     """Start a server; `close` of what is returned ends it.
 
     No telemetry, no share link, no record of what was asked, and no font or script from elsewhere.
@@ -24,11 +33,17 @@ def launch(page: Page, host: str, port: int) -> gr.Blocks:
     Args:
         page: what it answers.
         host, port: where it listens.
+        folder: for recordings until they are heard, where Gradio keeps its files.
 
     Raises:
         OSError: host and port cannot be listened at.
     """
     blocks = layout(page)
+    max_bytes = round(2**20 * page.limits.megabytes)
+    middleware = [
+        Middleware(OwnPages, local=is_loopback(host)),
+        Middleware(Uploads, folder=folder, max_bytes=max_bytes),
+    ]
     blocks.launch(
         server_name=f"[{host}]" if ":" in host else host,  # IPv6
         server_port=port,
@@ -42,8 +57,8 @@ def launch(page: Page, host: str, port: int) -> gr.Blocks:
         run_history=False,
         enable_monitoring=False,
         footer_links=[],
-        max_file_size=round(2**20 * page.limits.megabytes),
-        app_kwargs={"middleware": [Middleware(OwnPages, local=is_loopback(host))]},
+        max_file_size=max_bytes,  # so that the browser refuses larger files before it sends them
+        app_kwargs={"middleware": middleware},
         theme=Default(primary_hue="blue", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
         css=STYLE,
     )
@@ -57,8 +72,8 @@ def layout(page: Page) -> gr.Blocks:
             _ask(page)
         with gr.Tab("Enrol"):
             enrolled = _enroll(page)
-        with gr.Tab("Speakers"):
-            _speakers(page, enrolled, blocks)
+        with gr.Tab("Speakers") as tab:
+            _speakers(page, [blocks.load, tab.select, enrolled.change])
     return blocks
 
 
@@ -70,7 +85,7 @@ def _ask(page: Page) -> None:
                 label="Drop a recording, or speak", elem_id="ask",
             )  # fmt: skip
             percent = gr.Slider(
-                0.1, 50, value=100 * FALSE_ACCEPTS, step=0.1, label="False accepts, %",
+                LEAST_PERCENT, MOST_PERCENT, value=100 * FALSE_ACCEPTS, step=0.1, label="False accepts, %",
                 info="Share of strangers who may be given a name",
             )  # fmt: skip
             gr.HTML(sentence(
@@ -81,16 +96,17 @@ def _ask(page: Page) -> None:
             answer = gr.HTML(elem_id="answer")
     voice = gr.State(None)
 
-    def identify(path: str | None, percent: float) -> tuple[None, Voice | None, str]:
-        voice, text = page.identify(Path(path), percent / 100) if path else (None, "")
+    def identify(file: dict[str, Any] | None, percent: object) -> tuple[None, Voice | None, str]:
+        voice, text = page.identify(Path(file["path"]), percent) if file else (None, "")
         return None, voice, text
 
-    def reconsider(voice: Voice | None, percent: float) -> str:
-        return page.reconsider(voice, percent / 100)
-
     sent = [recording.upload, recording.stop_recording]
-    gr.on(sent, identify, [recording, percent], [recording, voice, answer], api_name="identify")
-    percent.change(reconsider, [voice, percent], answer, api_name="reconsider", show_progress="hidden")
+    gr.on(
+        sent, identify, [recording, percent], [recording, voice, answer], preprocess=False, api_name="identify"
+    )  # fmt: skip
+    percent.change(
+        page.reconsider, [voice, percent], answer, preprocess=False, api_name="reconsider", show_progress="hidden"
+    )
 
 
 def _enroll(page: Page) -> gr.HTML:
@@ -109,36 +125,51 @@ def _enroll(page: Page) -> gr.HTML:
             said = gr.HTML(elem_id="enrolled")
     voices = gr.State([])
 
-    def gather_files(paths: list[str] | None, voices: list[Voice]) -> tuple[None, list[Voice], str, str]:
-        left, text = page.gather([Path(path) for path in paths or []], voices)
+    def gather(
+        files: list[dict[str, Any]] | dict[str, Any] | None, voices: list[Voice]
+    ) -> tuple[None, list[Voice], str, str]:
+        several = files if isinstance(files, list) else [files] if files else []
+        left, text = page.gather([Path(file["path"]) for file in several], voices)
         return None, left, text, ""
 
-    def gather_spoken(path: str | None, voices: list[Voice]) -> tuple[None, list[Voice], str, str]:
-        return gather_files([path] if path else [], voices)
-
-    def learn(name: str, voices: list[Voice]) -> tuple[str, list[Voice], str, str]:
+    def learn(name: object, voices: list[Voice]) -> tuple[object, list[Voice], str, str]:
         left, text = page.enroll(name, voices)
-        return name if left or not voices else "", left, sentence(heard(left)), text
+        return gr.skip() if left or not voices else "", left, sentence(heard(left)), text
 
-    files.upload(gather_files, [files, voices], [files, voices, gathered, said], api_name="gather")
-    spoken.stop_recording(gather_spoken, [spoken, voices], [spoken, voices, gathered, said], api_visibility="private")
-    again.click(lambda: ([], sentence(heard([])), ""), None, [voices, gathered, said], api_name="start_over")
-    gr.on([enroll.click, name.submit], learn, [name, voices], [name, voices, gathered, said], api_name="enroll")
+    gathering = [voices, gathered, said]
+    files.upload(gather, [files, voices], [files, *gathering], preprocess=False, api_name="gather")
+    spoken.stop_recording(gather, [spoken, voices], [spoken, *gathering], preprocess=False, api_visibility="private")
+    again.click(lambda: ([], sentence(heard([])), ""), None, gathering, api_name="start_over")
+    gr.on(
+        [enroll.click, name.submit], learn, [name, voices], [name, *gathering], preprocess=False,
+        api_name="enroll",
+    )  # fmt: skip
     return said
 
 
-def _speakers(page: Page, enrolled: gr.HTML, blocks: gr.Blocks) -> None:
+def _speakers(page: Page, changes: list[Any]) -> None:
+    """Lists the speakers again at these events, and when another program has changed the bundle."""
     with gr.Row():
         with gr.Column(scale=2):
             table = gr.HTML(elem_id="speakers")
         with gr.Column():
-            # What is no name is told by the page; Gradio would log a traceback.
-            name = gr.Dropdown(page.names, value=None, label="Name", allow_custom_value=True, elem_id="whom")
+            # The page says that a name is wrong; Gradio would log a traceback.
+            name = gr.Dropdown(value=None, label="Name", allow_custom_value=True, elem_id="whom")
             forget = gr.Button("Forget", variant="stop", elem_id="forget")
             said = gr.HTML(elem_id="forgotten")
 
-    def listed() -> tuple[str, gr.Dropdown]:
-        return page.speakers(), gr.Dropdown(choices=page.names, value=None)
+    shown = gr.State("")
 
-    gr.on([blocks.load, enrolled.change], listed, None, [table, name], api_name="speakers")
-    forget.click(page.forget, name, said, api_name="forget").then(listed, None, [table, name], api_visibility="private")
+    def listed() -> tuple[str, gr.Dropdown, str]:
+        names, html = page.speakers()
+        return html, gr.Dropdown(choices=names, value=None), html
+
+    def look_again(shown: str) -> Any:
+        return gr.skip() if page.speakers()[1] == shown else listed()
+
+    listing = [table, name, shown]
+    gr.on(changes, listed, None, listing, api_name="speakers")
+    gr.Timer(LOOK_AGAIN).tick(look_again, shown, listing, show_progress="hidden", api_visibility="private")
+    forget.click(page.forget, name, said, preprocess=False, api_name="forget").then(
+        listed, None, listing, api_visibility="private"
+    )

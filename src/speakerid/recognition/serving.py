@@ -6,20 +6,25 @@ What a browser sends is a temporary file in a folder of the server's own, which 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from threading import Event, Thread
 
 from speakerid.errors import UserError
 from speakerid.extras import install
+from speakerid.files import sole_user
 from speakerid.recognition.page import Page
 
 SWEEP_SECONDS, OLDEST = 60.0, 600.0
 """How often is looked for files that were sent, or begun to be sent, and never asked about; how old they get."""
+_FOLDER, _LOCK = "speakerid-serve-", "server.lock"
+"""What the name of a server's folder begins with; a file in it that the server holds a lock on while it runs."""
 
 
 @contextmanager
@@ -34,13 +39,13 @@ def serving(page: Page, host: str, port: int) -> Iterator[str]:
         UserError: Gradio is missing, or host and port cannot be listened at.
     """
     # Gradio reads the folder when it is imported, too; a proxy would be asked for what is on this machine.
-    with TemporaryDirectory(prefix="speakerid-serve-") as folder, _environment(GRADIO_TEMP_DIR=folder, no_proxy="*"):
+    with _own_folder() as folder, _environment(GRADIO_TEMP_DIR=str(folder), no_proxy="*"):
         try:
             from speakerid.recognition.page_layout import launch
         except ModuleNotFoundError as error:
             raise UserError(f"serve: needs Gradio; {install('serve')}") from error
         try:
-            blocks = launch(page, host, port)
+            blocks = launch(page, host, port, folder)
         except OSError as error:
             raise UserError(
                 f"--port {port}: cannot be listened at on {host}; another program is there, or it is no address of "
@@ -48,7 +53,7 @@ def serving(page: Page, host: str, port: int) -> Iterator[str]:
             ) from error
         try:
             assert blocks.local_url is not None, "launched"
-            with _swept(Path(folder)):
+            with _swept(folder):
                 yield blocks.local_url
         finally:
             blocks.close(verbose=False)
@@ -63,10 +68,30 @@ def is_loopback(host: str) -> bool:
 
 
 def delete_older(folder: Path, seconds: float) -> None:
-    """Delete the files below a folder that have not been written to for so long."""
-    for path in folder.rglob("*"):
-        if path.is_file() and time.time() - path.stat().st_mtime > seconds:
-            path.unlink(missing_ok=True)
+    """Delete the files and the empty folders below a folder that have not been written to for so long."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+        with suppress(OSError):  # deleted by another thread, or a folder that is not empty
+            if path.name != _LOCK and time.time() - path.stat().st_mtime > seconds:
+                path.rmdir() if path.is_dir() else path.unlink()
+
+
+@contextmanager
+def _own_folder() -> Iterator[Path]:
+    """A temporary folder of this server. Those of servers that were killed are deleted before."""
+    for folder in Path(gettempdir()).glob(f"{_FOLDER}*"):
+        _delete_abandoned(folder)
+    with TemporaryDirectory(prefix=_FOLDER) as name, sole_user(Path(name) / "new.lock"):
+        folder = Path(name)
+        (folder / "new.lock").rename(folder / _LOCK)  # locked before another server looks for it
+        yield folder
+
+
+def _delete_abandoned(folder: Path) -> None:
+    with suppress(OSError, UserError):  # its server runs, or has just deleted it
+        status = folder.lstat()
+        if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and (folder / _LOCK).is_file():
+            with sole_user(folder / _LOCK):
+                shutil.rmtree(folder)
 
 
 @contextmanager
