@@ -47,7 +47,8 @@ def test_other_sites_are_not_answered(address: str) -> None:
 MALFORMED = [
     b"[", b"[::1", b"]", b"[]", b"[::1]]", b"[v1.x]", b"127.0.0.1:", b"127.0.0.1:x", b"127.0.0.1:999999", b"",
     b"127.0.0.1:1:2", b"127.0.0.1, 127.0.0.1", b"127.0.0.1/x", b"//127.0.0.1", b"http://127.0.0.1",
-    b"127.0.0.1\xe2\x84\x80", b"\xff\xfe", b"b\xc3\xbccher.example", b"127.0.0.1 x", b"a" * 5000, b"127.0.0.1%00", b"localhost\x01",
+    b"127.0.0.1\xe2\x84\x80", b"\xff\xfe", b"b\xc3\xbccher.example", b"127.0.0.1 x", b"a" * 5000,
+    b"127.0.0.1%00", b"localhost\x01",
 ]  # fmt: skip
 
 
