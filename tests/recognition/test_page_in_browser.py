@@ -144,6 +144,23 @@ def test_a_voice_is_recorded(browser: Browser, temporary: Path) -> None:
     assert contents(temporary) == []
 
 
+def test_what_another_program_changes_is_shown_in_an_open_page(
+    trained: Trained, bundle: Path, browser: Browser
+) -> None:
+    browser.open_tab("Speakers")
+    first, second = trained.bundle.profiles.names[:2]
+    browser.wait_for("#speakers", first)
+    Recognizer.load(bundle).forget(first)
+    browser._wait(lambda: first not in browser.find("#speakers").text, "the name to go")
+    assert second in browser.find("#speakers").text
+    good = bundle.read_bytes()
+    bundle.unlink()
+    browser.wait_for("#speakers", "The speakers cannot be listed: ")
+    bundle.write_bytes(good)
+    browser.wait_for("#speakers", second)
+    browser.choose(second)
+
+
 def test_mistakes_are_said_in_the_page(browser: Browser, tmp_path: Path, temporary: Path) -> None:
     for name, content in (("broken.wav", b"no sound"), ("large.wav", bytes(2_000_000))):
         (tmp_path / name).write_bytes(content)
