@@ -121,7 +121,7 @@ def test_somebody_is_asked_about_enrolled_and_forgotten(
 
     browser.open_tab("Who is speaking?")
     browser.find("#ask input[type=file]").send_keys(str(clips[1]))
-    assert browser.wait_for("#answer", name).splitlines()[2] == name
+    browser.wait_for("#answer", name)
 
     browser.open_tab("Speakers")
     browser.wait_for("#speakers", f"{name} 3 enrolled")

@@ -69,10 +69,9 @@ def test_one_rule_for_trained_and_enrolled(trained: Trained) -> None:
     clips = trained.clips(trained.stranger)
     enrollment = recognizer.enroll("Zoe", clips[::2])
     assert (enrollment.added, enrollment.passed_over) == (len(clips[::2]), ())
-    answer = recognizer.answer(recognizer.listen(clips[0]))
-    assert answer.ranking[0][0] == "Zoe"
-    names = [recognizer.identify(clip).ranking[0][0] for clip in clips[1::2]]
-    assert names.count("Zoe") >= len(names) / 2
+    ranks = [[name for name, _ in recognizer.identify(clip, top=7).ranking].index("Zoe") for clip in clips]
+    assert np.mean(np.array(ranks[::2]) == 0) > 0.5  # guessing: 1 in 7
+    assert np.mean(np.array(ranks[1::2]) < 3) > 0.5  # guessing: 3 in 7
 
 
 def test_the_bundle_on_the_disk_learns_forgets_and_renames(trained: Trained, tmp_path: Path) -> None:
@@ -90,10 +89,11 @@ def test_verification_tells_one_voice_from_two(trained: Trained, recognizer: Rec
     first, second = (trained.clips(name) for name in recognizer.speakers[:2])
     itself = recognizer.verify(first[0], first[0])
     assert itself.same
-    same, different = recognizer.verify(first[0], first[1]), recognizer.verify(first[0], second[0])
-    assert itself.score > same.score > different.score
-    assert same.probability > different.probability
-    assert astuple(recognizer.verify(second[0], first[0])) == pytest.approx(astuple(different))
+    same, different = ([recognizer.verify(first[0], clip) for clip in clips[1:6]] for clips in (first, second))
+    assert itself.score > np.mean([one.score for one in same]) > np.mean([one.score for one in different])
+    for one, clip in zip(different, second[1:6], strict=True):
+        assert (one.score < itself.score) == (one.probability < itself.probability)
+        assert astuple(recognizer.verify(clip, first[0])) == pytest.approx(astuple(one))
 
 
 def test_what_is_no_voice_gets_an_answer_of_its_own(trained: Trained, recognizer: Recognizer, tmp_path: Path) -> None:
