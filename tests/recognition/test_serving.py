@@ -110,6 +110,10 @@ def test_what_any_client_sends_gets_a_sentence(
         assert "No such file" in ask(client, "identify", recording, 1)
         assert ask(client, "identify", None, 1) == ""
         before = bundle.read_bytes()
+        for file in (file_data(str(bundle)), {"path": str(bundle)}, file_data(f"{temporary}/../{bundle.name}")):
+            event = client.post("call/identify", json={"data": [file, 1]}).json()["event_id"]
+            assert client.get(f"call/identify/{event}").text.startswith("event: error")
+        capfd.readouterr()  # Gradio prints a traceback of these
         ask(client, "gather", [sent(clip)], session="one")
         for name in (5, 1.5, True, None, ["Zoe"], {"a": 1}, "", "a\nb", "a" * 101):
             assert "Nobody was enrolled: name: found" in ask(client, "enroll", name, session="one")
@@ -316,7 +320,7 @@ def test_the_next_server_deletes_what_a_killed_one_left_and_nothing_else(bundle:
     environment = {**os.environ, "TMPDIR": str(temporary)}
     command = [sys.executable, "-c", KILLED, str(bundle), str(free_port())]
     assert subprocess.run(command, env=environment, capture_output=True).returncode == -signal.SIGKILL
-    (left,) = [path.parent for path in temporary.glob("*/recording.wav")]
+    (left,) = [path.parents[1] for path in temporary.glob("*/recordings/recording.wav")]
     with served(bundle, Limits()) as first:
         assert not left.exists()
         httpx.post(f"{first}gradio_api/upload", files={"files": ("a.wav", b"sound")})

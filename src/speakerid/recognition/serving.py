@@ -39,7 +39,7 @@ def serving(page: Page, host: str, port: int) -> Iterator[str]:
         UserError: Gradio is missing, or host and port cannot be listened at.
     """
     # Gradio reads the folder when it is imported, too; a proxy would be asked for what is on this machine.
-    with _own_folder() as folder, _environment(GRADIO_TEMP_DIR=str(folder), no_proxy="*"):
+    with _folder_of_recordings() as folder, _environment(GRADIO_TEMP_DIR=str(folder), no_proxy="*"):
         try:
             from speakerid.recognition.page_layout import launch
         except ModuleNotFoundError as error:
@@ -71,19 +71,21 @@ def delete_older(folder: Path, seconds: float) -> None:
     """Delete the files and the empty folders below a folder that have not been written to for so long."""
     for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
         with suppress(OSError):  # deleted by another thread, or a folder that is not empty
-            if path.name != _LOCK and time.time() - path.stat().st_mtime > seconds:
+            if time.time() - path.stat().st_mtime > seconds:
                 path.rmdir() if path.is_dir() else path.unlink()
 
 
 @contextmanager
-def _own_folder() -> Iterator[Path]:
+def _folder_of_recordings() -> Iterator[Path]:
     """A temporary folder of this server. Those of servers that were killed are deleted before."""
     for folder in Path(gettempdir()).glob(f"{_FOLDER}*"):
         _delete_abandoned(folder)
     with TemporaryDirectory(prefix=_FOLDER) as name, sole_user(Path(name) / "new.lock"):
         folder = Path(name)
         (folder / "new.lock").rename(folder / _LOCK)  # locked before another server looks for it
-        yield folder
+        recordings = folder / "recordings"  # clients may name every file in it
+        recordings.mkdir()
+        yield recordings
 
 
 def _delete_abandoned(folder: Path) -> None:
