@@ -141,7 +141,8 @@ def test_two_pages_on_one_bundle_enroll_at_once_and_see_each_other(
     names = [f"guest {number} of {page}" for number in range(4) for page in ("one", "other")]
     with ThreadPoolExecutor(len(names)) as pool:
         said = list(pool.map(enroll, names))
-    assert said == [f"<p>{name} is enrolled from 1 recording.</p>" for name in names]
+    for text, name in zip(said, names, strict=True):
+        assert text.startswith(f"<p>{name} is enrolled from 1 recording.</p>")
     assert set(names) < set(Recognizer.load(bundle).speakers)
     Recognizer.load(bundle).forget(names[0])
     with httpx.Client(base_url=f"{address}gradio_api/", timeout=60) as client:

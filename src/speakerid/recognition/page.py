@@ -107,12 +107,14 @@ class Page:
         try:
             text = _text(name).strip()
             with self._current() as recognizer:
-                recognizer.learn(text, voices)
+                enrollment = recognizer.learn(text, voices)
         except OtherEncoder as error:  # these voices will never be of use again
             return [], sentence(f"Nobody was enrolled: {error}")
         except UserError as error:
             return list(voices), sentence(f"Nobody was enrolled: {error}")
-        return [], sentence(f"{text} is enrolled from {_recordings(len(voices))}")
+        passed_over = (f"Passed over: {line}" for line in enrollment.passed_over)
+        warnings = (f"Warning: {line}" for line in enrollment.warnings)
+        return [], sentence(f"{text} is enrolled from {_recordings(enrollment.added)}", *passed_over, *warnings)
 
     def forget(self, name: object) -> str:
         """Delete every voice print of a speaker; returns what to say."""
