@@ -36,6 +36,7 @@ from pathlib import Path
 
 from speakerid.cli import exit_with
 from speakerid.cli.arguments import positive
+from speakerid.cli.destination import check_destination, check_folder
 
 # Heavy imports stand inside the functions: every worker process imports this file when it starts.
 
@@ -43,9 +44,11 @@ from speakerid.cli.arguments import positive
 def main() -> int:
     from comparison.corpora import CORPORA, build
     from comparison.models import CONTESTANTS, available
-    from comparison.plan import Plan, carry_out, sections
+    from comparison.plan import KIND, RESULTS, Plan, carry_out, sections
 
     options = _parser(CORPORA.keys(), CONTESTANTS.keys()).parse_args()
+    check_folder(options.out, [options.recordings], "OUT")
+    check_destination(options.out / RESULTS, KIND, ())
     models = available(options.models)
     absent = [name for name in CONTESTANTS if not options.models and name not in models]
     build([CORPORA[name] for name in options.corpora], options.recordings, options.out, options.workers)

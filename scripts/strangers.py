@@ -17,10 +17,12 @@ from pathlib import Path
 
 from speakerid.cli import exit_with
 from speakerid.cli.arguments import positive
+from speakerid.cli.destination import check_folder
 
 
 def main() -> int:
     options = _parser().parse_args()
+    check_folder(options.out, [options.corpus], "OUT")
 
     from open_set.draws import hold_out  # heavy imports, which --help does without
     from open_set.measuring import measure

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from speakerid.cli import exit_with
+from speakerid.cli.destination import check_destination
+from speakerid.cli.kinds import FIGURE
 from speakerid.errors import UserError
 from speakerid.files import sole_user
 
@@ -31,12 +33,15 @@ def study() -> int:
     from speakerid.corpus.parallel import parallel_map
     from speakerid.training.progress import Progress
     from speakerid.training.run import open_training_data
-    from studies.figures import draw
+    from studies.figures import PICTURES, draw
     from studies.grid import load_study
     from studies.running import result_of, run
-    from studies.tables import tables, write_csv
+    from studies.tables import KIND, TABLE, tables, write_csv
 
     grid = load_study(options.study)
+    check_destination(options.out / TABLE, KIND, [options.study])
+    for name in PICTURES:
+        check_destination(options.out / name, FIGURE, [options.study])
     options.out.mkdir(parents=True, exist_ok=True)
     with sole_user(options.out / ".lock"):
         missing = [cell for cell in grid.cells if result_of(cell, options.out) is None]
@@ -45,7 +50,7 @@ def study() -> int:
         for _ in parallel_map(partial(run, out=options.out), missing, "Study", "runs", options.workers):
             pass
         results = {cell: result for cell in grid.cells if (result := result_of(cell, options.out))}
-        write_csv(options.out / "results.csv", grid, results)
+        write_csv(options.out / TABLE, grid, results)
         draw(options.out, grid, results)
     print(tables(grid, results))
     return 0

@@ -2,12 +2,20 @@
 
 import csv
 import json
+import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from recognition.bundles import Trained
+from speakerid.audio.decode import write_wav
 from speakerid.cli import main, run
+from speakerid.cli.destination import check_destination
+from speakerid.cli.kinds import ONNX, TORCHSCRIPT, content_of
+from speakerid.corpus.recordings import printable
 from speakerid.recognition.recognizer import Recognizer
 
 
@@ -50,7 +58,9 @@ def test_a_bundle_is_exported_for_other_programs(
     lines = said(capsys)
     assert lines[0] == f"6 speakers: {output}"
     assert float(lines[1].split()[5]) < 1e-5
-    assert output.exists()
+    kind = {"onnx": ONNX, "torchscript": TORCHSCRIPT}[to]
+    assert content_of(output) == kind.name
+    check_destination(output, kind, [bundle])
 
 
 def test_a_corpus_has_no_meaning_for_other_programs(
@@ -111,6 +121,92 @@ def test_speakers_come_and_go(trained: Trained, bundle: Path, capsys: pytest.Cap
     told = json.loads(said(capsys)[-1])
     assert [speaker["name"] for speaker in told["speakers"]] == list(trained.bundle.profiles.names)
     assert "of 2 strangers" in told["card"]["fitted_on"]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "nothing.FLAC", "notes"])
+def test_a_name_that_was_left_out_is_told(
+    bundle: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = bundle.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.wav", "b.wav", "notes"):
+        Path(file).touch()
+    line = refused(monkeypatch, capsys, "enroll", bundle, name, "b.wav")
+    assert line.startswith(f"error: NAME: found the file name {name}, expected the speaker's name in front of")
+    assert line.endswith(f"type speakerid enroll {bundle} NAME {name} b.wav")
+    assert bundle.read_bytes() == before
+
+
+def test_a_folder_may_have_the_name_of_its_speaker(
+    trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained.recordings / trained.stranger / "session00", "Zoe")
+    Path("Zoe/._00.wav").write_bytes(b"what a Mac leaves")
+    Path("Zoe/notes.txt").touch()
+    assert run(["enroll", str(bundle), "Zoe", "Zoe"]) == 0
+    out, err = capsys.readouterr()
+    assert f"enrolled from {len(list(Path('Zoe').glob('[!.]*.wav')))} recordings" in out
+    assert err.splitlines() == ["note: passed over, no recordings by their endings: 1 .txt"]
+
+
+def test_verify_says_which_recording_it_is(
+    trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, broken, silent = trained.clips(trained.stranger)[0], tmp_path / "broken.wav", tmp_path / "silent.wav"
+    broken.write_bytes(b"RIFF")
+    write_wav(silent, np.zeros(16_000, np.float32), 16_000)
+    assert refused(monkeypatch, capsys, "verify", bundle, good, broken).startswith(f"error: B: {broken}: broken: ")
+    line = refused(monkeypatch, capsys, "verify", bundle, silent, broken)
+    assert line.startswith(f"error: A: {silent}: silent: ")
+    assert f"; B: {broken}: broken: " in line
+
+
+ODD = ["tab\tname", "line\nbreak", "\x1b[31mred", "latin\udce9", "back\\slash", "<NA>", "a  b", "日本 語", "\u202eevil"]
+
+
+@pytest.mark.parametrize("form", ["", "--json", "--csv", "--timeline", "--timeline --json", "--timeline --csv"])
+def test_odd_names_are_told_in_every_form(
+    trained: Trained, bundle: Path, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "odd \udcff"
+    folder.mkdir()
+    clip = trained.clips(trained.stranger)[0]
+    for name in ODD:
+        os.link(clip, folder / f"{name}.wav")
+    rttm = ["--rttm", str(tmp_path / "odd.rttm")] if "--timeline" in form else []
+    assert run(["identify", str(bundle), str(folder), *form.split(), *rttm]) == 0
+    out, err = capsys.readouterr()
+    assert all(line.isprintable() for line in [*out.splitlines(), *err.splitlines()])
+    paths = {str(folder / f"{name}.wav") for name in ODD}
+    if "--json" in form:
+        assert {json.loads(line)["file"] for line in out.splitlines()} == paths
+    elif "--csv" in form:
+        assert {row["file"] for row in csv.DictReader(out.splitlines())} == set(map(printable, paths))
+    else:
+        assert all(any(line.startswith(f"{printable(path)}: ") for line in out.splitlines()) for path in paths)
+    if rttm:
+        lines = (tmp_path / "odd.rttm").read_text(encoding="utf-8").splitlines()
+        assert {len(line.split()) for line in lines} == {10}
+        assert len({line.split()[1] for line in lines}) == len(ODD)
+
+
+def test_a_picture_of_an_odd_name_is_drawn(trained: Trained, bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "\x1b\n\udce9$x_.wav"
+    os.link(trained.clips(trained.stranger)[0], path)
+    assert run(["identify", str(bundle), str(path), "--timeline", "--picture", str(tmp_path / "a.svg")]) == 0
+    assert "\\x1b\\n\\udce9$x_.wav" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_too_long_names_no_option_that_is_not_there(
+    trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("speakerid.recognition.recognizer.MAX_SECONDS", 1.0)
+    clip = next(clip for clip in trained.clips(trained.stranger) if soundfile.info(clip).duration > 1)
+    for arguments in (["verify", bundle, clip, clip], ["enroll", bundle, "Zoe", clip]):
+        line = refused(monkeypatch, capsys, *arguments)
+        assert "the limit is 0.02 min; cut it into shorter recordings" in line
+        assert "--max-minutes" not in line
 
 
 def test_mistakes_are_one_line(

@@ -162,7 +162,10 @@ def _in_session(recordings: Iterable[Recording], session: str) -> Iterator[Recor
 
 def write_table(path: Path, recordings: Iterable[Recording]) -> None:
     """Write the recordings as a table that `prepare` reads."""
-    with atomic_file(path) as partial_path, partial_path.open("w", encoding="utf-8", newline="") as file:
+    with (
+        atomic_file(path) as partial_path,
+        partial_path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
         rows = csv.writer(file)
         rows.writerow(["path", "speaker", "session", "start", "end"])
         for one in recordings:

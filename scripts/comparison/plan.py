@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from speakerid.cli.kinds import Kind
 from speakerid.corpus.parallel import parallel_map
 from speakerid.files import atomic_file
 
@@ -63,6 +64,9 @@ class Plan:
                 yield Job(corpus, model)
 
 
+RESULTS = "results.jsonl"
+KIND = Kind("results of a comparison", lambda path: path.read_bytes()[:1000].startswith(b'{"corpus": '))
+
 Records = dict[Job, list[dict[str, Any]]]
 
 
@@ -77,7 +81,7 @@ def carry_out(jobs: Sequence[Job], out: Path, workers: int | None) -> Records:
             print(_line(job, record, truths[job.corpus]), flush=True)
     found = sorted(out.glob("runs/*/*/*/result.json"))
     lines = [json.dumps(record) for path in found for record in json.loads(path.read_text(encoding="utf-8"))]
-    with atomic_file(out / "results.jsonl") as partial_path:
+    with atomic_file(out / RESULTS) as partial_path:
         partial_path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return records
 

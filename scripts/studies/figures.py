@@ -41,6 +41,9 @@ _STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
+PICTURES = ("outcomes.png", "norms.png")
+
+
 def draw(folder: Path, study: Study, results: Results) -> None:
     """Write outcomes.png and norms.png."""
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
@@ -48,7 +51,7 @@ def draw(folder: Path, study: Study, results: Results) -> None:
     with rc_context():
         rcdefaults()
         rcParams.update(_STYLE)
-        for name, picture in {"outcomes.png": outcomes, "norms.png": _norms}.items():
+        for name, picture in zip(PICTURES, (outcomes, _norms), strict=True):
             with atomic_file(folder / name) as partial:
                 picture(study, results).savefig(partial, format="png", dpi=110)
 

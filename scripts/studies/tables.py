@@ -7,6 +7,7 @@ from itertools import groupby, product
 from pathlib import Path
 from statistics import mean, median, stdev
 
+from speakerid.cli.kinds import Kind
 from speakerid.files import atomic_file
 
 from .grid import Cell, Study
@@ -14,6 +15,10 @@ from .probe import MEASURES
 from .running import OUTCOMES, Result
 
 Results = Mapping[Cell, Result]
+TABLE = "results.csv"
+OWN = ("seed", "outcome", "step", "parameters", "best_accuracy", "final_accuracy", "training_loss", "run")
+"""Columns of every study's table, behind those of its axes."""
+KIND = Kind("a study's table", lambda path: ",".join(OWN).encode() in path.read_bytes()[:10_000])
 
 
 def write_csv(path: Path, study: Study, results: Results) -> None:
@@ -21,8 +26,7 @@ def write_csv(path: Path, study: Study, results: Results) -> None:
     columns = [f"{name}_{when}" for name in MEASURES for when in ("first", "largest", "last")]
     with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        own = ("seed", "outcome", "step", "parameters", "best_accuracy", "final_accuracy", "training_loss", "run")
-        writer.writerow([*study.axes, *own, *columns])
+        writer.writerow([*study.axes, *OWN, *columns])
         for cell, result in results.items():
             figures = [result.best, result.final, result.loss]
             of_run = [cell.config.seed, result.outcome, result.step, result.parameters, *figures, cell.name]

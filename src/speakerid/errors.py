@@ -8,6 +8,16 @@ from pydantic import ValidationError
 SHOWN = 20
 
 
+def visible(text: str) -> str:
+    """Text that a terminal can be given: control characters, line breaks and bytes that are not UTF-8 become escapes.
+
+    Idempotent, so a message may quote another one.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class UserError(Exception):
     """A mistake the user can mend; the command line prints it without a traceback and exits with status 2."""
 
@@ -27,10 +37,16 @@ class CorpusError(UserError):
     def __init__(self, where: object, problems: Sequence[str]) -> None:
         self.problems = list(problems)
         count = len(self.problems)
-        lines = [f"{where}: {count} problem{'s' if count != 1 else ''}", *self.problems[:SHOWN]]
+        shown = map(visible, self.problems[:SHOWN])
+        lines = [f"{visible(str(where))}: {count} problem{'s' if count != 1 else ''}", *shown]
         if count > SHOWN:
             lines.append(f"… and {count - SHOWN} more")
         super().__init__("\n  ".join(lines))
+
+
+def message(error: UserError) -> str:
+    """What to print: one line, or for a `CorpusError` a line for each problem, in visible characters."""
+    return str(error) if isinstance(error, CorpusError) else visible(str(error))
 
 
 def describe(error: ValidationError) -> list[tuple[str, str]]:

@@ -90,7 +90,7 @@ def save_png(path: Path, title: str, draw: Draw, size: Size = (4.4, 2.0)) -> Non
 
     def save(figure: "Figure") -> None:
         figure.suptitle(title, fontsize=10, color=PAPER_INKS.ink)
-        figure.savefig(path, format="png", dpi=200, metadata={"Software": None})
+        figure.savefig(path, format="png", dpi=200, metadata={"Software": "speakerid"})
 
     _drawn(save, draw, PAPER_INKS, size, {})
 

@@ -5,6 +5,7 @@ Letters: B recordings in a batch, N samples, M mel bands, E width of an embeddin
 
 import json
 import re
+import resource
 import sys
 from functools import cache
 from itertools import cycle, islice
@@ -254,3 +255,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     path = tmp_path / "file" / "model.onnx"
     with pytest.raises(UserError, match="cannot be written"):
         export_onnx(a_model("post-norm transformer", "mean"), path, SPEAKERS, THRESHOLDS)
+
+
+@pytest.mark.parametrize("export", [export_onnx, export_torchscript])
+def test_a_full_disk_is_one_line(export: Any, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    model, path = a_model("post-norm transformer", "mean"), tmp_path / "model"
+    path.write_bytes(b"former")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, limits[1]))
+    try:
+        with pytest.raises(UserError, match="model: cannot be written: File too large"):
+            export(model, path, SPEAKERS, THRESHOLDS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"former"]

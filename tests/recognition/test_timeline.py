@@ -93,6 +93,18 @@ def test_nobody_is_heard_in_silence_or_clicks(recognizer: Recognizer, tmp_path: 
     assert timeline(recognizer, tmp_path / "silence.wav") == timeline(recognizer, tmp_path / "click.wav") == []
 
 
+def test_words_with_pauses_between_them_are_heard_together(
+    trained: Trained, recognizer: Recognizer, tmp_path: Path
+) -> None:
+    word = np.random.default_rng(0).normal(0, 0.1, round(0.3 * RATE)).astype(np.float32)
+    near, far = (np.concatenate([word, np.zeros(round(s * RATE), np.float32), word]) for s in (0.8, 2.0))
+    write_wav(tmp_path / "near.wav", near, RATE)
+    write_wav(tmp_path / "far.wav", far, RATE)
+    segments = timeline(recognizer, tmp_path / "near.wav")
+    assert (segments[0].start, segments[-1].end) == pytest.approx((0.0, 1.4), abs=0.05)
+    assert timeline(recognizer, tmp_path / "far.wav") == []
+
+
 def test_a_stranger_is_not_named_at_a_small_rate(trained: Trained, recognizer: Recognizer, tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", speech(trained, trained.stranger, 8), RATE)
     some, few = (
@@ -124,7 +136,8 @@ def test_neighbours_of_one_name_are_one_segment() -> None:
 
 
 def test_rttm_has_ten_fields_a_line() -> None:
-    lines = [line.split() for line in as_rttm(SEGMENTS, "board meeting").splitlines()]
+    talk = Path("board meeting.wav")
+    lines = [line.split() for line in as_rttm({talk: SEGMENTS}, [talk], ["Anna", "Ben Noé"]).splitlines()]
     assert lines[0] == ["SPEAKER", "board_meeting", "1", "0.000", "1.500", "<NA>", "<NA>", "Anna", "<NA>", "<NA>"]
     assert [line[7] for line in lines] == ["Anna", "unknown", "Ben_Noé"]
     assert {len(line) for line in lines} == {10}

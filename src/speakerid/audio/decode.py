@@ -223,10 +223,7 @@ def _check_channel(channel: int | None, channels: int) -> None:
 def _check_length(samples: int, longest: int, rate: int) -> None:
     if samples > longest:
         minutes, limit = (round(count / rate / 60, 2) for count in (samples, longest))
-        raise TooLong(
-            f"is at least {minutes:g} min long, the limit is {limit:g} min; name stretches of it in a CSV with start "
-            "and end, or raise the limit with --max-minutes"
-        )
+        raise TooLong(f"is at least {minutes:g} min long, the limit is {limit:g} min; cut it into shorter recordings")
 
 
 def _check_inside(stretch: _Stretch, length: int, rate: int) -> None:

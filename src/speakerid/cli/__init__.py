@@ -29,7 +29,9 @@ from speakerid.cli import (
     train,
     verify,
 )
-from speakerid.errors import LostProcess, UserError
+from speakerid.cli.parsing import Parser, did_you_mean
+from speakerid.cli.streams import LostOutput, abandon_stdout, guard_streams
+from speakerid.errors import LostProcess, UserError, message
 
 
 class Command(Protocol):
@@ -80,22 +82,43 @@ def main(command: str | None = None) -> None:
 
 
 def exit_with(action: Callable[[], int]) -> None:
-    """Exit with the status an action returns, or with 2 and one line where the user made a mistake."""
+    """Exit with the status an action returns, or with 2 and one line where the user made a mistake.
+
+    The status is 2, too, where standard output cannot be written, and 1 where its reader has left.
+    """
+    try:
+        guard_streams()
+        status = _status(action)
+        sys.stdout.flush()
+    except LostOutput as error:
+        abandon_stdout()
+        if not error.reader_left:
+            print(f"error: {error}", file=sys.stderr)
+        status = 1 if error.reader_left else 2
+    except BrokenPipeError:  # of a stream that is not guarded
+        abandon_stdout()
+        status = 1
+    sys.exit(status)
+
+
+def _status(action: Callable[[], int]) -> int:
+    """Exit status of an action; what went wrong is printed."""
     rank = int(os.environ.get("RANK", 0))
     try:
         status = action()
         time.sleep(RANK_SECONDS if rank and status else 0)
-        sys.exit(status)
+        return status
+    except (LostOutput, BrokenPipeError):
+        raise
     except UserError as error:
         time.sleep(LOST_SECONDS if isinstance(error, LostProcess) else RANK_SECONDS if rank else 0)
-        print(f"error: {f'rank {rank}: ' if rank else ''}{error}", file=sys.stderr)
-        sys.exit(2)
+        print(f"error: {f'rank {rank}: ' if rank else ''}{message(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        return 130
+    except SystemExit as end:  # of argparse
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
 
 
 def run(arguments: Sequence[str], program: str = "speakerid") -> int:
@@ -111,16 +134,28 @@ def run(arguments: Sequence[str], program: str = "speakerid") -> int:
     Raises:
         UserError: whatever the user can mend.
     """
-    options = build_parser(program).parse_args(arguments)
-    return options.action(options)
+    parser, commands = _parsers(program)
+    if arguments and arguments[0] in commands:
+        options = commands[arguments[0]].parse_args(arguments[1:])
+        return options.action(options)
+    if arguments and not arguments[0].startswith("-"):
+        near = did_you_mean(arguments[0], list(commands)) or f"; expected one of {', '.join(commands)}"
+        parser.error(f"unknown command {arguments[0]!r}{near}")
+    parser.parse_args(arguments)
+    return 2
 
 
 def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
     """All commands with their options; `action` of what it parses runs the command."""
+    return _parsers(program)[0]
+
+
+def _parsers(program: str) -> tuple[argparse.ArgumentParser, dict[str, Parser]]:
+    """The parser of the whole command line, and by name those of the commands."""
     parser = argparse.ArgumentParser(
         prog="speakerid", description="Train and use speaker-identification models; every command answers --help."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, module in COMMANDS.items():
         prog = program if program != "speakerid" else f"speakerid {name}"
         text = (module.__doc__ or "").strip()
@@ -129,4 +164,4 @@ def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
         command = commands.add_parser(name, prog=prog, help=summary, description=text, formatter_class=form)
         command.set_defaults(program=prog, action=module.run)
         module.add_arguments(command)
-    return parser
+    return parser, commands.choices

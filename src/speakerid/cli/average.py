@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from speakerid.cli.arguments import add_device, positive
-from speakerid.cli.output import say
+from speakerid.cli.output import say, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.destination import check_destination, run_files
+    from speakerid.cli.kinds import AVERAGE
     from speakerid.distributed import process_group
     from speakerid.training.averaging import average_checkpoints
     from speakerid.training.run import choose_device
 
     output = options.output or options.run / "average.pt"
+    check_destination(output, AVERAGE, run_files(options.run), "--output")
     device = choose_device(options.device)
     with process_group():
         mean, best = average_checkpoints(options.run, output, options.last, device, options.frames_per_batch)
@@ -37,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
         (f"mean of {len(mean.steps)}, steps {first} to {last}", mean.figures),
     ):
         say(f"{name:<40}{figures['accuracy']:>10.4f}{figures['macro_accuracy']:>10.4f}{figures['loss']:>10.4f}")
-    say(f"Mean: {output}")
+    say(f"Mean: {shown(output)}")
     return 0

@@ -8,8 +8,9 @@ microphone. A recording that was added before does not count again.
 """
 
 import argparse
-import sys
 from pathlib import Path
+
+from speakerid.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,19 +21,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.destination import check_destination
+    from speakerid.cli.kinds import BUNDLE
+    from speakerid.cli.output import complain, shown
+    from speakerid.corpus.walk import Remarks
     from speakerid.recognition.finding import find_recordings
     from speakerid.recognition.recognizer import Recognizer
 
+    _check_name(options)
     recognizer = Recognizer.load(options.bundle)
-    paths = find_recordings(options.recordings)
+    remarks = Remarks()
+    paths = find_recordings(options.recordings, remarks)
+    for line in remarks.lines():
+        complain(line, "note")
+    check_destination(options.bundle, BUNDLE, paths, "BUNDLE")
     enrollment = recognizer.enroll(options.name, paths, add=options.add)
     for line in enrollment.passed_over:
-        print(f"passed over: {line}", file=sys.stderr)
+        complain(line, "passed over")
     for line in enrollment.warnings:
-        print(f"warning: {line}", file=sys.stderr)
-    recordings = f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
+        complain(line, "warning")
+    name, recordings = shown(options.name), f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
     if options.add:
-        print(f"{options.name}: {recordings} added, {enrollment.recordings} in all")
+        print(f"{name}: {recordings} added, {enrollment.recordings} in all")
     else:
-        print(f"{options.name}: enrolled from {recordings}; {len(recognizer.speakers)} speakers in all")
+        print(f"{name}: enrolled from {recordings}; {len(recognizer.speakers)} speakers in all")
     return 0
+
+
+def _check_name(options: argparse.Namespace) -> None:
+    """Refuse a name that is a recording's: the speaker's name was left out.
+
+    Raises:
+        UserError: how to type it.
+    """
+    from speakerid.audio.decode import EXTENSIONS
+
+    name = Path(options.name)
+    if name.suffix.lower() in EXTENSIONS or name.is_file():
+        raise UserError(
+            f"NAME: found the file name {options.name}, expected the speaker's name in front of the recordings; type "
+            f"speakerid enroll {options.bundle} NAME {' '.join([options.name, *options.recordings])}"
+        )

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
-from speakerid.cli.output import say
+from speakerid.cli.output import say, shown
 from speakerid.errors import UserError
 
 _OF_A_BUNDLE = ("trials", "as_norm", "out", "json")
@@ -75,6 +75,8 @@ def _bundle(options: argparse.Namespace) -> int:
     from speakerid.evaluation.recognition_page import write_page
     from speakerid.recognition.bundle_evaluation import DURATIONS, evaluate_bundle
 
+    if options.out:
+        _check_out(options)
     seconds = DURATIONS if options.seconds is None else options.seconds
     results = evaluate_bundle(options.bundle, options.corpus, seconds, options.trials, options.as_norm)
     page = write_page(results, options.out) if options.out else None
@@ -83,8 +85,22 @@ def _bundle(options: argparse.Namespace) -> int:
         return 0
     say("\n".join([*results.facts, "", results.as_text()]))
     if page:
-        say(f"\n{page}")
+        say(f"\n{shown(page)}")
     return 0
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """Refuse a folder whose report or pictures are somebody else's, such as the corpus's own report."""
+    from speakerid.cli.destination import check_destination, corpus_files
+    from speakerid.cli.kinds import EVALUATION_PAGE, PAGE_PICTURE
+    from speakerid.evaluation.recognition_page import PAGE
+    from speakerid.evaluation.recognition_plots import NAMES
+
+    inputs = [options.bundle, *corpus_files(options.corpus), *([options.trials] if options.trials else [])]
+    check_destination(options.out / PAGE, EVALUATION_PAGE, inputs, "--out")
+    if not (options.out / PAGE).exists():  # pictures beside a page are the page's
+        for name in NAMES:
+            check_destination(options.out / f"{name}.png", PAGE_PICTURE, inputs, "--out")
 
 
 def _checkpoints(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ no voice prints of the former one, so speakers are enrolled again from their rec
 import argparse
 from pathlib import Path
 
-from speakerid.cli.output import say
+from speakerid.cli.output import say, shown
 from speakerid.errors import UserError
 
 
@@ -31,8 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.to:
-        return _run_bundle(options)
+    from speakerid.cli.destination import check_destination, corpus_files
+    from speakerid.cli.kinds import BUNDLE, ONNX, TORCHSCRIPT
+
+    kind = {None: BUNDLE, "onnx": ONNX, "torchscript": TORCHSCRIPT}[options.to]
+    inputs = [options.source, *(corpus_files(options.data) if options.data else ())]
+    check_destination(options.output, kind, inputs)
+    return _run_bundle(options) if options.to else _run_checkpoint(options)
+
+
+def _run_checkpoint(options: argparse.Namespace) -> int:
     from speakerid.recognition.exporting import make_bundle
     from speakerid.recognition.replacing import check_replaceable, save_new
 
@@ -43,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
         say(f"Replaced: in the former bundle {line}.")
     if lost:
         say("Enroll again from the recordings whoever is missing; forget and rename again.")
-    say(f"{len(bundle.profiles.names)} speakers: {options.output}")
-    say(f"Thresholds fitted on {bundle.fitted_on}. Where 1 % of strangers may be given a name:")
+    say(f"{len(bundle.profiles.names)} speakers: {shown(options.output)}")
+    say(f"Thresholds fitted on {shown(bundle.fitted_on)}. Where 1 % of strangers may be given a name:")
     say(f"{'duration':<10}{'strangers named':>17}{'speakers named right':>22}")
     for row in bundle.expected:
         duration = f"{row.seconds:g} s"
@@ -62,6 +70,6 @@ def _run_bundle(options: argparse.Namespace) -> int:
 
     bundle = Bundle.load(options.source)
     deviation = export_bundle(bundle, options.output, options.to)
-    say(f"{len(bundle.profiles.names)} speakers: {options.output}")
+    say(f"{len(bundle.profiles.names)} speakers: {shown(options.output)}")
     say(f"Differs from the bundle by {deviation:.1e} at most, over 50 recordings of 0.5 to 10 s.")
     return 0

@@ -13,11 +13,12 @@ A name is then said where it is more probable than that it is nobody known, unle
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 from speakerid.cli.arguments import add_false_accepts, positive
+from speakerid.cli.output import complain
 from speakerid.errors import UserError
 
 FEW = 20
@@ -48,12 +49,12 @@ def run(options: argparse.Namespace) -> int:
     import sys
 
     from speakerid.bars import bar
-    from speakerid.recognition.finding import find_recordings
+    from speakerid.cli.answer_forms import write_csv, write_json, write_text
     from speakerid.recognition.recognizer import FALSE_ACCEPTS, Recognizer
 
     _check(options)
     recognizer = Recognizer.load(options.bundle)
-    paths = find_recordings(options.recordings)
+    paths = _recordings(options)
     if options.timeline:
         return _timelines(options, recognizer, paths)
     false_accepts = FALSE_ACCEPTS if options.false_accepts is None else options.false_accepts
@@ -66,10 +67,22 @@ def run(options: argparse.Namespace) -> int:
                 yield path, answer
                 advance(1)
 
-    write = _write_json if options.json else _write_csv if options.csv else _write_text
+    write = write_json if options.json else write_csv if options.csv else write_text
     for answer in write(sys.stdout, answers()):
         broken += answer.said == "broken"
     return 1 if broken else 0
+
+
+def _recordings(options: argparse.Namespace) -> list[Path]:
+    """The recordings that are named; what was passed over in folders is told."""
+    from speakerid.corpus.walk import Remarks
+    from speakerid.recognition.finding import find_recordings
+
+    remarks = Remarks()
+    paths = find_recordings(options.recordings, remarks)
+    for line in remarks.lines():
+        complain(line, "note")
+    return paths
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -80,105 +93,56 @@ def _check(options: argparse.Namespace) -> None:
             raise UserError(f"--{name}: found without --timeline; add it")
 
 
+def _check_outputs(options: argparse.Namespace, recognizer: "Recognizer", paths: Sequence[Path]) -> None:
+    """Refuse what could not be written, or not be told apart, after long work.
+
+    Raises:
+        UserError: an output that is an input or another file, a picture of several recordings, a speaker whose name
+            means a stranger.
+    """
+    from speakerid.cli.destination import check_destination
+    from speakerid.cli.kinds import FIGURE, RTTM
+    from speakerid.recognition.timeline_files import check_format
+    from speakerid.recognition.timeline_labels import check_names
+
+    inputs = [options.bundle, *paths]
+    if options.rttm is not None:
+        check_destination(options.rttm, RTTM, inputs, "--rttm")
+        inputs.append(options.rttm)
+    if options.picture is not None:
+        check_format(options.picture)
+        check_destination(options.picture, FIGURE, inputs, "--picture")
+        if len(paths) > 1:
+            raise UserError(f"--picture: found {len(paths)} recordings, expected one; draw them one by one")
+    if options.rttm or options.picture or not (options.json or options.csv):
+        check_names(recognizer.speakers, options.bundle)
+
+
 def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Sequence[Path]) -> int:
     import sys
 
     from speakerid.bars import bar
+    from speakerid.cli.answer_forms import write_timelines
     from speakerid.files import atomic_file
     from speakerid.recognition.timeline import timeline
-    from speakerid.recognition.timeline_files import as_rttm, as_text, check_format, draw
+    from speakerid.recognition.timeline_files import as_rttm, draw
 
-    if options.picture is not None:
-        check_format(options.picture)
-        if len(paths) > 1:
-            raise UserError(f"--picture: found {len(paths)} recordings, expected one; draw them one by one")
+    _check_outputs(options, recognizer, paths)
     found: dict[Path, list[Segment]] = {}
     with bar(len(paths), "Timeline", "files", shown=len(paths) > 1) as advance:
         for path in paths:
             try:
                 found[path] = timeline(recognizer, path, options.false_accepts)
             except UserError as error:
-                print(f"error: {error}", file=sys.stderr)
+                complain(error)
             advance(1)
-    if options.json or options.csv:
-        _write_segments(sys.stdout, found, as_csv=options.csv)
-    else:
-        for path, segments in found.items():
-            for line in as_text(segments) or ["nobody is heard"]:
-                print(f"{path}: {line}" if len(paths) > 1 else line)
+    # The files first: they are there even if standard output cannot be written.
     if options.rttm is not None:
         with atomic_file(options.rttm) as partial:
-            lines = "".join(as_rttm(segments, path.stem) for path, segments in found.items())
-            partial.write_text(lines, encoding="utf-8")
+            partial.write_text(as_rttm(found, paths, recognizer.speakers), encoding="utf-8")
     if options.picture is not None:
         for path, segments in found.items():
             draw(segments, path.name, options.picture)
+    form = "json" if options.json else "csv" if options.csv else "text"
+    write_timelines(sys.stdout, found, form, many=len(paths) > 1)
     return 1 if len(found) < len(paths) else 0
-
-
-def _write_segments(file: TextIO, found: Mapping[Path, Sequence["Segment"]], as_csv: bool) -> None:
-    import csv
-    import json
-
-    header = ["file", "start", "end", "name", "probability"]
-    rows = [
-        [str(path), round(s.start, 3), round(s.end, 3), s.name, round(s.probability, 6)]
-        for path, segments in found.items()
-        for s in segments
-    ]
-    if as_csv:
-        csv.writer(file).writerows([header, *rows])
-    else:
-        for row in rows:
-            print(json.dumps(dict(zip(header, row, strict=True)), ensure_ascii=False), file=file)
-
-
-def _write_text(file: TextIO, answers: Iterable[tuple[Path, "Answer"]]) -> Iterator["Answer"]:
-    for path, answer in answers:
-        ranking = ", ".join(f"{name} {probability:.1%}" for name, probability in answer.ranking)
-        if answer.name is not None:
-            others = ", ".join(f"{name} {probability:.1%}" for name, probability in answer.ranking[1:])
-            line = f"{answer.name} {answer.probability:.1%}" + (f" (then {others})" if others else "")
-        elif answer.said == "unknown":
-            line = f"unknown (nearest: {ranking}; a name is said from {answer.threshold:.1%})"
-        else:
-            line = f"{answer.said}: {answer.reason}"
-        print(f"{path}: {line}", file=file, flush=True)
-        yield answer
-
-
-def _write_json(file: TextIO, answers: Iterable[tuple[Path, "Answer"]]) -> Iterator["Answer"]:
-    import json
-
-    for path, answer in answers:
-        print(json.dumps(_plain(path, answer), ensure_ascii=False), file=file, flush=True)
-        yield answer
-
-
-def _write_csv(file: TextIO, answers: Iterable[tuple[Path, "Answer"]]) -> Iterator["Answer"]:
-    import csv
-
-    writer = csv.writer(file)
-    writer.writerow(["file", "answer", "name", "probability", "seconds", "threshold", "ranking", "reason"])
-    for path, answer in answers:
-        plain = _plain(path, answer)
-        ranking = " ".join(f"{entry['name']}={entry['probability']:.4f}" for entry in plain["ranking"])
-        writer.writerow([*(plain[key] for key in ("file", "answer", "name", "probability", "seconds", "threshold")),
-                         ranking, plain["reason"]])  # fmt: skip
-        yield answer
-
-
-def _plain(path: Path, answer: "Answer") -> dict[str, Any]:
-    def number(value: float) -> float | None:
-        return round(value, 6) if value == value else None
-
-    return {
-        "file": str(path),
-        "answer": answer.said,
-        "name": answer.name,
-        "probability": number(answer.probability),
-        "ranking": [{"name": name, "probability": number(probability)} for name, probability in answer.ranking],
-        "seconds": number(answer.seconds),
-        "threshold": number(answer.threshold),
-        "reason": answer.reason,
-    }

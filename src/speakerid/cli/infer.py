@@ -8,7 +8,7 @@ import argparse
 from pathlib import Path
 
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
-from speakerid.cli.output import say
+from speakerid.cli.output import say, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +22,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.destination import check_destination, corpus_files
+    from speakerid.cli.kinds import SUBMISSION
     from speakerid.distributed import process_group
     from speakerid.recognition.submission import infer
     from speakerid.training.run import choose_device
 
+    inputs = [*options.checkpoint, *corpus_files(options.data)]
+    check_destination(options.output, SUBMISSION, inputs, "--output")
     device, crops = choose_device(options.device), chosen_crops(options)
     with process_group():
         corpus = infer(options.checkpoint, options.data, options.output, device, options.frames_per_batch, crops)
-    say(f"{len(corpus.test)} rows: {options.output}")
+    say(f"{len(corpus.test)} rows: {shown(options.output)}")
     return 0

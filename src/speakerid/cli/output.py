@@ -1,6 +1,11 @@
 """What commands print."""
 
+import json
 import os
+import sys
+
+from speakerid.corpus.recordings import printable
+from speakerid.errors import UserError, message, visible
 
 
 def first_process() -> bool:
@@ -9,6 +14,27 @@ def first_process() -> bool:
 
 
 def say(text: str) -> None:
-    """Print a line once, however many processes share the command."""
+    """Print lines once, however many processes share the command."""
     if first_process():
-        print(text)
+        print("\n".join(visible(line) for line in text.split("\n")))
+
+
+def shown(name: object) -> str:
+    """A path or a speaker's name as text for a terminal or a table, a different text for every name."""
+    return printable(str(name))
+
+
+def json_line(content: object) -> str:
+    """One line of JSON that the terminal can be given and that loses nothing: names read back as they were."""
+    text = json.dumps(content, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        return text if text.isprintable() else json.dumps(content)
+    except UnicodeEncodeError:
+        return json.dumps(content)
+
+
+def complain(problem: UserError | str, kind: str = "error") -> None:
+    """Print one line to standard error, and go on."""
+    text = message(problem) if isinstance(problem, UserError) else visible(problem)
+    print(f"{kind}: {text}", file=sys.stderr)

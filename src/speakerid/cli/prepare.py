@@ -14,16 +14,20 @@ that cannot be used costs a line and not the run. OUT/report.html shows what is 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speakerid.cli.arguments import fraction, positive
+from speakerid.cli.destination import check_destination, check_folder, corpus_files, is_same_file
+from speakerid.cli.kinds import CORPUS_REPORT
+from speakerid.cli.output import complain, shown
 from speakerid.errors import UserError
 
 if TYPE_CHECKING:
     from speakerid.corpus.quality import Examined, Finding
+
+REPORT = "report.html"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -73,11 +77,12 @@ def run(options: argparse.Namespace) -> int:
 
     if (options.source is None) == (options.download is None):
         raise UserError("expected SOURCE OUT, or --download NAME OUT")
-    source = options.source
+    source = options.source or options.out.parent / "downloads"
+    _check_out(options, source)
     if options.download:
         from speakerid.audio.download import download
 
-        source = download(options.download, options.out.parent / "downloads")
+        source = download(options.download, source)
     chosen = Options(
         layout=options.layout,
         layout_out=options.layout_out,
@@ -95,15 +100,33 @@ def run(options: argparse.Namespace) -> int:
     )
     prepared = prepare(source, options.out, chosen)
     for line in prepared.skipped:
-        print(f"left out: {line}", file=sys.stderr)
+        complain(line, "left out")
     corpus = prepared.corpus
     if prepared.examined:
         _report(options.out, prepared.examined, prepared.findings)
     print(
-        f"{options.out}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and {len(corpus.test)} test "
-        f"utterances, {len(corpus.strangers)} of strangers; {len(prepared.skipped)} left out"
+        f"{shown(options.out)}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
+        f"{len(corpus.test)} test utterances, {len(corpus.strangers)} of strangers; {len(prepared.skipped)} left out"
     )
     return 0
+
+
+def _check_out(options: argparse.Namespace, source: Path) -> None:
+    """Refuse a corpus that would be written into what it is made of, or over another command's report.
+
+    Args:
+        options: of the command.
+        source: what is read; the folder of downloads with --download.
+
+    Raises:
+        UserError: saying what was found and what to do.
+    """
+    folders = [folder for folder in (source, options.noise, options.rooms) if folder]
+    check_folder(options.out, folders, "OUT")
+    for file in corpus_files(options.out):
+        if is_same_file(file, source):
+            raise UserError(f"SOURCE: {source}: is a file that OUT gets; copy it elsewhere, or choose another OUT")
+    check_destination(options.out / REPORT, CORPUS_REPORT, (), "OUT")
 
 
 def _report(root: Path, examined: Examined, found: Sequence[Finding]) -> None:
@@ -118,7 +141,7 @@ def _report(root: Path, examined: Examined, found: Sequence[Finding]) -> None:
     corpus, store = open_corpus(root)
     leak = Finding("leakage", str(leakage(store, corpus.labelled)), (), "quote accuracy on sessions never heard only")
     findings = [leak, *found]
-    with atomic_file(root / "report.html") as partial:
-        partial.write_text(html_report(examined, findings, f"Corpus report: {root.name}"), encoding="utf-8")
+    with atomic_file(root / REPORT) as partial:
+        partial.write_text(html_report(examined, findings, f"Corpus report: {shown(root.name)}"), encoding="utf-8")
     print(terminal_report(examined, findings))
-    print(f"Report: {root / 'report.html'}")
+    print(f"Report: {shown(root / REPORT)}")

@@ -14,8 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.output import shown
     from speakerid.recognition.recognizer import Recognizer
 
     Recognizer.load(options.bundle).rename(options.old, options.new)
-    print(f"{options.old}: is called {options.new}")
+    print(f"{shown(options.old)}: is called {shown(options.new)}")
     return 0

@@ -24,18 +24,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.corpus.recordings import printable
+    from speakerid.cli.destination import check_destination, run_files
+    from speakerid.cli.kinds import FIGURE
+    from speakerid.cli.output import complain, shown
     from speakerid.training.runs import best_first, find_runs, read_run
     from speakerid.training.runs_table import json_line, listing
 
     paths, unreadable = find_runs(options.folder, options.names)
+    if options.plot:
+        of_runs = [file for path in (*paths, options.plot.parent) for file in run_files(path)]
+        check_destination(options.plot, FIGURE, of_runs, "--plot")
     for line in unreadable:
-        print(f"left out: {printable(line)}", file=sys.stderr)
+        complain(line, "left out")
     runs = sorted((read_run(path, options.folder) for path in paths), key=best_first)
     print("\n".join(map(json_line, runs)) if options.json else listing(runs))
     if options.plot:
         from speakerid.training.runs_plot import plot_runs
 
         plot_runs(runs, str(options.folder), options.plot)
-        print(f"Plot: {options.plot}", file=sys.stderr if options.json else sys.stdout)
+        print(f"Plot: {shown(options.plot)}", file=sys.stderr if options.json else sys.stdout)
     return 0

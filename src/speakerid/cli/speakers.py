@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import dataclasses
-    import json
 
+    from speakerid.cli.output import json_line, shown
     from speakerid.recognition.bundle import Bundle
 
     bundle = Bundle.load(options.bundle)
@@ -24,10 +24,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         speakers = [{"name": name, "clips": clips, "trained": trained} for name, clips, trained in rows]
         measured = [dataclasses.asdict(row) for row in bundle.expected]
-        print(json.dumps({"speakers": speakers, "expected": measured, "card": bundle.card}, ensure_ascii=False))
+        print(json_line({"speakers": speakers, "expected": measured, "card": bundle.card}))
         return 0
-    width = max(len(name) for name, _, _ in rows)
+    width = max(len(shown(name)) for name, _, _ in rows)
     for name, clips, trained in rows:
-        print(f"{name:<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
-    print(f"Thresholds fitted on {bundle.fitted_on}.")
+        print(f"{shown(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
+    print(f"Thresholds fitted on {shown(bundle.fitted_on)}.")
     return 0

@@ -21,11 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.destination import check_apart, check_folder
+    from speakerid.cli.output import shown
     from speakerid.corpus.demo import write_demo_corpus
 
+    check_folder(options.out, (), "OUT")
+    if options.wav:
+        check_apart(options.wav, options.out, "--wav")
     given = {"utterances": options.utterances} if options.utterances else {}
     write_demo_corpus(
         options.out, speakers=options.speakers, seed=options.seed, workers=options.workers, wav=options.wav, **given
     )
-    print(f"{options.out}: {options.speakers} synthetic speakers")
+    print(f"{shown(options.out)}: {options.speakers} synthetic speakers")
     return 0

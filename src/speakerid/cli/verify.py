@@ -7,9 +7,15 @@ same speaker, 1 for different ones.
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speakerid.cli.arguments import add_false_accepts
+from speakerid.errors import UserError
+
+if TYPE_CHECKING:
+    from speakerid.recognition.recognizer import Recognizer
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,14 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import dataclasses
-    import json
 
+    from speakerid.cli.output import json_line
+    from speakerid.recognition.answers import Unheard
     from speakerid.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(options.bundle)
-    verdict = recognizer.verify(options.first, options.second, false_accepts=options.false_accepts)
+    try:
+        verdict = recognizer.verify(options.first, options.second, false_accepts=options.false_accepts)
+    except Unheard as error:
+        raise UserError("; ".join(_unheard(recognizer, options)) or str(error)) from error
     if options.json:
-        print(json.dumps(dataclasses.asdict(verdict)))
+        print(json_line(dataclasses.asdict(verdict)))
     else:
         answer = "same speaker" if verdict.same else "different speakers"
         print(
@@ -37,3 +47,14 @@ def run(options: argparse.Namespace) -> int:
             f"{verdict.threshold:.1%}; for {verdict.seconds:.1f} s of sound"
         )
     return 0 if verdict.same else 1
+
+
+def _unheard(recognizer: "Recognizer", options: argparse.Namespace) -> Iterator[str]:
+    """What is wrong with which of the two recordings."""
+    from speakerid.recognition.answers import Unheard
+
+    for name, path in (("A", options.first), ("B", options.second)):
+        try:
+            recognizer.listen(path)
+        except Unheard as error:
+            yield f"{name}: {path}: {error.said}: {error}"

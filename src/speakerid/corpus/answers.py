@@ -20,9 +20,13 @@ def write(
     if sessions is not None:
         header, columns = HEADER, [*columns, sessions]
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(zip(*columns, strict=True))
+        plain, quoted = (
+            csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL)
+        )
+        plain.writerow(header)
+        for row in zip(*columns, strict=True):
+            # The csv module leaves a carriage return unquoted, at which its own reader then ends the row.
+            (quoted if any("\r" in (field or "") for field in row) else plain).writerow(row)
 
 
 def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:

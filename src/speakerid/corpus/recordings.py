@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from speakerid.errors import visible
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -43,9 +45,7 @@ def printable(name: str) -> str:
 
     Bytes that are no UTF-8, line breaks and other invisible characters become escapes, and so does the backslash.
     """
-    if name.isprintable() and "\\" not in name:
-        return name
-    return "".join(c if c.isprintable() and c != "\\" else repr(c)[1:-1] for c in name)
+    return visible(name.replace("\\", "\\\\"))
 
 
 def in_order(recordings: Iterable[Recording]) -> list[Recording]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.decode import decode
+from speakerid.audio.decode import TooLong, decode
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import fingerprint, measure
 from speakerid.corpus.parallel import parallel_map
@@ -186,7 +186,12 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
 
 def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     recording = job.recording
-    sound = decode(recording.path, recording.start, recording.end, settings.max_seconds, channel=recording.channel)
+    try:
+        sound = decode(recording.path, recording.start, recording.end, settings.max_seconds, channel=recording.channel)
+    except TooLong as error:
+        raise UserError(
+            f"{error}, name stretches of it in a table with start and end, or raise the limit with --max-minutes"
+        ) from error
     waveform, sample_rate, log_mel = sound.waveform, sound.sample_rate, settings.log_mel
     if job.copy:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate

@@ -49,6 +49,10 @@ class Picture:
         return Plot(self.title, self.caption, svg(self.title, self.draw, self.size))
 
 
+NAMES = ("det", "open_set", "reliability", "confusions", "embeddings")
+"""Of the pictures there may be."""
+
+
 def pictures(results: Results) -> list[Picture]:
     """A picture of everything there is."""
     drawn: list[Picture] = []

@@ -1,29 +1,40 @@
 """Recordings that a command line names."""
 
 import glob
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from speakerid.audio.decode import EXTENSIONS
+from speakerid.corpus.walk import Remarks, walk
 from speakerid.errors import UserError
 
 
-def find_recordings(names: Sequence[str]) -> list[Path]:
+def find_recordings(names: Sequence[str], remarks: Remarks | None = None) -> list[Path]:
     """Files as they are named, folders with everything below them, patterns with what they match; each file once.
+
+    Folders are walked as `prepare` walks them: hidden files and what systems leave behind are passed over.
+
+    Args:
+        names: of files and folders, and patterns.
+        remarks: takes what was passed over in folders, if given.
 
     Raises:
         UserError: nothing is there, or a folder or pattern holds no recordings.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for name in names:
-        path = Path(name)
-        if path.is_dir():
-            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in EXTENSIONS and p.is_file())
-        elif path.exists():
-            some = [path]
+        if os.path.isdir(name):
+            some = _below(Path(name), remarks or Remarks())
+        elif os.path.exists(name):
+            some = [Path(name)]
         else:
-            some = sorted(Path(match) for match in glob.glob(name, recursive=True) if Path(match).is_file())
+            some = sorted(Path(match) for match in glob.glob(name, recursive=True) if os.path.isfile(match))
         if not some:
             raise UserError(f"{name}: found no recordings there; expected files like .wav, .flac, .mp3, .ogg or .m4a")
-        found |= dict.fromkeys(some)
-    return list(found)
+        for path in some:
+            found.setdefault(os.path.abspath(path), path)
+    return list(found.values())
+
+
+def _below(folder: Path, remarks: Remarks) -> list[Path]:
+    return sorted(Path(inner.path, file) for inner in walk(folder, remarks) for file in inner.recordings)

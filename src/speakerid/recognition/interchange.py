@@ -10,6 +10,7 @@ T frames, M mel bands.
 """
 
 import copy
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,9 +112,10 @@ def export_torchscript(
     plain = traceable(model, speakers)
     told = json.dumps(metadata(model, speakers, thresholds))
     with atomic_file(path) as partial, tracing():
-        torch.jit.save(
-            torch.jit.trace(plain, example(model), check_trace=False), partial, _extra_files={"metadata.json": told}
-        )
+        traced = torch.jit.trace(plain, example(model), check_trace=False)
+        content = io.BytesIO()  # to a path, torch aborts the process where the disk is full
+        torch.jit.save(traced, content, _extra_files={"metadata.json": told})
+        partial.write_bytes(content.getvalue())
         return largest_deviation(torch.jit.load(partial), model, path)
 
 

@@ -9,6 +9,7 @@ Letters: N cells, W frames in the window around one, T frames, M mel bands, D wi
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ STEP_SECONDS = 0.25
 """Length of a cell, the shortest stretch that is given a name."""
 PAUSE_SECONDS = 0.5
 """Silence from which on nobody is said to speak; shorter ones belong to the speech around them."""
+WORDS_PAUSE_SECONDS = 1.0
+"""Silence between words that are each too short to be named, up to which they are heard together."""
 TURN_SECONDS = 20.0
 """Longest stretch that is heard as a whole."""
 PIECE_SECONDS = 600.0
@@ -197,15 +200,28 @@ def _cells(waveform: Samples, sample_rate: int, recognizer: Recognizer, began: f
 
 def _speech(waveform: Samples, sample_rate: int, level: float) -> list[list[slice]]:
     """Stretches of sound, those together between which there is no pause; less than anybody is named by is left out."""
+    shortest = SHORTEST * sample_rate
+    sound = stretches_of_sound(waveform, sample_rate, SILENCE_LEVEL / gain_to(waveform, level))
     speech: list[list[slice]] = []
-    for stretch in stretches_of_sound(waveform, sample_rate, SILENCE_LEVEL / gain_to(waveform, level)):
-        if stretch.start == stretch.stop:
-            continue
-        if speech and stretch.start - speech[-1][-1].stop < PAUSE_SECONDS * sample_rate:
-            speech[-1].append(stretch)
+    turns = _joined(([s] for s in sound if s.start < s.stop), PAUSE_SECONDS * sample_rate)
+    for short, some in itertools.groupby(turns, lambda turn: _samples(turn) < shortest):
+        speech += _joined(some, WORDS_PAUSE_SECONDS * sample_rate if short else 0)
+    return [turn for turn in speech if _samples(turn) >= shortest]
+
+
+def _joined(turns: Iterable[list[slice]], pause: float) -> list[list[slice]]:
+    """Neighbors as one where less than a pause is between them, in samples."""
+    joined: list[list[slice]] = []
+    for turn in turns:
+        if joined and turn[0].start - joined[-1][-1].stop < pause:
+            joined[-1] += turn
         else:
-            speech.append([stretch])
-    return [some for some in speech if sum(s.stop - s.start for s in some) >= SHORTEST * sample_rate]
+            joined.append(turn)
+    return joined
+
+
+def _samples(stretches: Sequence[slice]) -> int:
+    return sum(stretch.stop - stretch.start for stretch in stretches)
 
 
 def _places(stretches: Sequence[slice], edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -1,15 +1,16 @@
 """A timeline as lines to read, as RTTM and as a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from speakerid.corpus.recordings import printable
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
 from speakerid.recognition.timeline import Segment
+from speakerid.recognition.timeline_labels import UNKNOWN, file_ids, speaker_labels
 
 FORMATS = (".png", ".svg", ".pdf")
-UNKNOWN = "unknown"
 # Okabe and Ito's colours for all kinds of colour vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _GREY = "0.7"
@@ -21,23 +22,21 @@ _STYLE: dict[Any, Any] = {
 
 def as_text(segments: Sequence[Segment]) -> list[str]:
     """A line a segment, to be read."""
-    return [
-        f"{clock(s.start)} – {clock(s.end)}  {s.probability:>6.1%}  {UNKNOWN if s.name is None else s.name}"
-        for s in segments
-    ]
+    return [f"{clock(s.start)} – {clock(s.end)}  {s.probability:>6.1%}  {_label(s.name)}" for s in segments]
 
 
-def as_rttm(segments: Sequence[Segment], recording: str) -> str:
+def as_rttm(timelines: Mapping[Path, Sequence[Segment]], recordings: Sequence[Path], names: Sequence[str]) -> str:
     """NIST's Rich Transcription Time Marked format (RT-09 evaluation plan, appendix A), in which no field has blanks.
 
     Args:
-        segments: see `speakerid.recognition.timeline.timeline`.
-        recording: the name of the file.
+        timelines: by recording, see `speakerid.recognition.timeline.timeline`.
+        recordings: all that were asked for. File ids depend on them, and not on which of them could be read.
+        names: of all speakers there are, on which the speakers' labels depend in the same way.
     """
-    file = _field(recording)
+    ids, labels = file_ids(recordings), speaker_labels(names)
     return "".join(
-        f"SPEAKER {file} 1 {s.start:.3f} {s.end - s.start:.3f} <NA> <NA> "
-        f"{_field(UNKNOWN if s.name is None else s.name)} <NA> <NA>\n"
+        f"SPEAKER {ids[path]} 1 {s.start:.3f} {s.end - s.start:.3f} <NA> <NA> {labels[s.name]} <NA> <NA>\n"
+        for path, segments in timelines.items()
         for s in segments
     )
 
@@ -77,11 +76,11 @@ def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
         for row, name in enumerate(rows):
             bars = [(s.start, s.end - s.start) for s in segments if s.name == name]
             axes.broken_barh(bars, (row - 0.35, 0.7), color=_GREY if name is None else _COLOURS[row % len(_COLOURS)])
-        axes.set_yticks(range(len(rows)), [UNKNOWN if name is None else name for name in rows])
+        axes.set_yticks(range(len(rows)), [_label(name) for name in rows])
         axes.invert_yaxis()
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds)[:-3])
         axes.grid(axis="x", alpha=0.3)
-        axes.set_title(title)
+        axes.set_title(printable(title))
         with atomic_file(path) as partial:
             figure.savefig(partial, format=path.suffix.lower()[1:], dpi=150)
 
@@ -93,5 +92,5 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"
 
 
-def _field(text: str) -> str:
-    return "_".join(text.split()) or "_"
+def _label(name: str | None) -> str:
+    return UNKNOWN if name is None else printable(name)

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from speakerid.errors import visible
+
 Style = Literal["auto", "quiet", "json", "silent"]
 """`auto`: progress bars on a terminal, plain lines elsewhere; `quiet`: only what must be known; `json`: the records of
 metrics.jsonl and the messages, an object a line, on stdout; `silent`: nothing, as every process but the first."""
@@ -93,7 +95,7 @@ class Progress:
         """Something that is good to know."""
         with _listened_to():
             if self._style == "auto":
-                tqdm.write(text, file=sys.stdout)
+                tqdm.write("\n".join(visible(line) for line in text.split("\n")), file=sys.stdout)
             elif self._style == "json":
                 _print({"message": text})
 

@@ -1,0 +1,95 @@
+"""Answers of `identify` as lines to read, as JSON and as CSV.
+
+Each form writes an answer as soon as there is one, and yields it.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from speakerid.cli.output import json_line, shown
+from speakerid.errors import visible
+from speakerid.recognition.answers import Answer
+from speakerid.recognition.timeline import Segment
+from speakerid.recognition.timeline_files import as_text
+
+_COLUMNS = ("file", "answer", "name", "probability", "seconds", "threshold")
+
+
+def write_text(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
+    """A line for each recording."""
+    for path, answer in answers:
+        ranking = [f"{shown(name)} {probability:.1%}" for name, probability in answer.ranking]
+        if answer.name is not None:
+            others = ", ".join(ranking[1:])
+            line = f"{shown(answer.name)} {answer.probability:.1%}" + (f" (then {others})" if others else "")
+        elif answer.said == "unknown":
+            line = f"unknown (nearest: {', '.join(ranking)}; a name is said from {answer.threshold:.1%})"
+        else:
+            line = f"{answer.said}: {visible(answer.reason)}"
+        print(f"{shown(path)}: {line}", file=file, flush=True)
+        yield answer
+
+
+def write_json(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
+    """An object a line; names of files and speakers read back as they are."""
+    for path, answer in answers:
+        print(json_line(_plain(path, answer)), file=file, flush=True)
+        yield answer
+
+
+def write_csv(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
+    """A table with a header; names as in `write_text`, so that every row is one line."""
+    writer = csv.writer(file)
+    writer.writerow([*_COLUMNS, "ranking", "reason"])
+    for path, answer in answers:
+        plain = _plain(path, answer) | {"file": shown(path), "name": answer.name and shown(answer.name)}
+        ranking = " ".join(f"{shown(one['name'])}={one['probability']:.4f}" for one in plain["ranking"])
+        writer.writerow([*(plain[column] for column in _COLUMNS), ranking, visible(plain["reason"])])
+        file.flush()
+        yield answer
+
+
+def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form: str, many: bool) -> None:
+    """Turns as lines to read, as JSON or as CSV.
+
+    Args:
+        file: to write to.
+        found: turns by recording.
+        form: text, json or csv.
+        many: whether there are several recordings, so that lines have to say which.
+    """
+    if form == "text":
+        for path, segments in found.items():
+            for line in as_text(segments) or ["nobody is heard"]:
+                print(f"{shown(path)}: {line}" if many else line, file=file)
+        return
+    header = ["file", "start", "end", "name", "probability"]
+    turns = [(path, s) for path, segments in found.items() for s in segments]
+    if form == "json":
+        for path, s in turns:
+            values = [str(path), round(s.start, 3), round(s.end, 3), s.name, round(s.probability, 6)]
+            print(json_line(dict(zip(header, values, strict=True))), file=file)
+        return
+    writer = csv.writer(file)
+    writer.writerow(header)
+    for path, s in turns:
+        name = s.name and shown(s.name)
+        writer.writerow([shown(path), round(s.start, 3), round(s.end, 3), name, round(s.probability, 6)])
+
+
+def _plain(path: Path, answer: Answer) -> dict[str, Any]:
+    def number(value: float) -> float | None:
+        return round(value, 6) if value == value else None
+
+    return {
+        "file": str(path),
+        "answer": answer.said,
+        "name": answer.name,
+        "probability": number(answer.probability),
+        "ranking": [{"name": name, "probability": number(probability)} for name, probability in answer.ranking],
+        "seconds": number(answer.seconds),
+        "threshold": number(answer.threshold),
+        "reason": answer.reason,
+    }

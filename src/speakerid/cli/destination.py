@@ -1,0 +1,122 @@
+"""Where a command writes: what may be replaced there, checked before the work."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from speakerid.cli.kinds import Kind, content_of
+from speakerid.errors import UserError
+from speakerid.files import real_path
+
+
+def check_destination(path: Path, kind: Kind, inputs: Iterable[Path], option: str = "") -> None:
+    """Refuse an output that would replace an input or a file of another kind, or that cannot be written.
+
+    Args:
+        path: the file to write; it may exist. Links are followed.
+        kind: what will be written. An earlier file of this kind, or an empty one, may be replaced.
+        inputs: files that the command reads, or that must not be replaced for another reason; they need not exist.
+        option: that names the output, for the message.
+
+    Raises:
+        UserError: saying what was found and what to do.
+    """
+    where = f"{option}: {path}" if option else str(path)
+    for source in inputs:
+        if is_same_file(path, source):
+            raise UserError(f"{where}: is an input of this command, {source}; choose another file for the output")
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        status = None
+    except OSError as error:
+        raise UserError(f"{where}: cannot be written: {error.strerror}; choose another file") from error
+    if status:
+        _check_former(path, status, kind, where)
+    check_writable(real_path(path).parent, where)
+
+
+def check_folder(folder: Path, inputs: Iterable[Path], option: str = "") -> None:
+    """Refuse a folder to write to that is one of the inputs, lies in one of them, or cannot be written.
+
+    Args:
+        folder: it need not exist.
+        inputs: folders or files that the command reads.
+        option: that names the folder, for the message.
+
+    Raises:
+        UserError: saying what was found and what to do.
+    """
+    where = f"{option}: {folder}" if option else str(folder)
+    for source in inputs:
+        if is_inside(folder, source):
+            raise UserError(f"{where}: is in {source}, an input of this command; choose a folder outside it")
+    check_writable(folder, where)
+
+
+def check_writable(folder: Path, where: str) -> None:
+    """Refuse a folder, which need not exist, in which no file can be made.
+
+    Raises:
+        UserError: `where` cannot be written, and why.
+    """
+    folder = real_path(folder)
+    existing = next(above for above in (folder, *folder.parents) if os.path.lexists(above))
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UserError(f"{where}: cannot be written: {existing}: {error.strerror}; choose another place") from error
+
+
+def check_apart(folder: Path, other: Path, option: str) -> None:
+    """Refuse a folder to write to that holds another one that is written, or lies in it."""
+    if is_inside(folder, other) or is_inside(other, folder):
+        raise UserError(f"{option}: {folder}: found one folder inside the other with {other}; choose another place")
+    check_folder(folder, (), option)
+
+
+def corpus_files(root: Path) -> list[Path]:
+    """Files of a corpus that tell what is in it, whether they exist or not."""
+    from speakerid.corpus import answers, hw4, sources
+
+    names = (hw4.METADATA, hw4.TESTDATA, hw4.MAPPING, hw4.STRANGERS, hw4.FEATURES, answers.NAME, sources.NAME)
+    return [root / name for name in (*names, "report.html")]
+
+
+def run_files(run_dir: Path) -> list[Path]:
+    """Files that a training run writes to its folder, whether they exist or not."""
+    names = ("best.pt", "last.pt", "config.yaml", "metrics.jsonl", "curves.png")
+    return [*(run_dir / name for name in names), *(run_dir / "checkpoints").glob("*")]
+
+
+def is_same_file(a: Path, b: Path) -> bool:
+    """Whether two names lead to one file: by links, hard links or another spelling. Neither need exist."""
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return real_path(a) == real_path(b)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or lies below it, links followed."""
+    return any(is_same_file(above, folder) for above in (real_path(path), *real_path(path).parents))
+
+
+def _check_former(path: Path, status: os.stat_result, kind: Kind, where: str) -> None:
+    """Refuse to replace a file that is not of the kind to be written."""
+    if stat.S_ISDIR(status.st_mode):
+        raise UserError(f"{where}: found a folder, expected the name of a file; add one")
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{where}: found a pipe, a device or a socket, expected a regular file or a new name")
+    try:
+        if not status.st_size or kind.recognizes(path):
+            return
+        found = content_of(path)
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read: {error.strerror}; choose another file") from error
+    raise UserError(
+        f"{where}: found {found}, expected a new name or {kind.name} to replace; choose another name or delete the file"
+    )

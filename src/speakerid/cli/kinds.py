@@ -1,0 +1,165 @@
+"""Kinds of files that commands write and read, recognized by their content."""
+
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from speakerid.errors import UserError, visible
+
+SPAN = 1 << 16
+"""Bytes that are read from the beginning or from the end of a file."""
+LARGEST = 1 << 26
+"""Bytes of a member of an archive that is read."""
+SOUNDS = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"NIST_1A", b"\x1aE\xdf\xa3", b"ajkg", b"\xff\xfb", b"\xff\xf3")
+"""What recordings begin with."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        name: with its article, to follow "found" or "expected".
+        recognizes: whether the file at a path is one.
+    """
+
+    name: str
+    recognizes: Callable[[Path], bool]
+
+
+def content_of(path: Path) -> str:
+    """What a file holds, with its article: for messages.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    for kind in KINDS:
+        if kind.recognizes(path):
+            return kind.name
+    line = _head(path).partition(b"\n")[0][:200]
+    try:
+        return f"a text that begins with {visible(line.decode())[:40]!r}"
+    except UnicodeDecodeError:
+        return "a file of an unknown kind"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(SPAN)
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - SPAN))
+        return file.read()
+
+
+def _is_bundle(path: Path) -> bool:
+    head = _head(path)
+    return head[8:9] == b"{" and b'"speakerid"' in head
+
+
+def _archive_member(path: Path, ending: str) -> bytes | None:
+    """Content of the first member with this ending in a zip archive, as torch writes; None if there is none."""
+    if _head(path)[:4] != b"PK\x03\x04":
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            name = next((name for name in archive.namelist() if name.endswith(ending)), None)
+            small = name is not None and archive.getinfo(name).file_size <= LARGEST
+            return archive.read(name) if name is not None and small else None
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):  # damaged, or encrypted
+        return None
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        found = json.loads(_archive_member(path, "/extra/metadata.json") or b"{}")
+    except ValueError:
+        return False
+    return isinstance(found, dict) and {"speakers", "thresholds"} <= found.keys()
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return b"speakerid checkpoint" in (_archive_member(path, "/data.pkl") or b"")
+
+
+def _is_average(path: Path) -> bool:
+    """A checkpoint without optimizers, which `average` writes and training does not."""
+    if not _is_checkpoint(path):
+        return False
+    from speakerid.training.checkpoint import Checkpoint
+
+    try:
+        return not Checkpoint.load(path).optimizers
+    except UserError:
+        return False
+
+
+def _is_onnx(path: Path) -> bool:
+    return _head(path)[:1] == b"\x08" and all(key in _tail(path) for key in (b"sample_rate", b"thresholds"))
+
+
+def _is_submission(path: Path) -> bool:
+    return _head(path).removeprefix(b"\xef\xbb\xbf").startswith((b"Id,Category\n", b"Id,Category\r"))
+
+
+def _is_rttm(path: Path) -> bool:
+    lines = [line for line in _head(path).split(b"\n") if not line.startswith(b";;")]
+    return lines[0].startswith(b"SPEAKER ") and len(lines[0].split()) in (9, 10)
+
+
+def _is_png(path: Path) -> bool:
+    return _head(path).startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def _is_figure(path: Path) -> bool:
+    """A picture by Matplotlib, which says so in each of its formats."""
+    head = _head(path)
+    formats = (b"\x89PNG\r\n\x1a\n", b"%PDF", b"<?xml")
+    return head.startswith(formats) and (b"atplotlib" in head or b"atplotlib" in _tail(path))
+
+
+def _is_page_picture(path: Path) -> bool:
+    return _is_png(path) and b"Software\0speakerid" in _head(path)
+
+
+def _is_page(path: Path) -> bool:
+    head = _head(path)
+    return head.startswith(b"<!doctype html>") and b"--limit:" in head
+
+
+def _is_corpus_report(path: Path) -> bool:
+    return _is_page(path) and b"<title>Corpus report" in _head(path)
+
+
+def _is_sound(path: Path) -> bool:
+    head = _head(path)[:12]
+    boxed = head[:4] in (b"RIFF", b"RF64", b"FORM") or head[4:8] == b"ftyp"
+    return boxed or head.startswith(SOUNDS)
+
+
+def _is_json(path: Path) -> bool:
+    head = _head(path).lstrip()
+    return head[:1] in (b"{", b"[") and b'"' in head
+
+
+BUNDLE = Kind("a bundle", _is_bundle)
+TORCHSCRIPT = Kind("a model exported with --to torchscript", _is_torchscript)
+ONNX = Kind("a model exported with --to onnx", _is_onnx)
+CHECKPOINT = Kind("a checkpoint", _is_checkpoint)
+AVERAGE = Kind("an average of checkpoints", _is_average)
+SUBMISSION = Kind("a submission (Id,Category)", _is_submission)
+RTTM = Kind("an RTTM file", _is_rttm)
+FIGURE = Kind("a figure drawn by this package", _is_figure)
+PNG = Kind("a PNG picture", _is_png)
+PAGE_PICTURE = Kind("a picture of a page of `evaluate`", _is_page_picture)
+CORPUS_REPORT = Kind("a corpus report", _is_corpus_report)
+EVALUATION_PAGE = Kind("a page of `evaluate`", lambda path: _is_page(path) and not _is_corpus_report(path))
+KINDS = (
+    BUNDLE, TORCHSCRIPT, ONNX, CHECKPOINT, SUBMISSION, RTTM, FIGURE, PNG, CORPUS_REPORT, EVALUATION_PAGE,
+    Kind("a recording", _is_sound), Kind("JSON", _is_json),
+)  # fmt: skip

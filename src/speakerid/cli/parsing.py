@@ -1,0 +1,36 @@
+"""How command lines are read: options anywhere among the arguments, and near matches of mistyped ones."""
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from speakerid.errors import visible
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose messages are one line in visible characters and name the option that was probably meant."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse all arguments; positional ones may stand on both sides of an option.
+
+        Not for a parser with subcommands: their parsers read the rest of the line.
+        """
+        options, extras = self.parse_known_intermixed_args(args, namespace)
+        if extras:
+            self.error(f"unrecognized arguments: {' '.join(extras)}{self._nearest(extras)}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+    def _nearest(self, extras: Sequence[str]) -> str:
+        known = [option for action in self._actions for option in action.option_strings]
+        unknown = [extra.partition("=")[0] for extra in extras if extra.startswith("-")]
+        return did_you_mean(unknown[0], known) if unknown else ""
+
+
+def did_you_mean(found: str, known: Sequence[str]) -> str:
+    """`; did you mean …?` for the nearest of the known words, empty if none is near."""
+    near = difflib.get_close_matches(found, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -1,0 +1,214 @@
+"""Outputs that would replace something else, command by command."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recognition.bundles import Trained
+from run_folders import trained as trained_line
+from run_folders import validated, write_run
+from speakerid.cli import kinds, run
+from speakerid.cli.destination import check_destination
+from speakerid.cli.kinds import Kind, content_of
+from speakerid.errors import UserError
+from speakerid.recognition.timeline import Segment
+from speakerid.recognition.timeline_files import as_rttm, draw
+
+WAV = b"RIFF\x24\x00\x00\x00WAVEfmt " + bytes(40)
+CONTENTS = {
+    "m1.wav": WAV,
+    "scores.jsonl": b'{"step": 1}\n',
+    "notes.txt": b"mine\n",
+    "x.zip": b"PK\x03\x04" + bytes(30),
+}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with files of a user's."""
+    for name, content in CONTENTS.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refused(*arguments: object) -> str:
+    with pytest.raises(UserError) as info:
+        run([str(argument) for argument in arguments])
+    return str(info.value)
+
+
+def link(source: str, name: str) -> None:
+    os.symlink(source, name)
+
+
+def hard_link(source: str, name: str) -> None:
+    os.link(source, name)
+
+
+def spelling(source: str, name: str) -> None:
+    os.mkdir(name.partition("/")[0])
+
+
+WAYS: dict[str, tuple[str, Callable[[str, str], None] | None]] = {
+    "itself": ("input", None),
+    "link": ("link", link),
+    "hard link": ("hard", hard_link),
+    "spelling": ("folder/../input", spelling),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "infer --checkpoint other input --data corpus --output OUT",
+        "export input OUT",
+        "export input OUT --to onnx",
+        "export input OUT --to torchscript",
+    ],
+)
+def test_an_output_is_never_an_input(arguments: str, way: str, place: Path) -> None:
+    output, make = WAYS[way]
+    Path("input").write_bytes(b"precious")
+    if make:
+        make("input", output)
+    assert "is an input of this command" in refused(*arguments.replace("OUT", output).split())
+    assert Path("input").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "infer --checkpoint k.pt --data corpus --output FILE",
+        "export k.pt FILE",
+        "export b FILE --to onnx",
+        "export b FILE --to torchscript",
+        "average run --output FILE",
+        "runs runs --plot FILE",
+    ],
+)
+def test_a_file_of_another_kind_is_never_replaced(arguments: str, name: str, place: Path) -> None:
+    write_run(place / "runs" / "a", trained_line(2), validated(2))
+    message = refused(*arguments.replace("FILE", name).split())
+    assert f"{name}: found {'a recording' if name == 'm1.wav' else ''}" in message
+    assert "to replace; choose another name or delete the file" in message
+    assert {name: Path(name).read_bytes() for name in CONTENTS} == CONTENTS
+
+
+@pytest.mark.parametrize("output", ["m1.wav", "m2.wav", "speaker.safetensors", "./clip.wav", "notes.txt"])
+@pytest.mark.parametrize("option", ["--rttm", "--picture"])
+def test_a_timeline_replaces_neither_recording_nor_bundle(
+    trained: Trained, bundle: Path, output: str, option: str, place: Path
+) -> None:
+    clip = trained.clips(trained.stranger)[0].read_bytes()
+    for name in ("clip.wav", "m2.wav"):
+        Path(name).write_bytes(clip)
+    if option == "--picture":
+        os.symlink(output, "link.png")
+    before = Path(output).read_bytes()
+    target = "link.png" if option == "--picture" else output
+    message = refused("identify", bundle, "clip.wav", "--timeline", option, target)
+    assert message.startswith(f"{option}: {Path(target)}: ")
+    assert Path(output).read_bytes() == before
+
+
+def test_two_outputs_are_two_files(bundle: Path, trained: Trained, place: Path) -> None:
+    clip = trained.clips(trained.stranger)[0]
+    message = refused("identify", bundle, clip, "--timeline", "--rttm", "a.png", "--picture", "./a.png")
+    assert message.startswith("--picture: a.png: is an input of this command")
+
+
+def test_evaluate_leaves_the_report_of_the_corpus_alone(trained: Trained, bundle: Path, place: Path) -> None:
+    assert "report.html: is an input" in refused("evaluate", bundle, trained.corpus, "--out", trained.corpus)
+    (place / "out").mkdir()
+    (place / "out" / "det.png").write_bytes(b"\x89PNG\r\n\x1a\n my own")
+    assert "det.png: found a PNG picture" in refused("evaluate", bundle, trained.corpus, "--out", "out")
+    (place / "out" / "report.html").write_text("<!doctype html>mine")
+    assert "report.html: found a text" in refused("evaluate", bundle, trained.corpus, "--out", "out")
+    assert "No such file" not in refused("evaluate", bundle, trained.corpus, "--out", "notes.txt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("prepare rec rec", "OUT: rec: is in rec, an input of this command"),
+        ("prepare rec rec/corpus", "OUT: rec/corpus: is in rec, an input"),
+        ("prepare rec link/corpus", "OUT: link/corpus: is in rec, an input"),
+        ("prepare rec out --augment noise --noise .", "OUT: out: is in ., an input"),
+        ("prepare out/recordings.csv out", "SOURCE: out/recordings.csv: is a file that OUT gets"),
+        ("prepare --download librispeech:dev-clean downloads", "OUT: downloads: is in downloads, an input"),
+        ("prepare rec page", "OUT: page/report.html: found a text that begins with 'mine'"),
+        ("synthesise demo --wav demo", "--wav: demo: found one folder inside the other with demo"),
+        ("synthesise demo/out --wav demo", "--wav: demo: found one folder inside the other with demo/out"),
+        ("synthesise demo --wav demo/wav", "--wav: demo/wav: found one folder inside the other with demo"),
+        ("synthesise notes.txt/demo", "OUT: notes.txt/demo: cannot be written"),
+    ],
+)
+def test_a_folder_is_not_written_into_what_it_is_made_of(arguments: str, message: str, place: Path) -> None:
+    for folder in ("rec", "out", "page"):
+        Path(folder).mkdir()
+    Path("out/recordings.csv").touch()
+    Path("page/report.html").write_text("mine")
+    os.symlink("rec", "link")
+    before = sorted(place.rglob("*"))
+    assert refused(*arguments.split()).startswith(message)
+    assert sorted(place.rglob("*")) == before
+
+
+def test_a_run_keeps_its_own_files(place: Path) -> None:
+    runs = write_run(place / "runs" / "a", trained_line(2), validated(2))
+    (runs / "curves.png").write_bytes(b"\x89PNG\r\n\x1a\n Matplotlib")
+    for name in ("curves.png", "metrics.jsonl"):
+        assert "is an input" in refused("runs", "runs", "--plot", f"runs/a/{name}")
+    for name in ("best.pt", "last.pt", "config.yaml"):
+        assert "is an input" in refused("average", "runs/a", "--output", f"runs/a/{name}")
+
+
+def test_what_cannot_be_written_is_told_before_the_work(place: Path) -> None:
+    os.mkfifo("pipe")
+    os.symlink("loop", "loop")
+    for output, reason in (
+        ("pipe", "a pipe"), ("/dev/null", "a device"), (".", "found a folder"), ("notes.txt/a.csv", "Not a directory"),
+        ("n" * 300, "name too long"), ("loop", "symbolic links"), ("/proc/a.csv", "cannot be written"),
+    ):  # fmt: skip
+        message = refused("infer", "--checkpoint", "no.pt", "--data", "no", "--output", output)
+        assert message.startswith(f"--output: {output}: ")
+        assert reason in message
+
+
+def test_what_each_command_wrote_may_be_written_again(trained: Trained, tmp_path: Path) -> None:
+    segments = [Segment(0, 1, "Anna", 0.5)]
+    for ending in (".png", ".svg", ".pdf"):
+        draw(segments, "talk", tmp_path / f"a{ending}")
+        check_destination(tmp_path / f"a{ending}", kinds.FIGURE, ())
+    rttm, submission, report = tmp_path / "a.rttm", tmp_path / "a.csv", trained.corpus / "report.html"
+    rttm.write_text(as_rttm({Path("a"): segments}, [Path("a")], ["Anna"]))
+    submission.write_text("Id,Category\nuttr-1.pt,anna\n")
+    written = {
+        trained.path: kinds.BUNDLE, rttm: kinds.RTTM, submission: kinds.SUBMISSION, trained.checkpoint: kinds.CHECKPOINT
+    }  # fmt: skip
+    for path, kind in written.items():
+        check_destination(path, kind, [report])
+        assert content_of(path) == kind.name
+        for other in {*written.values()} - {kind}:
+            with pytest.raises(UserError, match="to replace"):
+                check_destination(path, other, ())
+    (tmp_path / "empty").touch()
+    check_destination(tmp_path / "empty", kinds.RTTM, ())
+    with pytest.raises(UserError, match="found a checkpoint, expected a new name or an average"):
+        check_destination(trained.checkpoint, kinds.AVERAGE, ())
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff" * 99, b"PK\x03\x04" + b"\0" * 99, b"{", b"%PDF", b"SPEAKER "])
+def test_no_content_surprises_the_kinds(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert content_of(path)
+    never = Kind("nothing", lambda _: False)
+    if content:
+        with pytest.raises(UserError, match="file: found "):
+            check_destination(path, never, ())

@@ -1,0 +1,56 @@
+"""Names and JSON as commands print them."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from speakerid.cli import exit_with
+from speakerid.cli.output import json_line, shown
+from speakerid.errors import CorpusError, UserError, visible
+
+ANYTHING = st.text(st.characters(exclude_categories=()), max_size=20)
+
+
+@settings(deadline=None)
+@given(ANYTHING, ANYTHING)
+def test_names_are_visible_and_never_confused(a: str, b: str) -> None:
+    assert shown(a).isprintable()
+    assert (shown(a) == shown(b)) == (a == b)
+
+
+@settings(deadline=None)
+@given(ANYTHING)
+def test_messages_are_visible_and_may_be_quoted(text: str) -> None:
+    assert visible(text).isprintable()
+    assert visible(visible(text)) == visible(text)
+
+
+@settings(deadline=None)
+@given(ANYTHING)
+def test_json_loses_nothing(name: str) -> None:
+    line = json_line({"file": name})
+    assert line.isprintable()
+    assert json.loads(line.encode()) == {"file": name}
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (UserError("a\nb\x1b[31m\udce9.wav: no such file"), ["error: a\\nb\\x1b[31m\\udce9.wav: no such file"]),
+        (
+            CorpusError("a\nb", ["uttr\n1.pt: missing", "uttr\t2.pt: missing"]),
+            ["error: a\\nb: 2 problems", "  uttr\\n1.pt: missing", "  uttr\\t2.pt: missing"],
+        ),
+    ],
+)
+def test_an_error_has_a_line_for_each_problem(
+    error: UserError, lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> int:
+        raise error
+
+    with pytest.raises(SystemExit):
+        exit_with(fail)
+    assert capsys.readouterr().err.splitlines() == lines
