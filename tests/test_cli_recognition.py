@@ -40,10 +40,11 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 
 
 def test_export_says_what_to_expect(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output = tmp_path / "again.safetensors"
-    assert run(["export", str(trained.checkpoint), str(output)]) == 0
+    checkpoint, output = tmp_path / "best\udce9.pt", tmp_path / "again\n\udce9.safetensors"  # names of any bytes
+    os.link(trained.checkpoint, checkpoint)
+    assert run(["export", str(checkpoint), str(output)]) == 0
     lines = said(capsys)
-    assert lines[0] == f"6 speakers: {output}"
+    assert lines[0] == f"6 speakers: {printable(str(output))}"
     assert "24 of 2 strangers" in lines[1]
     assert lines[3].split()[:2] == ["0.5", "s"]
     assert output.exists()
@@ -53,10 +54,10 @@ def test_export_says_what_to_expect(trained: Trained, tmp_path: Path, capsys: py
 def test_a_bundle_is_exported_for_other_programs(
     bundle: Path, to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    output = tmp_path / "speaker.out"
+    output = tmp_path / "speaker\n\udce9.out"
     assert run(["export", str(bundle), str(output), "--to", to]) == 0
     lines = said(capsys)
-    assert lines[0] == f"6 speakers: {output}"
+    assert lines[0] == f"6 speakers: {printable(str(output))}"
     assert float(lines[1].split()[5]) < 1e-5
     kind = {"onnx": ONNX, "torchscript": TORCHSCRIPT}[to]
     assert content_of(output) == kind.name

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import speakerid
 from speakerid.config import FeatureConfig
+from speakerid.corpus.recordings import printable
 from speakerid.corpus.records import Corpus
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled
@@ -196,11 +197,11 @@ def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, s
     """Where a bundle comes from."""
     return {
         "version": speakerid.__version__,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "checkpoint": path.name,
+        "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
+        "checkpoint": printable(path.name),
         "step": checkpoint.step,
         "validation_accuracy": checkpoint.accuracy,
-        "corpus": corpus.root.name,
+        "corpus": printable(corpus.root.name),
         "fingerprint": _fingerprint(corpus),
         "known_utterances": len(valid.labels),
         "fitted_on": f"{len(valid.labels)} validation utterances and {strangers.told}",

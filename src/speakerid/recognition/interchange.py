@@ -90,7 +90,8 @@ def export_onnx(model: WaveformModel, path: Path, speakers: Sequence[str], thres
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 4  # what goes wrong is said below, in one line
-        session = onnxruntime.InferenceSession(partial, options, providers=["CPUExecutionProvider"])
+        # Not by its name, which onnxruntime wants to be Unicode.
+        session = onnxruntime.InferenceSession(partial.read_bytes(), options, providers=["CPUExecutionProvider"])
 
         def run(waveforms: Tensor, lengths: Tensor) -> Sequence[Any]:
             return session.run(OUTPUTS, {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()})
@@ -113,10 +114,10 @@ def export_torchscript(
     told = json.dumps(metadata(model, speakers, thresholds))
     with atomic_file(path) as partial, tracing():
         traced = torch.jit.trace(plain, example(model), check_trace=False)
-        content = io.BytesIO()  # to a path, torch aborts the process where the disk is full
+        content = io.BytesIO()  # to a path, torch aborts the process where the disk is full, and takes Unicode only
         torch.jit.save(traced, content, _extra_files={"metadata.json": told})
         partial.write_bytes(content.getvalue())
-        return largest_deviation(torch.jit.load(partial), model, path)
+        return largest_deviation(torch.jit.load(io.BytesIO(partial.read_bytes())), model, path)
 
 
 def export_bundle(bundle: Bundle, path: Path, to: Literal["onnx", "torchscript"]) -> float:
