@@ -7,6 +7,7 @@ score of whoever is nearest.
 """
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -50,8 +51,12 @@ def main() -> None:
     session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
     for path in sys.argv[2:]:
         name, score = identify(session, path)
-        print(f"{path}\t{name}\t{score:.3f}")
+        print(f"{path}\t{name}\t{score:.3f}", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as error:  # the output cannot be written, or its reader has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more at exit
+        sys.exit(1 if isinstance(error, BrokenPipeError) else f"error: {error}")

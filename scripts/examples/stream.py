@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soundfile
 
+from speakerid.cli import exit_with
+from speakerid.errors import UserError
 from speakerid.recognition.answers import Answer
 from speakerid.recognition.recognizer import Recognizer
 
@@ -38,13 +40,14 @@ def chunks_of(path: str) -> Iterator[np.ndarray]:
             yield block.mean(1)
 
 
-def main() -> None:
+def main() -> int:
     if len(sys.argv) != 3:
-        sys.exit("usage: stream.py BUNDLE RECORDING")
+        raise UserError("usage: stream.py BUNDLE RECORDING")
     bundle, path = sys.argv[1:]
     for seconds, answer in listen(Recognizer.load(bundle), chunks_of(path), soundfile.info(path).samplerate):
         print(f"{seconds:6.1f} s  {answer.name or answer.said}  {answer.probability:.2f}", flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    exit_with(main)

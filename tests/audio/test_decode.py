@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode, pieces
+from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode, pieces, write_wav
 from speakerid.errors import UserError
 from speakerid.extras import install
 
@@ -219,6 +219,12 @@ def test_a_stretch_beyond_the_end_is_refused(tmp_path: Path, kind: str, start: f
 def test_a_stretch_that_is_none_is_refused(tmp_path: Path, start: float, end: float) -> None:
     path = written(tmp_path / "a.wav", encoded(noise(1), "WAV"))
     assert "expected 0 <= start < end" in refused(path, start=start, end=end)
+
+
+def test_a_recording_is_written_under_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "any \udce9" / "\n\udce9.wav"
+    write_wav(path, noise(1)[:, 0].astype(np.float32), RATE)
+    assert len(decode(path).waveform) == RATE
 
 
 # What is too long

@@ -10,8 +10,11 @@ from matplotlib import rc_context, rcParams
 from matplotlib.image import imread
 
 from recognition_example import example
+from speakerid.cli.destination import check_destination
+from speakerid.cli.kinds import EVALUATION_PAGE, PAGE_PICTURE
 from speakerid.errors import UserError
 from speakerid.evaluation.recognition_page import recognition_page, write_page
+from speakerid.evaluation.recognition_plots import NAMES as PICTURES
 from speakerid.evaluation.recognition_plots import pictures
 from speakerid.evaluation.recognition_results import CLLR, EER, Estimate, Measure, Results, Row, Table, cell
 
@@ -108,11 +111,20 @@ def test_pictures_lie_beside_the_page(results: Results, html: str, tmp_path: Pat
     page = write_page(results, tmp_path / "out")
     assert page.read_text(encoding="utf-8") == html
     assert sorted(path.name for path in page.parent.iterdir()) == sorted(["report.html", *(f"{n}.png" for n in NAMES)])
+    assert sorted(NAMES) == sorted(PICTURES)
     for name in NAMES:
         assert np.std(imread(page.parent / f"{name}.png")) > 0.01
+        check_destination(page.parent / f"{name}.png", PAGE_PICTURE, ())
+    check_destination(page, EVALUATION_PAGE, ())
     before = {path: path.read_bytes() for path in page.parent.iterdir()}
     write_page(results, page.parent)
     assert {path: path.read_bytes() for path in page.parent.iterdir()} == before
+
+
+def test_a_bundle_may_be_called_anything(results: Results, tmp_path: Path) -> None:
+    bare = Results("speaker\udce9 on corpus", results.facts, results.tables)
+    page = write_page(bare, tmp_path / "out\udce9")
+    assert "<title>speaker\\udce9 on corpus</title>" in page.read_text(encoding="utf-8")
 
 
 def test_what_there_is_not_is_not_drawn(results: Results) -> None:

@@ -139,7 +139,8 @@ def pieces(path: Path, seconds: float) -> Iterator[Sound]:
 def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit WAV, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, sample_rate, subtype="PCM_16")
+    with path.open("wb") as file:  # by its descriptor: libraries want names to be Unicode
+        soundfile.write(file, waveform, sample_rate, subtype="PCM_16", format="WAV")
 
 
 def _mix(recording: Recording, stretch: _Stretch) -> Sound:

@@ -32,7 +32,8 @@ def write_page(results: Results, folder: Path) -> Path:
         with atomic_file(folder / f"{picture.name}.png") as partial:
             save_png(partial, picture.title, picture.draw, picture.size)
     with atomic_file(folder / PAGE) as partial:
-        partial.write_text(recognition_page(results, drawn), encoding="utf-8")
+        # The title has file names, which may be any bytes.
+        partial.write_text(recognition_page(results, drawn), encoding="utf-8", errors="backslashreplace")
     return folder / PAGE
 
 
