@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,6 +71,27 @@ def test_from_corpus_to_submission(
     assert answer(monkeypatch, "infer", *arguments, *crops) == 0
     assert answer(monkeypatch, "evaluate", "--checkpoint", str(best), "--seconds", "0.1", "--part", "test", *crops) == 0
     assert re.search(r"whole +\d\.\d{4} +\d\.\d{4} +\d\.\d{4}", capsys.readouterr().out)
+
+
+def test_settings_written_by_hand_outlive_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, run_dir = write_easy_corpus(tmp_path / "corpus"), tmp_path / "run"
+    run_dir.mkdir()
+    config = write_config(run_dir / "config.yaml", corpus, run_dir, total_steps=3, valid_steps=3)
+    mine = "# a note\n" + config.read_text()
+    config.write_text(mine)
+    assert answer(monkeypatch, "train", "--config", str(config)) == 2
+    assert f"{config}: found a text that begins with '# a note'" in capsys.readouterr().err
+    assert config.read_text() == mine
+    (tmp_path / "mine.yaml").write_text(mine)
+    config.unlink()
+    assert answer(monkeypatch, "train", "--config", str(tmp_path / "mine.yaml")) == 0
+    for path in run_dir.iterdir():  # as where it broke off before its first checkpoint
+        if path.is_file() and path != config:
+            path.unlink()
+    shutil.rmtree(run_dir / "checkpoints")
+    assert answer(monkeypatch, "train", "--config", str(config), "--auto-resume") == 0
 
 
 def test_runs_are_listed_and_compared(

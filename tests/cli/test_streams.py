@@ -62,6 +62,18 @@ def test_a_file_never_becomes_a_closed_standard_stream(tmp_path: Path) -> None:
     assert shell(code, "<&- 2>&-") == (0, "")
 
 
+def test_unbuffered_stays_unbuffered() -> None:
+    code = "import os\nfrom speakerid.cli import exit_with\nexit_with(lambda: print('an answer') or os._exit(3))"
+    done = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (3, "an answer\n")
+
+
+def test_a_message_at_exit_is_not_lost() -> None:
+    program = "import sys\nfrom speakerid.cli import exit_with\nexit_with(lambda: sys.exit({end!r}))"
+    assert shell(program.format(end="usage: so"), "") == (1, "usage: so\n")
+    assert shell(program.format(end=None), "") == (0, "")
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_every_name_can_be_printed_in_every_encoding(encoding: str) -> None:
     code = "print('Noé €', chr(0x1F600), chr(0xdce9))"

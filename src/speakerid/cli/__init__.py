@@ -31,7 +31,7 @@ from speakerid.cli import (
 )
 from speakerid.cli.parsing import Parser, did_you_mean
 from speakerid.cli.streams import LostOutput, abandon_stdout, guard_streams
-from speakerid.errors import LostProcess, UserError, message
+from speakerid.errors import LostProcess, UserError, message, visible
 
 
 class Command(Protocol):
@@ -117,8 +117,10 @@ def _status(action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
         return 130
-    except SystemExit as end:  # of argparse
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except SystemExit as end:  # of argparse, or with a message
+        if isinstance(end.code, str):
+            print(visible(end.code), file=sys.stderr)
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
 
 
 def run(arguments: Sequence[str], program: str = "speakerid") -> int:

@@ -142,6 +142,19 @@ def _is_sound(path: Path) -> bool:
     return boxed or head.startswith(SOUNDS)
 
 
+def _is_run_settings(path: Path) -> bool:
+    """YAML as a program writes it: a comment or another layout shows a file that was written by hand."""
+    import yaml
+
+    if path.stat().st_size > SPAN:
+        return False
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.safe_dump(yaml.safe_load(text), sort_keys=False) == text
+    except (ValueError, yaml.YAMLError, RecursionError):
+        return False
+
+
 def _is_json(path: Path) -> bool:
     head = _head(path).lstrip()
     return head[:1] in (b"{", b"[") and b'"' in head
@@ -159,6 +172,7 @@ PNG = Kind("a PNG picture", _is_png)
 PAGE_PICTURE = Kind("a picture of a page of `evaluate`", _is_page_picture)
 CORPUS_REPORT = Kind("a corpus report", _is_corpus_report)
 EVALUATION_PAGE = Kind("a page of `evaluate`", lambda path: _is_page(path) and not _is_corpus_report(path))
+SETTINGS = Kind("settings that a run wrote", _is_run_settings)
 KINDS = (
     BUNDLE, TORCHSCRIPT, ONNX, CHECKPOINT, SUBMISSION, RTTM, FIGURE, PNG, CORPUS_REPORT, EVALUATION_PAGE,
     Kind("a recording", _is_sound), Kind("JSON", _is_json),

@@ -80,8 +80,8 @@ def _guarded(raw: io.FileIO, former: Any) -> io.TextIOWrapper:
         io.BufferedWriter(raw),
         encoding=former.encoding if former else "utf-8",
         errors="backslashreplace",
-        line_buffering=former.line_buffering if former else False,
-        write_through=former.write_through if former else False,
+        # `python -u` writes through.
+        line_buffering=bool(former and (former.line_buffering or former.write_through)),
     )
 
 

@@ -47,6 +47,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config, options.overrides)
     if options.find_batch_size:
         return _find_batch_size(config)
+    _check_settings(config)
     again = "if any" if options.auto_resume or was_restarted() else False
     style = "quiet" if options.quiet else "json" if options.json else "auto"
     result = train(config, options.resume or again, style=style)
@@ -59,6 +60,21 @@ def run(options: argparse.Namespace) -> int:
     say(f"Best validation accuracy {result.best_accuracy:.4f}{_likely(result)}: {shown(result.run.best)}")
     say(f"Curves: {shown(result.run.curves)}  Metrics: {shown(result.run.metrics)}")
     return 0
+
+
+def _check_settings(config: "Config") -> None:
+    """Refuse a new run that would replace settings written by hand, with their comments, by its own config.yaml.
+
+    Raises:
+        UserError: the folder of the run holds such a file.
+    """
+    from speakerid.cli.destination import check_destination
+    from speakerid.cli.kinds import SETTINGS
+    from speakerid.training.run_directory import RunDirectory
+
+    path = config.run_dir / "config.yaml"
+    if path.exists() and not RunDirectory.holds_a_run(config.run_dir):
+        check_destination(path, SETTINGS, (), "run_dir")
 
 
 def _likely(result: "TrainResult") -> str:
