@@ -62,6 +62,15 @@ def test_a_file_never_becomes_a_closed_standard_stream(tmp_path: Path) -> None:
     assert shell(code, "<&- 2>&-") == (0, "")
 
 
+def test_workers_have_the_streams_that_were_closed() -> None:
+    child = "import sys; sys.exit(0 if sys.stdin and sys.stderr else 1)"
+    code = (
+        "import subprocess, sys\nfrom speakerid.cli import exit_with\n"
+        f"exit_with(lambda: subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
+    )
+    assert shell(code, "<&- 2>&-") == (0, "")
+
+
 def test_unbuffered_stays_unbuffered() -> None:
     code = "import os\nfrom speakerid.cli import exit_with\nexit_with(lambda: print('an answer') or os._exit(3))"
     done = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True)
