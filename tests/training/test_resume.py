@@ -121,11 +121,11 @@ def test_nothing_to_resume(corpus: Path, tmp_path: Path) -> None:
 
 def test_other_settings_do_not_resume(corpus: Path, whole: TrainResult) -> None:
     config = small_config(corpus, whole.run.path, learning_rate=0.5)
-    with pytest.raises(UserError, match=r"train\.learning_rate is 0\.5, was 0\.01; .*: init_from=.*/best\.pt"):
+    with pytest.raises(UserError, match=r"train\.learning_rate is 0\.5, was 0\.01"):
         train(config, resume=True)
 
 
 def test_other_speakers_do_not_resume(whole: TrainResult, tmp_path: Path) -> None:
     other = write_easy_corpus(tmp_path / "other", speakers=("anna", "ben", "dora"))
-    with pytest.raises(UserError, match=r"speakers that are not the run's .*: init_from=.*/best\.pt"):
+    with pytest.raises(UserError, match="speakers that are not the run's"):
         train(small_config(other, whole.run.path), resume=True)
