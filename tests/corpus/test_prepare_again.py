@@ -215,7 +215,7 @@ import os, signal, sys, time
 
 def fault(event, arguments):
     if event == "open" and str(arguments[0]).endswith("killer.wav"):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSEGV)
     if event == "open" and str(arguments[0]).endswith("hanging.wav"):
         signal.setitimer(signal.ITIMER_REAL, 0.3)  # the patience of five minutes is over soon
         while True:

@@ -108,6 +108,13 @@ def run(options: argparse.Namespace) -> int:
         f"{shown(options.out)}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
         f"{len(corpus.test)} test utterances, {len(corpus.strangers)} of strangers; {len(prepared.skipped)} left out"
     )
+    if prepared.lacked_memory:
+        print(
+            f"error: {prepared.lacked_memory} recordings could not be done because the system ended worker processes "
+            "or had no memory for them; free memory and run the same again with --workers 1",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

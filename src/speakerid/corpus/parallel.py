@@ -1,28 +1,21 @@
 """Many jobs on all cores, in order, with a progress bar; a job that kills its process takes no other with it."""
 
-import multiprocessing
 import os
-import threading
+import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import wait
+from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from speakerid.bars import bar
+from speakerid.corpus.worker import ProcessDied, Worker
 from speakerid.errors import UserError
-from speakerid.memory import keep_freed_memory
-
-ONE_THREAD: Mapping[str, str] = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
-"""Read by the libraries when they are loaded, which may be before any line of ours in a process."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
+_Died = Callable[[_Job, int], _Result]
 
 
 def parallel_map(
@@ -32,9 +25,13 @@ def parallel_map(
     unit: str,
     workers: int | None = None,
     weight: Callable[[_Job], int] = lambda _: 1,
-    died: Callable[[Sequence[_Job]], Iterable[_Result]] | None = None,
+    died: _Died[_Job, _Result] | None = None,
+    again: bool = True,
 ) -> Iterator[_Result]:
     """`map(function, jobs)`, computed in worker processes of one thread each.
+
+    A process that the system kills for want of memory is not replaced while others are left. Its job is done again at
+    the end, by the only process there is then.
 
     Args:
         function: of a module, so that a new process can import it.
@@ -43,15 +40,15 @@ def parallel_map(
         unit: what the bar counts, in the plural.
         workers: processes; by default one for each core this process may use, 0 for none beside this one.
         weight: how much of the bar a job is.
-        died: the results of the jobs that were at work, or next in turn, when a process died. With one worker it is
-            the very one that kills.
+        died: the result of a job that killed its process again when it was alone, from the job and the exit code.
+        again: whether a job that killed its process is tried again; if not, `died` decides at once.
 
     Raises:
-        UserError: a process died, and `died` does not say what that means.
+        UserError: a job killed its process again when it was alone, and there is no `died`; or no process starts.
     """
     count = processors() if workers is None else workers
     with bar(sum(map(weight, jobs)), title, unit) as advance:
-        results = _here(function, jobs) if count == 0 else _in_processes(function, jobs, count, died)
+        results = _here(function, jobs) if count == 0 else _Crew(function, jobs, count, died, again).results()
         for job, result in zip(jobs, results, strict=True):
             advance(weight(job))
             yield result
@@ -68,62 +65,94 @@ def _here(function: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> Iterator
         yield from map(function, jobs)
 
 
-def _in_processes(
-    function: Callable[[_Job], _Result],
-    jobs: Sequence[_Job],
-    count: int,
-    died: Callable[[Sequence[_Job]], Iterable[_Result]] | None,
-) -> Iterator[_Result]:
-    # A fork would inherit the threads of libraries in an unknown state; a fresh process cannot.
-    context = multiprocessing.get_context("spawn")
-    pending = deque(jobs)
-    # One worker holds one job, so that it is clear which one killed it.
-    window = 1 if count == 1 and died else 4 * count
-    while pending:
-        running: deque[tuple[Future[_Result], _Job]] = deque()
-        pool = ProcessPoolExecutor(min(count, len(pending)), context, initializer=_start_worker)
+class _Crew(Generic[_Job, _Result]):
+    """Worker processes and the jobs they share; see `parallel_map`."""
+
+    def __init__(
+        self,
+        function: Callable[[_Job], _Result],
+        jobs: Sequence[_Job],
+        count: int,
+        died: _Died[_Job, _Result] | None,
+        again: bool,
+    ) -> None:
+        self._function = function
+        self._jobs = jobs
+        self._count = min(count, len(jobs))
+        self._died = died
+        self._again = again
+        self._pending = deque(range(len(jobs)))
+        self._retries = deque[int]()
+        self._retried = set[int]()
+        self._idle: list[Worker[_Job, _Result]] = []
+        self._busy: dict[Worker[_Job, _Result], int] = {}
+        self._done: dict[int, _Result] = {}
+
+    def results(self) -> Iterator[_Result]:
+        """The results in the order of the jobs."""
         try:
-            while pending or running:
-                while pending and len(running) < window:
-                    with _environment(ONE_THREAD):  # processes start when there is work for them
-                        running.append((pool.submit(function, pending[0]), pending.popleft()))
-                result = running[0][0].result()
-                running.popleft()
-                yield result
-        except BrokenProcessPool as error:
-            if died is None:
-                raise UserError("a worker process died; is the memory full? --workers 1 needs less") from error
+            for index in range(len(self._jobs)):
+                while index not in self._done:
+                    self._start_jobs()
+                    self._collect()
+                yield self._done.pop(index)
         finally:
-            pool.shutdown(cancel_futures=True)
-        if running and died:  # what the dead process and its neighbours had done is done again
-            yield from died([job for _, job in running])
+            for worker in (*self._idle, *self._busy):
+                worker.end()
 
+    def _start_jobs(self) -> None:
+        if self._retries and not self._pending and not self._busy:
+            self._count = 1
+            self._pending.append(self._retries.popleft())
+        while self._idle and len(self._idle) + len(self._busy) > self._count:
+            self._idle.pop().end()
+        while self._pending and len(self._busy) < self._count:
+            worker = self._idle.pop() if self._idle else self._hire()
+            if worker:
+                self._busy[worker] = self._pending.popleft()
+                worker.give(self._jobs[self._busy[worker]])
 
-def _start_worker() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders in C print of what they dislike, past Python
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    keep_freed_memory()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
+    def _hire(self) -> Worker[_Job, _Result] | None:
+        try:
+            return Worker(self._function)
+        except OSError as error:  # no memory for another process
+            self._do_with_less(error)
 
-        def follow() -> None:
-            parent.join()
-            os._exit(1)  # killed without a word, the parent would leave its workers waiting for ever
+    def _do_with_less(self, reason: Exception) -> None:
+        """Go on with one process less, as one could not start."""
+        if self._count == 1:
+            raise UserError(f"no worker process can start ({reason}); free memory and run the same again") from reason
+        self._count -= 1
 
-        threading.Thread(target=follow, daemon=True).start()
+    def _collect(self) -> None:
+        """Wait until a job is done or has killed its process."""
+        ready = set(wait([worker.connection for worker in self._busy]))
+        for worker in [worker for worker in self._busy if worker.connection in ready]:
+            try:
+                if worker.has_result():
+                    self._done[self._busy.pop(worker)] = worker.result
+                    self._idle.append(worker)
+            except ProcessDied as death:
+                index = self._busy.pop(worker)
+                worker.end()
+                self._bury(index, death)
 
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """What is set here, the processes that start meanwhile inherit."""
-    former = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in former.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    def _bury(self, index: int, death: ProcessDied) -> None:
+        """Decide what becomes of a job whose process has died."""
+        if not death.started:
+            self._do_with_less(death)
+            self._pending.appendleft(index)
+            return
+        if death.code == -signal.SIGKILL:
+            self._count = max(1, self._count - 1)
+        hangs = death.code == -signal.SIGALRM  # killed by its own timer
+        if self._again and index not in self._retried and not hangs:
+            self._retried.add(index)
+            self._retries.append(index)
+        elif self._died:
+            self._done[index] = self._died(self._jobs[index], death.code)
+        else:
+            raise UserError(
+                f"a worker process died twice in the same job, the second time alone ({death}); free memory and run "
+                "the same again"
+            )

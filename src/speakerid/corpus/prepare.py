@@ -27,7 +27,7 @@ from speakerid.corpus.recordings import Scan, printable
 from speakerid.corpus.records import PACKED, STAGE, Corpus, Utterance
 from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By
-from speakerid.corpus.stage import Job, Settings, Stage
+from speakerid.corpus.stage import Job, OutOfMemory, Settings, Stage
 from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError
@@ -81,6 +81,8 @@ class Prepared:
     scan: Scan
     skipped: list[str]
     """One line for each recording that was left out."""
+    lacked_memory: int
+    """Recordings among them that are not at fault: there was no memory for them."""
     examined: Examined | None
     """None where the source holds features and no recordings."""
     findings: list[Finding]
@@ -112,12 +114,14 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     settings = Settings(log_mel, options.max_seconds, augmenter)
     _check_target(out, options.features)
     with _writing(out):
-        stage = Stage(out / STAGE)
+        (out / STAGE).mkdir(parents=True, exist_ok=True)
         with sole_user(out / STAGE / "lock"):
             for folder in (out, out / STAGE, out / PACKED):
                 remove_partials(folder)
+            stage = Stage(out / STAGE)
             jobs = [Job(recording) for recording in found.recordings]
-            entries, skipped = stage.compute(jobs, settings, "Prepare", options.workers)
+            entries, broken = stage.compute(jobs, settings, "Prepare", options.workers)
+            skipped = _lines(broken)
             if options.strict and skipped:
                 raise CorpusError(source, skipped)
             sound = enough(entries, skipped)
@@ -127,14 +131,21 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
             if copies:
                 wanted = [Job(job.recording, copy) for job in arranged.labelled for copy in copies]
                 made, problems = stage.compute(wanted, settings, "Augment", options.workers)
-                skipped += problems
+                broken |= problems
+                skipped += _lines(problems)
                 arranged = arranged.with_copies(made)
                 sound |= made
             corpus = arranged.corpus(out, options.features)
             _write(corpus, sound, stage, options)
             stage.keep_only(entries | sound)
     examined = _examine(entries, stage)
-    return Prepared(corpus, found, skipped, examined, findings(examined, skipped, options.features.sample_rate))
+    found_wrong = findings(examined, skipped, options.features.sample_rate)
+    lacked = sum(isinstance(problem, OutOfMemory) for problem in broken.values())
+    return Prepared(corpus, found, skipped, lacked, examined, found_wrong)
+
+
+def _lines(broken: Mapping[Job, UserError]) -> list[str]:
+    return [f"{job.name}: {problem}" for job, problem in broken.items()]
 
 
 def _announce(source: Path, found: Scan) -> None:
@@ -177,7 +188,7 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
             return feature_file.load(path, utterance.length, corpus.features.n_mels).numpy()
 
         write_corpus(corpus, frames, options.layout_out, options.dtype)
-    return Prepared(corpus, found, [], None, [])
+    return Prepared(corpus, found, [], 0, None, [])
 
 
 def _check_target(out: Path, features: FeatureConfig) -> None:

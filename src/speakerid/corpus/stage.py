@@ -11,11 +11,12 @@ Letters: R recordings of a shard, F frames of all of them, M mel bands.
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,19 +27,23 @@ from numpy.typing import NDArray
 from speakerid.audio.decode import TooLong, decode
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import fingerprint, measure
-from speakerid.corpus.parallel import parallel_map
+from speakerid.corpus.parallel import parallel_map, processors
 from speakerid.corpus.recordings import Recording
-from speakerid.corpus.shards import Computed, Entry, arrays, mapped_frames, read_entries, write_shard
+from speakerid.corpus.shards import Computed, Entry, arrays, is_sound, map_frames, read_entries, write_shard
+from speakerid.corpus.worker import deadline
 from speakerid.errors import UserError
+from speakerid.files import check_regular
 
 if TYPE_CHECKING:  # slow to import, and most preparations make no copies
     from speakerid.audio.augment import Augmenter, Copy
 
 FORMAT = "speakerid stage 2"
 """Part of every key: raised when the features of the same recording and settings change."""
+ATTEMPTS = 3
+"""How often a recording is read that is replaced meanwhile."""
 SHARD = 32
 """Recordings of a shard: as many as a kill may cost each worker."""
-PATIENCE = 300
+PATIENCE = 300.0
 """Seconds after which a recording that is still being decoded counts as one that hangs."""
 
 
@@ -63,11 +68,15 @@ class Settings:
     augmenter: Augmenter | None = None
 
 
+class OutOfMemory(UserError):
+    """A recording could not be done for want of memory, which is no fault of the recording."""
+
+
 class Stage:
-    """The shards of a folder.
+    """The shards of a folder, less the damaged ones, which are removed: what they held is computed anew.
 
     Args:
-        folder: made if need be.
+        folder: exists, and nobody else uses it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -76,12 +85,14 @@ class Stage:
         self._entries: dict[str, Entry] = {}
         self._keys: dict[str, list[str]] = {}
         self._shards: dict[Path, list[tuple[str, str]]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        self._arrays = lru_cache(maxsize=16)(arrays)
+        self._mapped = lru_cache(maxsize=16)(lambda path: map_frames(path, self._arrays(path)["n_mels"]))
+        self._remove_damaged_shards()
         self._find_shards()
 
     def compute(
         self, jobs: Sequence[Job], settings: Settings, title: str, workers: int | None
-    ) -> tuple[dict[Job, Entry], list[str]]:
+    ) -> tuple[dict[Job, Entry], dict[Job, UserError]]:
         """The features of every recording, computed where they are not here yet.
 
         Args:
@@ -91,7 +102,7 @@ class Stage:
             workers: see `parallel_map`.
 
         Returns:
-            The entries of the sound ones in the order of `jobs`, and a line for each of the others.
+            The entries of the sound ones in the order of `jobs`, and what is wrong with each of the others.
 
         Raises:
             UserError: the folder cannot be written.
@@ -99,39 +110,34 @@ class Stage:
         wanted = [(job, tuple(self._keys.get(job.name, ()))) for job in jobs]
         shards = [wanted[first : first + SHARD] for first in range(0, len(wanted), SHARD)]
         work = partial(_work, folder=self._folder, settings=settings)
-
-        def one_by_one(suspects: Sequence[_Shard]) -> Iterator[list[str | UserError]]:
-            singles = [[pair] for shard in suspects for pair in shard]
-            killed = [UserError("kills or hangs its decoder; leave it out, or convert it")]
-            apart = parallel_map(work, singles, "One by one", "recordings", 1, died=lambda _: [killed])
-            results = [result for (result,) in apart]
-            for shard in suspects:
-                yield results[: len(shard)]
-                del results[: len(shard)]
-
-        results = parallel_map(work, shards, title, "recordings", workers, len, one_by_one)
+        results = parallel_map(work, shards, title, "recordings", workers, len, _all_suspect, again=False)
         found = list(chain.from_iterable(results))
+        suspects = [index for index, result in enumerate(found) if isinstance(result, OutOfMemory)]
+        if suspects and workers != 0:
+            apart = [[wanted[index]] for index in suspects]
+            results = parallel_map(work, apart, "One by one", "recordings", 1, died=_blame)
+            for index, (result,) in zip(suspects, results, strict=True):
+                found[index] = result
         self._find_shards()
         entries = {job: self._entries[key] for job, key in zip(jobs, found, strict=True) if isinstance(key, str)}
-        problems = [f"{job.name}: {p}" for job, p in zip(jobs, found, strict=True) if isinstance(p, UserError)]
-        return entries, problems
+        return entries, {job: e for job, e in zip(jobs, found, strict=True) if isinstance(e, UserError)}
 
     def frames(self, entry: Entry) -> NDArray[np.float32]:
         """(T, M) features of one recording, mapped from its shard; not to be changed."""
         path, place = self._places[entry.key]
-        end = arrays(path)["ends"][place]
-        return mapped_frames(path)[end - entry.length : end]
+        end = self._arrays(path)["ends"][place]
+        return self._mapped(path)[end - entry.length : end]
 
     def statistics(self, entry: Entry) -> NDArray[np.float32]:
         """(2 M,) mean and standard deviation of every band over the frames of one recording."""
         path, place = self._places[entry.key]
-        return arrays(path)["statistics"][place]
+        return self._arrays(path)["statistics"][place]
 
     def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
         """See `speakerid.audio.measure.fingerprint`."""
         path, place = self._places[entry.key]
-        ends = arrays(path)["fingerprint_ends"]
-        return arrays(path)["fingerprints"][ends[place - 1] if place else 0 : ends[place]]
+        ends = self._arrays(path)["fingerprint_ends"]
+        return self._arrays(path)["fingerprints"][ends[place - 1] if place else 0 : ends[place]]
 
     def keep_only(self, entries: Mapping[Job, Entry]) -> None:
         """Remove the shards that hold none of the given entries."""
@@ -142,6 +148,20 @@ class Stage:
         for path in self._folder.glob("*.frames"):
             if not path.with_suffix(".npz").exists():
                 path.unlink()
+
+    def _remove_damaged_shards(self) -> None:
+        paths = sorted(self._folder.glob("*.npz"))
+        with ThreadPoolExecutor(processors()) as pool:
+            damaged = [path for path, sound in zip(paths, pool.map(is_sound, paths), strict=True) if not sound]
+        for path in damaged:
+            path.unlink()
+            path.with_suffix(".frames").unlink(missing_ok=True)
+        if damaged:
+            print(
+                f"{self._folder}: {len(damaged)} of {len(paths)} files are damaged, {damaged[0].stem} among them; "
+                "what they held is computed again",
+                file=sys.stderr,
+            )
 
     def _find_shards(self) -> None:
         for path in sorted(self._folder.glob("*.npz")):
@@ -163,25 +183,56 @@ class BrokenSource(UserError):
 _Shard = Sequence[tuple[Job, tuple[str, ...]]]
 
 
+def _all_suspect(shard: _Shard, _: int) -> list[str | UserError]:
+    """What becomes of a shard whose process died, until its recordings are tried one by one."""
+    return [OutOfMemory() for _ in shard]
+
+
+def _blame(shard: _Shard, code: int) -> list[str | UserError]:
+    """What a recording is said to be that killed the only process there was, twice."""
+    assert len(shard) == 1
+    if code == -signal.SIGKILL:  # which no decoder does to itself
+        return [OutOfMemory("the system ended the process that read it (memory?), twice; free memory, or leave it out")]
+    return [UserError("kills or hangs its decoder; leave it out, or convert it")]
+
+
 def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
     """Write a shard of the recordings that are not known yet; the key of each recording, or what is wrong with it."""
     results: list[str | UserError] = []
     computed: list[Computed] = []
     for job, known in shard:
         try:
-            with _Deadline():
-                digest = _digest(job.recording)
-                key = _key(job, digest, settings)
-                if key not in known:
-                    computed.append(_compute(job, digest, key, settings))
-            results.append(key)
+            with deadline(PATIENCE):
+                one = _find_or_compute(job, known, settings)
+            if isinstance(one, Computed):
+                computed.append(one)
+            results.append(one.entry.key if isinstance(one, Computed) else one)
         except BrokenSource:
             raise
         except UserError as error:
             results.append(error)
+        except MemoryError:
+            results.append(OutOfMemory("there is not enough memory for it; free memory, or name stretches of it"))
     if computed:
         write_shard(folder, computed)
     return results
+
+
+def _find_or_compute(job: Job, known: Collection[str], settings: Settings) -> str | Computed:
+    """The key of a recording whose features are known, or its features.
+
+    Raises:
+        UserError: it cannot be read or decoded, or changes all the time.
+    """
+    for _ in range(ATTEMPTS):
+        digest = _digest(job.recording)
+        key = _key(job, digest, settings)
+        if key in known:
+            return key
+        computed = _compute(job, digest, key, settings)
+        if _digest(job.recording) == digest:
+            return computed
+    raise UserError("changes while it is read; prepare again when it is complete")
 
 
 def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
@@ -228,6 +279,7 @@ def _digest(recording: Recording) -> str:
     known = stretch if recording.channel is None else (*stretch, recording.channel)  # stages without channels stay good
     digest = hashlib.sha256(repr(known).encode())
     try:
+        check_regular(recording.path)
         with recording.path.open("rb", buffering=0) as file:
             while block := file.read(1 << 16):  # larger ones cost more in fresh pages than they save
                 digest.update(block)
@@ -242,19 +294,3 @@ def _key(job: Job, digest: str, settings: Settings) -> str:
         # The name as well: of two equal recordings the copies differ.
         parts += [job.name, settings.augmenter.fingerprint()]
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
-
-
-class _Deadline:
-    """Kills a worker process whose decoder hangs, where no exception can reach it; elsewhere it does nothing."""
-
-    def __init__(self) -> None:
-        self._armed = multiprocessing.parent_process() is not None and hasattr(signal, "setitimer")
-
-    def __enter__(self) -> None:
-        if self._armed:
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
-
-    def __exit__(self, *_: object) -> None:
-        if self._armed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
