@@ -151,7 +151,7 @@ def test_any_flipped_bit_of_the_index_is_noticed_at_open(root: Path, kind: str) 
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b"\xff", b'{"format": "speakerid store 0"}'])
 def test_another_head_is_refused(root: Path, content: bytes) -> None:
     (root / "packed" / "labelled.json").write_bytes(content)
-    with pytest.raises(CorpusError, match="damaged, or of another version; expected 'speakerid store 1'"):
+    with pytest.raises(CorpusError, match="damaged, or of another version; expected 'speakerid store 2'"):
         open_corpus(root)
 
 

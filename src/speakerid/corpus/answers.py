@@ -7,6 +7,7 @@ from pathlib import Path
 
 from speakerid.corpus.records import Utterance
 from speakerid.errors import UserError
+from speakerid.files import check_regular
 
 NAME = "answers.csv"
 HEADER = ["Id", "Category", "Session"]
@@ -38,7 +39,8 @@ def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:
     if not path.exists():
         return test
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        check_regular(path)
+        with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = csv.reader(file)
         if header in (HEADER, HEADER[:2]) and [row[0] for row in rows] == [u.feature_path for u in test]:
             told = [dict(zip(header, row, strict=True)) for row in rows]
@@ -46,7 +48,7 @@ def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:
                 replace(utterance, speaker=row["Category"], session=row.get("Session") or None)
                 for utterance, row in zip(test, told, strict=True)
             ]
-    except (OSError, ValueError, IndexError, csv.Error):
+    except (OSError, ValueError, IndexError, csv.Error, UserError):
         pass  # said below, together with readable files of another content
     raise UserError(
         f"{NAME}: expected the header Id,Category or {','.join(HEADER)} and one row per utterance of testdata.json, "

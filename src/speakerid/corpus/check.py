@@ -3,14 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 
-from speakerid.corpus import hw4
+from speakerid.corpus import hw4, unfinished
+from speakerid.corpus.locate import locate
 from speakerid.corpus.packing import feature_problems, packed_store
 from speakerid.corpus.records import PACKED, PARTS, STAGE, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
 from speakerid.errors import CorpusError, UserError
 
 _REQUIRED: dict[Part, tuple[str, ...]] = {
-    "labelled": (hw4.METADATA, hw4.MAPPING),
+    "labelled": (hw4.METADATA,),
     "test": (hw4.TESTDATA,),
     "strangers": (hw4.STRANGERS,),
 }
@@ -32,9 +33,11 @@ def open_corpus(
         UserError: there is no such folder, or its preparation is unfinished.
         CorpusError: listing every problem of the JSON files and of the part's feature files, or of the store.
     """
+    root = locate(root)
+    unfinished.refuse(root)
     if not hw4.is_here(root) and root.is_dir():
         if not (root / PACKED / f"{PARTS[0]}.json").exists() and (root / STAGE).is_dir():
-            raise UserError(f"{root}: its preparation is unfinished; run the same `prepare` again, it continues")
+            raise unfinished.error(root)
         if (root / PACKED).is_dir():
             return _open_packed(root, part, dtype)
     corpus, problems = hw4.read(root, _REQUIRED[part])
@@ -50,6 +53,8 @@ def check_corpus(root: Path) -> Corpus:
         UserError: there is no such folder.
         CorpusError: listing every problem.
     """
+    root = locate(root)
+    unfinished.refuse(root)
     problems: list[str] = []
     stores = _stores(root, problems)
     for store in stores.values():
@@ -96,6 +101,8 @@ def _stores(root: Path, problems: list[str]) -> dict[str, Store]:
 
 
 def _corpus(root: Path, stores: dict[str, Store]) -> Corpus:
+    if len({store.head.corpus for store in stores.values()}) > 1:  # parts of two preparations
+        raise unfinished.error(root)
     head = next(iter(stores.values())).head
     parts = {part: store.utterances for part, store in stores.items()}
     empty = Corpus(root, head.features, head.speakers, Utterances.of((), head.speakers))

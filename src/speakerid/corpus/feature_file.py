@@ -1,12 +1,27 @@
-"""One utterance's features in a file: a (T, M) float32 tensor, as the course's editions have them."""
+"""One utterance's features in a file: a (T, M) tensor, float32 in the course's editions and in what is written here.
 
+What others have is read as well: tensors of another floating-point type, and arrays of `numpy.save`.
+"""
+
+import io
+import pickletools
+import re
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.lib import format as npy
 from torch import Tensor
 
 from speakerid.errors import UserError
-from speakerid.files import load_plain, save_plain
+from speakerid.files import atomic_file, check_regular, load_plain, save_plain
+
+_HEAD = 1 << 16
+"""Bytes of a pickle that are looked at to say what it holds."""
+_TENSOR = re.compile(r"encode|_rebuild_(tensor|tensor_v2|parameter)|_load_from_bytes|\w+Storage|OrderedDict|storage")
+_ARRAY = re.compile(r"_reconstruct|_frombuffer|ndarray|dtype|scalar|encode|storage")
 
 
 def save(path: Path, features: Tensor) -> None:
@@ -14,6 +29,20 @@ def save(path: Path, features: Tensor) -> None:
     assert features.dim() == 2
     assert features.dtype == torch.float32
     save_plain(path, features.clone())  # clone: a view would be written with the whole storage behind it
+
+
+def update(path: Path, features: Tensor) -> None:
+    """Write one utterance's (T, M) float32 features, unless the file holds them already, undamaged."""
+    assert features.dim() == 2
+    assert features.dtype == torch.float32
+    buffer = io.BytesIO()
+    torch.save(features.clone(), buffer)
+    content = buffer.getvalue()
+    with suppress(OSError):
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            return
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def load(path: Path, length: int, n_mels: int) -> Tensor:
@@ -31,17 +60,122 @@ def load(path: Path, length: int, n_mels: int) -> Tensor:
         UserError: naming what is wrong with the file; one that carries code is refused without running it.
     """
     try:
+        check_regular(path)
         features = load_plain(path)
     except FileNotFoundError as error:
         raise UserError("the file is missing; restore it or remove its entry") from error
-    if not isinstance(features, Tensor):
+    except OSError as error:
+        raise UserError(f"cannot be read: {error.strerror}") from error
+    except UserError as error:
+        features = _load_foreign(path, error)
+    if not isinstance(features, (Tensor, np.ndarray)):
         raise UserError(f"holds {type(features).__name__}, expected one tensor of shape ({length}, {n_mels})")
-    if features.layout != torch.strided or features.device.type != "cpu":
-        raise UserError(f"holds a {features.layout} tensor on {features.device}, expected a plain one")
-    if features.dtype != torch.float32:
-        raise UserError(f"holds {features.dtype}, expected torch.float32")
-    if tuple(features.shape) != (length, n_mels):
-        raise UserError(f"shape {tuple(features.shape)}, expected ({length}, {n_mels}) from mel_len and n_mels")
+    if isinstance(features, Tensor):
+        _check_plain(features)
+    _check_shape(tuple(features.shape), length, n_mels)
+    if isinstance(features, np.ndarray):
+        features = torch.from_numpy(_as_float32(features))
+    features = features.detach().float()
     if not bool(torch.isfinite(features).all()):
         raise UserError("holds NaN or infinite values; compute it again")
-    return features.detach()
+    return features
+
+
+def _check_plain(features: Tensor) -> None:
+    if features.layout != torch.strided or features.device.type != "cpu":
+        raise UserError(f"holds a {features.layout} tensor on {features.device}, expected a plain one")
+    if not features.is_floating_point():
+        raise UserError(f"holds {features.dtype}, expected torch.float32 or another floating-point type")
+    if features.numel() * features.element_size() > features.untyped_storage().nbytes():
+        raise UserError("holds fewer values than its shape claims; write it again")
+
+
+def _check_shape(shape: tuple[int, ...], length: int, n_mels: int) -> None:
+    if shape == (length, n_mels):
+        return
+    if shape == (n_mels, length):
+        remedy = "; it is transposed, frames come first"
+    elif len(shape) == 3 and 1 in shape:
+        remedy = "; save it without the dimension of size 1"
+    elif len(shape) == 2 and shape[1] == n_mels:
+        remedy = f"; correct mel_len to {shape[0]}, if the file is right"
+    else:
+        remedy = ""
+    raise UserError(f"shape {shape}, expected ({length}, {n_mels}) from mel_len and n_mels{remedy}")
+
+
+def _load_foreign(path: Path, error: UserError) -> np.ndarray:
+    """The array in a file that holds no tensor.
+
+    Raises:
+        UserError: what the file holds instead; `error` if there is nothing better to say.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:
+            begin = file.read(_HEAD)
+    except (OSError, UserError):
+        raise error from None
+    if begin.startswith(npy.MAGIC_PREFIX):
+        try:
+            # Mapped, so that a size that the file only claims costs nothing.
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except Exception as reason:  # damaged headers end in any of several exceptions
+            raise UserError("a damaged array of numpy.save; write it again") from reason
+    if begin.startswith((b"version https://git-lfs", b"<")):
+        raise UserError("holds a web page or a Git LFS pointer, expected a tensor; fetch the file itself") from error
+    raise (_foreign_pickle(_pickle_in(path, begin)) or error) from error
+
+
+def _as_float32(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind != "f":
+        raise UserError(f"holds {array.dtype}, expected float32 or another floating-point type")
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for afterwards
+        return np.array(array, np.float32)
+
+
+def _foreign_pickle(content: bytes) -> UserError | None:
+    """What to say of a pickle that holds a tensor or an array, but not as it should; None if it holds more.
+
+    The pickle is looked at and never loaded.
+    """
+    if content[:1] != b"\x80":
+        return None
+    names, protocol = _globals(content), content[1]
+    if names and all(map(_TENSOR.fullmatch, names)):
+        return UserError(
+            f"holds a tensor in pickle protocol {protocol}, which is not read; write it by torch.save(tensor, path) "
+            "without pickle_protocol"
+        )
+    if names and all(map(_ARRAY.fullmatch, names)):
+        return UserError("holds a pickled NumPy array; write it by torch.save(torch.from_numpy(array), path)")
+    return None
+
+
+def _pickle_in(path: Path, begin: bytes) -> bytes:
+    """The beginning of the pickle in an archive of `torch.save`; of any other file its own."""
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # foreign bytes; what is wrong has been said
+        (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+        with archive.open(name) as file:
+            return file.read(_HEAD)
+    return begin
+
+
+def _globals(content: bytes) -> set[str]:
+    """The last parts of the names that one pickle, or several behind one another, import."""
+    names, stream = set[str](), io.BytesIO(content)
+    with suppress(ValueError, IndexError):  # cut off, or damaged
+        while True:
+            texts, memo = list[str](), list[str]()
+            for operation, argument, _ in pickletools.genops(stream):
+                if operation.name == "GLOBAL":
+                    names.add(str(argument).rpartition(" ")[2])
+                elif operation.name == "STACK_GLOBAL":
+                    names.add(texts[-1])
+                elif operation.name == "MEMOIZE":
+                    memo.append(texts[-1] if texts else "")
+                elif operation.name in ("BINGET", "LONG_BINGET") and isinstance(argument, int):
+                    texts.append(memo[argument] if argument < len(memo) else "")
+                elif isinstance(argument, str):
+                    texts.append(argument)
+    return names

@@ -5,60 +5,34 @@ Written corpora add what the course's readers skip: a `session` per utterance, `
 """
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Annotated, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
 
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import answers
+from speakerid.corpus.hw4_checks import check_speakers, check_utterances
+from speakerid.corpus.hw4_json import MAPPING, METADATA, STRANGERS, TESTDATA, Mapping, Metadata, Testdata, read_json
+from speakerid.corpus.locate import note
 from speakerid.corpus.records import Corpus, Utterance, Utterances
-from speakerid.errors import UserError, describe
+from speakerid.errors import UserError
 from speakerid.files import atomic_file
 
-METADATA, TESTDATA, MAPPING = "metadata.json", "testdata.json", "mapping.json"
-FEATURES, STRANGERS = "features.yaml", "strangers.json"
-
-_Name = Annotated[str, Field(min_length=1)]
+FEATURES = "features.yaml"
+JSON = (METADATA, TESTDATA, MAPPING, STRANGERS)
 
 
-class _Entry(BaseModel):
-    feature_path: _Name
-    mel_len: Annotated[int, Field(strict=True)]
-    session: str | None = None
-    copy_of: str | None = None
-
-
-class _Metadata(BaseModel):
-    n_mels: Annotated[int, Field(strict=True, ge=1)]
-    speakers: dict[_Name, list[_Entry]]
-
-
-class _Testdata(BaseModel):
-    n_mels: Annotated[int, Field(strict=True, ge=1)]
-    utterances: list[_Entry]
-
-
-class _Mapping(BaseModel):
-    speaker2id: dict[_Name, Annotated[int, Field(strict=True, ge=0)]]
-    id2speaker: dict[str, str]
-
-
-_Json = TypeVar("_Json", bound=BaseModel)
-
-
-def read(root: Path, require: Iterable[str] = (METADATA, MAPPING)) -> tuple[Corpus, list[str]]:
+def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list[str]]:
     """Everything the JSON files of a corpus say, and every problem in them, one line each.
 
     `open_corpus` is what most callers want: it raises the problems, and checks the feature files too.
 
+    Without mapping.json the classes are the speakers of metadata.json in alphabetical order, which is said.
+
     Args:
         root: the folder.
-        require: of metadata.json, mapping.json and testdata.json, the ones that must be there.
+        require: of metadata.json and testdata.json, the ones that must be there.
 
     Raises:
         UserError: there is no such folder.
@@ -70,25 +44,24 @@ def read(root: Path, require: Iterable[str] = (METADATA, MAPPING)) -> tuple[Corp
         )
     problems: list[str] = []
     required = set(require)
-    metadata = _read_json(root / METADATA, _Metadata, METADATA in required, problems)
-    mapping = _read_json(root / MAPPING, _Mapping, MAPPING in required, problems)
-    testdata = _read_json(root / TESTDATA, _Testdata, TESTDATA in required, problems)
-    held_out = _read_json(root / STRANGERS, _Metadata, False, problems)
+    metadata = read_json(root / METADATA, Metadata, METADATA in required, problems)
+    mapping = read_json(root / MAPPING, Mapping, False, problems)
+    testdata = read_json(root / TESTDATA, Testdata, TESTDATA in required, problems)
+    held_out = read_json(root / STRANGERS, Metadata, False, problems)
     if metadata:
-        problems += _check_speakers(metadata, mapping)
+        problems += check_speakers(metadata, mapping)
     for name, other in ((TESTDATA, testdata), (STRANGERS, held_out)):
         if metadata and other and metadata.n_mels != other.n_mels:
             problems.append(f"{name}: n_mels: found {other.n_mels}, but {METADATA} has {metadata.n_mels}")
-    labelled = _check_utterances(METADATA, _labelled(metadata), problems)
-    test = _check_utterances(
+    labelled = check_utterances(METADATA, _labelled(metadata), problems)
+    test = check_utterances(
         TESTDATA, [Utterance(e.feature_path, e.mel_len) for e in testdata.utterances] if testdata else [], problems
     )
-    strangers = _check_utterances(STRANGERS, _labelled(held_out), problems)
+    strangers = check_utterances(STRANGERS, _labelled(held_out), problems)
     head = metadata or testdata
     features = _read_features(root, head.n_mels if head else None, problems)
-    ids = mapping.speaker2id if mapping else {}
-    names = tuple(sorted(ids, key=ids.__getitem__))
     only_copies = {u.speaker for u in labelled if u.copy_of} - {u.speaker for u in labelled if not u.copy_of}
+    names = _classes(root, metadata, mapping, only_copies)
     speakers = tuple(name for name in names if name not in only_copies)
     if names[: len(speakers)] != speakers:
         problems.append(f"{MAPPING}: speaker2id: speakers of whom there are only copies must come last")
@@ -113,7 +86,7 @@ def is_here(root: Path) -> bool:
 
 def remove(root: Path) -> None:
     """Remove the JSON files and the feature files that `write` and `feature_file.save` wrote to a folder, if any."""
-    for name in (METADATA, TESTDATA, MAPPING, STRANGERS, answers.NAME):
+    for name in (*JSON, answers.NAME):
         (root / name).unlink(missing_ok=True)
     remove_features(root, keep=())
 
@@ -185,82 +158,22 @@ def _write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _read_json(path: Path, schema: type[_Json], required: bool, problems: list[str]) -> _Json | None:
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        if required:
-            problems.append(f"{path.name}: missing; expected beside the feature files")
-        return None
-    except OSError as error:
-        problems.append(f"{path.name}: cannot be read: {error.strerror}")
-        return None
-    try:
-        return schema.model_validate_json(text)
-    except ValidationError as error:
-        problems += [f"{path.name}: {field + ': ' if field else ''}{reason}" for field, reason in describe(error)]
-        return None
+def _classes(root: Path, metadata: Metadata | None, mapping: Mapping | None, last: set[str | None]) -> tuple[str, ...]:
+    """The names of the classes in their order, those of `last` at the end where the order is not given."""
+    if mapping:
+        return tuple(sorted(mapping.speaker2id, key=mapping.speaker2id.__getitem__))
+    if not metadata or (root / MAPPING).exists():
+        return ()
+    note(f"{root}: without {MAPPING}; classes are the speakers of {METADATA} in alphabetical order")
+    return tuple(sorted(metadata.speakers, key=lambda name: (name in last, name)))
 
 
-def _labelled(metadata: _Metadata | None) -> list[Utterance]:
+def _labelled(metadata: Metadata | None) -> list[Utterance]:
     return [
         Utterance(entry.feature_path, entry.mel_len, speaker, entry.session, entry.copy_of)
         for speaker, entries in (metadata.speakers.items() if metadata else ())
         for entry in entries
     ]
-
-
-def _check_speakers(metadata: _Metadata, mapping: _Mapping | None) -> list[str]:
-    problems = []
-    if not metadata.speakers:
-        problems.append(f"{METADATA}: speakers: none; a classifier needs at least two")
-    elif len(metadata.speakers) == 1:
-        problems.append(f"{METADATA}: speakers: one only; a classifier needs at least two")
-    for speaker, entries in metadata.speakers.items():
-        if len(entries) < 2:
-            problems.append(
-                f"{METADATA}: speakers.{speaker}: {len(entries)} utterance(s); "
-                "expected at least 2, one to train and one to validate"
-            )
-    if mapping:
-        problems += _check_mapping(mapping, set(metadata.speakers))
-    return problems
-
-
-def _check_mapping(mapping: _Mapping, speakers: set[str]) -> list[str]:
-    ids = mapping.speaker2id
-    problems = [
-        f"{MAPPING}: speaker2id.{s}: missing, but {METADATA} has this speaker" for s in sorted(speakers - ids.keys())
-    ]
-    problems += [
-        f"{METADATA}: speakers.{s}: missing, but {MAPPING} has this speaker" for s in sorted(ids.keys() - speakers)
-    ]
-    if sorted(ids.values()) != list(range(len(ids))):
-        problems.append(f"{MAPPING}: speaker2id: ids are not 0 to {len(ids) - 1}, each once")
-    if mapping.id2speaker != {str(index): speaker for speaker, index in ids.items()}:
-        problems.append(f"{MAPPING}: id2speaker: is not the inverse of speaker2id (its keys are ids as text)")
-    return problems
-
-
-def _check_utterances(source: str, utterances: Sequence[Utterance], problems: list[str]) -> list[Utterance]:
-    """The utterances whose files may be opened: none outside the corpus."""
-    inside = []
-    for utterance in utterances:
-        path = utterance.feature_path
-        if utterance.length < 1:
-            problems.append(f"{source}: {path}: empty utterance (mel_len {utterance.length})")
-        if path.startswith("/") or ".." in path.split("/") or "\0" in path:
-            problems.append(f"{source}: {path}: points outside the corpus; expected a file name such as uttr-….pt")
-        else:
-            inside.append(utterance)
-    counts = Counter(utterance.feature_path for utterance in utterances)
-    problems += [f"{source}: {path}: duplicate utterance, listed {n} times" for path, n in counts.items() if n > 1]
-    known = {utterance.feature_path for utterance in inside}
-    for place, utterance in enumerate(inside):
-        if utterance.copy_of is not None and utterance.copy_of not in known:
-            problems.append(f"{source}: {utterance.feature_path}: copy_of: {utterance.copy_of!r} is not in the corpus")
-            inside[place] = replace(utterance, copy_of=None)
-    return inside
 
 
 def _read_features(root: Path, n_mels: int | None, problems: list[str]) -> FeatureConfig:

@@ -14,7 +14,7 @@ from speakerid.corpus import feature_file
 from speakerid.corpus.recordings import printable
 from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
-from speakerid.corpus.store_writing import write_store
+from speakerid.corpus.store_writing import exchange, sole_writer, write_files
 from speakerid.errors import CorpusError, UserError
 
 
@@ -36,19 +36,22 @@ def packed_store(
     """
     folder = packed or corpus.root / PACKED
     source = fingerprint(corpus, part, dtype)
-    store = _current(folder, part, source)
-    if store is None:
-        if packed is None and not os.access(corpus.root, os.W_OK):
-            # Kept open by nobody: the mapping holds the data until the process ends.
-            with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
-                if not quiet:
-                    print(
-                        f"{printable(str(corpus.root))} is read-only: packing for this run only; "
-                        "data.packed=FOLDER keeps the packed copy"
-                    )
-                return packed_store(corpus, part, Path(temporary), dtype, quiet)
-        store = _pack(corpus, part, folder, dtype, source, quiet)
-    return store.frames
+    frames = _current(folder, part, source)
+    if frames is not None:
+        return frames
+    if packed is None and not os.access(corpus.root, os.W_OK):
+        # Kept open by nobody: the mapping holds the data until the process ends.
+        with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
+            if not quiet:
+                print(
+                    f"{printable(str(corpus.root))} is read-only: packing for this run only; "
+                    "data.packed=FOLDER keeps the packed copy"
+                )
+            return packed_store(corpus, part, Path(temporary), dtype, quiet)
+    with sole_writer(folder, quiet):
+        frames = _current(folder, part, source)  # another process may have packed it meanwhile
+        # Mapped before another process may pack it as another dtype.
+        return _pack(corpus, part, folder, dtype, source, quiet).frames if frames is None else frames
 
 
 def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str, quiet: bool) -> Store:
@@ -58,7 +61,9 @@ def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str, q
     if not quiet:
         where = printable(str(folder))
         print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {where}, {size:.2f} GB as {dtype}")
-    return write_store(folder, part, corpus, _read(corpus, utterances, quiet), dtype, source)
+    store = write_files(folder, part, corpus, _read(corpus, utterances, quiet), dtype, source)
+    exchange([store])
+    return store
 
 
 def feature_problems(corpus: Corpus, part: Part) -> list[str]:
@@ -105,10 +110,10 @@ def fingerprint(corpus: Corpus, part: Part, dtype: DType) -> str:
     return digest.hexdigest()
 
 
-def _current(folder: Path, part: Part, source: str) -> Store | None:
+def _current(folder: Path, part: Part, source: str) -> FrameStore | None:
     """The packed copy, where it is sound and of these very files: the files are here to make it again."""
     try:
         store = read_store(folder, part)
+        return store.frames if store.head.source == source else None
     except (FileNotFoundError, NotADirectoryError, UserError):
         return None
-    return store if store.head.source == source else None

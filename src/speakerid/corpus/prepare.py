@@ -187,7 +187,9 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
             path = source / utterance.feature_path
             return feature_file.load(path, utterance.length, corpus.features.n_mels).numpy()
 
-        write_corpus(corpus, frames, options.layout_out, options.dtype)
+        with sole_user(out / STAGE / "lock"):
+            remove_partials(out)
+            write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: sources.remove(out))
     return Prepared(corpus, found, [], 0, None, [])
 
 
@@ -220,8 +222,7 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
     frames = Equaliser(everything, raw) if options.features.equalise else raw
-    sources.write(corpus, jobs)
-    write_corpus(corpus, frames, options.layout_out, options.dtype)
+    write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: sources.write(corpus, jobs))
 
 
 def _examine(entries: Mapping[Job, Entry], stage: Stage) -> Examined:

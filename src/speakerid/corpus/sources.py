@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from speakerid.corpus import unfinished
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.records import PARTS, Corpus, Part
 from speakerid.corpus.stage import Job
@@ -33,6 +34,11 @@ def write(corpus: Corpus, jobs: Mapping[str, Job]) -> None:
             writer.writerows(_rows(part, corpus.part(part).names, jobs))
 
 
+def remove(root: Path) -> None:
+    """Remove the table of a former preparation, if there is one."""
+    (root / NAME).unlink(missing_ok=True)
+
+
 def read(root: Path) -> dict[str, Recording]:
     """The recordings by their utterances' feature paths; of a copy, which was no recording, there is none.
 
@@ -40,8 +46,9 @@ def read(root: Path) -> dict[str, Recording]:
         root: a corpus that `prepare` has written.
 
     Raises:
-        UserError: there is no such table, or it is another one.
+        UserError: there is no such table, it is another one, or the preparation is unfinished.
     """
+    unfinished.refuse(root)
     path = root / NAME
     try:
         with path.open(encoding="utf-8", errors=_ERRORS, newline="") as file:

@@ -2,13 +2,14 @@
 
 A store is a folder with, for each part (labelled, test, strangers):
 
-    part.json             what it is, the names of the files below and their checksums; written last
+    part.json             what it is, the names of the files below, their checksums and its own; written last
     part-<digest>.frames  the frames of all utterances behind one another
     part-<digest>.index   a row of numbers for each utterance
     part-<digest>.names   a feature path for each utterance
 
 The files are named by their content and replaced by renaming part.json alone: whoever has the former ones open keeps
-them, and a process killed at any moment leaves the former store or the new one.
+them, and a process killed at any moment leaves the former store or the new one. Parts that are written together name
+the corpus they belong to, so that parts of two corpora are not taken for one.
 
 Letters: N utterances, F frames of all of them, M mel bands.
 """
@@ -30,8 +31,11 @@ from torch import Tensor
 from speakerid.config import FeatureConfig
 from speakerid.corpus.records import Part, Utterances
 from speakerid.errors import UserError
+from speakerid.files import check_regular
 
-FORMAT: Literal["speakerid store 1"] = "speakerid store 1"
+FORMAT: Literal["speakerid store 2"] = "speakerid store 2"
+_CHECKED = b'{"checksum":"'
+"""What part.json begins with: the checksum of all that follows its comma. A store of format 1 has none."""
 BLOCK = 1 << 22
 """Bytes of frames under one checksum."""
 DType = Literal["float16", "float32"]
@@ -73,7 +77,7 @@ class FrameStore:
 class Head(BaseModel, frozen=True, extra="forbid"):
     """The content of part.json."""
 
-    format: Literal["speakerid store 1"]
+    format: Literal["speakerid store 1", "speakerid store 2"]
     features: FeatureConfig
     dtype: DType
     utterances: Annotated[int, Field(ge=0)]
@@ -88,6 +92,8 @@ class Head(BaseModel, frozen=True, extra="forbid"):
     """Checksum of the names."""
     source: str | None
     """Fingerprint of the files it was packed from, where those are kept beside it."""
+    corpus: str | None = None
+    """The same for all parts that were written together; None if this one was written alone."""
     speakers: tuple[str, ...]
     """Of the corpus."""
     speaker_names: tuple[str, ...]
@@ -143,8 +149,12 @@ class Store:
         """Raise UserError where a file is missing, of another size, or an index differs from its checksum."""
         frames, expected = self.file("frames"), self.frame_bytes * self.head.frames
         for path in map(self.file, ("frames", "index", "names")):
-            if not path.exists():
-                raise UserError(f"{path}: missing")
+            try:
+                check_regular(path)
+            except FileNotFoundError as error:
+                raise UserError(f"{path}: missing") from error
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
         if (found := frames.stat().st_size) != expected:
             raise UserError(f"{frames}: found {found} bytes, expected {expected}")
         for path, promised in ((self.file("index"), self.head.index), (self.file("names"), self.head.names)):
@@ -180,10 +190,13 @@ class Store:
 
 
 class _Names(Sequence[str]):
-    """Lines of a file, read when the first is asked for: training never does."""
+    """Lines of a file, read when the first is asked for: training never does.
+
+    The file is mapped from the start, so that it stays when another store replaces this one.
+    """
 
     def __init__(self, path: Path, count: int) -> None:
-        self._path = path
+        self._content = np.memmap(path, np.uint8, "r") if count else np.empty(0, np.uint8)
         self._count = count
 
     def __len__(self) -> int:
@@ -194,7 +207,7 @@ class _Names(Sequence[str]):
 
     @cached_property
     def _lines(self) -> list[str]:
-        return self._path.read_text(encoding="utf-8").split("\n")[:-1]
+        return self._content.tobytes().decode().split("\n")[:-1]
 
 
 def read_store(folder: Path, part: Part) -> Store:
@@ -205,13 +218,38 @@ def read_store(folder: Path, part: Part) -> Store:
         UserError: it is truncated or damaged.
     """
     path = folder / f"{part}.json"
+    while True:
+        head = _read_head(path)
+        store = Store(path, head)
+        try:
+            store.check()
+            return store
+        except UserError:
+            if _read_head(path) == head:  # else it was replaced meanwhile
+                raise
+
+
+def head_content(head: Head) -> bytes:
+    """Content of part.json, with its own checksum."""
+    content = head.model_dump_json().encode()
+    return _CHECKED + checksum([content]).encode() + b'",' + content[1:]
+
+
+def _read_head(path: Path) -> Head:
     try:
-        head = Head.model_validate_json(path.read_bytes())
+        check_regular(path)
+        content = path.read_bytes()
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    if content.startswith(_CHECKED):
+        end = len(_CHECKED) + 16
+        promised, content = content[len(_CHECKED) : end], b"{" + content[end + 2 :]
+        if checksum([content]).encode() != promised:
+            raise UserError(f"{path}: differs from its checksum")
+    try:
+        return Head.model_validate_json(content)
     except ValidationError as error:
         raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}") from error
-    store = Store(path, head)
-    store.check()
-    return store
 
 
 def blocks(path: Path) -> Iterator[bytes]:

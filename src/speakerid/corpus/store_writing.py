@@ -4,7 +4,8 @@ Letters: N utterances, T frames, M mel bands.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,35 @@ import torch
 from numpy.typing import NDArray
 
 from speakerid.corpus.records import Corpus, Part, Utterances
-from speakerid.corpus.store import BLOCK, FORMAT, ROW, DType, Head, Store, checksum
+from speakerid.corpus.store import BLOCK, FORMAT, ROW, DType, Head, Store, checksum, head_content
 from speakerid.errors import UserError
-from speakerid.files import atomic_file
+from speakerid.files import atomic_file, remove_partials, sole_user
+
+
+@contextmanager
+def sole_writer(folder: Path, quiet: bool = True) -> Iterator[None]:
+    """Keep a folder of stores to this process while the block runs, and remove what killed processes left in it.
+
+    Args:
+        folder: made if need be.
+        quiet: do not say that another process is waited for.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sole_user(folder / "lock"))
+        except UserError:
+            if not quiet:
+                print(f"{folder}: waiting for another process that packs the same corpus")
+            stack.enter_context(sole_user(folder / "lock", wait=True))
+        remove_partials(folder)
+        yield
 
 
 def write_store(
@@ -38,11 +65,30 @@ def write_store(
     Raises:
         UserError: the folder cannot be written, or a value is beyond the range of float16.
     """
+    with sole_writer(folder):
+        store = write_files(folder, part, corpus, frames, dtype, source)
+        exchange([store])
+    return store
+
+
+def write_files(
+    folder: Path,
+    part: Part,
+    corpus: Corpus,
+    frames: Iterable[NDArray[np.floating]],
+    dtype: DType,
+    source: str | None = None,
+) -> Store:
+    """Write the files of one part beside those of the former store, which `exchange` puts in its place.
+
+    To be called by the sole writer; see `write_store`.
+    """
     path, new = folder / f"{part}.json", folder / f"{part}-new.frames"
     blocks = _write_frames(new, frames, dtype, path)
     utterances = corpus.part(part)
     rows = _index(utterances).tobytes()
     names = "".join(f"{name}\n" for name in utterances.names).encode()
+    assert names.count(b"\n") == len(utterances), "a line break in a feature path"
     checksums = {"blocks": blocks, "index": checksum([rows]), "names": checksum([names])}
     head = Head(
         format=FORMAT,
@@ -63,8 +109,32 @@ def write_store(
     for kind, content in (("index", rows), ("names", names)):
         with atomic_file(store.file(kind)) as partial:
             partial.write_bytes(content)
-    _finish(store)
+    # Read again what was written, before it takes the place of the former store.
+    store.check()
+    if problems := store.verify():
+        raise UserError(f"{store.path}: was not written as it should be: {problems[0]}; check the disk")
     return store
+
+
+def exchange(stores: Sequence[Store], whole: bool = False) -> None:
+    """Put parts in the place of the former ones, in order, and remove the files of those.
+
+    Args:
+        stores: from `write_files`.
+        whole: whether they are all parts of a corpus, which are valid together only.
+    """
+    heads = [store.head for store in stores]
+    if whole:
+        corpus = checksum(head.model_dump_json().encode() for head in heads)
+        heads = [head.model_copy(update={"corpus": corpus}) for head in heads]
+    for store, head in zip(stores, heads, strict=True):
+        with atomic_file(store.path) as partial:
+            partial.write_bytes(head_content(head))
+    for store in stores:
+        kept = {store.file(kind) for kind in ("frames", "index", "names")}
+        for path in store.path.parent.glob(f"{store.path.stem}-*"):
+            if path not in kept:
+                path.unlink()
 
 
 def remove_store(folder: Path, part: Part) -> None:
@@ -112,16 +182,3 @@ def _blocks(frames: Iterable[NDArray[np.floating]], dtype: DType, path: Path) ->
                 filled = 0
     if filled:
         yield content[: filled * block.itemsize]
-
-
-def _finish(store: Store) -> None:
-    """Read again what was written, and only then put it in the place of the former store."""
-    store.check()
-    if problems := store.verify():
-        raise UserError(f"{store.path}: was not written as it should be: {problems[0]}; check the disk")
-    with atomic_file(store.path) as partial:
-        partial.write_text(store.head.model_dump_json(), encoding="utf-8")
-    kept = {store.file(kind) for kind in ("frames", "index", "names")}
-    for path in store.path.parent.glob(f"{store.path.stem}-*"):
-        if path not in kept:
-            path.unlink()

@@ -1,8 +1,7 @@
 """A corpus written as HW4 files, as the packed store, or as both."""
 
-import os
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Literal
 
 import numpy as np
@@ -10,46 +9,64 @@ import torch
 from numpy.typing import NDArray
 
 from speakerid.bars import bar
-from speakerid.corpus import feature_file, hw4
+from speakerid.corpus import feature_file, hw4, unfinished
 from speakerid.corpus.packing import fingerprint
 from speakerid.corpus.records import PACKED, PARTS, Corpus, Utterance
-from speakerid.corpus.store import DType
-from speakerid.corpus.store_writing import remove_store, write_store
+from speakerid.corpus.store import DType, Store
+from speakerid.corpus.store_writing import exchange, remove_store, sole_writer, write_files
 
 LayoutOut = Literal["hw4", "packed", "both"]
 FramesOf = Callable[[Utterance], NDArray[np.float32]]
 
 
-def write_corpus(corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DType) -> None:
+def write_corpus(
+    corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DType, also: Callable[[], None] = lambda: None
+) -> None:
     """Write a corpus to its root, in place of a former one, which readers that have it open keep.
+
+    The long part of the work leaves the former corpus as it is, unless features are equalised: these change under the
+    same names. While the small files are exchanged, the corpus is marked as unfinished.
 
     Args:
         corpus: what to write, and where.
         frames: the (T, M) features of an utterance.
         layout: what to write; what a former call wrote of the other is removed.
         dtype: of the packed store.
+        also: exchanges other files that belong to the corpus.
 
     Raises:
         UserError: the folder cannot be written.
     """
     root = corpus.root
-    if layout == "packed":
-        hw4.remove(root)
-        hw4.write_features_yaml(root, corpus.features)
-    else:
-        everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
+    everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
+    if layout != "packed":
+        if corpus.features.equalise:
+            unfinished.mark(root)
         for utterance, values in _each(everything, frames, "Write"):
-            _write_features(root / utterance.feature_path, values, anew=corpus.features.equalise)
-        hw4.write(root, corpus)
-        hw4.remove_features(root, keep={utterance.feature_path for utterance in everything})
+            feature_file.update(root / utterance.feature_path, torch.from_numpy(values))
+    with sole_writer(root / PACKED) if layout != "hw4" or (root / PACKED).is_dir() else nullcontext():
+        stores = [] if layout == "hw4" else list(_pack(corpus, frames, dtype, beside_files=layout == "both"))
+        unfinished.mark(root)
+        also()
+        if layout == "packed":
+            hw4.remove(root)
+            hw4.write_features_yaml(root, corpus.features)
+        else:
+            hw4.write(root, corpus)
+            hw4.remove_features(root, keep={utterance.feature_path for utterance in everything})
+        exchange(stores, whole=True)
+        for part in PARTS:
+            if layout == "hw4" or not corpus.part(part):
+                remove_store(root / PACKED, part)
+        unfinished.unmark(root)
+
+
+def _pack(corpus: Corpus, frames: FramesOf, dtype: DType, beside_files: bool) -> Iterator[Store]:
     for part in reversed(PARTS):  # the labelled utterances last: with them the corpus is whole
-        utterances = corpus.part(part)
-        if layout == "hw4" or not utterances:
-            remove_store(root / PACKED, part)
-            continue
-        source = fingerprint(corpus, part, dtype) if layout == "both" else None
-        arrays = (values for _, values in _each(utterances, frames, f"Pack {part}"))
-        write_store(root / PACKED, part, corpus, arrays, dtype, source)
+        if utterances := corpus.part(part):
+            source = fingerprint(corpus, part, dtype) if beside_files else None
+            arrays = (values for _, values in _each(utterances, frames, f"Pack {part}"))
+            yield write_files(corpus.root / PACKED, part, corpus, arrays, dtype, source)
 
 
 def _each(
@@ -59,10 +76,3 @@ def _each(
         for utterance in utterances:
             yield utterance, frames(utterance)
             advance(1)
-
-
-def _write_features(path: Path, frames: NDArray[np.float32], anew: bool) -> None:
-    if not path.exists() or anew:  # the name changes with the recording, but not with its speaker's other ones
-        partial = path.with_suffix(".partial")
-        feature_file.save(partial, torch.from_numpy(frames))
-        os.replace(partial, path)

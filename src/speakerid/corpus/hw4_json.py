@@ -1,0 +1,128 @@
+"""The JSON files of the HW4 layout: their schemas, and what is wrong with a file in one line each."""
+
+import codecs
+import json
+import reprlib
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from speakerid.errors import UserError, describe
+from speakerid.files import check_regular
+
+METADATA, TESTDATA, MAPPING, STRANGERS = "metadata.json", "testdata.json", "mapping.json", "strangers.json"
+ALIKE = 3
+"""Of problems that differ only in where they are, this many are shown."""
+
+_Name = Annotated[str, Field(min_length=1)]
+_Bands = Annotated[int, Field(strict=True, ge=1, le=2**16)]
+
+
+class Entry(BaseModel):
+    """One utterance."""
+
+    feature_path: _Name
+    mel_len: Annotated[int, Field(strict=True, lt=2**31)]
+    session: str | None = None
+    copy_of: str | None = None
+
+
+class Metadata(BaseModel):
+    """The content of metadata.json and strangers.json."""
+
+    n_mels: _Bands
+    speakers: dict[_Name, list[Entry]]
+
+
+class Testdata(BaseModel):
+    """The content of testdata.json."""
+
+    n_mels: _Bands
+    utterances: list[Entry]
+
+
+class Mapping(BaseModel):
+    """The content of mapping.json."""
+
+    speaker2id: dict[_Name, Annotated[int, Field(strict=True, ge=0)]]
+    id2speaker: dict[str, str]
+
+
+_Json = TypeVar("_Json", bound=BaseModel)
+
+
+def read_json(path: Path, schema: type[_Json], required: bool, problems: list[str]) -> _Json | None:
+    """The content of a JSON file; None, and perhaps lines in `problems`, where it is missing or wrong.
+
+    Args:
+        path: of the file.
+        schema: what it must hold.
+        required: whether it is a problem that the file is missing.
+        problems: gets a line for each.
+    """
+    try:
+        check_regular(path)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        if required:
+            problems.append(f"{path.name}: missing; expected beside the feature files")
+        return None
+    except (OSError, UserError) as error:
+        problems.append(f"{path.name}: cannot be read: {getattr(error, 'strerror', None) or error}")
+        return None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        problems.append(f"{path.name}: Invalid JSON: found UTF-16 or UTF-32, expected UTF-8; save it as UTF-8")
+        return None
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        model = schema.model_validate_json(content)
+    except ValidationError as error:
+        problems += _explain(path.name, schema, content, error)
+        return None
+    problems += [
+        f"{path.name}: {reprlib.repr(key)}: found {count} times in one object, of which only the last would count; "
+        "merge or rename them"
+        for key, count in _repeated_keys(content).items()
+    ]
+    return model
+
+
+def _explain(name: str, schema: type[BaseModel], content: bytes, error: ValidationError) -> list[str]:
+    if schema is Mapping and _is_exchanged(content):
+        return [f"{name}: speaker2id and id2speaker are exchanged; give each the name of the other"]
+    lines: list[str] = []
+    alike = Counter[tuple[str, str]]()
+    for problem, (field, reason) in zip(error.errors(), describe(error), strict=True):
+        kind = (problem["type"], field.rpartition(".")[2] if len(problem["loc"]) > 2 else field.partition(".")[0])
+        alike[kind] += 1
+        if alike[kind] <= ALIKE:
+            lines.append(f"{name}: {field + ': ' if field else ''}{reason}")
+    more = sum(count - ALIKE for count in alike.values() if count > ALIKE)
+    return [*lines, f"{name}: {more} more entries are wrong in the same way"] if more else lines
+
+
+def _is_exchanged(content: bytes) -> bool:
+    with suppress(ValueError, RecursionError, TypeError, KeyError):
+        found: dict[str, Any] = json.loads(content)
+        Mapping.model_validate({"speaker2id": found["id2speaker"], "id2speaker": found["speaker2id"]})
+        return True
+    return False
+
+
+def _repeated_keys(content: bytes) -> Counter[str]:
+    """Keys that an object holds twice, of which JSON readers keep the last."""
+    repeated = Counter[str]()
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = dict(pairs)
+        if len(keys) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            repeated.update({key: count for key, count in counts.items() if count > 1})
+        return keys
+
+    with suppress(ValueError, RecursionError):
+        json.loads(content, object_pairs_hook=look)
+    return repeated

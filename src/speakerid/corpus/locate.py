@@ -1,0 +1,47 @@
+"""Where a corpus lies when it is not quite where it was said to be."""
+
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from speakerid.corpus.hw4_json import MAPPING, METADATA, TESTDATA
+from speakerid.corpus.records import PACKED, PARTS, STAGE
+from speakerid.errors import UserError
+
+
+def locate(root: Path) -> Path:
+    """The folder of a corpus: `root`, or the only one inside it that holds one, as where an archive was unpacked.
+
+    Raises:
+        UserError: several folders inside hold one.
+    """
+    if not root.is_dir() or _is_corpus(root) or (root / PACKED).is_dir() or (root / STAGE).is_dir():
+        return root
+    inside = _folders(root)
+    found = [folder for folder in inside if _is_corpus(folder)]
+    if not found and len(inside) == 1:
+        found = [folder for folder in _folders(inside[0]) if _is_corpus(folder)]
+    if len(found) > 1:
+        raise UserError(f"{root}: holds several corpora, {found[0].name} and {found[1].name} among them; name one")
+    if not found:
+        return root
+    note(f"{root}: reading the corpus in {found[0]}")
+    return found[0]
+
+
+@lru_cache(maxsize=None)
+def note(line: str) -> None:
+    """Print a line that users should know, once."""
+    print(line, file=sys.stderr)
+
+
+def _is_corpus(folder: Path) -> bool:
+    names = (METADATA, TESTDATA, MAPPING, f"{PACKED}/{PARTS[0]}.json")
+    return any((folder / name).exists() for name in names)
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError:
+        return []
