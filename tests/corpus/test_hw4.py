@@ -77,6 +77,73 @@ def test_classes_are_those_of_the_mapping(tmp_path: Path) -> None:
     assert [corpus.speakers[ids[speaker]] for speaker in speakers] == speakers
 
 
+def test_without_mapping_the_classes_are_in_alphabetical_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_corpus(tmp_path)
+    (tmp_path / "mapping.json").unlink()
+    corpus, problems = hw4.read(tmp_path)
+    assert problems == []
+    assert corpus.speakers == ("id00464", "id03074", "id10270")
+    hw4.read(tmp_path)  # said once
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: without mapping.json; classes are the speakers of metadata.json in alphabetical order\n"
+    )
+
+
+def test_without_mapping_speakers_of_copies_alone_come_last(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    with edited(tmp_path / "metadata.json") as metadata:
+        origin = metadata["speakers"]["id03074"][0]["feature_path"]
+        for entry in metadata["speakers"]["id00464"]:
+            entry["copy_of"] = origin
+    (tmp_path / "mapping.json").unlink()
+    corpus, problems = hw4.read(tmp_path)
+    assert problems == []
+    assert corpus.speakers == ("id03074", "id10270")
+    assert corpus.labelled.speaker_names == ("id03074", "id10270", "id00464")
+
+
+@pytest.mark.parametrize("kept", [1, 4])
+def test_some_of_the_speakers_are_one_line(tmp_path: Path, kept: int) -> None:
+    names = [f"id{n:05}" for n in range(600)]
+    write_corpus(tmp_path, names[: kept + 1], utterances=2)
+    ids = {name: index for index, name in enumerate(names)}
+    write_json(tmp_path / "mapping.json", {"speaker2id": ids, "id2speaker": {str(i): n for n, i in ids.items()}})
+    (line,) = hw4.read(tmp_path)[1]
+    assert line == (
+        f"metadata.json: speakers: {599 - kept} speakers of mapping.json are missing ({names[kept + 1]}, "
+        f"{names[kept + 2]}, {names[kept + 3]}, …); add them, or delete mapping.json: the classes then follow from "
+        "metadata.json"
+    )
+
+
+def test_exchanged_sections_of_the_mapping_are_named(tmp_path: Path) -> None:
+    write_corpus(tmp_path)
+    with edited(tmp_path / "mapping.json") as mapping:
+        mapping["speaker2id"], mapping["id2speaker"] = mapping["id2speaker"], mapping["speaker2id"]
+    assert hw4.read(tmp_path)[1] == [
+        "mapping.json: speaker2id and id2speaker are exchanged; give each the name of the other"
+    ]
+
+
+@pytest.mark.parametrize("inside", ["Dataset", "Dataset/Dataset"])
+def test_archive_unpacked_too_deep_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str], inside: str) -> None:
+    write_corpus(tmp_path / "data" / inside, test=2)
+    assert open_corpus(tmp_path / "data", quiet=True)[0].root == tmp_path / "data" / inside
+    assert check_corpus(tmp_path / "data").root == tmp_path / "data" / inside
+    assert capsys.readouterr().err.startswith(
+        f"{tmp_path / 'data'}: reading the corpus in {tmp_path / 'data' / inside}\n"
+    )
+
+
+def test_several_corpora_inside_are_not_chosen_from(tmp_path: Path) -> None:
+    for name in "ab":
+        write_corpus(tmp_path / name)
+    with pytest.raises(UserError, match="holds several corpora, a and b among them; name one"):
+        open_corpus(tmp_path)
+
+
 def test_keys_of_others_are_passed_over(tmp_path: Path) -> None:
     write_corpus(tmp_path, test=2)
     plain, _ = hw4.read(tmp_path)

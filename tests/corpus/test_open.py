@@ -1,12 +1,14 @@
 """Every mistake in a corpus is answered by one line that names the file and the field or the utterance."""
 
 import json
+import os
 import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 
@@ -60,12 +62,44 @@ def test_missing_folder_says_how_to_make_one(root: Path, part: Literal["labelled
 class TestJson:
     def test_missing(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
         (root / name).unlink()
-        assert problems(root, part) == [f"{name}: missing; expected beside the feature files"]
+        if name == "mapping.json":
+            assert len(open_corpus(root)[1]) == 9
+        else:
+            assert problems(root, part) == [f"{name}: missing; expected beside the feature files"]
 
     def test_a_folder(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
         (root / name).unlink()
         (root / name).mkdir()
-        assert problems(root, part) == [f"{name}: cannot be read: Is a directory"]
+        assert problems(root, part) == [f"{name}: cannot be read: found a folder, expected a regular file"]
+
+    def test_a_pipe(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
+        (root / name).unlink()
+        os.mkfifo(root / name)
+        assert problems(root, part) == [f"{name}: cannot be read: found a named pipe, expected a regular file"]
+
+    def test_byte_order_mark(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
+        content = (root / name).read_text()
+        (root / name).write_text(content, encoding="utf-8-sig")
+        open_corpus(root, part)
+        (root / name).write_text(content, encoding="utf-16")
+        assert problems(root, part) == [
+            f"{name}: Invalid JSON: found UTF-16 or UTF-32, expected UTF-8; save it as UTF-8"
+        ]
+
+    @pytest.mark.parametrize("value", ["[" * 100_000, "9" * 6_000, '"\\ud800"'])
+    def test_value_that_no_program_wrote(
+        self, root: Path, name: str, part: Literal["labelled", "test"], value: str
+    ) -> None:
+        (root / name).write_text((root / name).read_text().replace("{", f'{{"comment": {value}, ', 1))
+        (line,) = problems(root, part)
+        assert line.startswith(f"{name}: Invalid JSON: ")
+
+    def test_key_written_twice(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
+        content = (root / name).read_text()
+        key = next(iter(json.loads(content)))
+        (root / name).write_text(f'{{"{key}": {json.dumps(json.loads(content)[key])}, {content[1:]}')
+        (line,) = problems(root, part)
+        assert line.startswith(f"{name}: '{key}': found 2 times in one object")
 
     @pytest.mark.parametrize("keep", [0, 1, 0.5, -1])
     def test_cut_off(self, root: Path, name: str, part: Literal["labelled", "test"], keep: float) -> None:
@@ -123,6 +157,9 @@ MISTAKES: list[tuple[str, Place, object, str]] = [
     ("metadata", ["speakers", "ann", 2, "mel_len"], "5", "speakers.ann.2.mel_len: found '5': Input should be"),
     ("metadata", ["speakers", "ann", 2, "mel_len"], 5.0, "speakers.ann.2.mel_len: found 5.0: Input should be"),
     ("metadata", ["speakers", "ann", 2, "mel_len"], True, "speakers.ann.2.mel_len: found True: Input should be"),
+    ("metadata", ["speakers", "ann", 2, "mel_len"], 10**30, "speakers.ann.2.mel_len: found 1000"),
+    ("metadata", ["speakers", "ann", 2, "mel_len"], 2**31, "speakers.ann.2.mel_len: found 2147483648: Input should"),
+    ("metadata", ["n_mels"], 10**12, "n_mels: found 1000000000000: Input should be less than or equal to 65536"),
     ("metadata", ["speakers", "ann", 2, "session"], 3, "speakers.ann.2.session: found 3: Input should be"),
     ("metadata", ["speakers", "zoe", 0, "mel_len"], 0, f"{FEATURES}: empty utterance (mel_len 0)"),
     ("metadata", ["speakers", "zoe", 0, "mel_len"], -5, f"{FEATURES}: empty utterance (mel_len -5)"),
@@ -174,10 +211,28 @@ def test_same_mistake_in_test_data_is_named(root: Path) -> None:
     assert any(line.startswith("testdata.json: uttr-") and "duplicate utterance" in line for line in lines)
 
 
-def test_path_with_a_null_character_is_refused(root: Path) -> None:
+@pytest.mark.parametrize("path", ["uttr\0.pt", "a\nb.pt", "a\rb.pt", "\x1b[31m.pt", "a\u2028b.pt"])
+def test_path_with_a_control_character_is_refused(root: Path, path: str) -> None:
     with edited(root / "metadata.json") as metadata:
-        metadata["speakers"]["zoe"][0]["feature_path"] = "uttr\0.pt"
-    assert len(problems(root)) == 1
+        metadata["speakers"]["zoe"][0]["feature_path"] = path
+    (line,) = problems(root)
+    assert line == f"metadata.json: {path!r}: holds a line break or control character; rename file and entry"
+
+
+def test_path_written_in_two_ways_is_a_duplicate(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        metadata["speakers"]["ann"][2]["feature_path"] = f".//{FEATURES}"
+    assert problems(root) == [f"metadata.json: {FEATURES}: duplicate utterance, listed 2 times"]
+
+
+def test_many_entries_that_are_wrong_alike_are_counted(root: Path) -> None:
+    with edited(root / "metadata.json") as metadata:
+        for entries in metadata["speakers"].values():
+            for entry in entries:
+                entry["mel_len"] = "5"
+    lines = problems(root)
+    assert len(lines) == 4
+    assert lines[3] == "metadata.json: 6 more entries are wrong in the same way"
 
 
 def test_other_n_mels_than_the_tensors(root: Path) -> None:
@@ -199,6 +254,23 @@ def save(content: object) -> Callable[[Path], None]:
     return lambda path: torch.save(content, path)
 
 
+def dump(content: object) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(pickle.dumps(content, 4))
+
+
+def save_array(array: np.ndarray) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, array)
+
+    return write
+
+
+def cut_array(path: Path) -> None:
+    save_array(np.zeros((5, 4), np.float32))(path)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
 def save_script(path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -206,29 +278,37 @@ def save_script(path: Path) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
-    "missing": (lambda path: path.unlink(), "the file is missing; restore it or remove its entry"),
+    "missing": (lambda path: None, "the file is missing; restore it or remove its entry"),
     "empty": (lambda path: path.write_bytes(b""), "truncated or not a tensor file; write it again"),
     "text": (lambda path: path.write_text("5 frames\n"), ""),
     "text that reads like a pickle": (lambda path: path.write_text("root:x:0:0\n"), ""),
     "dict": (save({"mel": tensor(5, 4)}), "holds dict, expected one tensor of shape (5, 4)"),
     "list": (save([tensor(5, 4)]), "holds list, expected one tensor of shape (5, 4)"),
     "None": (save(None), "holds NoneType, expected one tensor of shape (5, 4)"),
-    "float64": (save(tensor(5, 4).double()), "holds torch.float64, expected torch.float32"),
-    "float16": (save(tensor(5, 4).half()), "holds torch.float16, expected torch.float32"),
+    "float64 beyond float32": (save(tensor(5, 4).double() + 1e300), "holds NaN or infinite values; compute it again"),
     "int64": (save(tensor(5, 4).long()), "holds torch.int64, expected torch.float32"),
-    "frames": (save(tensor(6, 4)), "shape (6, 4), expected (5, 4) from mel_len and n_mels"),
+    "frames": (save(tensor(6, 4)), "shape (6, 4), expected (5, 4) from mel_len and n_mels; correct mel_len to 6"),
     "bands": (save(tensor(5, 3)), "shape (5, 3), expected (5, 4) from mel_len and n_mels"),
-    "transposed": (save(tensor(4, 5)), "shape (4, 5), expected (5, 4) from mel_len and n_mels"),
+    "transposed": (save(tensor(4, 5)), "shape (4, 5), expected (5, 4) from mel_len and n_mels; it is transposed"),
     "batch": (save(tensor(1, 5, 4)), "shape (1, 5, 4), expected (5, 4) from mel_len and n_mels"),
     "NaN": (save(torch.full((5, 4), torch.nan)), "holds NaN or infinite values; compute it again"),
     "infinite": (save(torch.full((5, 4), torch.inf)), "holds NaN or infinite values; compute it again"),
     "TorchScript": (save_script, ""),
+    "pipe": (os.mkfifo, "found a named pipe, expected a regular file"),
+    "expanded": (save(tensor(1, 4).expand(5, 4)), "holds fewer values than its shape claims"),
+    "NumPy": (save(np.zeros((5, 4), np.float32)), "holds a pickled NumPy array; write it by torch.save"),
+    "pickled": (dump(tensor(5, 4)), "holds a tensor that was not pickled as torch.save does by default (protocol 4)"),
+    "integers of NumPy": (save_array(np.zeros((5, 4), int)), "holds int64, expected float32"),
+    "objects of NumPy": (save_array(np.full((5, 4), None)), "a damaged array of numpy.save; write it again"),
+    "array that is cut off": (cut_array, "a damaged array of numpy.save; write it again"),
+    "web page": (lambda path: path.write_text("<html>"), "holds a web page or a Git LFS pointer"),
 }
 
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_feature_file_is_named(root: Path, case: str) -> None:
     write, reason = BROKEN[case]
+    (root / FEATURES).unlink()
     write(root / FEATURES)
     (line,) = problems(root)
     assert line.startswith(f"{FEATURES}: ")
@@ -242,15 +322,26 @@ def test_frame_that_is_no_number_is_found(root: Path) -> None:
     assert problems(root) == [f"{FEATURES}: holds NaN or infinite values; compute it again"]
 
 
-@pytest.mark.parametrize(
-    "features",
-    [torch.ones(4, 5).T, torch.ones(9, 4)[::2], torch.ones(5, 4, requires_grad=True), torch.nn.Parameter(tensor(5, 4))],
-    ids=["transposed", "strided", "with gradient", "parameter"],
-)
-def test_any_float32_tensor_of_the_shape_is_taken(root: Path, features: torch.Tensor) -> None:
-    torch.save(features, root / FEATURES)
+FLOATS = torch.arange(20.0).reshape(5, 4)
+TAKEN: dict[str, Callable[[Path], None]] = {
+    "transposed": save(FLOATS.T.contiguous().T),
+    "strided": save(FLOATS.repeat_interleave(2, 0)[::2]),
+    "view of more": save(torch.cat([FLOATS, FLOATS])[:5]),
+    "with gradient": save(FLOATS.clone().requires_grad_()),
+    "parameter": save(torch.nn.Parameter(FLOATS)),
+    "float16": save(FLOATS.half()),
+    "bfloat16": save(FLOATS.bfloat16()),
+    "float64": save(FLOATS.double()),
+    "array": save_array(FLOATS.numpy()),
+    "big-endian array of doubles by columns": save_array(np.asfortranarray(FLOATS.numpy().astype(">f8"))),
+}
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_any_floating_point_tensor_of_the_shape_is_taken(root: Path, case: str) -> None:
+    TAKEN[case](root / FEATURES)
     _, store = open_corpus(root)
-    assert torch.equal(store.utterance(0), features.detach())
+    assert torch.equal(store.utterance(0), FLOATS)
 
 
 def test_file_cut_off_anywhere_is_refused(root: Path) -> None:

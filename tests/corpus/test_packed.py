@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from corpora import edited
 from speakerid.config import FeatureConfig
 from speakerid.corpus import store as store_module
 from speakerid.corpus import store_writing
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.records import PARTS, Corpus, Utterance, Utterances
 from speakerid.corpus.store import DType, read_store
-from speakerid.corpus.store_writing import remove_store, write_store
+from speakerid.corpus.store_writing import exchange, remove_store, sole_writer, write_files, write_store
 from speakerid.errors import CorpusError, UserError
 
 N_MELS = 4
@@ -146,6 +147,47 @@ def test_any_flipped_bit_of_the_index_is_noticed_at_open(root: Path, kind: str) 
         path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
         with pytest.raises(CorpusError, match="differs from its checksum"):
             open_corpus(root)
+
+
+def test_any_flipped_bit_of_the_head_is_noticed(root: Path) -> None:
+    path = root / "packed" / "labelled.json"
+    content = path.read_bytes()
+    for place in range(len(content)):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(UserError, match=r"labelled\.json: (differs from its checksum|damaged, or of another)"):
+            read_store(root / "packed", "labelled")
+    path.write_bytes(content)
+    with edited(path) as head:
+        head["speakers"][0] = "Zoe"
+    with pytest.raises(CorpusError, match=r"labelled\.json: .*rebuilds the store"):
+        check_corpus(root)
+
+
+def test_store_of_the_former_format_opens(root: Path) -> None:
+    for part in PARTS:
+        with edited(root / "packed" / f"{part}.json") as head:
+            del head["checksum"], head["corpus"]
+            head["format"] = "speakerid store 1"
+    assert check_corpus(root) == make_corpus(root)
+
+
+def test_parts_of_two_preparations_are_not_one_corpus(root: Path) -> None:
+    corpus, folder = make_corpus(root), root / "packed"
+    with sole_writer(folder):
+        exchange([write_files(folder, part, corpus, features(corpus.part(part)), "float16") for part in PARTS], True)
+    assert check_corpus(root) == corpus
+    write_store(folder, "test", corpus, features(corpus.test), "float16")
+    for action in (check_corpus, open_corpus):
+        with pytest.raises(UserError, match="its preparation is unfinished; run the same `prepare` again"):
+            action(root)
+
+
+def test_names_are_those_of_the_store_that_was_opened(root: Path) -> None:
+    corpus, _ = open_corpus(root)
+    other = replace(corpus.labelled[0], feature_path="uttr-other.pt")
+    changed = replace(corpus, labelled=Utterances.of([other, *corpus.labelled[1:]], SPEAKERS))
+    write_store(root / "packed", "labelled", changed, features(changed.labelled), "float16")
+    assert corpus.labelled.names[0] == "uttr-Zoë0.pt"
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b"\xff", b'{"format": "speakerid store 0"}'])

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from speakerid.cli import run
 from speakerid.config import FeatureConfig
 from speakerid.corpus import prepare as module
 from speakerid.corpus import stage
@@ -211,12 +212,106 @@ def test_two_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
     prepare(source, tmp_path / "out")
 
 
+def halve(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x40
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("ending", ["npz", "frames"])
+@pytest.mark.parametrize("damage", [halve, flip_a_bit, lambda path: path.write_bytes(b""), Path.unlink])
+def test_damage_to_the_stage_is_computed_again_and_said(
+    source: Path,
+    tmp_path: Path,
+    computed: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    ending: str,
+    damage: Callable[[Path], None],
+) -> None:
+    monkeypatch.setattr(stage, "SHARD", 5)
+    prepare(source, tmp_path / "out", layout_out="packed")
+    before = result(tmp_path / "out")
+    damaged = sorted((tmp_path / "out" / "prepared").glob(f"*.{ending}"))[0]
+    damage(damaged)
+    computed.clear()
+    capsys.readouterr()
+    prepare(source, tmp_path / "out", layout_out="packed")
+    assert 3 <= len(computed) - 1 <= 5
+    assert result(tmp_path / "out") == before
+    said = f"prepared: 1 of 3 files are damaged, {damaged.stem} among them; what they held is computed again\n"
+    assert (said in capsys.readouterr().err) == damaged.with_suffix(".npz").exists() or ending == "npz"
+    computed.clear()
+    prepare(source, tmp_path / "out", layout_out="packed")
+    assert computed == ["s0/broken.wav"]
+
+
+def test_stage_of_an_earlier_version_is_used(source: Path, tmp_path: Path, computed: list[str]) -> None:
+    prepare(source, tmp_path / "out")
+    for path in (tmp_path / "out" / "prepared").glob("*.npz"):
+        path.with_suffix(".frames").rename(path.with_name(f"{path.stem[:32]}.frames"))
+        with np.load(path) as file:
+            np.savez(path.with_name(path.name[:32]), **{n: file[n] for n in file.files if n != "frames_digest"})
+        path.unlink()
+    computed.clear()
+    prepare(source, tmp_path / "out")
+    assert computed == ["s0/broken.wav"]
+
+
+@pytest.mark.parametrize("damage", [halve, flip_a_bit, lambda path: path.write_bytes(b""), Path.unlink])
+def test_damaged_feature_file_is_written_again(
+    source: Path, tmp_path: Path, computed: list[str], damage: Callable[[Path], None]
+) -> None:
+    prepare(source, tmp_path / "out", layout_out="hw4")
+    before = result(tmp_path / "out")
+    damage(sorted((tmp_path / "out").glob("uttr-*.pt"))[2])
+    computed.clear()
+    prepare(source, tmp_path / "out", layout_out="hw4")
+    assert computed == ["s0/broken.wav"]
+    assert result(tmp_path / "out") == before
+
+
+def test_recording_replaced_while_it_is_read(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = source / "s1" / "day0" / "1.wav"
+    decode, left = stage.decode, iter(range(1))
+
+    def replaced(name: Path, *arguments: float | None) -> object:
+        if name == path and next(left, None) is not None:
+            record(path, seed=1_000)
+        return decode(name, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage, "decode", replaced)
+    prepare(source, tmp_path / "out")
+    prepare(source, tmp_path / "fresh")
+    assert result(tmp_path / "out") == result(tmp_path / "fresh")
+    left = iter(range(1_000))
+    record(path, seed=2_000)
+
+    def changing(name: Path, *arguments: float | None) -> object:
+        if name == path:
+            record(path, seed=next(left))
+        return decode(name, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage, "decode", changing)
+    assert "s1/day0/1.wav: changes while it is read; prepare again when it is complete" in (
+        prepare(source, tmp_path / "out").skipped
+    )
+
+
 FAULTS = """
 import os, signal, sys, time
 
 def fault(event, arguments):
     if event == "open" and str(arguments[0]).endswith("killer.wav"):
         os.kill(os.getpid(), signal.SIGSEGV)
+    if event == "open" and str(arguments[0]).endswith("large.wav"):
+        raise MemoryError
+    if event == "open" and str(arguments[0]).endswith("larger.wav"):
+        os.kill(os.getpid(), signal.SIGKILL)
     if event == "open" and str(arguments[0]).endswith("hanging.wav"):
         signal.setitimer(signal.ITIMER_REAL, 0.3)  # the patience of five minutes is over soon
         while True:
@@ -245,6 +340,28 @@ def test_recording_that_kills_or_hangs_its_decoder_costs_one_line(
     assert prepared.skipped[0].startswith("s0/broken.wav")
     mine = result(tmp_path / "out")
     assert mine == result(tmp_path / "sound")
+
+
+def test_recording_without_memory_for_it_costs_one_line_and_the_exit_status(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare(source, tmp_path / "sound")
+    for name in ("s1/large.wav", "s2/larger.wav"):
+        record(source / name, seed=0)
+    (tmp_path / "faults").mkdir()
+    (tmp_path / "faults" / "sitecustomize.py").write_text(FAULTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "faults"))
+    command = ["prepare", str(source), str(tmp_path / "out"), "--test-fraction", "0.3", "--workers", "2"]
+    assert run(command) == 1
+    *_, broken, large, larger, error = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith(("left out", "error"))
+    ]
+    assert broken.startswith("left out: s0/broken.wav: ")
+    assert large.startswith("left out: s1/large.wav: there is not enough memory for it; ")
+    assert larger.startswith("left out: s2/larger.wav: the system ended the process that read it (memory?), twice; ")
+    assert error.startswith("error: 2 recordings could not be done because the system ended worker processes ")
+    (tmp_path / "out" / "report.html").unlink()
+    assert result(tmp_path / "out") == result(tmp_path / "sound")
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -11,11 +14,13 @@ import pytest
 import torch
 
 from corpora import disk, edited, make_read_only, write_corpus, write_json
+from processes import FORKS
 from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.packing import packed_store
-from speakerid.corpus.store import FrameStore
+from speakerid.corpus.store import DType, FrameStore
 from speakerid.errors import CorpusError, UserError
+from speakerid.files import sole_user
 
 
 @pytest.fixture
@@ -263,7 +268,7 @@ def test_failed_packing_leaves_no_part_of_a_file(root: Path, packed_before: bool
     paths(root)[-1].write_bytes(b"")
     with pytest.raises(CorpusError):
         open_corpus(root)
-    assert {path.name: path.read_bytes() for path in root.glob("packed/*")} == before
+    assert {path.name: path.read_bytes() for path in root.glob("packed/*")} == before | {"lock": b""}
 
 
 def test_interrupted_packing_leaves_no_part_of_a_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,6 +293,44 @@ def test_packing_on_a_full_disk_is_refused_in_one_line(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"labelled-new\.frames: cannot be written: No space left on device"):
             open_corpus(tmp_path / "corpus", packed=folder / "packed")
         assert [path.name for path in (folder / "packed").iterdir()] == ["lock"]
+
+
+def pack(root: Path, dtype: DType, barrier: Barrier) -> None:
+    barrier.wait()
+    open_corpus(root, dtype=dtype, quiet=True)
+
+
+@pytest.mark.parametrize("dtypes", [("float16", "float16"), ("float16", "float32")])
+def test_two_processes_pack_at_once(root: Path, dtypes: tuple[DType, DType]) -> None:
+    for _ in range(5):
+        barrier = FORKS.Barrier(2)
+        pair = [FORKS.Process(target=pack, args=(root, dtype, barrier)) for dtype in dtypes]
+        for process in pair:
+            process.start()
+        for process in pair:
+            process.join()
+        assert [process.exitcode for process in pair] == [0, 0]
+        shutil.rmtree(root / "packed")
+
+
+def test_waiting_for_another_that_packs_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "packed").mkdir()
+    with sole_user(root / "packed" / "lock"):
+        thread = Thread(target=open_corpus, args=(root,))
+        thread.start()
+        while "waiting for another process that packs the same corpus" not in capsys.readouterr().out:
+            assert thread.is_alive()
+    thread.join()
+    assert (root / "packed" / "labelled.json").exists()
+
+
+def test_leftovers_of_a_killed_packing_are_removed(root: Path) -> None:
+    (root / "packed").mkdir()
+    leftovers = [root / "packed" / name for name in (".labelled-new.frames.12ab.partial", "labelled-new.frames")]
+    for path in leftovers:
+        path.write_bytes(b"half")
+    open_corpus(root)
+    assert not any(path.exists() for path in leftovers)
 
 
 def test_test_data_without_utterances(root: Path) -> None:

@@ -91,7 +91,7 @@ def _stores(root: Path, problems: list[str]) -> dict[str, Store]:
     for part in PARTS:
         try:
             stores[part] = read_store(root / PACKED, part)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
         except UserError as error:
             problems.append(

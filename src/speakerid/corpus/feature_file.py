@@ -144,8 +144,8 @@ def _foreign_pickle(content: bytes) -> UserError | None:
     names, protocol = _globals(content), content[1]
     if names and all(map(_TENSOR.fullmatch, names)):
         return UserError(
-            f"holds a tensor in pickle protocol {protocol}, which is not read; write it by torch.save(tensor, path) "
-            "without pickle_protocol"
+            f"holds a tensor that was not pickled as torch.save does by default (protocol {protocol}); write it by "
+            "torch.save(tensor, path)"
         )
     if names and all(map(_ARRAY.fullmatch, names)):
         return UserError("holds a pickled NumPy array; write it by torch.save(torch.from_numpy(array), path)")

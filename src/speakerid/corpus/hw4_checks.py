@@ -35,11 +35,12 @@ def check_utterances(source: str, utterances: Sequence[Utterance], problems: lis
     inside = []
     for utterance in utterances:
         path = utterance.feature_path
-        if utterance.length < 1:
-            problems.append(f"{source}: {path!r:.80}: empty utterance (mel_len {utterance.length})")
         if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in path):
             problems.append(f"{source}: {path!r:.80}: holds a line break or control character; rename file and entry")
-        elif path.startswith("/") or ".." in path.split("/"):
+            continue
+        if utterance.length < 1:
+            problems.append(f"{source}: {path:.80}: empty utterance (mel_len {utterance.length})")
+        if path.startswith("/") or ".." in path.split("/"):
             problems.append(f"{source}: {path:.80}: points outside the corpus; expected a file name such as uttr-….pt")
         else:
             inside.append(utterance)
@@ -69,6 +70,8 @@ def _check_mapping(mapping: Mapping, speakers: set[str]) -> list[str]:
 def _missing(where: str, section: str, names: Sequence[str], other: str) -> list[str]:
     """Lines on speakers that one file has and another has not: one each if they are few, else one for all."""
     if len(names) <= ALIKE:
-        return [f"{where}: {section}.{name}: missing, but {other} has this speaker; add it, {_REMEDY}" for name in names]
+        return [
+            f"{where}: {section}.{name}: missing, but {other} has this speaker; add it, {_REMEDY}" for name in names
+        ]
     shown = ", ".join(names[:ALIKE])
     return [f"{where}: {section}: {len(names)} speakers of {other} are missing ({shown}, …); add them, {_REMEDY}"]

@@ -1,7 +1,7 @@
 """Where a corpus lies when it is not quite where it was said to be."""
 
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from speakerid.corpus.hw4_json import MAPPING, METADATA, TESTDATA
@@ -29,7 +29,7 @@ def locate(root: Path) -> Path:
     return found[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def note(line: str) -> None:
     """Print a line that users should know, once."""
     print(line, file=sys.stderr)

@@ -121,7 +121,10 @@ class _Crew(Generic[_Job, _Result]):
     def _do_with_less(self, reason: Exception) -> None:
         """Go on with one process less, as one could not start."""
         if self._count == 1:
-            raise UserError(f"no worker process can start ({reason}); free memory and run the same again") from reason
+            raise UserError(
+                f"no worker process can start ({reason}); free memory and run the same again, in a script below "
+                "`if __name__ == '__main__':`"
+            ) from reason
         self._count -= 1
 
     def _collect(self) -> None:

@@ -86,7 +86,7 @@ class Stage:
         self._keys: dict[str, list[str]] = {}
         self._shards: dict[Path, list[tuple[str, str]]] = {}
         self._arrays = lru_cache(maxsize=16)(arrays)
-        self._mapped = lru_cache(maxsize=16)(lambda path: map_frames(path, self._arrays(path)["n_mels"]))
+        self._mapped = lru_cache(maxsize=16)(lambda path: map_frames(path, int(self._arrays(path)["n_mels"])))
         self._remove_damaged_shards()
         self._find_shards()
 

@@ -243,8 +243,8 @@ def _read_head(path: Path) -> Head:
         raise UserError(f"{path}: {error}") from error
     if content.startswith(_CHECKED):
         end = len(_CHECKED) + 16
-        promised, content = content[len(_CHECKED) : end], b"{" + content[end + 2 :]
-        if checksum([content]).encode() != promised:
+        promised, content = content[len(_CHECKED) : end + 2], b"{" + content[end + 2 :]
+        if checksum([content]).encode() + b'",' != promised:
             raise UserError(f"{path}: differs from its checksum")
     try:
         return Head.model_validate_json(content)
