@@ -1,6 +1,8 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from itertools import cycle
 from pathlib import Path
@@ -259,6 +261,26 @@ def test_failing_block_leaves_no_folder(tmp_path: Path, failure: type[BaseExcept
         (partial / "file").write_text("content")
         raise failure
     assert names(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys; from pathlib import Path; from speakerid.files import atomic_folder
+with atomic_folder(Path(sys.argv[1])) as partial:
+    (partial / "file").write_text("content")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_folder_of_a_killed_process_is_removed_and_that_of_another_is_not(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out"])
+    assert len(names(tmp_path)) == 1
+    with atomic_folder(tmp_path / "out") as mine:
+        assert names(tmp_path) == [mine.name]
+        subprocess.run([sys.executable, "-c", KILLED, tmp_path / "out"])
+        assert mine.exists()
+        assert len(names(tmp_path)) == 2
+    with atomic_folder(tmp_path / "out.2"):
+        assert len(names(tmp_path)) == 3
 
 
 def test_existing_target_of_a_folder_is_untouched(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; renamed to `path` when the block ends well, else removed.
 
+    Those that killed processes left of the same folder are removed first.
+
     Raises:
         UserError: `path` already exists, or cannot be written.
     """
@@ -79,14 +81,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: already exists; choose another folder or delete this one first")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        _remove_unlocked_partials(path)
         partial.mkdir(parents=True)
-        yield partial
+        handle = os.open(partial, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # a file system without locks: then nothing is ever removed
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            yield partial
+        finally:
+            os.close(handle)
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_unlocked_partials(path: Path) -> None:
+    """Remove the temporary folders of `path` whose processes have ended: those that nothing locks."""
+    for name in os.listdir(path.parent) if path.parent.is_dir() else ():
+        if name.startswith(_partial_prefix(path)) and name.endswith(_PARTIAL):
+            with suppress(OSError):
+                handle = os.open(path.with_name(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path.with_name(name), ignore_errors=True)
+                finally:
+                    os.close(handle)
 
 
 def remove_partials(folder: Path, of: Path | None = None) -> None:
