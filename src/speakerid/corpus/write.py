@@ -1,7 +1,10 @@
 """A corpus written as HW4 files, as the packed store, or as both."""
 
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from itertools import islice
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,6 +19,8 @@ from speakerid.corpus.store import DType, Store
 from speakerid.corpus.store_writing import exchange, remove_store, sole_writer, write_files
 
 LayoutOut = Literal["hw4", "packed", "both"]
+WRITERS = 16
+"""Threads that write feature files."""
 FramesOf = Callable[[Utterance], NDArray[np.float32]]
 
 
@@ -42,8 +47,7 @@ def write_corpus(
     if layout != "packed":
         if corpus.features.equalise:
             unfinished.mark(root)
-        for utterance, values in _each(everything, frames, "Write"):
-            feature_file.update(root / utterance.feature_path, torch.from_numpy(values))
+        _write_features(root, everything, frames)
     with sole_writer(root / PACKED) if layout != "hw4" or (root / PACKED).is_dir() else nullcontext():
         stores = [] if layout == "hw4" else list(_pack(corpus, frames, dtype, beside_files=layout == "both"))
         unfinished.mark(root)
@@ -59,6 +63,18 @@ def write_corpus(
             if layout == "hw4" or not corpus.part(part):
                 remove_store(root / PACKED, part)
         unfinished.unmark(root)
+
+
+def _write_features(root: Path, utterances: Collection[Utterance], frames: FramesOf) -> None:
+    def write(one: tuple[Utterance, NDArray[np.float32]]) -> None:
+        feature_file.update(root / one[0].feature_path, torch.from_numpy(one[1]))
+
+    # A file is synced before it is renamed; disks sync several at once in the time of one.
+    with ThreadPoolExecutor(WRITERS) as pool:
+        each = _each(utterances, frames, "Write")
+        while batch := list(islice(each, 16 * WRITERS)):
+            for _ in pool.map(write, batch):
+                pass
 
 
 def _pack(corpus: Corpus, frames: FramesOf, dtype: DType, beside_files: bool) -> Iterator[Store]:
