@@ -36,6 +36,24 @@ def test_job_that_kills_its_process_twice_is_named_with_the_signal(tmp_path: Pat
         list(parallel_map(die_at, jobs, "Square", "numbers", 2))
 
 
+@pytest.mark.parametrize("kills", [3, 20])
+def test_processes_killed_before_their_first_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        f"if '--multiprocessing-fork' in sys.argv and len(os.listdir({str(tmp_path / 'deaths')!r})) < {kills}:\n"
+        f"    open(os.path.join({str(tmp_path / 'deaths')!r}, str(os.getpid())), 'w').close()\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    (tmp_path / "deaths").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    results = parallel_map(square, range(20), "Square", "numbers", 2)
+    if kills == 3:
+        assert list(results) == SQUARES
+    else:
+        with pytest.raises(UserError, match="no worker process can start"):
+            list(results)
+
+
 def test_exception_of_a_job_ends_the_others() -> None:
     with pytest.raises(ValueError, match="found 3"):
         list(parallel_map(fail, range(20), "Fail", "numbers", 2))

@@ -13,6 +13,9 @@ from speakerid.bars import bar
 from speakerid.corpus.worker import ProcessDied, Worker
 from speakerid.errors import UserError
 
+STARTS = 10
+"""Processes that the system may kill before their first job, until that is an error."""
+
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 _Died = Callable[[_Job, int], _Result]
@@ -81,6 +84,7 @@ class _Crew(Generic[_Job, _Result]):
         self._count = min(count, len(jobs))
         self._died = died
         self._again = again
+        self._starts = STARTS
         self._pending = deque(range(len(jobs)))
         self._retries = deque[int]()
         self._retried = set[int]()
@@ -142,12 +146,14 @@ class _Crew(Generic[_Job, _Result]):
 
     def _bury(self, index: int, death: ProcessDied) -> None:
         """Decide what becomes of a job whose process has died."""
-        if not death.started:
-            self._do_with_less(death)
-            self._pending.appendleft(index)
-            return
         if death.code == -signal.SIGKILL:
             self._count = max(1, self._count - 1)
+        if not death.started:
+            self._starts -= 1
+            if death.code != -signal.SIGKILL or self._starts <= 0:
+                self._do_with_less(death)
+            self._pending.appendleft(index)
+            return
         hangs = death.code == -signal.SIGALRM  # killed by its own timer
         if self._again and index not in self._retried and not hangs:
             self._retried.add(index)

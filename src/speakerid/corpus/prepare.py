@@ -24,7 +24,7 @@ from speakerid.corpus.equalise import Equaliser
 from speakerid.corpus.layouts import scan
 from speakerid.corpus.quality import Examined, Finding, findings
 from speakerid.corpus.recordings import Scan, printable
-from speakerid.corpus.records import PACKED, STAGE, Corpus, Utterance
+from speakerid.corpus.records import STAGE, Corpus, Utterance
 from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By
 from speakerid.corpus.stage import Job, OutOfMemory, Settings, Stage
@@ -116,7 +116,7 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     with _writing(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
         with sole_user(out / STAGE / "lock"):
-            for folder in (out, out / STAGE, out / PACKED):
+            for folder in (out, out / STAGE):
                 remove_partials(folder)
             stage = Stage(out / STAGE)
             jobs = [Job(recording) for recording in found.recordings]
