@@ -124,7 +124,8 @@ def _load_foreign(path: Path, error: UserError) -> np.ndarray:
             raise UserError("a damaged array of numpy.save; write it again") from reason
     if begin.startswith((b"version https://git-lfs", b"<")):
         raise UserError("holds a web page or a Git LFS pointer, expected a tensor; fetch the file itself") from error
-    raise (_foreign_pickle(_pickle_in(path, begin)) or error) from error
+    content = _pickle_in(path, begin)
+    raise (_foreign_pickle(content, archived=content is not begin) or error) from error
 
 
 def _as_float32(array: np.ndarray) -> np.ndarray:
@@ -134,7 +135,7 @@ def _as_float32(array: np.ndarray) -> np.ndarray:
         return np.array(array, np.float32)
 
 
-def _foreign_pickle(content: bytes) -> UserError | None:
+def _foreign_pickle(content: bytes, archived: bool) -> UserError | None:
     """What to say of a pickle that holds a tensor or an array, but not as it should; None if it holds more.
 
     The pickle is looked at and never loaded.
@@ -142,7 +143,8 @@ def _foreign_pickle(content: bytes) -> UserError | None:
     if content[:1] != b"\x80":
         return None
     names, protocol = _globals(content), content[1]
-    if names and all(map(_TENSOR.fullmatch, names)):
+    as_torch_does = archived and protocol == 2  # then something else is wrong
+    if names and all(map(_TENSOR.fullmatch, names)) and not as_torch_does:
         return UserError(
             f"holds a tensor that was not pickled as torch.save does by default (protocol {protocol}); write it by "
             "torch.save(tensor, path)"
