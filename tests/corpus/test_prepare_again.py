@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,10 +280,10 @@ def test_recording_replaced_while_it_is_read(source: Path, tmp_path: Path, monke
     path = source / "s1" / "day0" / "1.wav"
     decode, left = stage.decode, iter(range(1))
 
-    def replaced(name: Path, *arguments: float | None) -> object:
+    def replaced(name: Path, *arguments: Any, **others: Any) -> object:
         if name == path and next(left, None) is not None:
             record(path, seed=1_000)
-        return decode(name, *arguments)  # type: ignore[arg-type]
+        return decode(name, *arguments, **others)
 
     monkeypatch.setattr(stage, "decode", replaced)
     prepare(source, tmp_path / "out")
@@ -291,10 +292,10 @@ def test_recording_replaced_while_it_is_read(source: Path, tmp_path: Path, monke
     left = iter(range(1_000))
     record(path, seed=2_000)
 
-    def changing(name: Path, *arguments: float | None) -> object:
+    def changing(name: Path, *arguments: Any, **others: Any) -> object:
         if name == path:
             record(path, seed=next(left))
-        return decode(name, *arguments)  # type: ignore[arg-type]
+        return decode(name, *arguments, **others)
 
     monkeypatch.setattr(stage, "decode", changing)
     assert "s1/day0/1.wav: changes while it is read; prepare again when it is complete" in (
