@@ -109,10 +109,9 @@ def run(options: argparse.Namespace) -> int:
         f"{len(corpus.test)} test utterances, {len(corpus.strangers)} of strangers; {len(prepared.skipped)} left out"
     )
     if prepared.lacked_memory:
-        print(
-            f"error: {prepared.lacked_memory} recordings could not be done because the system ended worker processes "
-            "or had no memory for them; free memory and run the same again with --workers 1",
-            file=sys.stderr,
+        complain(
+            f"{prepared.lacked_memory} recordings could not be done because the system ended worker processes or had "
+            "no memory for them; free memory and run the same again with --workers 1"
         )
         return 1
     return 0
