@@ -105,7 +105,7 @@ def test_what_ffmpeg_reads_has_the_same_limits(encode: Callable[[str], Path], ex
     path = encode(extension)
     assert "min long, the limit is 0.03 min" in refused(path, max_seconds=2)
     assert "which the stretch from 2 to 7 s exceeds" in refused(path, start=2, end=7)
-    assert "which the stretch from 7 to 8 s exceeds" in refused(path, start=7, end=8)
+    assert "the stretch from 7 to 8 s" in refused(path, start=7, end=8)
 
 
 def test_cut_off_m4a_is_refused(encode: Callable[[str], Path], tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_cut_off_m4a_is_refused(encode: Callable[[str], Path], tmp_path: Path) -
 @pytest.mark.parametrize("extension", AV_EXTENSIONS)
 def test_without_the_extra_the_error_names_it(tmp_path: Path, extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    message = refused(written(tmp_path / f"a{extension}", b"anything"))
+    message = refused(written(tmp_path / f"a{extension}", bytes(range(1, 256))))
     assert message.startswith(f"cannot be decoded: {extension} needs PyAV; convert it to FLAC, or {install('av')}")
 
 

@@ -55,6 +55,7 @@ class Measured:
         clipped: share of the samples at full scale.
         silence: share of the recording that is silence.
         snr_db: power of the speech over that of the noise, estimated, 0 to 100.
+        cancelled: the channels of the file cancel each other out; the loudest one was used alone.
     """
 
     seconds: float
@@ -65,6 +66,7 @@ class Measured:
     clipped: float
     silence: float
     snr_db: float
+    cancelled: bool = False
 
 
 def measure(waveform: NDArray[np.float32], sample_rate: int, channels: int, clipped: float) -> Measured:

@@ -40,3 +40,30 @@ def resample(waveform: NDArray[np.float32], sample_rate: int, target_rate: int) 
         return waveform
     check_rate(sample_rate)
     return soxr.resample(waveform, sample_rate, target_rate, "HQ")
+
+
+class Resampler:
+    """`resample` for what comes block by block, with the same result to the bit.
+
+    Args:
+        sample_rate: of the blocks, in Hz.
+        target: in Hz.
+
+    Raises:
+        UserError: see `resample`.
+    """
+
+    def __init__(self, sample_rate: int, target: int) -> None:
+        check_rate(sample_rate)
+        self.target = target
+        same = sample_rate == target
+        self._stream = None if same else soxr.ResampleStream(sample_rate, target, 1, dtype="float32", quality="HQ")
+
+    def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n,) samples to those that they complete."""
+        return block if self._stream is None else self._stream.resample_chunk(np.ascontiguousarray(block))
+
+    def rest(self) -> NDArray[np.float32]:
+        """What is left at the end."""
+        nothing = np.empty(0, np.float32)
+        return nothing if self._stream is None else self._stream.resample_chunk(nothing, last=True)

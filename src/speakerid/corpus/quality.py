@@ -22,6 +22,7 @@ KINDS = (
     "near duplicate",
     "too little",
     "single session",
+    "opposite channels",
     "clipped",
     "noisy",
     "mostly silence",
@@ -100,6 +101,7 @@ def findings(
         *(_left_out(line) for line in left_out),
         *_too_little(examined, speakers),
         *_single_sessions(examined, speakers),
+        *_opposite_channels(examined),
         *_poor_recordings(examined, speakers),
         *_low_sample_rates(examined, sample_rate),
     ]
@@ -258,6 +260,18 @@ _FLAWS = (
         "raise the input level and record again; raised afterwards, the steps of the quantisation become noise",
     ),
 )
+
+
+def _opposite_channels(examined: Examined) -> Iterator[Finding]:
+    files = tuple(name for name, measured in zip(examined.names, examined.measured, strict=True) if measured.cancelled)
+    if files:
+        yield Finding(
+            "opposite channels",
+            f"{counted(len(files), 'recording')} with channels of opposite sign, which cancel each other out: "
+            f"{listed(files)}",
+            files,
+            "the loudest channel alone was used; swap the wires of the other one before you record more",
+        )
 
 
 def _low_sample_rates(examined: Examined, sample_rate: int) -> Iterator[Finding]:

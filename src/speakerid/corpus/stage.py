@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -37,7 +37,7 @@ from speakerid.files import check_regular
 if TYPE_CHECKING:  # slow to import, and most preparations make no copies
     from speakerid.audio.augment import Augmenter, Copy
 
-FORMAT = "speakerid stage 2"
+FORMAT = "speakerid stage 3"
 """Part of every key: raised when the features of the same recording and settings change."""
 ATTEMPTS = 3
 """How often a recording is read that is replaced meanwhile."""
@@ -237,19 +237,25 @@ def _find_or_compute(job: Job, known: Collection[str], settings: Settings) -> st
 
 def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     recording = job.recording
+    log_mel = settings.log_mel
+    rate = log_mel.features.sample_rate
     try:
-        sound = decode(recording.path, recording.start, recording.end, settings.max_seconds, channel=recording.channel)
+        sound = decode(
+            recording.path, recording.start, recording.end, settings.max_seconds, recording.channel, sample_rate=rate
+        )
     except TooLong as error:
         raise UserError(
             f"{error}, name stretches of it in a table with start and end, or raise the limit with --max-minutes"
         ) from error
-    waveform, sample_rate, log_mel = sound.waveform, sound.sample_rate, settings.log_mel
+    waveform, sample_rate = sound.waveform, sound.sample_rate
     if job.copy:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
         waveform = _augment(waveform, sample_rate, job.copy, key, settings)
         log_mel = log_mel.with_pauses()  # noise has filled them
     frames = log_mel(waveform, sample_rate)
     measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
+    if job.copy is None:
+        measured = replace(measured, sample_rate=sound.file_rate, cancelled=sound.cancelled)
     entry = Entry(job.name, key, digest, len(frames), measured)
     return Computed(entry, frames, _statistics(frames), fingerprint(frames))
 

@@ -86,9 +86,10 @@ def timeline(recognizer: Recognizer, path: str | os.PathLike[str], false_accepts
     """
     found, began = list[Segment](), 0.0
     try:
-        for sound in pieces(Path(path), PIECE_SECONDS):
-            cells = _cells(sound.waveform, sound.sample_rate, recognizer, began)
-            began += len(sound.waveform) / sound.sample_rate
+        rate = recognizer.bundle.features.sample_rate
+        for waveform in pieces(Path(path), PIECE_SECONDS, rate):
+            cells = _cells(waveform, rate, recognizer, began)
+            began += len(waveform) / rate
             if cells.starts:
                 found += _segments(recognizer, cells, false_accepts)
     except UserError as error:

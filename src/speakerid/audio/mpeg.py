@@ -1,0 +1,159 @@
+"""Frames of MPEG audio (MP3, MP2), read without decoding: how many there are, and where another recording begins.
+
+An MP3 may say in its first frame how many frames and bytes it has (Xing, Info: LAME; VBRI: Fraunhofer). What follows
+those is another recording, of which decoders know nothing.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Read = Callable[[int, int], bytes]
+"""A number of bytes from a position on, fewer at the end of the file."""
+
+_KILOBITS = {
+    (3, 3): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (3, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (3, 1): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (2, 3): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (2, 1): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""By version (3 is MPEG-1, 2 is MPEG-2 and 2.5) and layer (3 is layer I), as the header has them."""
+_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+_BLOCK = 2**16
+_CHAIN = 3
+"""Frames in a row that are no accident."""
+_CANDIDATE = re.compile(rb"ID3[\2-\4][^\xff]|\xff[\xe2-\xff]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a frame's header says.
+
+    Attributes:
+        length: bytes.
+        samples: of one channel.
+        form: version, layer, sample rate and whether it is mono, which are the same throughout a recording.
+    """
+
+    length: int
+    samples: int
+    form: tuple[int, int, int, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One recording: from which byte to which, and its samples, None where its first frame says how many they are."""
+
+    start: int
+    end: int
+    samples: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """What the first frame says of the recording; 0 where it does not."""
+
+    frames: int
+    size: int
+
+
+def frame(head: bytes) -> Frame | None:
+    """The frame that begins with four bytes; None if they begin none, or one of a free bit rate."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
+        return None
+    version, layer, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3
+    kilobits = head[2] >> 4
+    if version == 1 or layer == 0 or rate == 3 or kilobits in (0, 15):
+        return None
+    hertz = _RATES[version][rate]
+    bits = 1_000 * _KILOBITS[max(version, 2), layer][kilobits]
+    samples = 384 if layer == 3 else 576 if layer == 1 and version != 3 else 1_152
+    padding = head[2] >> 1 & 1
+    length = (12 * bits // hertz + padding) * 4 if layer == 3 else samples // 8 * bits // hertz + padding
+    return Frame(length, samples, (version, layer, hertz, head[3] >> 6 == 3))
+
+
+def after_tags(read: Read, position: int) -> int:
+    """The position behind the ID3v2 tags that begin at a position."""
+    while len(tag := read(10, position)) == 10 and tag.startswith(b"ID3"):
+        footer = 10 if tag[5] & 0x10 else 0
+        position += (
+            10 + footer + sum((byte & 0x7F) << shift for byte, shift in zip(tag[6:], (21, 14, 7, 0), strict=True))
+        )
+    return position
+
+
+def streams(read: Read, size: int) -> Iterator[Stream]:
+    """The recordings in a file that begins with a frame or an ID3v2 tag; together they are the whole file."""
+    start = 0
+    while start < size:
+        stream = _first_stream(read, start, size)
+        yield stream
+        start = stream.end
+
+
+def counts_frames(read: Read) -> bool:
+    """Whether the first frame of a file says how many there are."""
+    return _claim(read(256, after_tags(read, 0))) is not None
+
+
+def _first_stream(read: Read, start: int, size: int) -> Stream:
+    first = after_tags(read, start)
+    claim = _claim(read(256, first))
+    if claim and claim.size:
+        return Stream(start, _next_start(read, first + claim.size, size), None)
+    samples, position, counted = 0, first, 0
+    form = (found := frame(read(4, first))) and found.form
+    while position < size:
+        if (found := frame(read(4, position))) is None or found.form != form:
+            position = _next_start(read, position, size)
+            if (found := frame(read(4, position))) is None or found.form != form:
+                break  # the end, or a tag or another form that begins another recording
+        if counted and (counted == (claim.frames + 1 if claim else 0) or _claim(read(256, position))):
+            break
+        samples, counted, position = samples + found.samples, counted + 1, position + found.length
+    return Stream(start, min(position, size), None if claim else samples)
+
+
+def _claim(head: bytes) -> _Claim | None:
+    """What the Xing, Info or VBRI header in a frame claims."""
+    found = frame(head)
+    if found is None:
+        return None
+    version, _, _, mono = found.form
+    place = 4 + ((17 if mono else 32) if version == 3 else (9 if mono else 17))
+    if head[place : place + 4] in (b"Xing", b"Info"):
+        flags, *values = struct.unpack(">III", head[place + 4 : place + 16])
+        frames = values.pop(0) if flags & 1 else 0
+        return _Claim(frames, values.pop(0) if flags & 2 else 0)
+    if head[36:40] == b"VBRI":
+        size, frames = struct.unpack(">II", head[46:54])
+        return _Claim(frames, size)
+    return None
+
+
+def _next_start(read: Read, position: int, size: int) -> int:
+    """The next position at which a tag or several frames in a row begin; the size of the file if none does."""
+    while position < size:
+        block = read(_BLOCK + 4, position)
+        for candidate in _CANDIDATE.finditer(block):
+            if candidate.start() < _BLOCK and _begins(read, position + candidate.start(), size):
+                return position + candidate.start()
+        position += _BLOCK
+    return size
+
+
+def _begins(read: Read, position: int, size: int) -> bool:
+    first = after_tags(read, position)
+    form = None
+    for _ in range(_CHAIN):
+        if first == size and form is not None:
+            return True
+        found = frame(read(4, first))
+        if found is None or form not in (None, found.form):
+            return False
+        form, first = found.form, first + found.length
+    return True

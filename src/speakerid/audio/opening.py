@@ -1,0 +1,108 @@
+"""Files opened for decoding: by libsndfile (soundfile) what it reads, by FFmpeg (PyAV, the extra `av`) the rest.
+
+Several recordings behind one another in one file are one.
+"""
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.audio.contents import what_it_is
+from speakerid.audio.parts import Part, parts
+from speakerid.audio.recording import Recording, UnknownToSoundfile
+from speakerid.audio.with_av import AV_EXTENSIONS, open_with_av
+from speakerid.audio.with_soundfile import open_with_soundfile
+from speakerid.errors import UserError
+from speakerid.files import check_regular
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Recording]:
+    """A file, open for decoding.
+
+    Raises:
+        UserError: it cannot be read or decoded, is no regular file, or changes while it is open.
+    """
+    try:
+        check_regular(path)
+        with path.open("rb") as file:  # by its descriptor: libraries want names to be Unicode
+            before = _state(file)
+            try:
+                with ExitStack() as stack:
+                    yield _open(file, path.suffix.lower(), stack)
+            except UserError as error:
+                if _state(file) == before:
+                    raise
+                raise _changed() from error
+            if _state(file) != before:
+                raise _changed()
+    except OSError as error:
+        raise UserError(f"cannot be decoded: {error.strerror or error}") from error
+
+
+def _changed() -> UserError:
+    return UserError("changed while it was read; wait until it is written to the end, and try again")
+
+
+def _state(file: BinaryIO) -> tuple[int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns
+
+
+def _open(file: BinaryIO, extension: str, stack: ExitStack) -> Recording:
+    found = parts(file)
+    openers = [partial(_open_part, part, extension) for part in found]
+    try:
+        return stack.enter_context(openers[0]()) if len(openers) == 1 else _joined(openers)
+    except UserError as error:
+        if (what := what_it_is(found[0])) is None:
+            raise
+        raise UserError(f"cannot be decoded: {what}") from error
+
+
+@contextmanager
+def _open_part(part: Part, extension: str) -> Iterator[Recording]:
+    with ExitStack() as stack:
+        recording = None
+        if extension not in AV_EXTENSIONS:
+            try:
+                recording = stack.enter_context(open_with_soundfile(part))
+            except UnknownToSoundfile:
+                if importlib.util.find_spec("av") is None:
+                    raise
+        yield recording or stack.enter_context(open_with_av(part, extension))
+
+
+def _joined(openers: Sequence[Callable[[], AbstractContextManager[Recording]]]) -> Recording:
+    """Recordings behind one another; of a length that shows when they are read."""
+    with openers[0]() as head:
+        rate, channels = head.sample_rate, head.channels
+
+    def blocks(first: int) -> Iterator[NDArray[np.float32]]:
+        done = 0
+        for opener in openers:
+            with opener() as part:
+                if (part.sample_rate, part.channels) != (rate, channels):
+                    raise UserError(
+                        f"holds {len(openers)} recordings behind one another, which differ in their sample rates or "
+                        f"channels after {done / rate:.2f} s; cut them apart"
+                    )
+                found = 0
+                if part.length is not None and done + part.length <= first:
+                    found = part.length
+                else:
+                    for block in part.blocks(0):
+                        found += len(block)
+                        yield block[max(0, first - done - found + len(block)) :]
+                if part.promised is not None and part.lacks(found, part.promised):
+                    raise part.cut_off(found)
+                done += found
+
+    return Recording(rate, channels, None, None, blocks)

@@ -1,0 +1,115 @@
+"""What FFmpeg reads through PyAV, the extra `av`: m4a, aac, webm, mp4, wma, amr and others."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.audio.parts import Part
+from speakerid.audio.recording import BLOCK, Recording
+from speakerid.errors import UserError
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
+
+AV_EXTENSIONS = (
+    ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".webm", ".mka", ".mkv", ".wma", ".amr", ".3gp", ".3g2", ".ac3", ".ape",
+    ".wv", ".spx",
+)  # fmt: skip
+PROTECTED = ("drms", "enca", "aavd")
+"""Codec tags of encrypted sound in MP4: iTunes, Common Encryption, Audible."""
+PREROLL = 0.5
+"""Seconds decoded before a stretch, in which a codec that builds on earlier frames finds its feet."""
+AV_FORMATS = "mov,matroska,aac,asf,amr,ac3,eac3,ape,wv,ogg,mp3,wav,w64,aiff,caf,au,flac"
+"""Of FFmpeg's formats those that hold sound and nothing else; a playlist would make it open other files."""
+
+
+@contextmanager
+def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
+    """A recording that FFmpeg reads.
+
+    Raises:
+        UserError: it reads nothing, or is not installed; the message then names the extension.
+    """
+    try:
+        import av
+        from av.error import FFmpegError
+    except ImportError as error:
+        reason = f"cannot be decoded: {extension} needs PyAV; pip install 'speakerid[av]', or convert it to FLAC"
+        raise UserError(reason) from error
+    # A title that is no UTF-8 is no reason to refuse the sound; from 19 on PyAV thinks so too.
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    try:
+        with av.open(part.stream(), options={"format_whitelist": AV_FORMATS}, **lenient) as container:
+            yield _first_track(container)
+    except FFmpegError as error:
+        raise UserError(f"cannot be decoded: {error.strerror}") from error
+
+
+def _first_track(container: "InputContainer") -> Recording:
+    from av import AudioResampler
+    from av.error import FFmpegError
+
+    if not container.streams.audio:
+        raise UserError("holds no sound" + (", only a picture" if container.streams.video else ""))
+    stream = container.streams.audio[0]
+    if stream.codec_context.codec_tag in PROTECTED:
+        raise UserError("is protected against copying (DRM); ask where you bought it for a file without")
+    frames = container.decode(stream)
+    head = next(frames, None)
+    if head is None:
+        raise UserError("holds no samples")
+    rate, channels = head.sample_rate, head.layout.nb_channels  # HE-AAC decodes to twice the rate of its header
+
+    def samples(duration: int) -> int:
+        return round(duration * (stream.time_base or 0) * rate)
+
+    indexed = "mov" in container.format.name or "matroska" in container.format.name
+    origin = head.pts or 0
+    promised = samples(stream.duration) if indexed and stream.duration else None
+
+    def decoded(first: int) -> tuple[Iterator["AudioFrame"], int]:
+        """Frames, and the samples in them before the first one wanted."""
+        if not indexed or first < PREROLL * rate or not stream.time_base:  # without an index a seek is a guess
+            return itertools.chain([head], frames), first
+        container.seek(origin + round((first / rate - PREROLL) / stream.time_base), stream=stream)
+        later = container.decode(stream)
+        nearest = next(later, None)
+        if nearest is None:
+            return iter(()), 0
+        return itertools.chain([nearest], later), first - samples((nearest.pts or 0) - origin)
+
+    def blocks(first: int) -> Iterator[NDArray[np.float32]]:
+        done = first
+        convert = AudioResampler(format="flt")  # interleaved: PyAV loses its way in more than eight planes
+        try:
+            following, skip = decoded(first)
+            for block in _blocks(part for frame in following for part in convert.resample(frame)):
+                yield np.asarray(block[skip:], np.float32)
+                done += max(0, len(block) - skip)
+                skip = max(0, skip - len(block))
+        except FFmpegError as error:
+            raise recording.cut_off(done) from error
+        except ValueError as error:  # the conversion takes one layout and one rate
+            raise UserError(f"changes its channels or its sample rate after {done / rate:.2f} s") from error
+
+    recording = Recording(rate, channels, promised, promised, blocks)
+    return recording
+
+
+def _blocks(frames: Iterable["AudioFrame"]) -> Iterator[NDArray[np.float32]]:
+    """(n, channels) samples of interleaved frames, a few frames at a time."""
+    held, count = list[NDArray[np.float32]](), 0
+    for frame in frames:
+        samples = np.asarray(frame.to_ndarray(), np.float32)
+        held.append(samples.reshape(-1, frame.layout.nb_channels))
+        count += held[-1].size
+        if count >= BLOCK:
+            yield np.concatenate(held)
+            held, count = [], 0
+    if held:
+        yield np.concatenate(held)

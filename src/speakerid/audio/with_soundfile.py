@@ -1,0 +1,148 @@
+"""What libsndfile reads: WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF and others."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from speakerid.audio import mpeg
+from speakerid.audio.parts import STREAMED, Part, Window
+from speakerid.audio.recording import BLOCK, Recording, UnknownToSoundfile
+from speakerid.errors import UserError
+
+SOUNDFILE_EXTENSIONS = (
+    ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd",
+    ".caf", ".w64", ".rf64", ".voc", ".sph", ".nist",
+)  # fmt: skip
+LAST_PAGE = 60
+"""Seconds; more than the 64 kB of a page of Ogg hold at any bit rate for speech."""
+GUESS = 2_304
+"""Samples, two frames of MP3, that decoders count differently."""
+UNKNOWN = 2**62
+"""Samples; libsndfile's length of a FLAC that was written into a pipe lies beyond."""
+
+
+@contextmanager
+def open_with_soundfile(part: Part) -> Iterator[Recording]:
+    """A recording that libsndfile reads; it goes by the contents.
+
+    Raises:
+        UnknownToSoundfile: it reads nothing, or only a part.
+    """
+    try:
+        sound = _open(part)
+    except soundfile.LibsndfileError as error:
+        raise UnknownToSoundfile(f"cannot be decoded: {' '.join(error.error_string.split())}") from error
+    with sound:
+        guessed = sound.subtype.startswith("MPEG_LAYER") and _is_guess(part, sound)
+        promised = _promised(part, sound)
+        if guessed:
+            length, promised = None, promised if promised > sound.frames else None
+        else:
+            length = None if sound.frames >= UNKNOWN else sound.frames
+            promised = promised if length else None
+
+        def blocks(first: int) -> Iterator[NDArray[np.float32]]:
+            done = 0
+            try:
+                for position, block in _blocks(sound, first):
+                    done = position
+                    yield block
+            except soundfile.LibsndfileError as error:
+                raise recording.cut_off(sound.tell() if sound.can_seek() else done) from error
+            if (guessed or sound.format == "OGG") and _unread(part, sound) > 0.05:
+                raise UserError(f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC")
+
+        recording = Recording(sound.samplerate, sound.channels, length, promised, blocks)
+        yield recording
+
+
+def _blocks(sound: "_Forwards", first: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Blocks from a position on, each with the position behind it."""
+    done, most = 0, max(1, BLOCK // sound.channels)
+    start = _seekable_before(sound, first)
+    if start and len(sound.read(1, dtype="float32")):  # libvorbis crashes if it seeks where nothing decodes
+        done = sound.seek(start)
+    while (count := min(sound.frames - done, most)) > 0:
+        block = sound.read(count, dtype="float32", always_2d=True)
+        skip = max(0, first - done)
+        done += len(block)
+        yield done, np.asarray(block[skip:], np.float32)
+        if len(block) < count:
+            return
+
+
+class _Forwards(soundfile.SoundFile):
+    """Read from front to end. soundfile seeks after every read, at which MP3 stumbles audibly."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def can_seek(self) -> bool:
+        return super().seekable()
+
+
+def _seekable_before(sound: _Forwards, first: int) -> int:
+    """The last position before `first` that can be sought exactly."""
+    if not sound.can_seek() or first >= sound.frames:
+        return 0
+    if sound.subtype == "VORBIS":  # in the last page of Ogg, libsndfile lands up to a few hundred samples off
+        return max(0, min(first, sound.frames - LAST_PAGE * sound.samplerate))
+    return first
+
+
+def _open(part: Part) -> _Forwards:
+    sound = _Forwards(part.source(), closefd=False)
+    if sound.frames or sound.format not in ("WAV", "WAVEX") or not soundfile.check_format("RAW", sound.subtype):
+        return sound
+    # A recorder that was stopped hard leaves a length of 0 in front of all its samples.
+    size = part.read(2**16).find(b"data\0\0\0\0")
+    if size < 0:
+        return sound
+    raw = (sound.samplerate, sound.channels, sound.subtype, "LITTLE", "RAW")
+    return _Forwards(part.source(size + 8), "r", *raw, closefd=False)
+
+
+def _promised(part: Part, sound: _Forwards) -> int:
+    """What the header claims; libsndfile corrects it by what is there, and notes the difference in its log."""
+    length = sound.frames
+    if sound.format in ("FLAC", "OGG", "MP3"):
+        return length  # not corrected
+    if sound.format == "NIST":
+        claim = re.search(rb"\nsample_count -i (\d+)", part.read(1024))
+        return max(length, int(claim[1])) if claim else length
+    sizes = re.search(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.M)
+    claimed, there = (int(size) for size in sizes.groups()) if sizes else (0, 0)
+    return max(length, length * claimed // there) if there and claimed < STREAMED else length
+
+
+def _is_guess(part: Part, sound: _Forwards) -> bool:
+    """Whether libsndfile has the length of an MP3 from its first frame and its size, for want of a count of frames.
+
+    Raises:
+        UnknownToSoundfile: the guess is too short; libsndfile would stop there.
+    """
+    counted = part.samples
+    if sound.format != "MP3":  # MP3 in WAV
+        data = part.read(2**16).find(b"data") + 8
+        stream = next(mpeg.streams(lambda count, first: part.read(count, data + first), part.size - data), None)
+        counted = stream and stream.samples
+    if counted is None:
+        return not mpeg.counts_frames(part.read)
+    if sound.frames < counted - GUESS:
+        raise UnknownToSoundfile(
+            f"only its first {sound.frames / sound.samplerate:.2f} s can be decoded; convert it to FLAC, "
+            "or install what reads all of it: pip install 'speakerid[av]'"
+        )
+    return True
+
+
+def _unread(part: Part, sound: _Forwards) -> float:
+    """The share of the bytes behind the one up to which they were read."""
+    source = sound.name
+    position = source.tell() if isinstance(source, Window) else os.lseek(part.file.fileno(), 0, os.SEEK_CUR)
+    return 1 - position / part.size
