@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
-def refused(path: Path, **arguments: float) -> str:
+def refused(path: Path, **arguments: Any) -> str:
     """What the error says, which is one line."""
     with pytest.raises(UserError) as caught:
         decode(path, **arguments)

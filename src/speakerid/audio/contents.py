@@ -45,9 +45,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
 
 def what_it_is(part: Part) -> str | None:
     """A sentence on a file that no decoder reads, and what to do; None if it may be a damaged recording."""
-    head = part.read(_HEAD)
-    if not head:
-        return "it is empty (0 bytes); copy or download it again"
+    head = part.read(_HEAD).removeprefix(b"\xef\xbb\xbf")  # the mark that some editors put in front of a text
     for pattern, name, remedy in _KINDS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"it is {name}; {remedy}"

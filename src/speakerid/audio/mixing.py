@@ -14,6 +14,8 @@ Two channels of one level do so from a correlation of -0.75 down; 0.25 means tha
 """
 ROUNDING = 1e-9
 """Power, as a share of that of a constant offset, that is nothing but rounding."""
+STEP = 8
+"""Every eighth sample tells the power of all."""
 FEWEST = 1_000
 """Samples; of fewer, unrelated channels may cancel by chance."""
 
@@ -55,15 +57,15 @@ class Mixer:
             return block[:, 0]
         with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold anything; who uses the samples looks
             mean = block @ self._weights
-            self._samples += len(block)
-            exact, mixed = block.astype(np.float64), mean.astype(np.float64)
-            self._sums[0] += [*exact.sum(0), mixed.sum()]
-            self._sums[1] += [*np.einsum("ij,ij->j", exact, exact), mixed @ mixed]
+            some, mixed = block[::STEP].astype(np.float64), mean[::STEP].astype(np.float64)
+            self._samples += len(some)
+            self._sums[0] += [*some.sum(0), mixed.sum()]
+            self._sums[1] += [*np.einsum("ij,ij->j", some, some), mixed @ mixed]
         return mean
 
     def loudest_of_cancelling(self) -> int | None:
         """Index of the channel with the most power, if the mean of what was mixed so far is far below the channels."""
-        if self._samples < FEWEST or self._channel is not None:
+        if STEP * self._samples < FEWEST or self._channel is not None:
             return None
         with np.errstate(over="ignore", invalid="ignore"):
             mean, square = self._sums / self._samples

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.audio.contents import what_it_is
-from speakerid.audio.parts import Part, parts
-from speakerid.audio.recording import Recording, UnknownToSoundfile
+from speakerid.audio.parts import Part, has_header, parts
+from speakerid.audio.recording import Recording, UnknownFormat
 from speakerid.audio.with_av import AV_EXTENSIONS, open_with_av
 from speakerid.audio.with_soundfile import open_with_soundfile
 from speakerid.errors import UserError
@@ -58,11 +58,19 @@ def _state(file: BinaryIO) -> tuple[int, int]:
 
 def _open(file: BinaryIO, extension: str, stack: ExitStack) -> Recording:
     found = parts(file)
+    if not found[0].size:
+        raise UserError("cannot be decoded: it is empty (0 bytes); copy or download it again")
     openers = [partial(_open_part, part, extension) for part in found]
     try:
         return stack.enter_context(openers[0]()) if len(openers) == 1 else _joined(openers)
     except UserError as error:
-        if (what := what_it_is(found[0])) is None:
+        what = what_it_is(found[0])
+        if what is None and isinstance(error, UnknownFormat) and not has_header(found[0]):
+            what = (
+                "it begins with no header that is known; if it holds raw samples, give it a header: "
+                "sox -t raw -r 16000 -e signed -b 16 -c 1 FILE OUT.wav"
+            )
+        if what is None:
             raise
         raise UserError(f"cannot be decoded: {what}") from error
 
@@ -74,7 +82,7 @@ def _open_part(part: Part, extension: str) -> Iterator[Recording]:
         if extension not in AV_EXTENSIONS:
             try:
                 recording = stack.enter_context(open_with_soundfile(part))
-            except UnknownToSoundfile:
+            except UnknownFormat:
                 if importlib.util.find_spec("av") is None:
                     raise
         yield recording or stack.enter_context(open_with_av(part, extension))

@@ -135,6 +135,16 @@ def parts(file: BinaryIO) -> list[Part]:
     return [Part(file, start, end, len(found) == 1, samples) for start, end, samples in found]
 
 
+def has_header(part: Part) -> bool:
+    """Whether a file begins as one of a known kind does."""
+    head = part.read(_HEADER)
+    return (
+        head.startswith((b"ID3", b"wvpk", b"MAC ", b"\x0b\x77", b"\xff"))
+        or head[4:8] in (b"ftyp", b"moov", b"mdat")
+        or any(head.startswith(kind.literal) for kind in _KINDS)
+    )
+
+
 @lru_cache(maxsize=8)  # tables name many stretches of one recording
 def _bounds(path: str, size: int, _: int) -> list[tuple[int, int, int | None]]:
     """First byte, last byte + 1, and samples where they were counted, of every recording in a file."""

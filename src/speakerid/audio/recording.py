@@ -46,5 +46,5 @@ class Recording:
         return expected - found > max(0.1 * self.sample_rate, 0.02 * expected)
 
 
-class UnknownToSoundfile(UserError):
-    """libsndfile does not read it, or not all of it; FFmpeg may."""
+class UnknownFormat(UserError):
+    """A decoder does not read it, or not all of it; another one may."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.audio.parts import Part
-from speakerid.audio.recording import BLOCK, Recording
+from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
         with av.open(part.stream(), options={"format_whitelist": AV_FORMATS}, **lenient) as container:
             yield _first_track(container)
     except FFmpegError as error:
-        raise UserError(f"cannot be decoded: {error.strerror}") from error
+        raise UnknownFormat(f"cannot be decoded: {error.strerror}") from error
 
 
 def _first_track(container: "InputContainer") -> Recording:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio import mpeg
 from speakerid.audio.parts import STREAMED, Part, Window
-from speakerid.audio.recording import BLOCK, Recording, UnknownToSoundfile
+from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
 
 SOUNDFILE_EXTENSIONS = (
@@ -31,12 +31,12 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
     """A recording that libsndfile reads; it goes by the contents.
 
     Raises:
-        UnknownToSoundfile: it reads nothing, or only a part.
+        UnknownFormat: it reads nothing, or only a part.
     """
     try:
         sound = _open(part)
     except soundfile.LibsndfileError as error:
-        raise UnknownToSoundfile(f"cannot be decoded: {' '.join(error.error_string.split())}") from error
+        raise UnknownFormat(f"cannot be decoded: {' '.join(error.error_string.split())}") from error
     with sound:
         guessed = sound.subtype.startswith("MPEG_LAYER") and _is_guess(part, sound)
         promised = _promised(part, sound)
@@ -124,7 +124,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     """Whether libsndfile has the length of an MP3 from its first frame and its size, for want of a count of frames.
 
     Raises:
-        UnknownToSoundfile: the guess is too short; libsndfile would stop there.
+        UnknownFormat: the guess is too short; libsndfile would stop there.
     """
     counted = part.samples
     if sound.format != "MP3":  # MP3 in WAV
@@ -134,7 +134,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     if counted is None:
         return not mpeg.counts_frames(part.read)
     if sound.frames < counted - GUESS:
-        raise UnknownToSoundfile(
+        raise UnknownFormat(
             f"only its first {sound.frames / sound.samplerate:.2f} s can be decoded; convert it to FLAC, "
             "or install what reads all of it: pip install 'speakerid[av]'"
         )
