@@ -343,3 +343,34 @@ def test_a_truncated_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^found a folder, expected a regular file$"):
         load_plain(tmp_path)
+
+
+def test_a_killed_process_s_folder_is_removed_by_the_next_and_no_other(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, time\nfrom pathlib import Path\nfrom speakerid.files import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as partial:\n"
+        "    (partial / 'half').write_text('x')\n    print('ready', flush=True)\n    time.sleep(60)\n"
+    )
+    out = tmp_path / "out"
+    children = [
+        subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
+        for path in (out, out, tmp_path / "out.second")
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+    before = set(names(tmp_path))
+    children[0].kill()
+    children[0].wait()
+    children[2].kill()
+    children[2].wait()
+    (tmp_path / ".out.backup.partial").mkdir()
+    with atomic_folder(out):
+        left = before & set(names(tmp_path))
+    children[1].kill()
+    for child in children:
+        child.communicate()
+    assert len(before) == 3
+    assert sorted(name.split(".")[1] for name in left) == ["out", "out"]  # one is at work, one is another folder's
+    assert any(name.startswith(".out.second.") for name in left)
+    assert (tmp_path / ".out.backup.partial").exists()

@@ -72,43 +72,28 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; renamed to `path` when the block ends well, else removed.
 
-    Those that killed processes left of the same folder are removed first.
+    What killed processes left of earlier attempts at the same folder is removed first.
 
     Raises:
         UserError: `path` already exists, or cannot be written.
     """
     if path.exists():
         raise UserError(f"{path}: already exists; choose another folder or delete this one first")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = handle = None
     try:
-        _remove_unlocked_partials(path)
-        partial.mkdir(parents=True)
-        handle = os.open(partial, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # a file system without locks: then nothing is ever removed
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield partial
-        finally:
-            os.close(handle)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path)
+        partial, handle = _locked_folder(path)
+        yield partial
         os.replace(partial, path)
         _sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _remove_unlocked_partials(path: Path) -> None:
-    """Remove the temporary folders of `path` whose processes have ended: those that nothing locks."""
-    for name in os.listdir(path.parent) if path.parent.is_dir() else ():
-        if name.startswith(_partial_prefix(path)) and name.endswith(_PARTIAL):
-            with suppress(OSError):
-                handle = os.open(path.with_name(name), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path.with_name(name), ignore_errors=True)
-                finally:
-                    os.close(handle)
+        if partial:
+            shutil.rmtree(partial, ignore_errors=True)
+        if handle is not None:
+            os.close(handle)
 
 
 def remove_partials(folder: Path, of: Path | None = None) -> None:
@@ -123,6 +108,34 @@ def remove_partials(folder: Path, of: Path | None = None) -> None:
     for path in folder.glob(f".*{_PARTIAL}"):
         if name.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def _locked_folder(path: Path) -> tuple[Path, int]:
+    """A new temporary folder beside one, and the handle that holds its lock for as long as this process lives."""
+    while True:
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+        partial.mkdir()
+        handle = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        with suppress(OSError):  # not every network file system has locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if partial.exists():  # else another process took it for abandoned before it was locked
+            return partial, handle
+        os.close(handle)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary folders beside a folder whose processes have ended: nobody holds their locks."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+{re.escape(_PARTIAL)}")
+    for partial in path.parent.iterdir():
+        if name.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
+            handle = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(partial, ignore_errors=True)
+            except OSError:  # at work, or on a file system without locks
+                continue
+            finally:
+                os.close(handle)
 
 
 def real_path(path: Path) -> Path:

@@ -2,6 +2,7 @@ import io
 import os
 import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -412,3 +413,32 @@ def test_pieces_of_what_is_cut_off_or_missing_are_refused(tmp_path: Path) -> Non
     for bad in (path, written(tmp_path / "no.wav", b"RIFF"), tmp_path / "missing.wav"):
         with pytest.raises(UserError, match=r"cut off|cannot be decoded"):
             list(pieces(bad, 1, RATE))
+
+
+# Memory
+
+
+@pytest.mark.parametrize(("rate", "channels", "seconds"), [(384_000, 1, 180), (192_000, 8, 40), (8_000, 1, 1_100)])
+def test_memory_depends_on_the_length_at_the_new_rate_alone(
+    tmp_path: Path, rate: int, channels: int, seconds: int
+) -> None:
+    pytest.importorskip("resource")
+    content = encoded(noise(0.1, rate, channels), "WAV", "PCM_16", rate)
+    size = seconds * rate * channels * 2
+    for place, value in ((4, 36 + size), (content.index(b"data") + 4, size)):
+        content[place : place + 4] = struct.pack("<I", value)
+    path = written(tmp_path / "a.wav", content)
+    os.truncate(path, 44 + size)  # a hole, which takes no space
+    program = (
+        "import resource, sys\nfrom pathlib import Path\nfrom speakerid.audio.decode import decode\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "sound = decode(Path(sys.argv[1]), sample_rate=16_000)\n"
+        "print(len(sound.waveform), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True, timeout=120
+    )
+    samples, grown = map(int, result.stdout.split())
+    unit = 1 if sys.platform == "darwin" else 1_024
+    assert samples == seconds * RATE
+    assert grown * unit < 2.2 * 4 * samples + 2**25  # the samples, the same joined, and what is decoded at a time
