@@ -52,7 +52,7 @@ def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
 
 def _first_track(container: "InputContainer") -> Recording:
     from av import AudioResampler
-    from av.error import FFmpegError
+    from av.error import FFmpegError, PatchWelcomeError
 
     if not container.streams.audio:
         raise UserError("holds no sound" + (", only a picture" if container.streams.video else ""))
@@ -92,6 +92,10 @@ def _first_track(container: "InputContainer") -> Recording:
                 yield np.asarray(block[skip:], np.float32)
                 done += max(0, len(block) - skip)
                 skip = max(0, skip - len(block))
+        except PatchWelcomeError as error:  # AMR with discontinuous transmission, as SoX writes it, is such a case
+            raise UserError(
+                f"uses what FFmpeg does not decode after {done / rate:.2f} s; convert it to FLAC"
+            ) from error
         except FFmpegError as error:
             raise recording.cut_off(done) from error
         except ValueError as error:  # the conversion takes one layout and one rate

@@ -22,6 +22,8 @@ LAST_PAGE = 60
 """Seconds; more than the 64 kB of a page of Ogg hold at any bit rate for speech."""
 GUESS = 2_304
 """Samples, two frames of MP3, that decoders count differently."""
+LONGEST_BLOCK = 4_096
+"""Samples of a block of ADPCM or GSM in WAV, at most."""
 UNKNOWN = 2**62
 """Samples; libsndfile's length of a FLAC that was written into a pipe lies beyond."""
 
@@ -43,13 +45,13 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
         if guessed:
             length, promised = None, promised if promised > sound.frames else None
         else:
-            length = None if sound.frames >= UNKNOWN else sound.frames
-            promised = promised if length else None
+            length = None if sound.frames >= UNKNOWN else _unpadded(part, sound)
+            promised = max(length, promised) if length and promised > sound.frames else length
 
         def blocks(first: int) -> Iterator[NDArray[np.float32]]:
             done = 0
             try:
-                for position, block in _blocks(sound, first):
+                for position, block in _blocks(sound, first, length or sound.frames):
                     done = position
                     yield block
             except soundfile.LibsndfileError as error:
@@ -61,13 +63,13 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
         yield recording
 
 
-def _blocks(sound: "_Forwards", first: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _blocks(sound: "_Forwards", first: int, frames: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Blocks from a position on, each with the position behind it."""
     done, most = 0, max(1, BLOCK // sound.channels)
     start = _seekable_before(sound, first)
     if start and len(sound.read(1, dtype="float32")):  # libvorbis crashes if it seeks where nothing decodes
         done = sound.seek(start)
-    while (count := min(sound.frames - done, most)) > 0:
+    while (count := min(frames - done, most)) > 0:
         block = sound.read(count, dtype="float32", always_2d=True)
         skip = max(0, first - done)
         done += len(block)
@@ -118,6 +120,15 @@ def _promised(part: Part, sound: _Forwards) -> int:
     sizes = re.search(r"^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", sound.extra_info, re.M)
     claimed, there = (int(size) for size in sizes.groups()) if sizes else (0, 0)
     return max(length, length * claimed // there) if there and claimed < STREAMED else length
+
+
+def _unpadded(part: Part, sound: _Forwards) -> int:
+    """Samples without those that fill the last block of ADPCM or GSM in WAV, which the `fact` chunk does not count."""
+    if sound.format not in ("WAV", "WAVEX"):
+        return sound.frames
+    fact = re.search(rb"fact\x04\x00\x00\x00(....)", part.read(256), re.DOTALL)
+    samples = int.from_bytes(fact[1], "little") if fact else 0
+    return samples if 0 < sound.frames - samples < LONGEST_BLOCK else sound.frames
 
 
 def _is_guess(part: Part, sound: _Forwards) -> bool:

@@ -1,0 +1,117 @@
+"""What happens to sound on its way in: lag of a marker and length, by the project's reader; see docs/sound.md."""
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+from scipy.signal import butter, correlate, sosfilt
+
+from speakerid.audio.decode import decode
+from speakerid.audio.resample import resample
+from speakerid.errors import UserError
+
+SAMPLES = 24_001
+"""Of every file: not a multiple of any codec's frame."""
+
+SOUNDFILE = {
+    "wav": ("WAV", "PCM_16", 16_000, 0, 0), "flac": ("FLAC", "PCM_16", 16_000, 0, 0),
+    "ogg": ("OGG", "VORBIS", 16_000, 0, 0), "opus": ("OGG", "OPUS", 16_000, 0, 0),
+    "mp3 at 16 kHz": ("MP3", "MPEG_LAYER_III", 16_000, 0, 0),
+    "mp3 at 44.1 kHz": ("MP3", "MPEG_LAYER_III", 44_100, 0, 0),
+    "alac": ("CAF", "ALAC_16", 16_000, 0, 0), "μ-law": ("WAV", "ULAW", 8_000, 0, 0),
+    "ima": ("WAV", "IMA_ADPCM", 8_000, 0, 239), "ms": ("WAV", "MS_ADPCM", 8_000, 0, 0),
+    "gsm": ("WAV", "GSM610", 8_000, 0, 0), "g721": ("WAV", "G721_32", 8_000, 0, 0),
+    "g721 in AU": ("AU", "G721_32", 8_000, 0, 119), "gsm in AIFF": ("AIFF", "GSM610", 8_000, 0, 0),
+}  # fmt: skip
+"""Container, codec, sample rate; lag and samples too many, in those of the file."""
+
+FFMPEG = {
+    ("mp3", "libmp3lame", 16_000): (0, 0),
+    ("mp3", "libmp3lame -write_xing 0", 16_000): (1_105, 1_343),
+    ("wav", "libmp3lame", 16_000): (1_105, 1_343),
+    ("m4a", "aac", 16_000): (0, 575), ("m4a", "aac", 44_100): (0, 575),
+    ("mkv", "aac", 16_000): (1_024, 1_599), ("aac", "aac", 16_000): (1_024, 1_599),
+    ("m4a", "alac", 16_000): (0, 0), ("wv", "wavpack", 16_000): (0, 0), ("flac", "flac", 16_000): (0, 0),
+    ("ogg", "libvorbis", 16_000): (0, 0), ("opus", "libopus", 16_000): (0, 0),
+    ("webm", "libopus", 16_000): (208, 208), ("webm", "libopus", 48_000): (0, 0),
+    ("ac3", "ac3", 48_000): (256, 575), ("eac3", "eac3", 48_000): (256, 575),
+    ("mp2", "mp2", 16_000): (481, 191),
+    ("spx", "libspeex", 16_000): (223, 319), ("spx", "libspeex", 8_000): (80, 159),
+    ("wma", "wmav2", 16_000): (-512, -449), ("wma", "wmav2", 44_100): (-2_048, -1_473),
+    ("wav", "adpcm_ima_wav", 8_000): (0, 491), ("wav", "adpcm_ms", 8_000): (0, 431),
+    ("wav", "libgsm_ms", 8_000): (0, 319),
+}  # fmt: skip
+"""Extension, codec with its options, and sample rate of what FFmpeg 5.1 wrote; the same figures."""
+
+
+@cache
+def marker(rate: int) -> NDArray[np.float32]:
+    """(SAMPLES,) a burst in the band of speech after a third, and little noise around it."""
+    rng = np.random.default_rng(1)
+    samples = 1e-3 * rng.standard_normal(SAMPLES)
+    burst = sosfilt(butter(4, [300, 3_000], "band", fs=rate, output="sos"), rng.standard_normal(SAMPLES // 3))
+    samples[SAMPLES // 3 :][: len(burst)] += 0.5 * burst / np.abs(burst).max()
+    return samples.astype(np.float32)
+
+
+def lag_and_excess(path: Path, rate: int) -> tuple[int, int]:
+    """Samples by which the marker comes later, and by which the recording is longer, at the rate it decodes to."""
+    sound = decode(path)
+    expected = resample(marker(rate), rate, sound.sample_rate)
+    lag = int(correlate(sound.waveform, expected, method="fft").argmax()) - (len(expected) - 1)
+    return lag, len(sound.waveform) - len(expected)
+
+
+@pytest.mark.parametrize("name", SOUNDFILE)
+def test_what_soundfile_writes(tmp_path: Path, name: str) -> None:
+    container, codec, rate, lag, excess = SOUNDFILE[name]
+    soundfile.write(tmp_path / "a", marker(rate), rate, codec, format=container)
+    assert lag_and_excess(tmp_path / "a", rate) == (lag, excess)
+
+
+def write_with_av(path: Path, form: str, codec: str, bit_rate: int) -> None:
+    av = pytest.importorskip("av", reason="needs the extra 'av'")
+    if codec not in av.codecs_available:
+        pytest.skip(f"this PyAV has no {codec}")
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=8_000)
+        stream.layout, stream.bit_rate = "mono", bit_rate
+        frame = av.AudioFrame.from_ndarray(marker(8_000)[None], format="fltp", layout="mono")
+        frame.sample_rate = 8_000
+        convert = av.AudioResampler(stream.codec_context.format, "mono", 8_000, stream.codec_context.frame_size or 160)
+        for part in [*convert.resample(frame), *convert.resample(None), None]:
+            container.mux(stream.encode(part))
+
+
+def test_amr(tmp_path: Path) -> None:
+    write_with_av(tmp_path / "a.amr", "amr", "libopencore_amrnb", 12_200)
+    assert lag_and_excess(tmp_path / "a.amr", 8_000) == (40, 159)
+
+
+def test_mp3_in_wav_of_few_bits_is_whole(tmp_path: Path) -> None:
+    write_with_av(tmp_path / "a.wav", "wav", "libmp3lame", 8_000)
+    assert lag_and_excess(tmp_path / "a.wav", 8_000) == (1_105, 1_343)
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="is cut off or damaged"):
+        decode(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("key", FFMPEG, ids=lambda key: " ".join(map(str, key)))
+def test_what_ffmpeg_writes(tmp_path: Path, key: tuple[str, str, int]) -> None:
+    pytest.importorskip("av", reason="needs the extra 'av'")
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("needs FFmpeg's program")
+    version = subprocess.run(["ffmpeg", "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    if not version.startswith("5.1"):
+        pytest.skip(f"the figures are those of FFmpeg 5.1, this is {version}")
+    extension, codec, rate = key
+    soundfile.write(tmp_path / "a.wav", marker(rate), rate, "PCM_16")
+    command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", "a.wav", "-c:a", *codec.split(), f"b.{extension}"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    assert lag_and_excess(tmp_path / f"b.{extension}", rate) == FFMPEG[key]
