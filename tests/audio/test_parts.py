@@ -116,6 +116,11 @@ def test_what_differs_in_its_form_is_refused(tmp_path: Path, rate: int, channels
             decode(tmp_path / "a")
 
 
+@pytest.mark.parametrize("other", ["flac", "mp3", "ogg", "aiff"])
+def test_a_recording_of_another_kind_behind_a_wav(tmp_path: Path, other: str) -> None:
+    assert len(samples_of(tmp_path, encoded(noise(9_000), "wav") + encoded(noise(9_000, 1), other))) == 18_000
+
+
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_the_last_one_may_be_cut_off(tmp_path: Path, kind: str) -> None:
     one, other = encoded(noise(RATE), kind), encoded(noise(2 * RATE, 1), kind)

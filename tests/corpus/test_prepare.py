@@ -385,3 +385,26 @@ def test_name_that_is_not_unicode_is_taken_or_named(source: Path, out: Path, nam
     with suppress(UserError):
         prepared = prepare(source, out)
         assert len(check_corpus(out).labelled) + len(prepared.skipped) >= 6
+
+
+def test_channels_that_cancel_out_are_used_one_by_one_and_reported(source: Path, out: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("ann/a", "ann/b", "bob/a", "bob/b"):
+        samples = 0.1 * rng.standard_normal(16_000)
+        for folder, channels in ((source, [samples, -samples]), (tmp_path / "mono", [samples])):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / f"{name}.wav", np.stack(channels[: 1 if name == "bob/b" else 2], 1), 16_000)
+    prepared = prepare(source, out)
+    prepare(tmp_path / "mono", tmp_path / "expected")
+    opposite = [finding for finding in prepared.findings if finding.kind == "opposite channels"]
+    assert [finding.files for finding in opposite] == [("ann/a.wav", "ann/b.wav", "bob/a.wav")]
+    assert "3 recordings with channels of opposite sign" in opposite[0].text
+    for corpus in (out, tmp_path / "expected"):
+        check_corpus(corpus)
+    means = [
+        np.concatenate([np.fromfile(path, np.float16).reshape(-1, 40) for path in corpus.glob("packed/*.frames")]).mean(
+            0, dtype=np.float64
+        )
+        for corpus in (out, tmp_path / "expected")
+    ]
+    np.testing.assert_allclose(*means, rtol=0, atol=1e-2)

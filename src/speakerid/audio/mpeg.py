@@ -140,13 +140,14 @@ def _next_start(read: Read, position: int, size: int) -> int:
     while position < size:
         block = read(_BLOCK + 4, position)
         for candidate in _CANDIDATE.finditer(block):
-            if candidate.start() < _BLOCK and _begins(read, position + candidate.start(), size):
+            if candidate.start() < _BLOCK and begins(read, position + candidate.start(), size):
                 return position + candidate.start()
         position += _BLOCK
     return size
 
 
-def _begins(read: Read, position: int, size: int) -> bool:
+def begins(read: Read, position: int, size: int) -> bool:
+    """Whether a tag or several frames in a row begin at a position."""
     first = after_tags(read, position)
     form = None
     for _ in range(_CHAIN):

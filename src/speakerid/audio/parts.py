@@ -161,9 +161,16 @@ def _bounds(path: str, size: int, _: int) -> list[tuple[int, int, int | None]]:
         kind = next((kind for kind in _KINDS if kind.header.match(head)), None)
         if head[4:8] == b"ftyp":
             starts += _second_movies(read, size)
-        elif kind and _sized(head) < size - begin - _HEADER:
+        elif kind and (end := begin + _sized(head)) < size - _HEADER:
             starts += [at for at in _search(read, kind, begin + 1, size) if not _continues(read, kind, at, begin)]
+            if len(starts) == 1 and end > begin and _begins(read, end, size):  # a recording of another kind
+                starts.append(end)
     return [(start, end, None) for start, end in zip(starts, [*starts[1:], size], strict=True)]
+
+
+def _begins(read: mpeg.Read, position: int, size: int) -> bool:
+    head = read(_HEADER, position)
+    return any(kind.header.match(head) for kind in _KINDS) or mpeg.begins(read, position, size)
 
 
 def _sized(head: bytes) -> int:

@@ -39,7 +39,7 @@ def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
         import av
         from av.error import FFmpegError
     except ImportError as error:
-        reason = f"cannot be decoded: {extension} needs PyAV; pip install 'speakerid[av]', or convert it to FLAC"
+        reason = f"cannot be decoded: {extension} needs PyAV; pip install -e '.[av]', or convert it to FLAC"
         raise UserError(reason) from error
     # A title that is no UTF-8 is no reason to refuse the sound; from 19 on PyAV thinks so too.
     lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
@@ -57,6 +57,8 @@ def _first_track(container: "InputContainer") -> Recording:
     if not container.streams.audio:
         raise UserError("holds no sound" + (", only a picture" if container.streams.video else ""))
     stream = container.streams.audio[0]
+    if stream.codec_context is None:  # PyAV's types deny it
+        raise UserError("cannot be decoded: its codec is unknown to FFmpeg; convert it to FLAC")
     if stream.codec_context.codec_tag in PROTECTED:
         raise UserError("is protected against copying (DRM); ask where you bought it for a file without")
     frames = container.decode(stream)

@@ -147,7 +147,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     if sound.frames < counted - GUESS:
         raise UnknownFormat(
             f"only its first {sound.frames / sound.samplerate:.2f} s can be decoded; convert it to FLAC, "
-            "or install what reads all of it: pip install 'speakerid[av]'"
+            "or install what reads all of it: pip install -e '.[av]'"
         )
     return True
 
