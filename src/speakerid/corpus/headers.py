@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from speakerid.audio.recording import UnknownToSoundfile, open_with_av, open_with_soundfile
+from speakerid.audio.opening import opened
 from speakerid.errors import UserError
 
 
@@ -19,13 +19,7 @@ class Header(NamedTuple):
 def read_header(path: Path) -> Header | None:
     """The header of a recording, None if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            try:
-                with open_with_soundfile(file) as sound:
-                    return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
-            except UnknownToSoundfile:
-                file.seek(0)
-            with open_with_av(file, path.suffix.lower()) as sound:
-                return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
-    except (OSError, UserError):
+        with opened(path) as sound:
+            return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
+    except UserError:
         return None
