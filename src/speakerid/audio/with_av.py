@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from speakerid.audio.parts import Part
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
+from speakerid.extras import install
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -39,7 +40,7 @@ def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
         import av
         from av.error import FFmpegError
     except ImportError as error:
-        reason = f"cannot be decoded: {extension} needs PyAV; pip install -e '.[av]', or convert it to FLAC"
+        reason = f"cannot be decoded: {extension} needs PyAV; convert it to FLAC, or {install('av')}"
         raise UserError(reason) from error
     # A title that is no UTF-8 is no reason to refuse the sound; from 19 on PyAV thinks so too.
     lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}

@@ -13,6 +13,7 @@ from speakerid.audio import mpeg
 from speakerid.audio.parts import STREAMED, Part, Window
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
+from speakerid.extras import install
 
 SOUNDFILE_EXTENSIONS = (
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd",
@@ -147,7 +148,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     if sound.frames < counted - GUESS:
         raise UnknownFormat(
             f"only its first {sound.frames / sound.samplerate:.2f} s can be decoded; convert it to FLAC, "
-            "or install what reads all of it: pip install -e '.[av]'"
+            f"or install what reads all of it: {install('av')}"
         )
     return True
 

@@ -72,7 +72,7 @@ def _answers(
 
 def _frames_of(encoder: VoiceEncoder, path: Path) -> NDArray[np.float32] | Unheard:
     try:
-        return encoder.frames(*sound_of(path))
+        return encoder.frames(*sound_of(path, target=encoder.sample_rate))
     except Unheard as unheard:
         return unheard
 

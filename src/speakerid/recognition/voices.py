@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.audio.resample import resample
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.predict import CPU_FRAMES
@@ -43,6 +44,7 @@ class VoiceEncoder:
 
     def __init__(self, bundle: Bundle) -> None:
         self.fingerprint = bundle.encoder
+        self.sample_rate = bundle.features.sample_rate
         self._features = bundle.features
         self._embedder = bundle.embedder()
         self._parameters = unique_parameters(self._embedder)
@@ -51,10 +53,11 @@ class VoiceEncoder:
 
     def listen(self, recording: Recording, sample_rate: int | None = None) -> Voice:
         """See `Recognizer.listen`."""
-        waveform, rate = sound_of(recording, sample_rate)
+        waveform, rate = sound_of(recording, sample_rate, self.sample_rate)
         frames = self.frames(waveform, rate)
         voice = self.voice(frames, self.embed([frames])[0])
-        digest = blake2b(f"{rate} ".encode() + waveform.tobytes(), digest_size=8).digest()
+        waveform = resample(waveform, rate, self.sample_rate)  # so that samples have the digest of their file
+        digest = blake2b(f"{self.sample_rate} ".encode() + waveform.tobytes(), digest_size=8).digest()
         return replace(
             voice, digest=int.from_bytes(digest, "little", signed=True), source=str(path_of(recording) or "")
         )
@@ -99,8 +102,8 @@ class VoiceEncoder:
         return frames
 
 
-def sound_of(recording: Recording, sample_rate: int | None = None) -> tuple[Samples, int]:
-    """(N,) samples of a file or an array, and their rate in Hz.
+def sound_of(recording: Recording, sample_rate: int | None = None, target: int | None = None) -> tuple[Samples, int]:
+    """(N,) samples of a file or an array, and their rate in Hz; a file is resampled to `target` if that is given.
 
     Raises:
         Unheard: a file that cannot be decoded.
@@ -113,7 +116,7 @@ def sound_of(recording: Recording, sample_rate: int | None = None) -> tuple[Samp
             raise UserError("sample_rate: missing; samples need their rate in Hz, a file says its own")
         return _mixed(waveform), rate
     try:
-        sound = decode(path, max_seconds=MAX_SECONDS)
+        sound = decode(path, max_seconds=MAX_SECONDS, sample_rate=target)
     except UserError as error:
         raise Unheard("broken", str(error)) from error
     return sound.waveform, sound.sample_rate
