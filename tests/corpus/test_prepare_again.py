@@ -186,6 +186,25 @@ def test_folder_of_something_else_is_not_touched(source: Path, tmp_path: Path) -
     assert result(tmp_path / "out") == {"thesis.tex": b"mine"}
 
 
+@pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
+def test_stage_may_be_deleted(source: Path, tmp_path: Path, computed: list[str], layout_out: str) -> None:
+    prepare(source, tmp_path / "out", layout_out=layout_out)
+    before = result(tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "prepared")
+    computed.clear()
+    prepare(source, tmp_path / "out", layout_out=layout_out)
+    assert len(computed) == 13
+    assert result(tmp_path / "out") == before
+
+
+def test_table_of_recordings_with_other_columns_is_not_touched(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "recordings.csv").write_text("path,speaker\nmine.wav,me\n")
+    with pytest.raises(UserError, match="already exists; choose another folder or delete this one first"):
+        prepare(source, tmp_path / "out")
+    assert list(result(tmp_path / "out")) == ["recordings.csv"]
+
+
 def test_equal_recordings_are_found_again_under_each_name(source: Path, tmp_path: Path, computed: list[str]) -> None:
     shutil.copy(source / "s0" / "day0" / "0.wav", source / "s1" / "day0" / "copy.wav")
     prepare(source, tmp_path / "out")

@@ -194,7 +194,7 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
 
 
 def _check_target(out: Path, features: FeatureConfig) -> None:
-    if out.exists() and not (out / STAGE).is_dir():
+    if out.exists() and not (out / STAGE).is_dir() and not sources.has_table(out):
         raise UserError(f"{out}: already exists; choose another folder or delete this one first")
     former = out / hw4.FEATURES
     if former.exists():

@@ -39,6 +39,15 @@ def remove(root: Path) -> None:
     (root / NAME).unlink(missing_ok=True)
 
 
+def has_table(root: Path) -> bool:
+    """Whether a folder is a corpus that `prepare` has written: it holds such a table."""
+    try:
+        with (root / NAME).open(encoding="utf-8", errors=_ERRORS, newline="") as file:
+            return next(csv.reader(file), []) in (HEADER, WITHOUT_CHANNEL)
+    except (OSError, csv.Error):
+        return False
+
+
 def read(root: Path) -> dict[str, Recording]:
     """The recordings by their utterances' feature paths; of a copy, which was no recording, there is none.
 
