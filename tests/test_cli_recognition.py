@@ -15,7 +15,7 @@ from speakerid.audio.decode import write_wav
 from speakerid.cli import main, run
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import ONNX, TORCHSCRIPT, content_of
-from speakerid.corpus.recordings import printable
+from speakerid.printing import printable
 from speakerid.recognition.recognizer import Recognizer
 
 

@@ -1,21 +1,12 @@
 """What a user can get wrong, said in one line each: file, field, what was found, what was expected, what to do."""
 
-import reprlib
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from speakerid.printing import short, visible
+
 SHOWN = 20
-
-
-def visible(text: str) -> str:
-    """Text that a terminal can be given: control characters, line breaks and bytes that are not UTF-8 become escapes.
-
-    Idempotent, so a message may quote another one.
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 class UserError(Exception):
@@ -58,14 +49,6 @@ def describe(error: ValidationError) -> list[tuple[str, str]]:
         if problem["type"] == "missing":
             reason = "missing"
         elif problem["type"] != "json_invalid" and not isinstance(problem["input"], (dict, list)):
-            reason = f"found {shown(problem['input'])}: {reason}"
+            reason = f"found {short(problem['input'])}: {reason}"
         lines.append((field, reason))
     return lines
-
-
-def shown(value: object) -> str:
-    """A value from a file in one short line."""
-    try:
-        return " ".join(reprlib.repr(value).split())
-    except ValueError:  # Python does not write out numbers of more than 4,300 digits
-        return "a huge number"

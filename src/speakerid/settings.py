@@ -18,7 +18,8 @@ from pydantic import (
     model_serializer,
 )
 
-from speakerid.errors import SHOWN, UserError, describe, shown
+from speakerid.errors import SHOWN, UserError, describe
+from speakerid.printing import short
 from speakerid.yaml_reader import parse_yaml
 
 LARGEST = 10**9
@@ -157,7 +158,7 @@ def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[s
 
 
 def _kind_in(content: Any) -> str:
-    return f"kind {shown(content['kind'])}" if isinstance(content, dict) and "kind" in content else "no kind"
+    return f"kind {short(content['kind'])}" if isinstance(content, dict) and "kind" in content else "no kind"
 
 
 def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> str:

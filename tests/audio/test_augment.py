@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from corpora import write_recording
 from speakerid.audio.augment import KINDS, SPEEDS, Augmenter, Copy, copies
 from speakerid.audio.noises import NOISES, generate_noise
-from speakerid.errors import UserError
+from speakerid.errors import UserError, message
 
 RATE = 16_000
 NOISE, REVERB = copies(["noise", "reverb"])
@@ -474,9 +474,9 @@ def test_names_need_not_be_unicode(tmp_path: Path) -> None:
     augmenter = Augmenter(noise=tmp_path, rooms=tmp_path)
     assert dominant(next(added(augmenter, white(), 1))) == pytest.approx(1000, abs=2)
     Path(path).write_bytes(b"broken")
-    with pytest.raises(UserError, match=r"caf\\xe9\.wav") as raised:
+    with pytest.raises(UserError) as raised:
         augment(augmenter, white(), REVERB)
-    str(raised.value).encode()
+    assert r"caf\udce9.wav: " in message(raised.value)
 
 
 def test_folders_without_sounds_are_refused_at_once(tmp_path: Path) -> None:

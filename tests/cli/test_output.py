@@ -7,24 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speakerid.cli import exit_with
-from speakerid.cli.output import json_line, shown
-from speakerid.errors import CorpusError, UserError, visible
+from speakerid.cli.output import json_line
+from speakerid.errors import CorpusError, UserError
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=20)
-
-
-@settings(deadline=None)
-@given(ANYTHING, ANYTHING)
-def test_names_are_visible_and_never_confused(a: str, b: str) -> None:
-    assert shown(a).isprintable()
-    assert (shown(a) == shown(b)) == (a == b)
-
-
-@settings(deadline=None)
-@given(ANYTHING)
-def test_messages_are_visible_and_may_be_quoted(text: str) -> None:
-    assert visible(text).isprintable()
-    assert visible(visible(text)) == visible(text)
 
 
 @settings(deadline=None)

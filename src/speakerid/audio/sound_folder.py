@@ -83,7 +83,7 @@ class NoiseFolder:
                 samples = _read(sound, frames, channel=None)
                 if samples.any():
                     return samples, sound.samplerate
-        raise UserError(f"{_printable(path)}: digital silence, as were {ATTEMPTS - 1} files before; remove such files")
+        raise UserError(f"{path}: digital silence, as were {ATTEMPTS - 1} files before; remove such files")
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class RoomFolder:
 def _scan(root: Path, without: str) -> tuple[tuple[str, ...], str]:
     """Names, relative to a folder and in order, of its sound files but those in lists called `without`; a digest."""
     if not root.is_dir():
-        raise UserError(f"{_printable(root)}: no such folder; expected a folder with sound files in it")
+        raise UserError(f"{root}: no such folder; expected a folder with sound files in it")
     try:
         paths = list(_files(root, frozenset()))
         listed = {path.parent: _entries(path) for path in paths if path.name == without}
@@ -148,10 +148,10 @@ def _scan(root: Path, without: str) -> tuple[tuple[str, ...], str]:
             and not any(path.name in listed.get(folder, ()) for folder in path.parents)
         )
     except OSError as error:
-        raise UserError(f"{_printable(root)}: cannot be read: {error.strerror}: {error.filename!r}") from error
+        raise UserError(f"{root}: cannot be read: {error.strerror}: {error.filename!r}") from error
     if not found:
         endings = ", ".join(SOUNDFILE_EXTENSIONS)
-        raise UserError(f"{_printable(root)}: no sound files found; expected some that end in {endings}")
+        raise UserError(f"{root}: no sound files found; expected some that end in {endings}")
     digest = hashlib.blake2b(digest_size=16)
     for name, size in found:
         digest.update(os.fsencode(name) + b"\0%d\0" % size)
@@ -190,7 +190,7 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
             yield sound
     except (soundfile.SoundFileError, OSError, UserError) as error:
         reason = " ".join(_reason(error).split())
-        raise UserError(f"{_printable(path)}: {reason}; mend or remove this file") from error
+        raise UserError(f"{path}: {reason}; mend or remove this file") from error
 
 
 def _read(sound: soundfile.SoundFile, frames: int, channel: int | None) -> NDArray[np.float32]:
@@ -216,8 +216,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, soundfile.LibsndfileError):
         return f"cannot be decoded: {error.error_string}"
     return f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
-
-
-def _printable(path: Path) -> str:
-    """A path as text that can be written anywhere, even where it is no valid UTF-8."""
-    return os.fsencode(path).decode(errors="backslashreplace")

@@ -31,7 +31,8 @@ from speakerid.cli import (
 )
 from speakerid.cli.parsing import Parser, did_you_mean
 from speakerid.cli.streams import LostOutput, abandon_stdout, guard_streams
-from speakerid.errors import LostProcess, UserError, message, visible
+from speakerid.errors import LostProcess, UserError, message
+from speakerid.printing import visible
 
 
 class Command(Protocol):

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from speakerid.cli.output import json_line, shown
-from speakerid.errors import visible
+from speakerid.cli.output import json_line
+from speakerid.printing import printable, visible
 from speakerid.recognition.answers import Answer
 from speakerid.recognition.timeline import Segment
 from speakerid.recognition.timeline_files import as_text
@@ -20,15 +20,15 @@ _COLUMNS = ("file", "answer", "name", "probability", "seconds", "threshold")
 def write_text(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
     """A line for each recording."""
     for path, answer in answers:
-        ranking = [f"{shown(name)} {probability:.1%}" for name, probability in answer.ranking]
+        ranking = [f"{printable(name)} {probability:.1%}" for name, probability in answer.ranking]
         if answer.name is not None:
             others = ", ".join(ranking[1:])
-            line = f"{shown(answer.name)} {answer.probability:.1%}" + (f" (then {others})" if others else "")
+            line = f"{printable(answer.name)} {answer.probability:.1%}" + (f" (then {others})" if others else "")
         elif answer.said == "unknown":
             line = f"unknown (nearest: {', '.join(ranking)}; a name is said from {answer.threshold:.1%})"
         else:
             line = f"{answer.said}: {visible(answer.reason)}"
-        print(f"{shown(path)}: {line}", file=file, flush=True)
+        print(f"{printable(path)}: {line}", file=file, flush=True)
         yield answer
 
 
@@ -44,8 +44,8 @@ def write_csv(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, "ranking", "reason"])
     for path, answer in answers:
-        plain = _plain(path, answer) | {"file": shown(path), "name": answer.name and shown(answer.name)}
-        ranking = " ".join(f"{shown(one['name'])}={one['probability']:.4f}" for one in plain["ranking"])
+        plain = _plain(path, answer) | {"file": printable(path), "name": answer.name and printable(answer.name)}
+        ranking = " ".join(f"{printable(one['name'])}={one['probability']:.4f}" for one in plain["ranking"])
         writer.writerow([*(plain[column] for column in _COLUMNS), ranking, visible(plain["reason"])])
         file.flush()
         yield answer
@@ -63,7 +63,7 @@ def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form:
     if form == "text":
         for path, segments in found.items():
             for line in as_text(segments) or ["nobody is heard"]:
-                print(f"{shown(path)}: {line}" if many else line, file=file)
+                print(f"{printable(path)}: {line}" if many else line, file=file)
         return
     header = ["file", "start", "end", "name", "probability"]
     turns = [(path, s) for path, segments in found.items() for s in segments]
@@ -75,8 +75,8 @@ def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form:
     writer = csv.writer(file)
     writer.writerow(header)
     for path, s in turns:
-        name = s.name and shown(s.name)
-        writer.writerow([shown(path), round(s.start, 3), round(s.end, 3), name, round(s.probability, 6)])
+        name = s.name and printable(s.name)
+        writer.writerow([printable(path), round(s.start, 3), round(s.end, 3), name, round(s.probability, 6)])
 
 
 def _plain(path: Path, answer: Answer) -> dict[str, Any]:

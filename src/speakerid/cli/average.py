@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from speakerid.cli.arguments import add_device, positive
-from speakerid.cli.output import say, shown
+from speakerid.cli.output import say
+from speakerid.printing import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,5 +41,5 @@ def run(options: argparse.Namespace) -> int:
         (f"mean of {len(mean.steps)}, steps {first} to {last}", mean.figures),
     ):
         say(f"{name:<40}{figures['accuracy']:>10.4f}{figures['macro_accuracy']:>10.4f}{figures['loss']:>10.4f}")
-    say(f"Mean: {shown(output)}")
+    say(f"Mean: {printable(output)}")
     return 0

@@ -14,12 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.cli.output import shown
     from speakerid.corpus.check import check_corpus
+    from speakerid.printing import printable
 
     corpus = check_corpus(options.data)
     print(
-        f"{shown(options.data)}: sound; {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
+        f"{printable(options.data)}: sound; {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
         f"{len(corpus.test)} test utterances, {corpus.features.n_mels} mel bands"
     )
     return 0

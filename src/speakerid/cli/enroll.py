@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import BUNDLE
-    from speakerid.cli.output import complain, shown
+    from speakerid.cli.output import complain
     from speakerid.corpus.walk import Remarks
+    from speakerid.printing import printable
     from speakerid.recognition.finding import find_recordings
     from speakerid.recognition.recognizer import Recognizer
 
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         complain(line, "passed over")
     for line in enrollment.warnings:
         complain(line, "warning")
-    name, recordings = shown(options.name), f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
+    name, recordings = printable(options.name), f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
     if options.add:
         print(f"{name}: {recordings} added, {enrollment.recordings} in all")
     else:

@@ -16,8 +16,9 @@ import json
 from pathlib import Path
 
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
-from speakerid.cli.output import say, shown
+from speakerid.cli.output import say
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 _OF_A_BUNDLE = ("trials", "as_norm", "out", "json")
 _OF_CHECKPOINTS = ("data", "part", "crops", "crop_frames", "device", "frames_per_batch")
@@ -85,7 +86,7 @@ def _bundle(options: argparse.Namespace) -> int:
         return 0
     say("\n".join([*results.facts, "", results.as_text()]))
     if page:
-        say(f"\n{shown(page)}")
+        say(f"\n{printable(page)}")
     return 0
 
 

@@ -16,8 +16,9 @@ no voice prints of the former one, so speakers are enrolled again from their rec
 import argparse
 from pathlib import Path
 
-from speakerid.cli.output import say, shown
+from speakerid.cli.output import say
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,8 +52,8 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
         say(f"Replaced: in the former bundle {line}.")
     if lost:
         say("Enroll again from the recordings whoever is missing; forget and rename again.")
-    say(f"{len(bundle.profiles.names)} speakers: {shown(options.output)}")
-    say(f"Thresholds fitted on {shown(bundle.fitted_on)}. Where 1 % of strangers may be given a name:")
+    say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
+    say(f"Thresholds fitted on {printable(bundle.fitted_on)}. Where 1 % of strangers may be given a name:")
     say(f"{'duration':<10}{'strangers named':>17}{'speakers named right':>22}")
     for row in bundle.expected:
         duration = f"{row.seconds:g} s"
@@ -70,6 +71,6 @@ def _run_bundle(options: argparse.Namespace) -> int:
 
     bundle = Bundle.load(options.source)
     deviation = export_bundle(bundle, options.output, options.to)
-    say(f"{len(bundle.profiles.names)} speakers: {shown(options.output)}")
+    say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
     say(f"Differs from the bundle by {deviation:.1e} at most, over 50 recordings of 0.5 to 10 s.")
     return 0

@@ -15,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.cli.output import shown
+    from speakerid.printing import printable
     from speakerid.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(options.bundle)
     recognizer.forget(options.name)
-    print(f"{shown(options.name)}: forgotten; {len(recognizer.speakers)} speakers are left")
+    print(f"{printable(options.name)}: forgotten; {len(recognizer.speakers)} speakers are left")
     return 0

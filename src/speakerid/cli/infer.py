@@ -8,7 +8,8 @@ import argparse
 from pathlib import Path
 
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
-from speakerid.cli.output import say, shown
+from speakerid.cli.output import say
+from speakerid.printing import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
     device, crops = choose_device(options.device), chosen_crops(options)
     with process_group():
         corpus = infer(options.checkpoint, options.data, options.output, device, options.frames_per_batch, crops)
-    say(f"{len(corpus.test)} rows: {shown(options.output)}")
+    say(f"{len(corpus.test)} rows: {printable(options.output)}")
     return 0

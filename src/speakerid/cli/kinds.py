@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerid.errors import UserError, visible
+from speakerid.errors import UserError
+from speakerid.printing import visible
 
 SPAN = 1 << 16
 """Bytes that are read from the beginning or from the end of a file."""

@@ -4,8 +4,8 @@ import json
 import os
 import sys
 
-from speakerid.corpus.recordings import printable
-from speakerid.errors import UserError, message, visible
+from speakerid.errors import UserError, message
+from speakerid.printing import visible
 
 
 def first_process() -> bool:
@@ -17,11 +17,6 @@ def say(text: str) -> None:
     """Print lines once, however many processes share the command."""
     if first_process():
         print("\n".join(visible(line) for line in text.split("\n")))
-
-
-def shown(name: object) -> str:
-    """A path or a speaker's name as text for a terminal or a table, a different text for every name."""
-    return printable(str(name))
 
 
 def json_line(content: object) -> str:

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from speakerid.errors import visible
+from speakerid.printing import visible
 
 
 class Parser(argparse.ArgumentParser):

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 from speakerid.cli.arguments import fraction, positive
 from speakerid.cli.destination import check_destination, check_folder, corpus_files, is_same_file
 from speakerid.cli.kinds import CORPUS_REPORT
-from speakerid.cli.output import complain, shown
+from speakerid.cli.output import complain
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 if TYPE_CHECKING:
     from speakerid.corpus.quality import Examined, Finding
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     if prepared.examined:
         _report(options.out, prepared.examined, prepared.findings)
     print(
-        f"{shown(options.out)}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
+        f"{printable(options.out)}: {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
         f"{len(corpus.test)} test utterances, {len(corpus.strangers)} of strangers; {len(prepared.skipped)} left out"
     )
     if prepared.lacked_memory:
@@ -148,6 +149,6 @@ def _report(root: Path, examined: Examined, found: Sequence[Finding]) -> None:
     leak = Finding("leakage", str(leakage(store, corpus.labelled)), (), "quote accuracy on sessions never heard only")
     findings = [leak, *found]
     with atomic_file(root / REPORT) as partial:
-        partial.write_text(html_report(examined, findings, f"Corpus report: {shown(root.name)}"), encoding="utf-8")
+        partial.write_text(html_report(examined, findings, f"Corpus report: {printable(root.name)}"), encoding="utf-8")
     print(terminal_report(examined, findings))
-    print(f"Report: {shown(root / REPORT)}")
+    print(f"Report: {printable(root / REPORT)}")

@@ -14,9 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.cli.output import shown
+    from speakerid.printing import printable
     from speakerid.recognition.recognizer import Recognizer
 
     Recognizer.load(options.bundle).rename(options.old, options.new)
-    print(f"{shown(options.old)}: is called {shown(options.new)}")
+    print(f"{printable(options.old)}: is called {printable(options.new)}")
     return 0

@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_destination, run_files
     from speakerid.cli.kinds import FIGURE
-    from speakerid.cli.output import complain, shown
+    from speakerid.cli.output import complain
+    from speakerid.printing import printable
     from speakerid.training.runs import best_first, find_runs, read_run
     from speakerid.training.runs_table import json_line, listing
 
@@ -42,5 +43,5 @@ def run(options: argparse.Namespace) -> int:
         from speakerid.training.runs_plot import plot_runs
 
         plot_runs(runs, str(options.folder), options.plot)
-        print(f"Plot: {shown(options.plot)}", file=sys.stderr if options.json else sys.stdout)
+        print(f"Plot: {printable(options.plot)}", file=sys.stderr if options.json else sys.stdout)
     return 0

@@ -15,7 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import dataclasses
 
-    from speakerid.cli.output import json_line, shown
+    from speakerid.cli.output import json_line
+    from speakerid.printing import printable
     from speakerid.recognition.bundle import Bundle
 
     bundle = Bundle.load(options.bundle)
@@ -26,8 +27,8 @@ def run(options: argparse.Namespace) -> int:
         measured = [dataclasses.asdict(row) for row in bundle.expected]
         print(json_line({"speakers": speakers, "expected": measured, "card": bundle.card}))
         return 0
-    width = max(len(shown(name)) for name, _, _ in rows)
+    width = max(len(printable(name)) for name, _, _ in rows)
     for name, clips, trained in rows:
-        print(f"{shown(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
-    print(f"Thresholds fitted on {shown(bundle.fitted_on)}.")
+        print(f"{printable(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
+    print(f"Thresholds fitted on {printable(bundle.fitted_on)}.")
     return 0

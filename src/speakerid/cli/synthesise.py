@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_apart, check_folder
-    from speakerid.cli.output import shown
     from speakerid.corpus.demo import write_demo_corpus
+    from speakerid.printing import printable
 
     check_folder(options.out, (), "OUT")
     if options.wav:
@@ -32,5 +32,5 @@ def run(options: argparse.Namespace) -> int:
     write_demo_corpus(
         options.out, speakers=options.speakers, seed=options.seed, workers=options.workers, wav=options.wav, **given
     )
-    print(f"{shown(options.out)}: {options.speakers} synthetic speakers")
+    print(f"{printable(options.out)}: {options.speakers} synthetic speakers")
     return 0

@@ -12,7 +12,8 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from speakerid.cli.output import say, shown
+from speakerid.cli.output import say
+from speakerid.printing import printable
 
 if TYPE_CHECKING:
     from speakerid.config import Config
@@ -55,10 +56,10 @@ def run(options: argparse.Namespace) -> int:
         return _status(result.stopped_by)
     if result.stopped_by:
         arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
-        say(f"Stopped and saved to {shown(result.run.last)}. Go on with: {options.program} {arguments}")
+        say(f"Stopped and saved to {printable(result.run.last)}. Go on with: {options.program} {arguments}")
         return _status(result.stopped_by)
-    say(f"Best validation accuracy {result.best_accuracy:.4f}{_likely(result)}: {shown(result.run.best)}")
-    say(f"Curves: {shown(result.run.curves)}  Metrics: {shown(result.run.metrics)}")
+    say(f"Best validation accuracy {result.best_accuracy:.4f}{_likely(result)}: {printable(result.run.best)}")
+    say(f"Curves: {printable(result.run.curves)}  Metrics: {printable(result.run.metrics)}")
     return 0
 
 

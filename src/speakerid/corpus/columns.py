@@ -3,10 +3,10 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from speakerid.corpus.recordings import printable
 from speakerid.corpus.rows import Time, Unit
 from speakerid.corpus.text_table import column_key
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 _SYNONYMS = {
     "path": (

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from speakerid.corpus.recordings import printable
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 
 class _Decoder(NamedTuple):

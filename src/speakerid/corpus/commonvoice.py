@@ -5,10 +5,11 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.recordings import Recording
 from speakerid.corpus.text_table import read_header
 from speakerid.corpus.walk import Folder, Remarks
 from speakerid.errors import CorpusError, UserError
+from speakerid.printing import printable
 
 
 def is_common_voice(path: Path) -> bool:

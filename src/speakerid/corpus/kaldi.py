@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from speakerid.corpus.columns import channel_indices
 from speakerid.corpus.commands import plain_file
-from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.recordings import Recording
 from speakerid.corpus.rows import Gathered, Row, Time
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
 from speakerid.files import check_regular
+from speakerid.printing import printable
 
 
 class _Segment(NamedTuple):

@@ -10,12 +10,13 @@ from pathlib import Path
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.corpus.commonvoice import common_voice, find_languages, is_common_voice
 from speakerid.corpus.listings import LISTED, FoundListing, find_listings, listing_of, read_listings
-from speakerid.corpus.recordings import Recording, Scan, in_order, printable
+from speakerid.corpus.recordings import Recording, Scan, in_order
 from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
 from speakerid.corpus.tables import TABLE
 from speakerid.corpus.trees import RULES, Rule
 from speakerid.corpus.walk import Folder, Remarks, walk, what_is
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 LAYOUTS = {
     "hw4": "the course's HW4 layout with metadata.json",

@@ -6,10 +6,11 @@ from typing import Any
 
 from speakerid.corpus.commands import plain_file
 from speakerid.corpus.manifests import entries, lhotse_kind
-from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.recordings import Recording
 from speakerid.corpus.rows import Gathered, Row, Time
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 WHOLE = 0.02
 """Seconds by which a supervision of a whole recording may differ from it."""
@@ -44,7 +45,7 @@ def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
         except KeyError as error:
             gathered.problems.append(f"{where}: no {error.args[0]}; write the manifest again")
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            gathered.problems.append(f"{where}: a value of another type ({printable(str(error))}); write it again")
+            gathered.problems.append(f"{where}: a value of another type ({printable(error)}); write it again")
     return gathered.recordings()
 
 
@@ -63,7 +64,7 @@ def _of_supervisions(recordings: Path, supervisions: Path, gathered: Gathered) -
     for where, supervision in entries(supervisions):
         recording = known.get(str(supervision.get("recording_id")))
         if recording is None:
-            name = printable(str(supervision.get("recording_id")))
+            name = printable(supervision.get("recording_id"))
             gathered.problems.append(f"{where}: recording_id: found {name}, which is not in {recordings.name}")
         else:
             yield where, recording, supervision, 0.0
@@ -73,7 +74,7 @@ def _of_cuts(path: Path, gathered: Gathered) -> Found:
     for where, cut in entries(path):
         recording = cut.get("recording")
         if not isinstance(recording, dict):
-            kind = printable(str(cut.get("type", "cut")))
+            kind = printable(cut.get("type", "cut"))
             gathered.problems.append(f"{where}: found a {kind} without a recording, expected a MonoCut or MultiCut")
             continue
         spoken = cut.get("supervisions")

@@ -8,11 +8,12 @@ from typing import NamedTuple
 from speakerid.corpus.kaldi import read_kaldi
 from speakerid.corpus.lhotse import other_manifest, read_lhotse
 from speakerid.corpus.manifests import ENDINGS, json_table, kind_of
-from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.recordings import Recording
 from speakerid.corpus.tables import is_speechbrain, is_table, read_table
 from speakerid.corpus.text_table import read_header, read_text_table
 from speakerid.corpus.walk import KALDI, Folder, Remarks
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 MOST = 20
 """Files of a folder that are looked into at most."""
@@ -33,9 +34,9 @@ class FoundListing(NamedTuple):
     def pointer(self) -> str:
         """A line that says how to go by it."""
         if self.layout == "kaldi":
-            return f"{printable(str(self.folder))} is a Kaldi data directory; to go by it, prepare that folder"
+            return f"{printable(self.folder)} is a Kaldi data directory; to go by it, prepare that folder"
         what = "a table of recordings" if self.layout == "table" else f"a {self.layout} manifest"
-        return f"{printable(str(self.path))} is {what}; to go by it, prepare that file"
+        return f"{printable(self.path)} is {what}; to go by it, prepare that file"
 
 
 def listing_of(path: Path, layout: str = "auto") -> FoundListing | None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from speakerid.bars import bar
 from speakerid.corpus import feature_file
-from speakerid.corpus.recordings import printable
 from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
 from speakerid.corpus.store_writing import exchange, sole_writer, write_files
 from speakerid.errors import CorpusError, UserError
+from speakerid.printing import printable
 
 
 def packed_store(
@@ -44,7 +44,7 @@ def packed_store(
         with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
             if not quiet:
                 print(
-                    f"{printable(str(corpus.root))} is read-only: packing for this run only; "
+                    f"{printable(corpus.root)} is read-only: packing for this run only; "
                     "data.packed=FOLDER keeps the packed copy"
                 )
             return packed_store(corpus, part, Path(temporary), dtype, quiet)
@@ -59,7 +59,7 @@ def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str, q
     frames = int(utterances.lengths.sum())
     size, original = (frames * corpus.features.n_mels * width / 1e9 for width in (np.dtype(dtype).itemsize, 4))
     if not quiet:
-        where = printable(str(folder))
+        where = printable(folder)
         print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {where}, {size:.2f} GB as {dtype}")
     store = write_files(folder, part, corpus, _read(corpus, utterances, quiet), dtype, source)
     exchange([store])

@@ -23,7 +23,7 @@ from speakerid.corpus.check import check_corpus
 from speakerid.corpus.equalise import Equaliser
 from speakerid.corpus.layouts import scan
 from speakerid.corpus.quality import Examined, Finding, findings
-from speakerid.corpus.recordings import Scan, printable
+from speakerid.corpus.recordings import Scan
 from speakerid.corpus.records import STAGE, Corpus, Utterance
 from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By
@@ -32,6 +32,7 @@ from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError
 from speakerid.files import remove_partials, sole_user
+from speakerid.printing import printable
 
 if TYPE_CHECKING:
     from speakerid.audio.augment import Augmenter, Copy
@@ -106,7 +107,7 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     """
     found = scan(source, options.layout)
     if found.layout == "hw4":
-        print(f"{printable(str(source))}: layout hw4, features computed already")
+        print(f"{printable(source)}: layout hw4, features computed already")
         return _repack(source, out, options, found)
     _announce(source, found)
     copies, augmenter = _augmentation(options)
@@ -150,7 +151,7 @@ def _lines(broken: Mapping[Job, UserError]) -> list[str]:
 
 def _announce(source: Path, found: Scan) -> None:
     people = len({recording.speaker for recording in found.recordings})
-    print(f"{printable(str(source))}: layout {found.layout}, {len(found.recordings)} recordings of {people} speakers")
+    print(f"{printable(source)}: layout {found.layout}, {len(found.recordings)} recordings of {people} speakers")
     for remark in found.remarks:
         print(f"  {remark}")
 

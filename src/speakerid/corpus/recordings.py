@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerid.errors import visible
-
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -38,14 +36,6 @@ class Scan:
     """By speaker, session and name; numbers in them by value, so that take2 comes before take10."""
     remarks: list[str]
     """One line for each thing that was passed over, or is doubtful."""
-
-
-def printable(name: str) -> str:
-    """A name as text that can be written anywhere, another one for every other name.
-
-    Bytes that are no UTF-8, line breaks and other invisible characters become escapes, and so does the backslash.
-    """
-    return visible(name.replace("\\", "\\\\"))
 
 
 def in_order(recordings: Iterable[Recording]) -> list[Recording]:

@@ -14,9 +14,10 @@ from urllib.parse import unquote
 
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.corpus.headers import Header, read_header
-from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.recordings import Recording
 from speakerid.corpus.walk import Remarks, what_is
 from speakerid.errors import CorpusError, UserError
+from speakerid.printing import printable
 
 PROBED = 20
 """Recordings whose length is compared with the times of a listing, to notice another unit."""

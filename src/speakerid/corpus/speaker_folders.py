@@ -5,9 +5,9 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from speakerid.corpus.recordings import printable
 from speakerid.corpus.trees import Place, Rule
 from speakerid.corpus.walk import Folder, Remarks
+from speakerid.printing import printable
 
 _PARTS = (
     r"(train(ing)?|trn|test(ing)?|tst|dev(el|elopment)?|val(id|idation)?|eval(uation)?|enrol(l|l?ment)?|held[-_ ]?out)"

@@ -15,11 +15,12 @@ from speakerid.corpus.columns import (
     parse_time,
     unread,
 )
-from speakerid.corpus.recordings import Recording, printable
+from speakerid.corpus.recordings import Recording
 from speakerid.corpus.rows import Gathered, Row, Time
 from speakerid.corpus.text_table import Table, column_key, looks_like_data, read_header
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
+from speakerid.printing import printable
 
 TABLE = "a CSV or TSV file with the columns path, speaker and perhaps session, start, end, duration, channel"
 """What a table of recordings looks like."""

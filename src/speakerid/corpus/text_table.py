@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from speakerid.corpus.recordings import printable
 from speakerid.errors import UserError
 from speakerid.files import check_regular
+from speakerid.printing import printable
 
 DELIMITERS = "\t,;|"
 """Those that are looked for; a header with none of them is split at spaces."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speakerid.audio.decode import EXTENSIONS
-from speakerid.corpus.recordings import natural, printable
+from speakerid.corpus.recordings import natural
+from speakerid.printing import printable
 
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 """Folders that operating systems and network drives keep beside a user's own, in lower case."""

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import speakerid
 from speakerid.config import FeatureConfig
-from speakerid.corpus.recordings import printable
 from speakerid.corpus.records import Corpus
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled
+from speakerid.printing import printable
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import labelled_parts, open_for

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 import speakerid
 from speakerid.config import Config, FeatureConfig, parse
-from speakerid.errors import UserError, shown
+from speakerid.errors import UserError
 from speakerid.files import atomic_file, load_plain, save_plain
 from speakerid.models.classifier import SpeakerClassifier
+from speakerid.printing import short
 from speakerid.training.checkpoint_schema import difference, parse_content
 from speakerid.training.utterance_record import UtteranceRecord
 
@@ -86,7 +87,7 @@ class Checkpoint:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         if not isinstance(content, dict) or found not in (FORMAT, FORMER):
             raise UserError(
-                f"{path}: found format {shown(found)}, expected {FORMAT!r}; another program or version wrote it"
+                f"{path}: found format {short(found)}, expected {FORMAT!r}; another program or version wrote it"
             )
         if found == FORMER:
             content["utterances"] = None
@@ -134,5 +135,5 @@ class Checkpoint:
     def _refusal(self, reason: str) -> UserError:
         return UserError(
             f"the weights of the checkpoint after step {self.step} are not those of the model its settings describe "
-            f"({reason}); version {shown(self.code_version)} wrote it, this is {speakerid.__version__}"
+            f"({reason}); version {short(self.code_version)} wrote it, this is {speakerid.__version__}"
         )

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from speakerid.errors import visible
+from speakerid.printing import visible
 
 Style = Literal["auto", "quiet", "json", "silent"]
 """`auto`: progress bars on a terminal, plain lines elsewhere; `quiet`: only what must be known; `json`: the records of

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from speakerid.config import read_yaml
-from speakerid.corpus.recordings import printable
 from speakerid.errors import UserError
+from speakerid.printing import printable
 from speakerid.training.metrics_log import METRICS, Record, read_lines
 
 RECENT_SECONDS = 300.0

@@ -1,0 +1,29 @@
+"""Names, messages and values as text for terminals, tables and pictures."""
+
+import reprlib
+
+
+def visible(text: str) -> str:
+    """Text that a terminal can be given: control characters, line breaks and bytes that are not UTF-8 become escapes.
+
+    Idempotent, so a message may quote another one.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def printable(name: object) -> str:
+    """A path or a speaker's name as text that can be written anywhere, a different text for every name.
+
+    As `visible`, and a backslash is doubled.
+    """
+    return visible(str(name).replace("\\", "\\\\"))
+
+
+def short(value: object) -> str:
+    """A value from a file in one short line."""
+    try:
+        return " ".join(reprlib.repr(value).split())
+    except ValueError:  # Python does not write out numbers of more than 4,300 digits
+        return "a huge number"
