@@ -1,5 +1,6 @@
 """The command line as a user meets it."""
 
+import errno
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import yaml
 from experiments import answer, small_config, write_easy_corpus
 from processes import FORKS, become
 from run_folders import trained, validated, write_run
-from speakerid.cli import build_parser
+from speakerid.cli import build_parser, exit_with
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +52,49 @@ def test_every_script_answers_help() -> None:
 def test_help_does_not_import_torch() -> None:
     code = "import sys; from speakerid.cli import build_parser; build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on the address space is enforced by Linux")
+@pytest.mark.parametrize("megabytes", [200, 300])  # SciPy, then PyTorch cannot be imported
+def test_too_little_address_space_is_one_line(megabytes: int, tmp_path: Path) -> None:
+    code = (
+        "import resource; from speakerid.cli import main; "
+        f"resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20,) * 2); main('prepare')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path), str(tmp_path / "corpus")],
+        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "free memory, or raise the limit on the address space" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried …"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    ],
+)
+def test_lack_of_memory_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+    def action() -> int:
+        raise error
+
+    with pytest.raises(SystemExit) as end:
+        exit_with(action)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_other_errors_keep_their_traceback() -> None:
+    def action() -> int:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        exit_with(action)
 
 
 def test_from_corpus_to_submission(

@@ -7,6 +7,16 @@ from pydantic import ValidationError
 from speakerid.printing import short, visible
 
 SHOWN = 20
+LACK_OF_MEMORY = (
+    "the system gave this process no more memory; free memory, or raise the limit on the address space (ulimit -v)"
+)
+"""Remedy for a lack of memory. PyTorch's libraries for a GPU alone take 3 GB of address space."""
+_LACKS = (
+    "can't allocate memory",  # RuntimeError of PyTorch on a CPU
+    "out of memory",  # RuntimeError of PyTorch on a GPU
+    "Cannot allocate memory",  # ENOMEM of the system
+    "failed to map segment",  # OSError or ImportError of the dynamic loader
+)
 
 
 class UserError(Exception):
@@ -33,6 +43,12 @@ class CorpusError(UserError):
         if count > SHOWN:
             lines.append(f"… and {count - SHOWN} more")
         super().__init__("\n  ".join(lines))
+
+
+def is_lack_of_memory(error: Exception) -> bool:
+    """Whether an error means too little memory, as Python, PyTorch or the dynamic loader reports it."""
+    text = str(error)
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in _LACKS)
 
 
 def message(error: UserError) -> str:

@@ -31,7 +31,7 @@ from speakerid.cli import (
 )
 from speakerid.cli.parsing import Parser, did_you_mean
 from speakerid.cli.streams import LostOutput, abandon_stdout, guard_streams
-from speakerid.errors import LostProcess, UserError, message
+from speakerid.errors import LACK_OF_MEMORY, LostProcess, UserError, is_lack_of_memory, message
 from speakerid.printing import visible
 
 
@@ -114,6 +114,11 @@ def _status(action: Callable[[], int]) -> int:
     except UserError as error:
         time.sleep(LOST_SECONDS if isinstance(error, LostProcess) else RANK_SECONDS if rank else 0)
         print(f"error: {f'rank {rank}: ' if rank else ''}{message(error)}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if not is_lack_of_memory(error):
+            raise
+        print(f"error: {LACK_OF_MEMORY}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
