@@ -8,13 +8,15 @@ from speakerid.printing import short, visible
 
 SHOWN = 20
 LACK_OF_MEMORY = (
-    "the system gave this process no more memory; free memory, or raise the limit on the address space (ulimit -v)"
+    "the system gave this process no more memory or threads; free memory, or raise the limits on the address space "
+    "and on processes (ulimit -v, ulimit -u)"
 )
 """Remedy for a lack of memory. PyTorch's libraries for a GPU alone take 3 GB of address space."""
 _LACKS = (
     "can't allocate memory",  # RuntimeError of PyTorch on a CPU
     "out of memory",  # RuntimeError of PyTorch on a GPU
     "Cannot allocate memory",  # ENOMEM of the system
+    "can't start new thread",  # RuntimeError of Python, which has no room for the stack or reached the limit
     "failed to map segment",  # OSError or ImportError of the dynamic loader
 )
 
