@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -159,6 +160,26 @@ def test_several_kaldi_directories_are_joined_and_it_is_said(source: Path) -> No
     assert scan(source / "data").remarks[0].startswith("test/wav.scp, train/wav.scp are joined")
 
 
+def test_kaldi_directories_that_hold_the_recordings_go_before_the_folders(source: Path) -> None:
+    for part, name, speaker in (("train", "a", "ann"), ("test", "b", "ben")):
+        (source / part).mkdir()
+        (source / "w" / f"{name}.wav").rename(source / part / f"{name}.wav")
+        (source / part / "wav.scp").write_text(f"{name} {name}.wav\n")
+        (source / part / "utt2spk").write_text(f"{name} {speaker}\n")
+    assert scan(source).layout == "folders"
+    (source / "w" / "stereo.wav").unlink()
+    assert read(source, "kaldi") == WHOLE
+
+
+@pytest.mark.parametrize("name", ["utt2spk", "segments"])
+def test_a_pipe_in_a_kaldi_directory_is_named(source: Path, name: str) -> None:
+    folder = kaldi(source, wav_scp="u1 w/a.wav\n", utt2spk="u1 ann\n")
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(UserError, match=f"train/{name}: found a named pipe, expected a regular file"):
+        scan(folder)
+
+
 def test_nemo_lines(source: Path) -> None:
     manifest = lines(
         source / "train.json",
@@ -181,6 +202,13 @@ def test_speechbrain_objects_count_samples(source: Path) -> None:
         ("a.wav", "ann", None, 1.0, 2.0, None),
         ("a.wav", "ann", None, 1.0, 3.0, None),
     ]
+
+
+def test_speechbrain_objects_may_hold_the_recording_as_an_object(source: Path) -> None:
+    first = {"wav": {"file": "w/a.wav", "start": 1000, "stop": 2000}, "spk_id": "ann"}
+    second = {"wav": {"file": "w/b.wav"}, "spk_id": "ben"}
+    (source / "train.json").write_text(json.dumps({"u1": first, "u2": second}))
+    assert read(source / "train.json", "speechbrain") == [("a.wav", "ann", None, 1.0, 2.0, None), WHOLE[1]]
 
 
 RECORDING = {"sampling_rate": 1000, "num_samples": 10_000, "duration": 10.0}
@@ -227,6 +255,16 @@ def test_lhotse_cuts(source: Path) -> None:
     cut = {"id": "c", "start": 2.0, "duration": 5.0, "channel": 0, "type": "MonoCut", "supervisions": spoken}
     manifest = lines(source / "cuts.jsonl.gz", {**cut, "recording": recording("r", "w/a.wav")})
     assert [row[1:5] for row in read(manifest, "lhotse")] == [("ann", "r", 2.5, 3.5), ("ben", "r", 4.0, 5.0)]
+
+
+def test_lhotse_recordings_that_are_changed_when_read_are_passed_over(source: Path) -> None:
+    speed = {"transforms": [{"name": "Speed", "kwargs": {"factor": 0.9}}]}
+    resampled = {"transforms": [{"name": "Resample", "kwargs": {"target_sampling_rate": 1000}}]}
+    copy = {**recording("sp0.9_r", "w/b.wav"), **speed}
+    lines(source / "recordings.jsonl", {**recording("r", "w/a.wav"), **resampled}, copy)
+    manifest = lines(source / "supervisions.jsonl", supervision("r", 0, 1, "ann"), supervision("sp0.9_r", 0, 1, "ann"))
+    assert [row[0] for row in read(manifest, "lhotse")] == ["a.wav"]
+    assert scan(manifest).remarks[0].startswith("passed over, its recording is changed by Speed when read: ")
 
 
 def test_wrong_entries_of_lhotse_are_named(source: Path) -> None:

@@ -189,6 +189,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "nothing.wav": (lambda path: path.write_bytes(b""), "cannot be decoded: "),
     "no samples.wav": (write_samples(np.zeros(0)), "holds no samples"),
     "no numbers.wav": (write_samples(np.full(16_000, np.nan)), "holds samples that are not finite numbers"),
+    "no sound.wav": (write_samples(np.linspace(-1e30, 1e30, 16_000)), "holds samples of 1e+30, where full scale is 1"),
     "short.wav": (write_samples(np.ones(200)), "200 samples of sound are too few; expected over 200"),
     "silent.wav": (write_samples(np.zeros(16_000)), "0 samples of sound are too few; expected over 200"),
 }

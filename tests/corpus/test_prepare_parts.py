@@ -196,6 +196,15 @@ class TestHW4Source:
         assert open_corpus(tmp_path / "out", "test")[0].test[:] == list(check_corpus(tmp_path / "hw4").test)
         assert {path.name: path.read_bytes() for path in (tmp_path / "hw4").iterdir()} == before
 
+    @pytest.mark.parametrize("layout", ["auto", "hw4"])
+    @pytest.mark.parametrize("inner", ["Dataset", "archive/Dataset"])
+    def test_an_archive_unpacked_one_level_too_deep_is_packed(self, tmp_path: Path, inner: str, layout: str) -> None:
+        write_corpus(tmp_path / "hw4" / inner, test=3)
+        (tmp_path / "hw4" / "README.txt").touch()
+        prepared = prepare(tmp_path / "hw4", tmp_path / "out", Options(layout=layout))
+        assert check_corpus(tmp_path / "out").labelled == prepared.corpus.labelled
+        assert len(prepared.corpus.test) == 3
+
     def test_its_problems_are_said_at_once(self, tmp_path: Path) -> None:
         paths = list(write_corpus(tmp_path / "hw4", test=3))
         for name in (paths[0], paths[10]):

@@ -67,6 +67,10 @@ DOUBTED = {
     "a speaker called dev": (("ann/mon/1.wav", "dev/mon/2.wav"), "dev was", 2),
     "names that recur": (tuple(f"{p}/{s}/1.wav" for p in ("tv", "radio") for s in ("ann", "ben", "cleo")),
                          "radio, tv were", 2),
+    "folds": (("fold1/ann/1.wav", "fold1/ben/2.wav", "fold2/ann/3.wav", "fold2/ben/4.wav"), "fold1, fold2 were", 2),
+    "conditions": (("clean/ann/1.wav", "noisy/ann/1.wav"), "clean, noisy were", 2),
+    "languages in full": (("german/ann/1.wav", "french/ben/2.wav"), "french, german were", 2),
+    "groups of other names": (("north/ann/1.wav", "north/ben/2.wav", "south/cleo/3.wav"), "north, south were", 2),
 }  # fmt: skip
 
 

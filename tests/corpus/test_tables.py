@@ -122,6 +122,17 @@ def test_a_channel_that_names_a_device_is_not_read_and_said(folder: Path) -> Non
         read(folder, "path,speaker,channel\na.wav,ann,1\nb.wav,ben,desk\n")
 
 
+def test_rows_that_contradict_name_a_channel_column_that_is_not_read(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"line 3: stereo\.wav: .*columns that are not read: channel$"):
+        read(folder, "path,speaker,channel\nstereo.wav,ann,caller\nstereo.wav,ben,callee\n")
+
+
+def test_of_two_columns_for_one_time_it_is_said_which_counts(folder: Path) -> None:
+    found, remarks = read(folder, "path,speaker,start,start_ms,end\na.wav,ann,1,500,2\nb.wav,ben,,500,2\n")
+    assert [row[2] for row in found] == [1.0, 0.5]
+    assert remarks == ["list.csv: start counts, start_ms where it is empty"]
+
+
 def test_every_column_that_is_not_read_is_named_once(folder: Path) -> None:
     _, remarks = read(folder, "path,speaker,text,t0,spk_id\na.wav,ann,hi,1,7\nb.wav,ben,ho,2,8\n")
     assert remarks == ["list.csv: columns not read: text, t0, spk_id (read: path, speaker)"]
@@ -210,3 +221,8 @@ def test_names_that_stand_for_no_one_and_names_that_look_alike_are_doubted(folde
         "counted as 2 speakers, though the names look alike: Ann Lee, ann_lee",
         "unknown is read as one speaker; if it stands for people without a name, leave them out",
     ]
+
+
+def test_numbers_that_a_program_wrote_in_several_forms_look_alike(folder: Path) -> None:
+    _, remarks = read(folder, "path,speaker\na.wav,7\nb.wav,7.0\nstereo.wav,07\n")
+    assert remarks == ["counted as 3 speakers, though the names look alike: 07, 7, 7.0"]

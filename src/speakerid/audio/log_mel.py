@@ -22,6 +22,8 @@ SILENCE_LEVEL = 0.01
 SILENCE_SECONDS = 0.1
 """Shorter silences stay: they belong to the speech (stops, for instance)."""
 RMS_SECONDS = 0.02
+LARGEST = 1e12
+"""Beyond any sample that is one, 32-bit integers read as floats included; squares of larger ones overflow."""
 SMALLEST_PEAK = 2.0**-31
 """One step of a 32-bit recording; what is quieter is digital silence."""
 CHUNK = 256
@@ -140,13 +142,15 @@ def peak_of(waveform: Samples) -> float:
     """The highest absolute value of (N,) samples; 0 of none.
 
     Raises:
-        UserError: a sample is no finite number.
+        UserError: a sample is no finite number, or beyond `LARGEST`.
     """
     if not len(waveform):
         return 0.0
     peak = max(-float(waveform.min()), float(waveform.max()))  # NaN if one sample is
     if not math.isfinite(peak):
         raise UserError("holds samples that are not finite numbers")
+    if peak > LARGEST:
+        raise UserError(f"holds samples of {peak:.1g}, where full scale is 1; it is damaged, or holds no sound")
     return peak
 
 

@@ -90,6 +90,8 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
                     yield f"{path.name} line {number}", line
     except FileNotFoundError as error:
         raise UserError(f"{path}: missing; expected Kaldi's wav.scp and utt2spk in one folder") from error
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
     except UnicodeError as error:
         raise UserError(f"{path}: no UTF-8 text; save it as UTF-8") from error
     except OSError as error:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.corpus.commonvoice import common_voice, find_languages, is_common_voice
+from speakerid.corpus.hw4_json import METADATA
 from speakerid.corpus.listings import LISTED, FoundListing, find_listings, listing_of, read_listings
+from speakerid.corpus.locate import locate
 from speakerid.corpus.recordings import Recording, Scan, in_order
 from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
 from speakerid.corpus.tables import TABLE
@@ -96,16 +98,21 @@ def _read_file(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[R
 
 def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
     """The layout and what is in it."""
-    if layout in ("auto", "hw4") and os.path.isfile(source / "metadata.json"):
+    if layout in ("auto", "hw4") and os.path.isfile(source / METADATA):
         return "hw4", []
     if layout == "hw4":
+        if os.path.isfile(locate(source) / METADATA):
+            return "hw4", []
         raise UserError(f"{source}: not in layout {layout}: expected {LAYOUTS[layout]}, found a folder without that")
     folders = walk(source, remarks)
     languages = list(find_languages(folders))
     if layout == "commonvoice" or (layout == "auto" and languages):
         return "commonvoice", common_voice(folders, languages, remarks)
     listings = find_listings(folders, remarks, layout in LISTED)
-    if layout in LISTED or (layout == "auto" and _goes_by_listings(source, folders, listings)):
+    nothing = not listings and not any(folder.recordings for folder in folders)
+    if layout == "auto" and nothing and os.path.isfile(locate(source) / METADATA):
+        return "hw4", []
+    if layout in LISTED or (layout == "auto" and _goes_by_listings(folders, listings)):
         return _read_listed(source, layout, listings, remarks)
     for listing in listings:
         remarks.doubt(listing.pointer())
@@ -118,11 +125,13 @@ def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list
     return layout, _place(folders, layout, rule, remarks)
 
 
-def _goes_by_listings(source: Path, folders: Sequence[Folder], listings: Sequence[FoundListing]) -> bool:
-    """Whether listings are all there is, or one of a kind that is never kept beside a corpus's own layout."""
-    if not any(folder.recordings for folder in folders):
+def _goes_by_listings(folders: Sequence[Folder], listings: Sequence[FoundListing]) -> bool:
+    """Whether listings are all there is, or every recording lies below one of a kind that goes with no other layout."""
+    filled = [folder.path for folder in folders if folder.recordings]
+    if not filled:
         return bool(listings)
-    return any(listing.layout in ("kaldi", "lhotse") and listing.folder == source for listing in listings)
+    above = [str(listing.folder) for listing in listings if listing.layout in ("kaldi", "lhotse")]
+    return all(any(path == one or path.startswith(os.path.join(one, "")) for one in above) for path in filled)
 
 
 def _read_listed(
@@ -181,10 +190,11 @@ def _place(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks)
 
 
 def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
-    """Speakers whose names differ in capitals, spaces or the spelling of an accent only, or stand for no one."""
+    """Speakers whose names differ in capitals, spaces, accents or the form of a number only, or stand for no one."""
     alike = defaultdict[str, set[str]](set)
     for speaker in sorted({recording.speaker for recording in recordings}):
-        alike[re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", speaker).casefold()).strip()].add(speaker)
+        name = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", speaker).casefold()).strip()
+        alike[re.sub(r"0*(\d+)(\.0+)?", r"\1", name) if re.fullmatch(r"[\d.]+", name) else name].add(speaker)
     for name, speakers in alike.items():
         names = ", ".join(sorted(speakers))
         if len(speakers) > 1:

@@ -38,6 +38,9 @@ def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
         recordings = path if kind == "recordings" else _other(path, "supervisions", "recordings")
         found = _of_supervisions(recordings, supervisions, gathered)
     for where, recording, supervision, offset in found:
+        if changed := _changed(recording):
+            remarks.passed(printable(str(supervision.get("id"))), f"its recording is changed by {changed} when read")
+            continue
         try:
             gathered.add(_row(where, recording, supervision, offset))
         except UserError as error:
@@ -81,6 +84,14 @@ def _of_cuts(path: Path, gathered: Gathered) -> Found:
         for supervision in spoken if isinstance(spoken, list) else ():
             if isinstance(supervision, dict):
                 yield where, recording, {"channel": cut.get("channel"), **supervision}, cut.get("start", 0.0)
+
+
+def _changed(recording: Mapping[str, Any]) -> str:
+    """Transforms that lhotse applies to a recording and that are not applied here; a resampled one sounds the same."""
+    transforms = recording.get("transforms")
+    listed = transforms if isinstance(transforms, list) else ()
+    names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in listed]
+    return printable(", ".join(name or "a transform" for name in names if name not in ("Resample", "Volume")))
 
 
 def _row(where: str, recording: Mapping[str, Any], supervision: Mapping[str, Any], offset: float) -> Row:

@@ -80,11 +80,20 @@ def json_table(path: Path) -> Table:
     header: dict[str, int] = {}
     objects: list[Entry] = []
     for where, content in entries(path):
+        content = _flat(content)
         objects.append((where, content))
         for key in content:
             header.setdefault(key, len(header))
     rows = [(where, [_text(content.get(key)) for key in header]) for where, content in objects]
     return Table(path, list(header), rows, [])
+
+
+def _flat(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An object of SpeechBrain's whose recording is an object with a file, a start and a stop, without that level."""
+    wav = content.get("wav")
+    if not isinstance(wav, dict) or not isinstance(wav.get("file"), str):
+        return content
+    return {**content, "wav": wav["file"], **{key: wav[key] for key in ("start", "stop", "channel") if key in wav}}
 
 
 def _lines(path: Path, file: TextIO) -> Iterator[Entry]:
@@ -126,10 +135,17 @@ def _text(value: Any) -> str:
 def _opened(path: Path) -> Iterator[TextIO]:
     opener: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
     try:
-        check_regular(path)
+        _check_regular(path)
         with opener(path, "rt", encoding="utf-8-sig") as file:
             yield file
     except UnicodeError as error:
         raise UserError(f"{path}: no UTF-8 text; write the manifest as UTF-8") from error
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        check_regular(path)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -179,13 +179,14 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
         if getattr(options, name) != getattr(defaults, name):
             raise UserError(f"{name}: has no effect on {source}, whose features are computed already; leave it out")
     corpus = check_corpus(source)
+    features = corpus.root  # perhaps a folder inside the source
     _check_target(out, corpus.features)
     with _writing(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
         corpus = replace(corpus, root=out)
 
         def frames(utterance: Utterance) -> NDArray[np.float32]:
-            path = source / utterance.feature_path
+            path = features / utterance.feature_path
             return feature_file.load(path, utterance.length, corpus.features.n_mels).numpy()
 
         with sole_user(out / STAGE / "lock"):

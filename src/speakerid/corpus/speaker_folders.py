@@ -23,12 +23,19 @@ _SESSION = (
     r"((session|sess|ses|day|visit|meeting|recording|rec|take|week|month|year|date|round|trial)[-_ ]?[0-9]+"
     r"|(19|20)[0-9]{2}[-_.]?[0-9]{2}[-_.]?[0-9]{2}|(mon|tues|wednes|thurs|fri|satur|sun)day)"
 )
+_GROUP = (
+    r"(un)?(seen|known)|clean|nois[ey]|original|augmented|enhanced|adults?|child(ren)?|kids|elderly|young|old|native"
+    r"|weiblich|männlich|frauen|männer|femmes|hommes|mujeres|hombres"
+    r"|english|german|french|spanish|italian|portuguese|dutch|russian|mandarin|chinese|japanese|korean|arabic|hindi"
+    r"|(fold|part|split|sub)?(set|group|batch|fold|part|split|mic|microphone|disc|disk|cd|vol|volume|room)"
+    r"[-_ ]?[a-z0-9]{1,2}"
+)
 STRAYS = 0.1
 """Up to this share of the recordings may lie outside the layout that the others have."""
 _ABOVE = re.compile(rf"{_PARTS}|{_SOUND}|{_SEX}|{_DIALECT}", re.I)
 """Names of folders that hold speakers and are none."""
-_MAYBE = re.compile(rf"{_ABOVE.pattern}|[a-z]{{2}}([-_][a-z]{{2,4}})?|[mf]|{_SESSION}|(19|20)[0-9]{{2}}", re.I)
-"""Those and others: languages, sexes by a letter, sessions, years."""
+_MAYBE = re.compile(rf"{_ABOVE.pattern}|{_GROUP}|[a-z]{{2}}([-_][a-z]{{2,4}})?|[mf]|{_SESSION}|(19|20)[0-9]{{2}}", re.I)
+"""Those and others: groups, languages, sexes by a letter, sessions, years."""
 _INNER = re.compile(rf"{_SESSION}|{_SOUND}|.*[0-9].*", re.I)
 """Names of folders that are often found in one speaker's."""
 
@@ -135,9 +142,10 @@ def _doubt(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
         )
     elif odd:
         remarks.note(_taken(odd, level))
-    elif deeper and len(speakers) > 1 and _recur(tree, level):
-        inner = Counter(folder.parts[level + 1] for folder in tree if len(folder.parts) > level + 1)
-        if len(inner) > len(speakers) and not all(_INNER.fullmatch(name) for name in inner):
+    elif deeper and len(speakers) > 1:
+        inner = {folder.parts[level + 1] for folder in tree if len(folder.parts) > level + 1}
+        sessions = [name for name in inner if _INNER.fullmatch(name)]
+        if len(inner) > len(speakers) and (len(sessions) < len(inner) if _recur(tree, level) else not sessions):
             remarks.note(_taken(list(speakers), level))
 
 

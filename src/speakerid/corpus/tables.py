@@ -59,10 +59,12 @@ def read_table(table: Table, layout: str, root: Path, remarks: Remarks) -> list[
         remarks.note(f"{printable(table.path.name)}: columns not read: {', '.join(others)} (read: {read})")
     if layout == "table" and column_key(speaker := table.header[columns["speaker"]]) in VAGUE:
         remarks.note(f"{printable(table.path.name)}: column {printable(speaker)} is read as the speaker")
-    gathered = Gathered(table.path, root, remarks, others)
-    gathered.problems += table.problems
     samples = layout == "speechbrain" and _in_samples(table, columns, remarks)
     channels = _channels(table, columns, remarks)
+    _note_units(table, columns, remarks)
+    others += [table.header[columns["channel"]]] if channels is None and "channel" in columns else []
+    gathered = Gathered(table.path, root, remarks, others)
+    gathered.problems += table.problems
     comma = table.delimiter != ","
     for where, fields in table.rows:
         row = {meaning: fields[index] for meaning, index in columns.items()}
@@ -118,7 +120,7 @@ def _row(where: str, fields: Mapping[str, str], channels: Mapping[str, int] | No
 
 def _in_samples(table: Table, columns: Mapping[str, int], remarks: Remarks) -> bool:
     """Whether start and stop are in samples, as SpeechBrain has them; with decimals among them they are seconds."""
-    if not is_speechbrain(table.header):
+    if not is_speechbrain(["ID", "duration", *table.header]):  # which JSON has as keys, or not
         return False
     times = [columns[field] for field in ("start", "end")]
     samples = all(re.fullmatch(r"\d*(\.0)?", fields[index]) for _, fields in table.rows for index in times)
@@ -141,6 +143,14 @@ def _channels(table: Table, columns: Mapping[str, int], remarks: Remarks) -> dic
         counted = f"{first[0]} is the first of a file's channels" if first else "counted from 1"
         remarks.note(f"{printable(table.path.name)}: channels are read one by one; {counted}")
     return channels
+
+
+def _note_units(table: Table, columns: Mapping[str, int], remarks: Remarks) -> None:
+    """Say which of several columns counts that give one time in several units."""
+    for field in ("start", "end", "duration"):
+        given = [printable(table.header[columns[field + suffix]]) for suffix in UNITS if field + suffix in columns]
+        if len(given) > 1:
+            remarks.note(f"{printable(table.path.name)}: {given[0]} counts, {', '.join(given[1:])} where it is empty")
 
 
 def _line(problem: str) -> int:
