@@ -357,3 +357,28 @@ def test_crops_of_drawn_lengths_are_one_length_a_batch(shortest: int, more: int,
     assert len(set(lengths)) == min(CROP_LENGTHS, more + 1)
     for step in (7, 3):
         assert torch.equal(again[step][0], first[step][0])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 5])
+def test_a_batch_with_company_is_the_same_on_any_number_of_processes(
+    processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths, labels = [9, 4, 12, 7, 5, 30, 8, 3], [0, 0, 1, 1, 2, 3, 3, 4]
+
+    def batches() -> TrainingBatches:
+        company = [label > 1 for label in labels]
+        return TrainingBatches(marked_store(lengths), range(8), labels, 5, 6, 1, company=company)
+
+    for step in (0, 3, 11):
+        whole = batches()[step]
+        parts = []
+        for number in range(processes):
+            first, last = 5 * number // processes, 5 * (number + 1) // processes
+            monkeypatch.setattr("speakerid.batches.share", lambda size, first=first, last=last: slice(first, last))
+            parts.append(batches()[step])
+        monkeypatch.undo()
+        for found, expected in zip(zip(*parts, strict=True), whole, strict=True):
+            assert torch.equal(torch.cat(found), expected)
+        for row, label in zip(*whole, strict=True):
+            assert labels[marks(row)[0]] == label
+        assert (whole[1] > 1).sum() == 2

@@ -6,7 +6,6 @@ Letters: B utterances in a batch, T frames, M mel bands, N utterances.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +15,8 @@ from torch import Tensor
 
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import share
+from speakerid.draws import CROP, LENGTH, Draws
 from speakerid.layers.masks import frame_mask
-
-_ORDER, _CROP, _LENGTH = range(3)  # independent streams of random numbers
 
 RESIDENT_SHARE = 0.5
 """Of a GPU's free memory that the corpus may take; the rest is the model's."""
@@ -54,6 +52,8 @@ class TrainingBatches:
         seed: of order and crops.
         device: where batches are wanted. If it is a GPU with room for the corpus, the frames live there.
         longest_crop_frames: draw T anew for every batch, from `CROP_LENGTHS` between `crop_frames` and this.
+        company: whether each utterance of the store is company, see `Utterances.company`; none is by default.
+        company_share: share of a batch that is company at most, see `speakerid.draws.Draws`.
     """
 
     def __init__(
@@ -66,17 +66,19 @@ class TrainingBatches:
         seed: int,
         device: torch.device | str = "cpu",
         longest_crop_frames: int | None = None,
+        company: ArrayLike | None = None,
+        company_share: float = 0.5,
     ) -> None:
-        assert len(indices), "no utterances to train on"
         self._store = store
-        self._indices = np.asarray(indices)
         self._labels = np.asarray(labels, np.int64)
         self._batch_size = batch_size
+        chosen = np.asarray(indices)
+        is_company = np.zeros(len(chosen), bool) if company is None else np.asarray(company, bool)[chosen]
+        self._draws = Draws(chosen, self._labels[chosen], is_company, batch_size, company_share, seed)
         longest = crop_frames if longest_crop_frames is None else longest_crop_frames
         self._crop_lengths = np.unique(np.linspace(crop_frames, longest, CROP_LENGTHS).round().astype(np.int64))
         self._seed = seed
         self._device = torch.device(device)
-        self._order = lru_cache(maxsize=2)(self._shuffled)
         self._resident = self._uploaded() if self._fits() else None
 
     @property
@@ -88,14 +90,9 @@ class TrainingBatches:
         """(B, T, M) float32 features and (B,) int64 labels of step `step`, counted from 0."""
         if step % max(1, RELEASE // self._batch_size) == 0:
             self._store.release()
-        first = step * self._batch_size
-        places = np.arange(first, first + self._batch_size)
-        epochs, places = np.divmod(places, len(self._indices))
-        batch = np.empty(self._batch_size, np.int64)
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            batch[epochs == epoch] = self._order(epoch)[places[epochs == epoch]]
-        crop_frames = np.random.default_rng([self._seed, _LENGTH, step]).choice(self._crop_lengths)
-        rng = np.random.default_rng([self._seed, _CROP, step])
+        batch = self._draws[step]
+        crop_frames = np.random.default_rng([self._seed, LENGTH, step]).choice(self._crop_lengths)
+        rng = np.random.default_rng([self._seed, CROP, step])
         starts = rng.integers(0, np.maximum(self._store.lengths[batch] - crop_frames, 0) + 1)
         mine = share(self._batch_size)  # drawn for all, so that a batch is the same on any number of processes
         batch, starts = batch[mine], starts[mine]
@@ -125,9 +122,6 @@ class TrainingBatches:
         for start in range(0, len(frames), UPLOAD):
             resident[start : start + UPLOAD] = torch.from_numpy(np.array(frames[start : start + UPLOAD]))
         return resident
-
-    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
-        return np.random.default_rng([self._seed, _ORDER, epoch]).permutation(self._indices)
 
 
 class Prefetched:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from speakerid.model_config import ModelConfig
-from speakerid.settings import Count, FilePath, Numeric, Positive, Settings, lay_over, parse
+from speakerid.settings import Count, FilePath, Numeric, Positive, Probability, Settings, lay_over, parse
 from speakerid.train_config import TrainConfig
 from speakerid.yaml_reader import read_yaml
 
@@ -62,6 +62,9 @@ class DataConfig(Settings, frozen=True):
     `prepare` packed the corpus as."""
     packed: FilePath | None = None
     """Folder for the packed copy of the features; by default `packed/` inside `root`."""
+    company_share: Probability = 0.5
+    """Share of every training batch that is company, where the corpus has any (`prepare --company`). It is less where
+    company is few people: nobody of them is drawn more often than a speaker is on average."""
     frames_per_batch: Count = 16_384
     """Padded frames in one batch of whole utterances (validation and inference), which bounds the memory."""
 

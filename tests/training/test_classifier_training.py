@@ -38,7 +38,7 @@ def config_of(
 def later_crops(config: Config) -> tuple[Tensor, Tensor]:
     """The batches behind the last one of a run, written out."""
     corpus, store, parts = open_training_data(config, Progress("silent"))
-    batches = training_batches(config, store, parts.train, corpus.labelled.speakers, choose_device("cpu"))
+    batches = training_batches(config, store, parts.train, corpus.labelled, choose_device("cpu"))
     features, labels = zip(*(batches[step] for step in range(STEPS, STEPS + MORE)), strict=True)
     return torch.cat(features), torch.cat(labels)
 

@@ -151,7 +151,7 @@ def test_the_labelled_part_alone_trains(tmp_path: Path) -> None:
 def test_crops_of_drawn_lengths_reach_the_batches(corpus: Path, tmp_path: Path) -> None:
     config = small_config(corpus, tmp_path / "run", crop_frames=10, longest_crop_frames=12)
     loaded, store, parts = open_training_data(config)
-    batches = training_batches(config, store, parts.train, loaded.labelled.speakers, torch.device("cpu"))
+    batches = training_batches(config, store, parts.train, loaded.labelled, torch.device("cpu"))
     assert {batches[step][0].shape[1] for step in range(30)} == {10, 11, 12}
 
 

@@ -18,8 +18,11 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.printing import printable
 
     corpus = check_corpus(options.data)
+    labelled = int((~corpus.labelled.company).sum())
     print(
-        f"{printable(options.data)}: sound; {len(corpus.speakers)} speakers, {len(corpus.labelled)} labelled and "
+        f"{printable(options.data)}: sound; {len(corpus.speakers)} speakers, {labelled} labelled and "
         f"{len(corpus.test)} test utterances, {corpus.features.n_mels} mel bands"
     )
+    if corpus.company:
+        print(corpus.company)
     return 0

@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from speakerid.config import FeatureConfig
+from speakerid.corpus.company import is_company
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By, Split, split
 from speakerid.corpus.stage import Job
 from speakerid.errors import UserError
+
+COMPANY_STRANGERS, MOST_COMPANY_STRANGERS = 5, 100
+"""One of this many people of company trains nothing and stands for a stranger; at most so many do."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,13 @@ class Arranged:
         return replace(self, labelled=labelled)
 
     def corpus(self, root: Path, features: FeatureConfig) -> Corpus:
-        """Classes are the speakers in the order of their names; those made by a change of speed come last."""
+        """Classes are the speakers in the order of their names, those made by a change of speed, and company."""
+        company = {_speaker(job) for job in self.labelled if is_company(job)}
         made = {_speaker(job) for job in self.labelled if _is_new_speaker(job)}
-        speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made))
+        speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made - company))
         # Sorted by their hashed names: the order of the test data says nothing of who speaks.
         test = sorted(self.test, key=lambda utterance: utterance.feature_path)
-        names = (*speakers, *sorted(made))
+        names = (*speakers, *sorted(made), *sorted(company))
         order = {name: place for place, name in enumerate(names)}
         labelled = Utterances.of(sorted(self.labelled.values(), key=lambda u: order[str(u.speaker)]), names)
         return Corpus(root, features, speakers, labelled, Utterances.of(test, speakers), Utterances.of(self.strangers))
@@ -69,7 +74,9 @@ def enough(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]
     return kept
 
 
-def arrange(entries: Mapping[Job, Entry], test_fraction: float, by: By, strangers: int) -> Arranged:
+def arrange(
+    entries: Mapping[Job, Entry], test_fraction: float, by: By, strangers: int, company: Mapping[Job, Entry]
+) -> Arranged:
     """Part the recordings.
 
     Args:
@@ -77,6 +84,7 @@ def arrange(entries: Mapping[Job, Entry], test_fraction: float, by: By, stranger
         test_fraction: share of each speaker's recordings for the test; at least two of each stay labelled.
         by: how, see `speakerid.corpus.split`.
         strangers: speakers held out whole: those whose names hash lowest, so that adding a speaker moves few.
+        company: recordings of other people. They train, but for one person in `COMPANY_STRANGERS`, held out likewise.
 
     Raises:
         UserError: fewer than two speakers would be left.
@@ -84,16 +92,24 @@ def arrange(entries: Mapping[Job, Entry], test_fraction: float, by: By, stranger
     by_speaker = _by_speaker(entries)
     if len(by_speaker) - strangers < 2:
         raise UserError(f"strangers: found {strangers} of {len(by_speaker)} speakers; two at least must stay known")
-    held_out = sorted(sorted(by_speaker, key=_lot)[:strangers])
+    held_out = _held_out(by_speaker, strangers)
     known = [job for speaker in sorted(by_speaker.keys() - set(held_out)) for job in by_speaker[speaker]]
     rows = Utterances.of(_utterance(job, entries[job]) for job in known)
     parts = split(rows, by, test_fraction, seed=0, keep=2) if test_fraction else Split(list(range(len(rows))), [], "")
+    people = _by_speaker(company)
+    apart = _held_out(people, min(len(people) // COMPANY_STRANGERS, MOST_COMPANY_STRANGERS))
+    beside = [job for name in sorted(people.keys() - set(apart)) for job in people[name]]
     return Arranged(
-        {known[row]: rows[row] for row in parts.train},
+        {known[row]: rows[row] for row in parts.train} | {job: _utterance(job, company[job]) for job in beside},
         [rows[row] for row in parts.valid],
-        [_utterance(job, entries[job]) for speaker in held_out for job in by_speaker[speaker]],
+        [_utterance(job, entries[job]) for speaker in held_out for job in by_speaker[speaker]]
+        + [_utterance(job, company[job]) for name in apart for job in people[name]],
         parts.how,
     )
+
+
+def _held_out(names: Iterable[str], count: int) -> list[str]:
+    return sorted(sorted(names, key=_lot)[:count])
 
 
 def _utterance(job: Job, entry: Entry) -> Utterance:

@@ -2,6 +2,7 @@
 
 Written corpora add what the course's readers skip: a `session` per utterance, `copy_of` for augmented copies,
 `features.yaml`, `answers.csv` for test data whose speakers are known, and `strangers.json` for speakers held out whole.
+Company, people whose recordings only help to train, are speakers of metadata.json called `company/...`.
 """
 
 import json
@@ -15,7 +16,7 @@ from speakerid.corpus import answers
 from speakerid.corpus.hw4_checks import check_speakers, check_utterances
 from speakerid.corpus.hw4_json import MAPPING, METADATA, STRANGERS, TESTDATA, Mapping, Metadata, Testdata, read_json
 from speakerid.corpus.locate import note
-from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.corpus.records import COMPANY, Corpus, Utterance, Utterances
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
 
@@ -61,10 +62,13 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
     head = metadata or testdata
     features = _read_features(root, head.n_mels if head else None, problems)
     only_copies = {u.speaker for u in labelled if u.copy_of} - {u.speaker for u in labelled if not u.copy_of}
-    names = _classes(root, metadata, mapping, only_copies)
-    speakers = tuple(name for name in names if name not in only_copies)
+    extra = only_copies | {u.speaker for u in labelled if str(u.speaker).startswith(COMPANY)}
+    names = _classes(root, metadata, mapping, extra)
+    speakers = tuple(name for name in names if name not in extra)
     if names[: len(speakers)] != speakers:
-        problems.append(f"{MAPPING}: speaker2id: speakers of whom there are only copies must come last")
+        problems.append(
+            f"{MAPPING}: speaker2id: speakers of whom there are only copies, and company ({COMPANY}...), must come last"
+        )
     try:
         test = answers.read(root / answers.NAME, test)
     except UserError as error:

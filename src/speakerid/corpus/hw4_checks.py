@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from speakerid.corpus.hw4_json import ALIKE, MAPPING, METADATA, Mapping, Metadata
-from speakerid.corpus.records import Utterance
+from speakerid.corpus.records import COMPANY, Utterance
 
 _REMEDY = f"or delete {MAPPING}: the classes then follow from {METADATA}"
 
@@ -15,11 +15,12 @@ _REMEDY = f"or delete {MAPPING}: the classes then follow from {METADATA}"
 def check_speakers(metadata: Metadata, mapping: Mapping | None) -> list[str]:
     """Problems of the speakers and of their classes."""
     problems = []
-    if not metadata.speakers:
+    known = {speaker: entries for speaker, entries in metadata.speakers.items() if not speaker.startswith(COMPANY)}
+    if not known:
         problems.append(f"{METADATA}: speakers: none; a classifier needs at least two")
-    elif len(metadata.speakers) == 1:
+    elif len(known) == 1:
         problems.append(f"{METADATA}: speakers: one only; a classifier needs at least two")
-    for speaker, entries in metadata.speakers.items():
+    for speaker, entries in known.items():
         if len(entries) < 2:
             problems.append(
                 f"{METADATA}: speakers.{speaker}: {len(entries)} utterance(s); "

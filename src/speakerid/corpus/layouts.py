@@ -2,7 +2,6 @@
 
 import os
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from speakerid.corpus.commonvoice import common_voice, find_languages, is_common
 from speakerid.corpus.hw4_json import METADATA
 from speakerid.corpus.listings import LISTED, FoundListing, find_listings, listing_of, read_listings
 from speakerid.corpus.locate import locate
-from speakerid.corpus.recordings import Recording, Scan, in_order
+from speakerid.corpus.recordings import Recording, Scan, in_order, look
 from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
 from speakerid.corpus.tables import TABLE
 from speakerid.corpus.trees import RULES, Rule
@@ -193,8 +192,7 @@ def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
     """Speakers whose names differ in capitals, spaces, accents or the form of a number only, or stand for no one."""
     alike = defaultdict[str, set[str]](set)
     for speaker in sorted({recording.speaker for recording in recordings}):
-        name = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", speaker).casefold()).strip()
-        alike[re.sub(r"0*(\d+)(\.0+)?", r"\1", name) if re.fullmatch(r"[\d.]+", name) else name].add(speaker)
+        alike[look(speaker)].add(speaker)
     for name, speakers in alike.items():
         names = ", ".join(sorted(speakers))
         if len(speakers) > 1:

@@ -28,6 +28,7 @@ KINDS = (
     "mostly silence",
     "quiet",
     "low sample rate",
+    "company",
 )
 """Of findings, the most serious first: what teaches a model the wrong thing, what flatters it, what makes it worse."""
 

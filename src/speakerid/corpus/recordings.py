@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ class Scan:
     """By speaker, session and name; numbers in them by value, so that take2 comes before take10."""
     remarks: list[str]
     """One line for each thing that was passed over, or is doubtful."""
+
+
+def look(name: str) -> str:
+    """A name without the differences that are hard to see: capitals, spaces, accents, and the form of a number."""
+    name = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
+    return re.sub(r"0*(\d+)(\.0+)?", r"\1", name) if re.fullmatch(r"[\d.]+", name) else name
 
 
 def in_order(recordings: Iterable[Recording]) -> list[Recording]:

@@ -22,6 +22,8 @@ STAGE = "prepared"
 """Folder of a corpus: what preparation has computed, see `speakerid.corpus.stage`."""
 Part = Literal["labelled", "test", "strangers"]
 PARTS: tuple[Part, ...] = ("labelled", "test", "strangers")
+COMPANY = "company/"
+"""What the names of people begin with whose recordings only help to train: `company/FOLDER/NAME`."""
 UNKNOWN = -1
 """In place of the number of a speaker or session that nobody tells."""
 
@@ -96,6 +98,18 @@ class Utterances(Sequence[Utterance]):
             tuple(name for _, name in session_numbers),
         )
 
+    @cached_property
+    def company(self) -> NDArray[np.bool_]:
+        """(N,) true at utterances of company, see `COMPANY`: they train, and are never held out."""
+        names = np.array([name.startswith(COMPANY) for name in self.speaker_names] + [False])  # the last for UNKNOWN
+        return names[self.speakers]
+
+    @property
+    def held_out_from(self) -> NDArray[np.int64]:
+        """Rows, ascending, that validation or a fold may hold out: no augmented copies and no company."""
+        rows = np.arange(len(self))
+        return rows[(self.origins == rows) & ~self.company]
+
     def __len__(self) -> int:
         return len(self.lengths)
 
@@ -123,6 +137,25 @@ class Utterances(Sequence[Utterance]):
 
 
 @dataclass(frozen=True)
+class Company:
+    """How much company a corpus has. It names folders and no person."""
+
+    folders: list[str]
+    people: int
+    """Who train."""
+    utterances: int
+    """Of those who train."""
+    minutes: float
+    """Of those who train, without silences."""
+    strangers: int
+    """People who train nothing, and stand for strangers."""
+
+    def __str__(self) -> str:
+        strangers = f"; {self.strangers} more people stand for strangers" if self.strangers else ""
+        return f"company: {self.people} people, {self.utterances:,} utterances, {self.minutes:,.1f} min{strangers}"
+
+
+@dataclass(frozen=True)
 class Corpus:
     """Utterances on disk with the names of their speakers."""
 
@@ -139,11 +172,29 @@ class Corpus:
 
     @property
     def extra_classes(self) -> int:
-        """Voices behind the speakers' that only help to train."""
+        """Voices behind the speakers' that only help to train: company, and copies at another speed."""
         return len(self.labelled.speaker_names) - len(self.speakers)
 
     def part(self, name: Part) -> Utterances:
         return {"labelled": self.labelled, "test": self.test, "strangers": self.strangers}[name]
+
+    @cached_property
+    def company(self) -> Company | None:
+        """How much company there is, None if there is none."""
+        names, strangers = (
+            {part.speaker_names[speaker] for speaker in np.unique(part.speakers[part.company])}
+            for part in (self.labelled, self.strangers)
+        )
+        if not names | strangers:
+            return None
+        frames = int(self.labelled.lengths[self.labelled.company].sum())
+        return Company(
+            sorted({name.split("/")[1] for name in names | strangers if name.count("/") > 1}),
+            len(names),
+            int(self.labelled.company.sum()),
+            round(frames / self.features.frames_per_second / 60, 1),
+            len(strangers),
+        )
 
     @cached_property
     def answers(self) -> tuple[str, ...] | None:

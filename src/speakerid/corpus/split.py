@@ -26,6 +26,7 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
     """Part each speaker's utterances.
 
     Augmented copies are never held out; they train where their origin trains, and go with it where it is held out.
+    Company always trains.
 
     Args:
         utterances: labelled.
@@ -41,7 +42,7 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
         UserError: `session` is asked for, and a speaker has not two known sessions.
     """
     rows = np.arange(len(utterances))
-    originals = rows[utterances.origins == rows]
+    originals = utterances.held_out_from
     by_speaker = _by_speaker(utterances, originals)
     sessions = utterances.sessions.tolist()
     rng = np.random.default_rng([seed, len(originals)])

@@ -51,8 +51,9 @@ def leakage(
         valid_fraction: share of each speaker's utterances that validates.
         seed: of the random split.
     """
-    speakers = np.unique(utterances.speakers)
-    counts = np.bincount(utterances.speakers)[speakers].cumsum()
+    known = utterances.speakers[~utterances.company]
+    speakers = np.unique(known)
+    counts = np.bincount(known)[speakers].cumsum()
     chosen = speakers[: max(2, int(np.searchsorted(counts, LARGEST, "right")))]
     inside = np.isin(utterances.speakers, chosen)
     originals = utterances.origins == np.arange(len(utterances))

@@ -94,8 +94,9 @@ def _chosen(part: Labelled, rows: NDArray[np.bool_]) -> Labelled:
 def _split(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
     parts = split(corpus.labelled, config.data.split, config.data.valid_fraction, config.seed)
     labels, sessions = corpus.labelled.speakers, corpus.labelled.sessions
+    known = np.asarray(parts.train)[~corpus.labelled.company[parts.train]].tolist()  # company is never an answer
     train, valid = (
-        Labelled(store, part, labels[part].tolist(), sessions[part].tolist()) for part in (parts.train, parts.valid)
+        Labelled(store, part, labels[part].tolist(), sessions[part].tolist()) for part in (known, parts.valid)
     )
     return train, valid
 

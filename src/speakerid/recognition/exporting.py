@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +196,7 @@ def _longer(part: Labelled, frames: int) -> Labelled:
 def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Strangers) -> dict[str, Any]:
     """Where a bundle comes from."""
     return {
+        **({"company": asdict(corpus.company)} if corpus.company else {}),
         "version": speakerid.__version__,
         "command": printable(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "checkpoint": printable(path.name),

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speakerid.corpus.records import COMPANY
 from speakerid.errors import UserError
 from speakerid.recognition.centres import centres_of, means_of
 from speakerid.recognition.plda import Plda
@@ -285,5 +286,7 @@ def check_name(name: str) -> None:
         raise UserError(
             f"name: found {name!r:.60}, expected 1 to {LONGEST_NAME} printable characters without blanks at the ends"
         )
+    if name.startswith(COMPANY):
+        raise UserError(f"name: found {name!r}, but names of company begin with {COMPANY}; choose another")
     if RESERVED.fullmatch(unicodedata.normalize("NFKC", name).casefold()):
         raise UserError(f"name: found {name!r}, which answers say of recordings without a name; choose another")

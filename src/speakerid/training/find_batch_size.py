@@ -65,7 +65,7 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
             model = SpeakerClassifier(
                 config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes
             ).to(device)
-            batches = training_batches(tried, store, parts.train, corpus.labelled.speakers, device)
+            batches = training_batches(tried, store, parts.train, corpus.labelled, device)
             learn = TrainingStep(model, tried.train, say=progress.warn, scale=config.model.logit_scale)
             trials.append(_try(learn, batches, size))
         except (RuntimeError, MemoryError) as error:

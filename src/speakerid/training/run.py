@@ -17,7 +17,7 @@ from torch import nn
 from speakerid.batches import Batches, Prefetched, TrainingBatches
 from speakerid.config import DEMO_ROOT, Config, ModelConfig
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Corpus
+from speakerid.corpus.records import Corpus, Utterances
 from speakerid.corpus.split import Split, split
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import (
@@ -141,7 +141,7 @@ def build_trainer(
         frames_per_batch=config.data.frames_per_batch,
         progress=progress,
     )
-    batches = training_batches(config, store, parts.train, labels, device)
+    batches = training_batches(config, store, parts.train, corpus.labelled, device)
     return Trainer(
         config=config,
         features=corpus.features,
@@ -157,7 +157,7 @@ def build_trainer(
 
 
 def training_batches(
-    config: Config, store: FrameStore, indices: Sequence[int], labels: NDArray[np.integer], device: torch.device
+    config: Config, store: FrameStore, indices: Sequence[int], utterances: Utterances, device: torch.device
 ) -> Batches:
     """The batches of a run, on its device; gathered ahead by a thread where a GPU has no room for the corpus."""
     settings = config.train
@@ -169,12 +169,14 @@ def training_batches(
     batches = TrainingBatches(
         store,
         indices,
-        labels,
+        utterances.speakers,
         settings.batch_size,
         settings.crop_frames,
         config.seed,
         device,
         settings.longest_crop_frames,
+        utterances.company,
+        config.data.company_share,
     )
     return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
 
@@ -191,10 +193,13 @@ def open_training_data(config: Config, progress: Progress | None = None) -> tupl
             write_demo_corpus(data.root)
         corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype, quiet=not progress.is_for_people)
     parts = split(corpus.labelled, data.split, data.valid_fraction, config.seed)
+    own = int((~corpus.labelled.company[parts.train]).sum())
     say(
-        f"{data.root}: {len(corpus.speakers)} speakers, {len(parts.train)} utterances to train, "
+        f"{data.root}: {len(corpus.speakers)} speakers, {own} utterances to train, "
         f"{len(parts.valid)} to validate ({parts.how})"
     )
+    if corpus.company:
+        say(str(corpus.company))
     return corpus, store, parts
 
 

@@ -1,0 +1,119 @@
+"""Company: other people's recordings, which train as further classes beside the speakers and are never an answer.
+
+A person of company is called `company/FOLDER/NAME`, in every table and file of a corpus.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.corpus.duplicates import same_sound
+from speakerid.corpus.layouts import scan
+from speakerid.corpus.recordings import Recording, Scan, look
+from speakerid.corpus.records import COMPANY
+from speakerid.corpus.shards import Entry
+from speakerid.corpus.stage import Job
+from speakerid.errors import UserError
+from speakerid.printing import printable
+
+NAMED = 5
+"""People that an error names."""
+
+
+def is_company(job: Job) -> bool:
+    """Whether this is a recording of company."""
+    return job.recording.speaker.startswith(COMPANY)
+
+
+def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
+    """Every recording of the given folders or tables, in any layout, under the names of company.
+
+    Folders of one name are told apart by numbers. The order in which they are given has no effect.
+
+    Raises:
+        UserError: a folder holds no recordings, or lies in another one.
+        CorpusError: every wrong row of a table.
+    """
+    found: dict[str, tuple[Path, Scan]] = {}
+    by_place = {source.resolve(): source for source in sources}
+    for place, source in sorted(by_place.items()):
+        if outer := next((by_place[above] for above in place.parents if above in by_place), None):
+            raise UserError(f"--company: {source}: is in {outer}, which is company already; give one of them")
+        scanned = scan(source)
+        if scanned.layout == "hw4":
+            raise UserError(f"--company: {source}: found features, expected recordings")
+        name = printable(Path(os.path.abspath(source)).name)
+        same = sum(label.partition("#")[0] == name for label in found)
+        label = f"{name}#{same + 1}" if same else name
+        recordings = [_renamed(recording, label) for recording in scanned.recordings]
+        found[label] = source, replace(scanned, recordings=recordings)
+    return list(found.values())
+
+
+def check_names(recordings: Sequence[Recording]) -> None:
+    """Refuse company that is called like a speaker: if it is one person, two classes would part them.
+
+    Raises:
+        UserError: naming them.
+    """
+    speakers = {look(r.speaker): r.speaker for r in recordings if not r.speaker.startswith(COMPANY)}
+    company = sorted({r.speaker for r in recordings if r.speaker.startswith(COMPANY)})
+    shared = [f"{name} ({speakers[plain]})" for name in company if (plain := look(name.split("/", 2)[-1])) in speakers]
+    if shared:
+        more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
+        raise UserError(
+            f"--company: found people with the name of a speaker: {', '.join(shared[:NAMED])}{more}; take whoever is "
+            "the same person out of the company, and rename the others there"
+        )
+
+
+def without_doubles(
+    entries: Mapping[Job, Entry], fingerprint: Callable[[Entry], NDArray[np.uint32]], skipped: list[str], expected: bool
+) -> tuple[dict[Job, Entry], dict[Job, Entry]]:
+    """The speakers' own recordings, and those of company that are no copies of them.
+
+    Args:
+        entries: of all recordings.
+        fingerprint: see `speakerid.audio.measure.fingerprint`.
+        skipped: a line for each recording that was left out; gets one for each copy.
+        expected: whether company was asked for.
+
+    Raises:
+        UserError: company was asked for, and none is left.
+    """
+    own = {job: entry for job, entry in entries.items() if not is_company(job)}
+    company = {job: entry for job, entry in entries.items() if is_company(job)}
+    original = _originals(own, company, fingerprint) if company else {}
+    kept = {job: entry for job, entry in company.items() if entry.digest not in original}
+    skipped += [
+        f"{job.name}: likely the same recording as {original[entry.digest].name}, which a speaker has"
+        for job, entry in company.items()
+        if job not in kept
+    ]
+    if expected and not kept:
+        reasons = [line for line in skipped if line.startswith(COMPANY)][:NAMED]
+        raise UserError(f"--company: none of its recordings can be used: {'; '.join(reasons)}")
+    return own, kept
+
+
+def _originals(
+    own: Mapping[Job, Entry], company: Mapping[Job, Entry], fingerprint: Callable[[Entry], NDArray[np.uint32]]
+) -> dict[str, Job]:
+    """Digests of recordings that are among the speakers' own, or likely copies of one, and which."""
+    entries = {**own, **company}
+    first = {entry.digest: job for job, entry in reversed(entries.items())}
+    jobs = [job for job, entry in entries.items() if first[entry.digest] == job]  # each content once, own ones first
+    originals = {entries[job].digest: job for job in jobs if job in own}
+    for group in same_sound([fingerprint(entries[job]) for job in jobs]):
+        if jobs[group[0]] in own:
+            originals |= {entries[jobs[place]].digest: jobs[group[0]] for place in group}
+    return originals
+
+
+def _renamed(recording: Recording, label: str) -> Recording:
+    name, speaker = f"{COMPANY}{label}/{recording.name}", f"{COMPANY}{label}/{recording.speaker}"
+    return replace(recording, name=name, speaker=speaker)

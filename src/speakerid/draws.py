@@ -1,0 +1,78 @@
+"""Which utterances are in the batch of step k.
+
+Letters: B utterances in a batch.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER, CROP, LENGTH, COMPANY = range(4)
+"""Independent streams of random numbers behind the batches of a run."""
+
+
+class Draws:
+    """Shuffled utterances, and beside them random ones of company; `draws[k]` depends on the arguments and k alone.
+
+    Every epoch is a new permutation of the speakers' utterances, and a batch may span two of them. Company takes the
+    same number of rows of every batch, at random ones: a person uniformly, then an utterance of that person.
+
+    Args:
+        indices: training utterances, company among them.
+        labels: class of each of them.
+        is_company: whether each of them is company.
+        batch_size: B.
+        company_share: share of a batch that is company. It is reduced to the share of company among all voices if that
+            is smaller, so that nobody is drawn more often than a speaker is on average.
+        seed: of the draws.
+    """
+
+    def __init__(
+        self,
+        indices: NDArray[np.integer],
+        labels: NDArray[np.integer],
+        is_company: NDArray[np.bool_],
+        batch_size: int,
+        company_share: float,
+        seed: int,
+    ) -> None:
+        self._own = indices[~is_company]
+        assert len(self._own), "no utterances to train on"
+        self._company = _by_label(indices[is_company], labels[is_company])
+        speakers = len(np.unique(labels[~is_company])) if self._company else 0
+        self._company_rows = _rows_of_company(len(self._company), speakers, batch_size, company_share)
+        self._own_rows = batch_size - self._company_rows
+        self._seed = seed
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def __getitem__(self, step: int) -> NDArray[np.int64]:
+        """(B,) utterances of step `step`, counted from 0."""
+        epochs, places = np.divmod(np.arange(step * self._own_rows, (step + 1) * self._own_rows), len(self._own))
+        batch = np.empty(self._own_rows, np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            batch[epochs == epoch] = self._order(epoch)[places[epochs == epoch]]
+        if not self._company_rows:
+            return batch
+        rng = np.random.default_rng([self._seed, COMPANY, step])
+        people = [self._company[person] for person in rng.integers(0, len(self._company), self._company_rows)]
+        company = [utterances[rng.integers(len(utterances))] for utterances in people]
+        return rng.permutation(np.concatenate([batch, company]))
+
+    def _shuffled(self, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, ORDER, epoch]).permutation(self._own)
+
+
+def _by_label(indices: NDArray[np.integer], labels: NDArray[np.integer]) -> list[NDArray[np.integer]]:
+    """The utterances of every class, by class."""
+    order = np.argsort(labels, kind="stable")
+    edges = np.flatnonzero(np.diff(labels[order])) + 1
+    return np.split(indices[order], edges) if len(indices) else []
+
+
+def _rows_of_company(people: int, speakers: int, batch_size: int, share: float) -> int:
+    """Number of rows of a batch that are company; at least one is left to the speakers."""
+    if not people or not share:
+        return 0
+    rows = round(batch_size * min(share, people / (people + speakers)))
+    return min(max(1, rows), batch_size - 1)
