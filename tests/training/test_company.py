@@ -1,0 +1,126 @@
+"""A run beside company: it trains on it, resumes to the bit, and never answers with it."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from experiments import assert_same_run, at_step, metrics, small_config, write_easy_corpus
+from speakerid.batches import TrainingBatches
+from speakerid.corpus import hw4
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import Utterances
+from speakerid.errors import UserError
+from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.submission import infer
+from speakerid.training.run import TrainResult, open_training_data, train, training_batches
+
+OWN = ("anna", "ben", "cleo")
+COMPANY = tuple(f"company/friends/p{number}" for number in range(4))
+STRANGER = "company/friends/s"
+
+
+def write_corpus(root: Path) -> Path:
+    """Three speakers, four people of company, and a fifth who is a stranger."""
+    people = {name.rpartition("/")[2]: name for name in (*OWN, *COMPANY, STRANGER)}
+    write_easy_corpus(root, tuple(people), tests=3)
+    corpus, problems = hw4.read(root)
+    assert not problems
+    rows = [replace(utterance, speaker=people[str(utterance.speaker)]) for utterance in corpus.labelled]
+    labelled = Utterances.of((u for u in rows if u.speaker != STRANGER), (*OWN, *COMPANY))
+    strangers = Utterances.of(u for u in rows if u.speaker == STRANGER)
+    hw4.write(root, replace(corpus, speakers=OWN, labelled=labelled, strangers=strangers))
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("company") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def result(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train(small_config(corpus, tmp_path_factory.mktemp("company") / "run"))
+
+
+def test_half_of_every_batch_is_company(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = small_config(corpus, tmp_path / "run")
+    opened, store, parts = open_training_data(config)
+    assert "3 speakers, 18 utterances to train, 6 to validate" in capsys.readouterr().out
+
+    def batches(share: float) -> list[torch.Tensor]:
+        data = config.data.model_copy(update={"company_share": share})
+        mine = config.model_copy(update={"data": data})
+        found = training_batches(mine, store, parts.train, opened.labelled, torch.device("cpu"))
+        return [found[step][1] for step in range(12)]
+
+    assert [(labels >= 3).sum().item() for labels in batches(0.5)] == [3] * 12
+    assert [(labels >= 3).sum().item() for labels in batches(0.0)] == [0] * 12
+    own = [row for row in parts.train if not opened.labelled.company[row]]
+    plain = TrainingBatches(store, own, opened.labelled.speakers, 6, 16, config.seed)
+    assert all(torch.equal(labels, plain[step][1]) for step, labels in enumerate(batches(0.0)))
+
+
+def test_only_speakers_are_validated(result: TrainResult) -> None:
+    assert {line["utterances"] for line in metrics(result.run.metrics) if line["part"] == "valid"} == {6}
+
+
+@pytest.mark.parametrize("step", [4, 7])
+def test_a_crash_goes_back_to_the_last_checkpoint(
+    step: int, corpus: Path, result: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash() -> None:
+        raise RuntimeError("the machine goes away")
+
+    config = small_config(corpus, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        at_step(patch, step, crash)
+        with pytest.raises(RuntimeError, match="goes away"):
+            train(config)
+    assert_same_run(train(config, resume=True).run.path, result.run.path)
+
+
+def test_without_it_the_run_does_not_go_on(result: TrainResult, corpus: Path, tmp_path: Path) -> None:
+    plain = write_easy_corpus(tmp_path / "corpus", OWN)
+    with pytest.raises(UserError):
+        train(small_config(plain, result.run.path), resume=True)
+
+
+def test_no_answer_is_company(result: TrainResult, corpus: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.csv"
+    infer([result.run.best], corpus, answers, torch.device("cpu"))
+    with answers.open(encoding="utf-8") as file:
+        assert {row["Category"] for row in csv.DictReader(file)} <= set(OWN)
+
+
+def test_the_baseline_knows_the_speakers_alone(
+    result: TrainResult, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[int]] = []
+
+    def fake(train: object, indices: object, labels: list[int], store: object, tested: list[int], *more: object,
+             **named: object) -> torch.Tensor:  # fmt: skip
+        seen.append(set(labels))
+        return torch.zeros(len(tested), dtype=torch.int64)
+
+    monkeypatch.setattr("speakerid.evaluation.evaluate.linear_baseline", fake)
+    evaluate_checkpoints([result.run.best], None, "valid", [0.1], torch.device("cpu"))
+    assert seen
+    assert all(labels == {0, 1, 2} for labels in seen)
+
+
+def test_a_bundle_says_who_kept_it_company_and_names_none_of_them(result: TrainResult, corpus: Path) -> None:
+    bundle = make_bundle(result.run.best)
+    assert bundle.profiles.names == OWN
+    minutes = open_corpus(corpus)[0].company
+    assert minutes
+    expected = {"folders": ["friends"], "people": 4, "utterances": 32, "minutes": minutes.minutes, "strangers": 1}
+    assert bundle.card["company"] == expected
+    assert "8 of 1 strangers" in bundle.card["fitted_on"]
+    assert not any(name in str(bundle.card) for name in COMPANY)
+    with pytest.raises(UserError, match="names of company begin with company/"):
+        bundle.enrolled("company/friends/p0", np.ones((1, bundle.profiles.centres.shape[-1]), np.float32))
