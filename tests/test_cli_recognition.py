@@ -147,7 +147,8 @@ def test_a_folder_may_have_the_name_of_its_speaker(
     Path("Zoe/notes.txt").touch()
     assert run(["enroll", str(bundle), "Zoe", "Zoe"]) == 0
     out, err = capsys.readouterr()
-    assert f"enrolled from {len(list(Path('Zoe').glob('[!.]*.wav')))} recordings" in out
+    count = len(list(Path("Zoe").glob("[!.]*.wav")))
+    assert f"enrolled from {count} recording{'s' if count > 1 else ''};" in out
     assert err.splitlines() == ["note: passed over, no recordings by their endings: 1 .txt"]
 
 
@@ -202,7 +203,7 @@ def test_a_picture_of_an_odd_name_is_drawn(trained: Trained, bundle: Path, tmp_p
 def test_too_long_names_no_option_that_is_not_there(
     trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("speakerid.recognition.recognizer.MAX_SECONDS", 1.0)
+    monkeypatch.setattr("speakerid.recognition.voices.MAX_SECONDS", 1.0)
     clip = next(clip for clip in trained.clips(trained.stranger) if soundfile.info(clip).duration > 1)
     for arguments in (["verify", bundle, clip, clip], ["enroll", bundle, "Zoe", clip]):
         line = refused(monkeypatch, capsys, *arguments)

@@ -280,4 +280,4 @@ for name, mutation in BAD.items():
 def test_giants_are_refused_within_a_gigabyte(stopped: Path, tmp_path: Path) -> None:
     run = shutil.copytree(stopped, tmp_path / "run")
     tests = Path(__file__).parents[1]
-    subprocess.run([sys.executable, "-c", LIMITED, str(run), str(tests)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", LIMITED, str(run), str(tests)], check=True)
