@@ -150,19 +150,25 @@ def check_regular(path: Path) -> None:
         FileNotFoundError: there is no such file.
         UserError: a folder, device, pipe or socket; the message does not name it.
     """
-    mode = os.stat(path).st_mode
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a NUL in the name
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
     if not stat.S_ISREG(mode):
         raise UserError(f"found {_kind(mode)}, expected a regular file")
 
 
 @contextmanager
-def sole_user(path: Path, wait: bool = False, mode: int | None = None) -> Iterator[None]:
+def sole_user(
+    path: Path, wait: bool = False, mode: int | None = None, owner: tuple[int, int] | None = None
+) -> Iterator[None]:
     """Hold a lock file while the block runs; it is released however the process ends.
 
     Args:
         path: of the lock file, which stays; its content is never changed.
         wait: until another process has released it.
-        mode: permissions of the lock file, set by its owner; by default those of any new file.
+        mode: permissions of the lock file; by default those of any new file.
+        owner: user and group that get the lock file, where this process may give it to them.
 
     Raises:
         UserError: another process holds it and `wait` is false, or the file cannot be made.
@@ -175,8 +181,13 @@ def sole_user(path: Path, wait: bool = False, mode: int | None = None) -> Iterat
             raise UserError(f"{path}: found a symbolic link, expected a lock file; delete the link") from error
         raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
     with os.fdopen(handle, "rb", buffering=0):
-        if mode is not None and os.fstat(handle).st_uid == os.geteuid():
-            os.fchmod(handle, mode)
+        if os.fstat(handle).st_nlink > 1:
+            raise UserError(f"{path}: found another file's name, a hard link, expected a lock file; delete the link")
+        with suppress(PermissionError):  # another user's lock file
+            if mode is not None:
+                os.fchmod(handle, mode)
+            if owner is not None:
+                os.fchown(handle, *owner)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:

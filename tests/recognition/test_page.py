@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -284,3 +285,13 @@ def test_a_sentence_is_text(text: str) -> None:
     reader = Reader(sentence(text))
     assert [tag for tag, _ in reader.tags] == ["p"]
     assert "".join(reader.texts) == f"{text}."
+
+
+def test_a_float_file_beyond_full_scale_is_heard_as_by_the_recognizer(
+    trained: Trained, page: Page, tmp_path: Path
+) -> None:
+    samples, rate = soundfile.read(trained.clips(trained.bundle.profiles.names[0])[0], dtype="float32")
+    loud = tmp_path / "loud.wav"
+    soundfile.write(loud, 20 * samples / np.abs(samples).max(), rate, subtype="FLOAT")
+    expected = Recognizer(trained.bundle).identify(loud)
+    assert page.identify(loud, 1)[1] == ranking(expected)

@@ -133,3 +133,30 @@ def test_verify_says_which_recording_has_no_voice(trained: Trained, tmp_path: Pa
         recognizer.verify(clip, missing)
     with pytest.raises(UserError, match="the first recording: silent: "):
         recognizer.verify(np.zeros(RATE, np.float32), clip, RATE)
+
+
+@pytest.mark.parametrize("kind", ["(2, N)", "(N, 2)", "int16", "torch", "three channels"])
+def test_channels_that_cancel_are_mixed_as_those_of_a_file(trained: Trained, kind: str) -> None:
+    clip = decode(trained.clips(trained.bundle.profiles.names[0])[0]).waveform
+    both = np.stack([clip, -clip])
+    samples = {
+        "(2, N)": both,
+        "(N, 2)": both.T,
+        "int16": (both * 32767).astype(np.int16),
+        "torch": torch.from_numpy(both),
+        "three channels": np.stack([clip, -clip, 0.001 * clip]),
+    }[kind]
+    recognizer = Recognizer(trained.bundle)
+    found, want = recognizer.identify(samples, RATE), recognizer.identify(clip, RATE)
+    assert found.probability == pytest.approx(want.probability, abs=1e-3)
+
+
+def test_a_tensor_without_memory_gets_a_sentence(trained: Trained) -> None:
+    with pytest.raises(UserError, match="samples: found Tensor"):
+        Recognizer(trained.bundle).identify(torch.zeros(RATE, device="meta"), RATE)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_name_with_a_nul_is_no_file(trained: Trained) -> None:
+    assert "No such file" in Recognizer(trained.bundle).identify("a\0b.wav").reason
+    with pytest.raises(UserError, match="No such file"):
+        Recognizer.load("a\0b")

@@ -75,3 +75,11 @@ class Mixer:
         if not mixed < CANCELLED * unrelated < np.inf or unrelated < ROUNDING * square.max():
             return None
         return int(np.argmax(channels))
+
+
+def mixed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(channels, N) samples to (N,), as a recording's channels are mixed: their mean, or the loudest if they cancel."""
+    mixer = Mixer(len(samples), None)
+    mean = mixer(np.ascontiguousarray(samples.T))
+    loudest = mixer.loudest_of_cancelling()
+    return mean if loudest is None else samples[loudest]

@@ -223,20 +223,22 @@ class Bundle:
 def locked(path: Path) -> Iterator[None]:
     """Keep every other writer of a bundle waiting while the block runs, and remove what killed writers left of it.
 
-    The lock file lies beside the bundle that `path` leads to and has its permissions.
+    The lock file lies beside the bundle that `path` leads to and has its owner and its permissions.
 
     Raises:
         UserError: the folder cannot be written, or `path` is not a regular file.
     """
-    real = real_path(path)
+    real, mode, owner = real_path(path), 0o600, None
     try:
         check_regular(real)
-        mode = stat.S_IMODE(real.stat().st_mode)
+        status = real.stat()
+        # The owner of a bundle that is write-protected may replace it, and so may lock it.
+        mode, owner = stat.S_IMODE(status.st_mode) & 0o666 | 0o600, (status.st_uid, status.st_gid)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except OSError:
-        mode = 0o600  # a new bundle's
-    with sole_user(real.with_name(f".{real.name}.lock"), wait=True, mode=mode & 0o666):
+        pass  # a new bundle
+    with sole_user(real.with_name(f".{real.name}.lock"), wait=True, mode=mode, owner=owner):
         try:
             remove_partials(real.parent, of=real)
         except OSError as error:
@@ -265,7 +267,7 @@ def version_of(path: Path) -> FileVersion | None:
     """Changes whenever a bundle's file is replaced or written; None if there is no file."""
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 

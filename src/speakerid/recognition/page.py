@@ -158,7 +158,7 @@ class Page:
             if recording.is_file():  # a client may name a folder
                 recording.unlink(missing_ok=True)
         with self._current() as recognizer:
-            return recognizer.listen(sound.waveform, sound.sample_rate)
+            return recognizer.listen(sound)
 
 
 def heard(voices: Sequence[Voice]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.audio.decode import Sound
 from speakerid.errors import UserError
 from speakerid.recognition.answering import FALSE_ACCEPTS, answer, verdict, verification_rule
 from speakerid.recognition.answers import Answer, OtherEncoder, Unheard, Verdict, Voice
@@ -82,12 +83,12 @@ class Recognizer:
         """Whom it knows."""
         return self.bundle.profiles.names
 
-    def listen(self, recording: Recording, sample_rate: int | None = None) -> Voice:
+    def listen(self, recording: Recording | Sound, sample_rate: int | None = None) -> Voice:
         """The voice in a recording.
 
         Args:
             recording: a file, or (N,), (channels, N) or (N, channels) samples: floats in [-1, 1], or integers, which
-                are scaled by their type; see `waveform_of`.
+                are scaled by their type; see `waveform_of`. Or what `decode` made of a file.
             sample_rate: of samples, in Hz; a file says its own.
 
         Raises:

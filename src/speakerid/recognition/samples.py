@@ -90,10 +90,10 @@ def _as_array(samples: object) -> NDArray[Any]:
         raise UserError(
             "samples: found raw bytes, expected an array; numpy.frombuffer makes one, or write a file first"
         )
-    if isinstance(samples, Tensor):
-        samples = samples.detach().cpu()
-        samples = samples.float() if samples.dtype is torch.bfloat16 else samples  # a type that NumPy lacks
     try:
+        if isinstance(samples, Tensor):
+            samples = samples.detach().cpu()
+            samples = samples.float() if samples.dtype is torch.bfloat16 else samples  # a type that NumPy lacks
         array = np.asarray(samples)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"samples: found {type(samples).__name__}, expected an array of numbers ({error})") from error

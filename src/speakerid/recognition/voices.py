@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from speakerid.audio.decode import decode
+from speakerid.audio.decode import Sound, decode
 from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.audio.mixing import mixed
 from speakerid.audio.resample import resample
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
@@ -51,7 +52,7 @@ class VoiceEncoder:
         self._log_mel: LogMel | None = None
         self.threads = ThreadpoolController()
 
-    def listen(self, recording: Recording, sample_rate: int | None = None) -> Voice:
+    def listen(self, recording: Recording | Sound, sample_rate: int | None = None) -> Voice:
         """See `Recognizer.listen`."""
         waveform, rate = sound_of(recording, sample_rate, self.sample_rate)
         frames = self.frames(waveform, rate)
@@ -102,26 +103,27 @@ class VoiceEncoder:
         return frames
 
 
-def sound_of(recording: Recording, sample_rate: int | None = None, target: int | None = None) -> tuple[Samples, int]:
-    """(N,) samples of a file or an array, and their rate in Hz; a file is resampled to `target` if that is given.
+def sound_of(
+    recording: Recording | Sound, sample_rate: int | None = None, target: int | None = None
+) -> tuple[Samples, int]:
+    """(N,) samples of a file, decoded or not, or an array, and their rate in Hz.
+
+    A file that is decoded here is resampled to `target` if that is given.
 
     Raises:
         Unheard: a file that cannot be decoded.
         UserError: what is handed over is neither a path nor samples with a rate.
     """
+    if isinstance(recording, Sound):
+        return recording.waveform, recording.sample_rate
     rate, path = rate_of(sample_rate), path_of(recording)
     if path is None:
         waveform = waveform_of(recording)
         if rate is None:
             raise UserError("sample_rate: missing; samples need their rate in Hz, a file says its own")
-        return _mixed(waveform), rate
+        return mixed(waveform), rate
     try:
         sound = decode(path, max_seconds=MAX_SECONDS, sample_rate=target)
     except UserError as error:
         raise Unheard("broken", str(error)) from error
     return sound.waveform, sound.sample_rate
-
-
-def _mixed(waveform: Samples) -> Samples:
-    """(C, N) samples to the (N,) mean of the channels."""
-    return waveform.mean(0, dtype=np.float64).astype(np.float32)
