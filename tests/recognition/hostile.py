@@ -61,6 +61,12 @@ def extra(name: str, value: Tensor) -> Mutation:
     return lambda _, tensors: tensors.update({name: value})
 
 
+def rename_first(content: Content_, name: str) -> None:
+    """Also where the speaker's evidence is named."""
+    former, content["speakers"][0]["name"] = content["speakers"][0]["name"], name
+    content["evidence_speakers"] = [[name if n == former else n for n in some] for some in content["evidence_speakers"]]
+
+
 GIANT = 10**30
 DEEP: list[Any] = []
 for _ in range(600):
@@ -87,6 +93,9 @@ REFUSED: dict[str, Mutation] = {
     "descending durations": lambda c, _: c["seconds"].reverse(),
     "an infinite duration": settings("seconds.0", float("inf")),
     "no scale": settings("identification.scale", []),
+    "a negative scale": settings("identification.scale.0", -1.0),
+    "a name without end": lambda c, _: rename_first(c, "x" * 10**6),
+    "a word without end in an error": settings("model.encoder.kind", "x" * 10**6),
     "a long scale": lambda c, _: c["identification"]["scale"].append(1.0),
     "a scale without end": settings("identification.scale.0", 1e300),
     "an unknown that is no number": settings("identification.unknown.0", float("nan")),
@@ -119,6 +128,7 @@ REFUSED: dict[str, Mutation] = {
     "no recordings": drop("recordings"),
     "a variance that is a vector": extra("weights.within", torch.ones(5)),
     "a negative variance": tensor("weights.between", lambda t: -t),
+    "a variance next to zero": tensor("weights.between", lambda t: t * 0 + 1e-40),
     "no variance": drop("weights.within"),
     "weights that are infinite": tensor("weights.model.prenet.weight", lambda t: t * float("inf")),
     "weights of another shape": tensor("weights.model.prenet.weight", lambda t: t[:-1]),

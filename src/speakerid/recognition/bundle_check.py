@@ -22,8 +22,12 @@ _LARGEST_WIDTH = 2**17
 """Of every width, kernel or number of heads in the settings of a model."""
 _MOST_REPEATS = 1000
 """Layers of an encoder, and centres a class: what costs time or memory without a tensor in the file."""
+_LONGEST_NAME = 4096
+"""Characters of a speaker's name; those of a corpus are not limited to what `enroll` takes."""
 _LARGEST_VALUE = 1e9
 """In a tensor."""
+_SMALLEST_VARIANCE = 1e-31
+"""Squares of distances divided by less overflow."""
 _LARGEST_NUMBER = 1e15
 """In a rule; the scores of a model that has learned nothing lie close together, so their scale is large."""
 
@@ -43,8 +47,8 @@ def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
     _check_tensors(_expected_tensors(content, tensors), tensors)
     _check_clips(content, tensors)
     for name in ("within", "between"):
-        if not bool((tensors[f"weights.{name}"] > 0).all()):
-            raise UserError(f"weights.{name}: found a variance that is not positive")
+        if not bool((tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all()):
+            raise UserError(f"weights.{name}: found a variance that is not positive, or next to zero")
     if len(content.expected) > len(content.seconds):
         raise UserError(f"expected: found {len(content.expected)} rows for {len(content.seconds)} durations")
 
@@ -82,7 +86,8 @@ def _check_speakers(content: Content) -> None:
         raise UserError("speakers: found none, expected at least one")
     if len(set(names)) < len(names):
         raise UserError("speakers: found a name twice; a name stands for one speaker")
-    for speaker in content.speakers:
+    for index, speaker in enumerate(content.speakers):
+        _within(f"speakers.{index}.name: its length", len(speaker.name), 0, _LONGEST_NAME)
         _within(f"speakers.{speaker.name!r:.60}.clips", speaker.clips, 1, 10**9)
     if unknown := {name for some in content.evidence_speakers for name in some} - set(names):
         raise UserError(f"evidence_speakers: found {min(unknown)!r:.60}, which is not among the speakers")
@@ -114,6 +119,10 @@ def _check_rule(name: str, rule: RuleContent) -> None:
     _check_ascending(f"{name}.rates", rule.rates, 1)
     durations, rates = len(rule.seconds), len(rule.rates)
     rows = {"scale": [rule.scale], "unknown": [rule.unknown], "log_odds": rule.log_odds}
+    if min(rule.scale, default=0) < 0:
+        raise UserError(
+            f"{name}.scale: found {min(rule.scale):g}, expected at least 0: a better score is more probable"
+        )
     expected = {"scale": (1, durations), "unknown": (1, durations), "log_odds": (durations, rates)}
     for field, values in rows.items():
         height, width = expected[field]

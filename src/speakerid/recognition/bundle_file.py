@@ -13,7 +13,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Annotated, Any, BinaryIO
 
 import numpy as np
@@ -151,7 +150,7 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
             raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
     except UserError as error:
         text = str(error).removeprefix(f"{path}: ")
-        raise UserError(f"{path}: {shorten(text, _LONGEST_ERROR, placeholder=' …')}") from error
+        raise UserError(f"{path}: {_shortened(text)}") from error
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read: {error.strerror}; `speakerid export` makes a bundle of a checkpoint"
@@ -163,6 +162,11 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
     except (SafetensorError, ValueError) as error:  # what the checks of the header have let through
         raise UserError(f"{path}: damaged, or not a safetensors file: {error}") from error
     return content, tensors
+
+
+def _shortened(text: str) -> str:
+    """An edited text can have errors without end, or words."""
+    return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]} …"
 
 
 def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
