@@ -212,3 +212,17 @@ def test_no_content_surprises_the_kinds(content: bytes, tmp_path: Path) -> None:
     if content:
         with pytest.raises(UserError, match="file: found "):
             check_destination(path, never, ())
+
+
+@pytest.mark.parametrize("content", [b";; a comment", b";; one\n;; two"])
+def test_a_text_of_comments_is_no_rttm(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "notes.rttm").write_bytes(content)
+    with pytest.raises(UserError, match="found a text that begins with ';; "):
+        check_destination(tmp_path / "notes.rttm", kinds.RTTM, ())
+
+
+def test_an_output_is_not_where_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        monkeypatch.setattr("speakerid.cli.destination.STDOUT", file.fileno())
+        with pytest.raises(UserError, match="where this command prints"):
+            check_destination(tmp_path / "log", kinds.RTTM, ())

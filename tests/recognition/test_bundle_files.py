@@ -10,6 +10,7 @@ import pytest
 
 from processes import FORKS
 from recognition.bundles import Trained, enroll_somebody
+from speakerid.cli import run
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
@@ -124,3 +125,37 @@ def test_a_killed_writer_leaves_nothing_behind_the_next_one(trained: Trained, bu
     assert list(bundle.parent.glob(".speaker*.partial"))
     Recognizer.load(bundle).forget(trained.bundle.profiles.names[0])
     assert not list(bundle.parent.glob(".speaker*.partial"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_the_lock_belongs_to_the_owner_of_the_bundle(bundle: Path) -> None:
+    bundle.chmod(0o440)
+    os.chown(bundle, 12345, 23456)
+    enroll_somebody(bundle, "guest")
+    status = (bundle.parent / f".{bundle.name}.lock").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12345, 23456, 0o640)
+
+
+def test_a_lock_that_is_a_name_of_another_file_is_refused(bundle: Path) -> None:
+    other = bundle.parent / "other.txt"
+    other.write_text("notes")
+    other.chmod(0o644)
+    (bundle.parent / f".{bundle.name}.lock").hardlink_to(other)
+    with pytest.raises(UserError, match="hard link"):
+        enroll_somebody(bundle, "guest")
+    assert other.read_text() == "notes"
+    assert stat.S_IMODE(other.stat().st_mode) == 0o644
+
+
+def test_hard_links_that_keep_voice_prints_are_named(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (bundle.parent / "copy").hardlink_to(bundle)
+    assert run(["forget", str(bundle), names(bundle)[0]]) == 0
+    assert "note: " in (said := capsys.readouterr().err)
+    assert "another name, a hard link, which keeps the former content" in said
+    assert run(["rename", str(bundle), names(bundle)[0], "Anna"]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_a_bundle_is_not_exported_as_a_checkpoint(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="found a bundle, expected a checkpoint; --to"):
+        run(["export", str(bundle), str(tmp_path / "other.safetensors")])

@@ -4,9 +4,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from speakerid.cli.kinds import Kind, content_of
+from speakerid.cli.streams import STDERR, STDOUT
 from speakerid.errors import UserError
 from speakerid.files import real_path
 
@@ -105,12 +107,23 @@ def is_inside(path: Path, folder: Path) -> bool:
     return any(is_same_file(above, folder) for above in (real_path(path), *real_path(path).parents))
 
 
+def _is_standard_stream(status: os.stat_result) -> bool:
+    """Whether a file is the one that standard output or standard error is redirected to."""
+    for descriptor in (STDOUT, STDERR):
+        with suppress(OSError):  # it is closed
+            if os.path.samestat(status, os.fstat(descriptor)):
+                return True
+    return False
+
+
 def _check_former(path: Path, status: os.stat_result, kind: Kind, where: str) -> None:
     """Refuse to replace a file that is not of the kind to be written."""
     if stat.S_ISDIR(status.st_mode):
         raise UserError(f"{where}: found a folder, expected the name of a file; add one")
     if not stat.S_ISREG(status.st_mode):
         raise UserError(f"{where}: found a pipe, a device or a socket, expected a regular file or a new name")
+    if _is_standard_stream(status):
+        raise UserError(f"{where}: is where this command prints, which would be lost; choose another file")
     try:
         if not status.st_size or kind.recognizes(path):
             return

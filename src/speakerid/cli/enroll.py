@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import BUNDLE
-    from speakerid.cli.output import complain
+    from speakerid.cli.output import complain, replacing
     from speakerid.corpus.walk import Remarks
     from speakerid.printing import printable
     from speakerid.recognition.finding import find_recordings
@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
     for line in remarks.lines():
         complain(line, "note")
     check_destination(options.bundle, BUNDLE, paths, "BUNDLE")
-    enrollment = recognizer.enroll(options.name, paths, add=options.add)
+    with replacing(options.bundle):
+        enrollment = recognizer.enroll(options.name, paths, add=options.add)
     for line in enrollment.passed_over:
         complain(line, "passed over")
     for line in enrollment.warnings:

@@ -45,6 +45,7 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
     from speakerid.recognition.exporting import make_bundle
     from speakerid.recognition.replacing import check_replaceable, save_new
 
+    _check_checkpoint(options.source)
     check_replaceable(options.output, options.replace)
     bundle = make_bundle(options.source, options.data)
     lost = save_new(bundle, options.output, options.replace)
@@ -59,6 +60,14 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
         duration = f"{row.seconds:g} s"
         say(f"{duration:<10}{row.false_accepts:>17.1%}{row.identified:>22.1%}")
     return 0
+
+
+def _check_checkpoint(source: Path) -> None:
+    """Refuse a bundle, of which no other bundle is made."""
+    from speakerid.cli.kinds import BUNDLE
+
+    if source.is_file() and BUNDLE.recognizes(source):
+        raise UserError(f"{source}: found a bundle, expected a checkpoint; --to onnx or torchscript exports a bundle")
 
 
 def _run_bundle(options: argparse.Namespace) -> int:

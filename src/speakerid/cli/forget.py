@@ -15,10 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.output import replacing
     from speakerid.printing import printable
     from speakerid.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(options.bundle)
-    recognizer.forget(options.name)
+    with replacing(options.bundle):
+        recognizer.forget(options.name)
     print(f"{printable(options.name)}: forgotten; {len(recognizer.speakers)} speakers are left")
     return 0

@@ -110,7 +110,7 @@ def _is_submission(path: Path) -> bool:
 
 def _is_rttm(path: Path) -> bool:
     lines = [line for line in _head(path).split(b"\n") if not line.startswith(b";;")]
-    return lines[0].startswith(b"SPEAKER ") and len(lines[0].split()) in (9, 10)
+    return bool(lines) and lines[0].startswith(b"SPEAKER ") and len(lines[0].split()) in (9, 10)
 
 
 def _is_png(path: Path) -> bool:

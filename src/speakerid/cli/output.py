@@ -3,6 +3,9 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from speakerid.errors import UserError, message
 from speakerid.printing import visible
@@ -33,3 +36,15 @@ def complain(problem: UserError | str, kind: str = "error") -> None:
     """Print one line to standard error, and go on."""
     text = message(problem) if isinstance(problem, UserError) else visible(problem)
     print(f"{kind}: {text}", file=sys.stderr)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[None]:
+    """Say after a file was replaced that it had other names: hard links, which keep its former content."""
+    others = path.stat().st_nlink - 1
+    yield
+    if others > 0:
+        names = (
+            "another name, a hard link, which keeps" if others == 1 else f"{others} other names, hard links, which keep"
+        )
+        complain(f"{path}: had {names} the former content", "note")

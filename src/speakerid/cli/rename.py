@@ -14,9 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.cli.output import replacing
     from speakerid.printing import printable
     from speakerid.recognition.recognizer import Recognizer
 
-    Recognizer.load(options.bundle).rename(options.old, options.new)
+    recognizer = Recognizer.load(options.bundle)
+    with replacing(options.bundle):
+        recognizer.rename(options.old, options.new)
     print(f"{printable(options.old)}: is called {printable(options.new)}")
     return 0

@@ -114,7 +114,7 @@ def _elsewhere(bundle: Bundle, name: str, voices: Sequence[Voice], labels: Seque
             found.setdefault(str(said.name), []).append(f"{label} ({said.probability:.0%})")
     together = answer(bundle, _pooled(voices)).name  # finds more than the recordings do one by one
     if together not in (None, name, *found):
-        found[str(together)] = ["the recordings, taken together,"]
+        found[str(together)] = ["the recordings taken together"]
     return [
         f"{', '.join(some)}: sound{'s' if len(some) == 1 else ''} like {other!r}, who is in the bundle; two names for "
         f"one voice leave both unnamed: if it is the same person, forget {name!r} and add the recordings to {other!r} "

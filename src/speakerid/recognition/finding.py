@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from speakerid.corpus.walk import Remarks, walk
+from speakerid.corpus.walk import Remarks, recordings_below
 from speakerid.errors import UserError
 
 
@@ -24,7 +24,7 @@ def find_recordings(names: Sequence[str], remarks: Remarks | None = None) -> lis
     found: dict[str, Path] = {}
     for name in names:
         if os.path.isdir(name):
-            some = _below(Path(name), remarks or Remarks())
+            some = recordings_below(Path(name), remarks)
         elif os.path.exists(name):
             some = [Path(name)]
         else:
@@ -34,7 +34,3 @@ def find_recordings(names: Sequence[str], remarks: Remarks | None = None) -> lis
         for path in some:
             found.setdefault(os.path.abspath(path), path)
     return list(found.values())
-
-
-def _below(folder: Path, remarks: Remarks) -> list[Path]:
-    return sorted(Path(inner.path, file) for inner in walk(folder, remarks) for file in inner.recordings)
