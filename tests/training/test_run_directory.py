@@ -198,3 +198,6 @@ def test_a_pipe_in_a_run_folder_is_not_waited_for(opened: Open, checkpoint: Chec
     if name == "metrics.jsonl":
         with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read: found a named pipe"):
             run.records()
+        with pytest.raises(UserError) as error:
+            run.newest()
+        assert str(error.value).count("named pipe") == 1

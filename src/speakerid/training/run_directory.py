@@ -165,9 +165,11 @@ class RunDirectory:
         damaged: list[str] = []
         for path in self._candidates():
             try:
-                return Checkpoint.load(path), damaged + self._damage_of_the_log()
+                checkpoint = Checkpoint.load(path)
             except UserError as error:
                 damaged.append(str(error))
+                continue
+            return checkpoint, damaged + self._damage_of_the_log()
         raise UserError("; ".join(damaged) or f"{self.last}: no such checkpoint")
 
     def good_checkpoint(self, validated: bool) -> Checkpoint:
