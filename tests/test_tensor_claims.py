@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from speakerid.errors import UserError
-from speakerid.files import load_plain
+from speakerid.plain_data import load_plain
 
 
 def saved(content: object, **options: object) -> bytes:

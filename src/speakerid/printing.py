@@ -1,6 +1,10 @@
 """Names, messages and values as text for terminals, tables and pictures."""
 
 import reprlib
+from collections.abc import Sequence
+
+NAMED = 10
+"""Names that a list of names spells out."""
 
 
 def visible(text: str) -> str:
@@ -27,3 +31,14 @@ def short(value: object) -> str:
         return " ".join(reprlib.repr(value).split())
     except ValueError:  # Python does not write out numbers of more than 4,300 digits
         return "a huge number"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def counted(count: int, what: str) -> str:
+    """A number with its noun, in the plural where need be."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

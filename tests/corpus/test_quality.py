@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speakerid.audio.measure import Measured
-from speakerid.corpus.quality import KINDS, NAMED, Examined, Finding, by_speaker, findings, listed
+from speakerid.corpus.quality import KINDS, Examined, Finding, by_speaker, findings
+from speakerid.printing import NAMED, listed
 
 GOOD = Measured(
     seconds=8.0, sample_rate=16_000, channels=1, peak_db=-3.0, level_db=-20.0, clipped=0.0, silence=0.2, snr_db=30.0

@@ -10,6 +10,7 @@ from speakerid.audio.measure import Measured
 from speakerid.config import DataConfig, FeatureConfig
 from speakerid.corpus.duplicates import same_content, same_sound
 from speakerid.corpus.likeness import doubted_labels, equal_means, mixed_speakers, whiten
+from speakerid.printing import counted, listed
 
 KINDS = (
     "leakage",
@@ -43,8 +44,6 @@ NOISY_DB = 10.0
 SILENCE_SHARE = 0.75
 QUIET_DB = -40.0
 """Peak under which a 16-bit recording uses less than 10 bits."""
-NAMED = 10
-"""Files that a finding's text names."""
 
 
 @dataclass(frozen=True)
@@ -289,14 +288,3 @@ def _low_sample_rates(examined: Examined, sample_rate: int) -> Iterator[Finding]
             f"record at {sample_rate:,} Hz, or prepare everything with --features sample_rate={rate}: "
             "bands that are empty for some speakers only give them away",
         )
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
-    more = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def counted(count: int, what: str) -> str:
-    """A number with its noun, in the plural where need be."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speakerid.corpus.quality import Examined, Finding, by_speaker, counted
+from speakerid.corpus.quality import Examined, Finding, by_speaker
+from speakerid.printing import counted
 
 SHOWN = 5
 """Findings of a kind that the terminal shows."""

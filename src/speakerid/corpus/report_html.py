@@ -13,11 +13,11 @@ from speakerid.corpus.quality import (
     Examined,
     Finding,
     by_speaker,
-    counted,
 )
 from speakerid.corpus.report import QUANTILES, grouped, overview, rates, sizes_of_sessions, spreads
 from speakerid.corpus.report_plots import plots
 from speakerid.pages import html_page, html_plot
+from speakerid.printing import counted
 
 ENTRIES = 20_000
 """Files, and sessions, that are listed in the whole page beside the findings' own texts: it stays under 5 MB."""

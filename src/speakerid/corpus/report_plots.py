@@ -15,10 +15,10 @@ from speakerid.corpus.quality import (
     SILENCE_SHARE,
     Examined,
     by_speaker,
-    counted,
 )
 from speakerid.corpus.report import sizes_of_sessions
 from speakerid.pages import PAGE_INKS, Plot, svg
+from speakerid.printing import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 import speakerid
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, load_plain, save_plain
+from speakerid.files import atomic_file
 from speakerid.models.classifier import SpeakerClassifier
+from speakerid.plain_data import load_plain, save_plain
 from speakerid.printing import short
 from speakerid.training.checkpoint_schema import difference, parse_content
 from speakerid.training.utterance_record import UtteranceRecord

@@ -121,17 +121,8 @@ def build_trainer(
     model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
     progress.say(summary(model))
     utterances = UtteranceRecord.of(corpus.labelled, parts)
-    if config.init_from and not resume:
-        line, former = take_weights(model, config.init_from, config.model, corpus)
-        progress.say(line)
-        utterances = utterances.beginning_with(former.utterances)
-        if former.utterances is None:
-            progress.warn(f"init_from: {config.init_from}: {UNRECORDED}")
-        elif count := utterances.validation_trained_earlier:
-            progress.warn(
-                f"init_from: {config.init_from} was trained on {count} of the {len(parts.valid)} validation "
-                "utterances, so their accuracy is flattered"
-            )
+    if not resume:
+        utterances = _begin_with(config, model, corpus, utterances, progress)
     labels = corpus.labelled.speakers
     validation = partial(
         validate,
@@ -154,6 +145,25 @@ def build_trainer(
         run=run,
         progress=progress,
     )
+
+
+def _begin_with(
+    config: Config, model: nn.Module, corpus: Corpus, utterances: UtteranceRecord, progress: Progress
+) -> UtteranceRecord:
+    """Load the weights of `init_from`, if any, and add the utterances that trained them to the record."""
+    if not config.init_from:
+        return utterances
+    line, former = take_weights(model, config.init_from, config.model, corpus)
+    progress.say(line)
+    utterances = utterances.beginning_with(former.utterances)
+    if former.utterances is None:
+        progress.warn(f"init_from: {config.init_from}: {UNRECORDED}")
+    elif count := utterances.validation_trained_earlier:
+        progress.warn(
+            f"init_from: {config.init_from} was trained on {count} of the {len(utterances.valid)} validation "
+            "utterances, so their accuracy is flattered"
+        )
+    return utterances
 
 
 def training_batches(
