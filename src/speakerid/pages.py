@@ -169,7 +169,8 @@ p { margin: .3rem 0; } a { color: inherit; }
 figure { margin: 0; } figure svg { display: block; width: 100%; height: auto; }
 figure svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; }
 figcaption { color: var(--faint); font-size: .82rem; line-height: 1.4; }
-.wide { overflow-x: auto; } .interval { color: var(--faint); font-size: .74rem; white-space: nowrap; } .wide td.faint { white-space: nowrap; }
+.wide { overflow-x: auto; } .interval { color: var(--faint); font-size: .74rem; white-space: nowrap; }
+.wide td.faint { white-space: nowrap; }
 table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .28rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
 th:first-child { text-align: left; padding-left: 0; }
