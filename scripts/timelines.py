@@ -23,13 +23,13 @@ def main() -> int:
 
     from open_set.conversations import conversation, shares  # heavy imports, which --help does without
     from open_set.tables import timelines
-    from speakerid.corpus import sources
+    from speakerid.corpus import recordings_table
     from speakerid.corpus.check import open_corpus
     from speakerid.corpus.layouts import scan
     from speakerid.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(options.bundle)
-    recordings = sources.read(options.corpus)
+    recordings = recordings_table.read(options.corpus)
     tests = open_corpus(options.corpus, "test")[0].test
     known = [recordings[one.feature_path] for one in tests if one.speaker in recognizer.bundle.profiles.names]
     strangers = scan(options.strangers).recordings if options.strangers else []

@@ -24,7 +24,7 @@ from experiments import at_step, interrupt
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig
-from speakerid.corpus import sources
+from speakerid.corpus import recordings_table
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.store import FrameStore
@@ -107,7 +107,7 @@ def test_a_corpus_keeps_its_parts_and_knows_where_an_utterance_was_heard(out: Pa
     data = Data.open(TINY, out)
     assert [len(data.training), len(data.validation), len(data.test)] == [18, 3, 9]
     assert data.corpus.speakers == SPEAKERS
-    recordings = sources.read(root_of(TINY, out))
+    recordings = recordings_table.read(root_of(TINY, out))
     heard = {part: set[str]() for part in ("training", "validation", "test")}
     for part, utterances, store, rows in (
         ("training", data.corpus.labelled, data.labelled, data.training),
@@ -142,7 +142,7 @@ def test_every_speaker_at_every_speed_is_a_speaker(tmp_path: Path) -> None:
     build([spec], tmp_path / "recordings", tmp_path, workers=0)
     data = Data.open(spec, tmp_path)
     assert len(data.corpus.speakers) == 2 * len(SPEEDS)
-    recordings = sources.read(root_of(spec, tmp_path))
+    recordings = recordings_table.read(root_of(spec, tmp_path))
     for utterance in data.corpus.test:
         path = recordings[utterance.feature_path].path
         assert path.stem in ("000003", "000007"), "another sentence is heard in training at another speed"

@@ -31,7 +31,7 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.centres import CENTRES
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
-from speakerid.recognition.finding import find_recordings
+from speakerid.recognition.paths import find_recordings
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles, profiles_of
 from speakerid.recognition.recognizer import Recognizer

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import trim
 from speakerid.config import FeatureConfig
-from speakerid.corpus import sources
+from speakerid.corpus import recordings_table
 
 REGULARISATIONS = (1.0, 100.0, 10_000.0)
 """Inverse strengths that logistic regression is tried with; the validation utterances choose."""
@@ -44,7 +44,7 @@ class Embedder:
             warnings.simplefilter("ignore")  # of names that SciPy moves
             from resemblyzer import VoiceEncoder  # pyright: ignore[reportMissingImports]
 
-        self._recordings = sources.read(root)
+        self._recordings = recordings_table.read(root)
         self._features = features
         self._encoder = VoiceEncoder("cpu", verbose=False)
 

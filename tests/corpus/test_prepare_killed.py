@@ -14,7 +14,7 @@ import soundfile
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus import prepare as module
-from speakerid.corpus import sources
+from speakerid.corpus import recordings_table
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.prepare import Options
 from speakerid.corpus.records import PARTS
@@ -71,7 +71,7 @@ def _state(root: Path) -> object:
     """Which utterances are in which part, with a digest of their frames and the recordings; why it cannot be opened."""
     found: dict[str, Any] = {}
     try:
-        found["recordings"] = sorted(sources.read(root))
+        found["recordings"] = sorted(recordings_table.read(root))
         for part in PARTS[:2]:
             corpus, store = open_corpus(root, part, quiet=True)
             names = list(corpus.part(part).names)

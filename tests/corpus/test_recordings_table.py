@@ -10,7 +10,7 @@ from corpora import write_recording
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig
-from speakerid.corpus import sources
+from speakerid.corpus import recordings_table
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.prepare import Options, prepare
 from speakerid.corpus.records import PARTS
@@ -31,7 +31,7 @@ def prepared(source: Path, out: Path, **options: object) -> Path:
 
 def test_every_utterance_is_what_was_heard_in_its_recording(recordings: Path, tmp_path: Path) -> None:
     root = prepared(recordings, tmp_path / "out", test_fraction=0.5, strangers=1, augment=("noise", "speed"))
-    table = sources.read(root)
+    table = recordings_table.read(root)
     assert {one.path for one in table.values()} == set(recordings.rglob("*.wav"))
     for part in PARTS:
         corpus, store = open_corpus(root, part)
@@ -81,9 +81,11 @@ def test_a_part_of_the_table_is_prepared_again(recordings: Path, tmp_path: Path)
 )
 def test_another_table_is_refused(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
-        (tmp_path / "recordings.csv").write_bytes(content.replace(b"HEADER", ",".join(sources.HEADER).encode()))
+        (tmp_path / "recordings.csv").write_bytes(
+            content.replace(b"HEADER", ",".join(recordings_table.HEADER).encode())
+        )
     with pytest.raises(UserError, match=r"recordings\.csv: .*as `prepare` writes it"):
-        sources.read(tmp_path)
+        recordings_table.read(tmp_path)
 
 
 def test_one_channel_of_a_call_is_prepared_and_traced_alone(tmp_path: Path) -> None:
@@ -93,7 +95,7 @@ def test_one_channel_of_a_call_is_prepared_and_traced_alone(tmp_path: Path) -> N
         rows += [f"{call}.wav,agent,1", f"{call}.wav,customer,2"]
     (tmp_path / "calls.csv").write_text("\n".join(rows))
     root = prepared(tmp_path / "calls.csv", tmp_path / "out")
-    table = sources.read(root)
+    table = recordings_table.read(root)
     assert sorted((one.path.name, one.speaker, one.channel) for one in table.values()) == [
         ("0.wav", "agent", 0), ("0.wav", "customer", 1), ("1.wav", "agent", 0), ("1.wav", "customer", 1),
     ]  # fmt: skip
@@ -104,13 +106,13 @@ def test_one_channel_of_a_call_is_prepared_and_traced_alone(tmp_path: Path) -> N
         expected = torch.from_numpy(LogMel(FeatureConfig())(sound.waveform, sound.sample_rate))
         torch.testing.assert_close(store.utterance(row), expected, rtol=1e-3, atol=0.01)
     again = prepared(root / "recordings.csv", tmp_path / "again")
-    assert {(one.path.name, one.channel) for one in sources.read(again).values()} == {
+    assert {(one.path.name, one.channel) for one in recordings_table.read(again).values()} == {
         (one.path.name, one.channel) for one in table.values()
     }
 
 
 def test_a_table_without_channels_is_still_read(tmp_path: Path) -> None:
     row = ["uttr-1.pt", "labelled", "/a.wav", "0.5", "", "ann", "", ""]
-    (tmp_path / "recordings.csv").write_text("\n".join([",".join(sources.WITHOUT_CHANNEL), ",".join(row)]))
-    (found,) = sources.read(tmp_path).values()
+    (tmp_path / "recordings.csv").write_text("\n".join([",".join(recordings_table.WITHOUT_CHANNEL), ",".join(row)]))
+    (found,) = recordings_table.read(tmp_path).values()
     assert (found.speaker, found.start, found.channel) == ("ann", 0.5, None)

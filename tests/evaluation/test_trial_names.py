@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from speakerid.config import FeatureConfig
+from speakerid.corpus.recordings_table import HEADER
 from speakerid.corpus.records import Corpus, Utterance, Utterances
-from speakerid.corpus.sources import HEADER
 from speakerid.errors import UserError
 from speakerid.evaluation.trial_names import rows_of_names
 

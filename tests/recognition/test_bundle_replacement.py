@@ -7,8 +7,8 @@ import pytest
 from recognition.bundles import Trained
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.bundle_replacement import check_replaceable, save_new
 from speakerid.recognition.recognizer import Recognizer
-from speakerid.recognition.replacing import check_replaceable, save_new
 
 
 def enroll(trained: Trained, path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
-from speakerid.recognition.finding import find_recordings
+from speakerid.recognition.paths import find_recordings
 
 
 @pytest.fixture

@@ -82,9 +82,9 @@ def check_apart(folder: Path, other: Path, option: str) -> None:
 
 def corpus_files(root: Path) -> list[Path]:
     """Files of a corpus that tell what is in it, whether they exist or not."""
-    from speakerid.corpus import answers, hw4, sources
+    from speakerid.corpus import answers, hw4, recordings_table
 
-    names = (hw4.METADATA, hw4.TESTDATA, hw4.MAPPING, hw4.STRANGERS, hw4.FEATURES, answers.NAME, sources.NAME)
+    names = (hw4.METADATA, hw4.TESTDATA, hw4.MAPPING, hw4.STRANGERS, hw4.FEATURES, answers.NAME, recordings_table.NAME)
     return [root / name for name in (*names, "report.html")]
 
 

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.cli.output import complain, replacing
     from speakerid.corpus.walk import Remarks
     from speakerid.printing import printable
-    from speakerid.recognition.finding import find_recordings
+    from speakerid.recognition.paths import find_recordings
     from speakerid.recognition.recognizer import Recognizer
 
     _check_name(options)

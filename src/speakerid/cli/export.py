@@ -42,8 +42,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_checkpoint(options: argparse.Namespace) -> int:
+    from speakerid.recognition.bundle_replacement import check_replaceable, save_new
     from speakerid.recognition.exporting import make_bundle
-    from speakerid.recognition.replacing import check_replaceable, save_new
 
     _check_checkpoint(options.source)
     check_replaceable(options.output, options.replace)

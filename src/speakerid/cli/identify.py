@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 def _recordings(options: argparse.Namespace) -> list[Path]:
     """The recordings that are named; what was passed over in folders is told."""
     from speakerid.corpus.walk import Remarks
-    from speakerid.recognition.finding import find_recordings
+    from speakerid.recognition.paths import find_recordings
 
     remarks = Remarks()
     paths = find_recordings(options.recordings, remarks)

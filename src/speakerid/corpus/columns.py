@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from speakerid.corpus.rows import Time, Unit
+from speakerid.corpus.listed_recordings import Time, Unit
 from speakerid.corpus.text_table import column_key
 from speakerid.errors import UserError
 from speakerid.printing import printable

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speakerid.corpus.columns import channel_indices
-from speakerid.corpus.commands import plain_file
+from speakerid.corpus.decoder_commands import plain_file
+from speakerid.corpus.listed_recordings import Gathered, Row, Time
 from speakerid.corpus.recordings import Recording
-from speakerid.corpus.rows import Gathered, Row, Time
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
 from speakerid.files import check_regular

@@ -11,10 +11,10 @@ from speakerid.corpus.commonvoice import common_voice, find_languages, is_common
 from speakerid.corpus.hw4_json import METADATA
 from speakerid.corpus.listings import LISTED, FoundListing, find_listings, listing_of, read_listings
 from speakerid.corpus.locate import locate
+from speakerid.corpus.path_rules import RULES, Rule
 from speakerid.corpus.recordings import Recording, Scan, in_order, look
 from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
 from speakerid.corpus.tables import TABLE
-from speakerid.corpus.trees import RULES, Rule
 from speakerid.corpus.walk import Folder, Remarks, walk, what_is
 from speakerid.errors import UserError
 from speakerid.printing import printable

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from speakerid.corpus.commands import plain_file
+from speakerid.corpus.decoder_commands import plain_file
+from speakerid.corpus.listed_recordings import Gathered, Row, Time
 from speakerid.corpus.manifests import entries, lhotse_kind
 from speakerid.corpus.recordings import Recording
-from speakerid.corpus.rows import Gathered, Row, Time
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
 from speakerid.printing import printable

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig, parse, read_yaml
-from speakerid.corpus import feature_file, hw4, sources
+from speakerid.corpus import feature_file, hw4, recordings_table
 from speakerid.corpus.arrange import arrange, enough, feature_path
 from speakerid.corpus.check import check_corpus
 from speakerid.corpus.company import check_names, is_company, scan_company, without_doubles
@@ -209,12 +209,12 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
 
         with sole_user(out / STAGE / "lock"):
             remove_partials(out)
-            write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: sources.remove(out))
+            write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: recordings_table.remove(out))
     return Prepared(corpus, found, [], 0, None, [])
 
 
 def _check_target(out: Path, features: FeatureConfig) -> None:
-    if out.exists() and not (out / STAGE).is_dir() and not sources.has_table(out):
+    if out.exists() and not (out / STAGE).is_dir() and not recordings_table.has_table(out):
         raise UserError(f"{out}: already exists; choose another folder or delete this one first")
     former = out / hw4.FEATURES
     if former.exists():
@@ -242,7 +242,7 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
     frames = Equaliser(everything, raw) if options.features.equalise else raw
-    write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: sources.write(corpus, jobs))
+    write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: recordings_table.write(corpus, jobs))
 
 
 def _examine(entries: Mapping[Job, Entry], stage: Stage) -> Examined:

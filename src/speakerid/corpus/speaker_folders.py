@@ -5,7 +5,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from speakerid.corpus.trees import Place, Rule
+from speakerid.corpus.path_rules import Place, Rule
 from speakerid.corpus.walk import Folder, Remarks
 from speakerid.printing import printable
 

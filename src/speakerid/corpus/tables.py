@@ -15,8 +15,8 @@ from speakerid.corpus.columns import (
     parse_time,
     unread,
 )
+from speakerid.corpus.listed_recordings import Gathered, Row, Time
 from speakerid.corpus.recordings import Recording
-from speakerid.corpus.rows import Gathered, Row, Time
 from speakerid.corpus.text_table import Table, column_key, looks_like_data, read_header
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from speakerid.corpus import sources
+from speakerid.corpus import recordings_table
 from speakerid.corpus.records import Corpus
 from speakerid.errors import UserError
 
@@ -62,9 +62,9 @@ def rows_of_names(path: Path, names: Iterable[str], corpus: Corpus, utterances: 
 
 def _matches(names: Sequence[str], root: Path) -> dict[str, set[str]]:
     """Utterances whose recording each name may stand for: those of the most exact way to read it that finds any."""
-    if not (root / sources.NAME).exists():
+    if not (root / recordings_table.NAME).exists():
         return {name: set() for name in names}
-    recordings = {name: os.path.abspath(recording.path) for name, recording in sources.read(root).items()}
+    recordings = {name: os.path.abspath(recording.path) for name, recording in recordings_table.read(root).items()}
     top = os.path.commonpath([os.path.dirname(path) for path in recordings.values()]) if recordings else "/"
     keys = {name: _keys(name, top) for name in names}
     wanted = {key for of_one in keys.values() for key in of_one}

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from speakerid.audio.decode import Sound
 from speakerid.errors import UserError
 from speakerid.recognition.answering import FALSE_ACCEPTS, answer, verdict, verification_rule
+from speakerid.recognition.answering_files import answers_of_files
 from speakerid.recognition.answers import Answer, OtherEncoder, Unheard, Verdict, Voice
 from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
-from speakerid.recognition.many import answers_of_files
 from speakerid.recognition.samples import Recording, path_of
 from speakerid.recognition.voices import VoiceEncoder
 
