@@ -111,7 +111,7 @@ def test_somebody_is_asked_about_enrolled_and_forgotten(
     assert said[2:-1:2] == [speaker for speaker, _ in expected.ranking]
     assert "a name is said from here on" in said[-1]
 
-    browser.open_tab("Enrol")
+    browser.open_tab("Enroll")
     browser.find("#files input[type=file]").send_keys("\n".join(map(str, clips[:3])))
     browser.wait_for("#gathered", "3 recordings so far")
     browser.find("#name textarea, #name input").send_keys(name)
@@ -168,7 +168,7 @@ def test_mistakes_are_said_in_the_page(browser: Browser, tmp_path: Path, tempora
     browser.wait_for("#answer", "Nobody can be recognised in this recording: cannot be decoded")
     browser.find("#ask input[type=file]").send_keys(str(tmp_path / "large.wav"))
     browser.wait_for(".toast-body", "exceed the maximum allowed size of 1.0 Mb")
-    browser.open_tab("Enrol")
+    browser.open_tab("Enroll")
     browser.find("#enroll").click()
     browser.wait_for("#enrolled", "Nobody was enrolled: there is no recording yet.")
     assert contents(temporary) == []

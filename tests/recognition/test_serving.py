@@ -248,7 +248,7 @@ def test_a_page_for_everybody_is_warned_of(
     assert run(["serve", str(bundle), "--host", host]) == 0
     warned = capsys.readouterr().err.splitlines()
     assert len(warned) == lines
-    assert all("everybody in the network can enrol and forget" in line for line in warned)
+    assert all("everybody in the network can enroll and forget" in line for line in warned)
 
 
 @pytest.mark.parametrize(

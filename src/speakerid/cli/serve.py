@@ -1,4 +1,4 @@
-"""Try a bundle in the browser: speak or drop a recording and see who it is; enrol and forget speakers.
+"""Try a bundle in the browser: speak or drop a recording and see who it is; enroll and forget speakers.
 
   speakerid serve speaker.safetensors
 
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     page = Page(recognizer, Limits(options.max_megabytes, options.max_seconds))
     if not is_loopback(options.host):
         print(
-            f"--host {options.host}: everybody in the network can enrol and forget speakers here; their browsers give "
+            f"--host {options.host}: everybody in the network can enroll and forget speakers here; their browsers give "
             "a page the microphone only over HTTPS",
             file=sys.stderr,
         )

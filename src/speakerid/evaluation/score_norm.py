@@ -64,7 +64,7 @@ def adaptive_s_norm(
 
     Args:
         scores: (T,) or any shape.
-        sides: mean and standard deviation of the enrolment's and of the test's cohort scores, from
+        sides: mean and standard deviation of the enrollment's and of the test's cohort scores, from
             `TopCohort.statistics`, in a shape that broadcasts to the scores'.
     """
     normed: Sequence[NDArray[np.float64]] = [(scores - mean) / deviation for mean, deviation in sides]

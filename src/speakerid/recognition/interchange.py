@@ -125,8 +125,8 @@ def export_bundle(bundle: Bundle, path: Path, to: Literal["onnx", "torchscript"]
 
     `thresholds` says when a speaker is named: the numbers of `Rule`, under the names of its attributes (`seconds`,
     `scale` and `unknown` by duration, `rates`, and `log_odds` by duration and rate), `ranked`, how many speakers
-    compete, and `shortest`, the seconds below which nobody is named. Verification is not exported, nor is enrolment:
-    enrol first.
+    compete, and `shortest`, the seconds below which nobody is named. Verification is not exported, nor is enrollment:
+    enroll first.
 
     Raises:
         UserError: see there; or features that equalise.

@@ -70,7 +70,7 @@ def layout(page: Page) -> gr.Blocks:
     with gr.Blocks(title="speakerid", analytics_enabled=False) as blocks:
         with gr.Tab("Who is speaking?"):
             _ask(page)
-        with gr.Tab("Enrol"):
+        with gr.Tab("Enroll"):
             enrolled = _enroll(page)
         with gr.Tab("Speakers") as tab:
             _speakers(page, [blocks.load, tab.select, enrolled.change])
@@ -90,7 +90,7 @@ def _ask(page: Page) -> None:
             )  # fmt: skip
             gr.HTML(sentence(
                 f"Up to {page.limits.seconds:g} s and {page.limits.megabytes:g} MB; a recording is deleted as soon as "
-                "it was heard"
+                "it is answered"
             ))  # fmt: skip
         with gr.Column():
             answer = gr.HTML(elem_id="answer")
@@ -121,7 +121,7 @@ def _enroll(page: Page) -> gr.HTML:
             gathered = gr.HTML(sentence(heard([])), elem_id="gathered")
             again = gr.Button("Start over")
             name = gr.Textbox(label="Name", max_lines=1, elem_id="name")
-            enroll = gr.Button("Enrol", variant="primary", elem_id="enroll")
+            enroll = gr.Button("Enroll", variant="primary", elem_id="enroll")
             said = gr.HTML(elem_id="enrolled")
     voices = gr.State([])
 
