@@ -19,7 +19,7 @@ import soundfile
 from speakerid.cli import run
 from speakerid.config import FeatureConfig
 from speakerid.corpus import prepare as module
-from speakerid.corpus import stage
+from speakerid.corpus import recording_features, stage
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.prepare import Options, Prepared
 from speakerid.errors import UserError
@@ -64,13 +64,13 @@ def result(root: Path) -> dict[str, bytes]:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The recordings whose features were computed, as they are."""
     names: list[str] = []
-    compute = stage._compute
+    compute = recording_features._compute
 
-    def counted(job: stage.Job, *arguments: str, **others: object) -> object:
+    def counted(job: recording_features.Job, *arguments: str, **others: object) -> object:
         names.append(job.name)
         return compute(job, *arguments, **others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(stage, "_compute", counted)
+    monkeypatch.setattr(recording_features, "_compute", counted)
     return names
 
 
@@ -297,14 +297,14 @@ def test_damaged_feature_file_is_written_again(
 
 def test_recording_replaced_while_it_is_read(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = source / "s1" / "day0" / "1.wav"
-    decode, left = stage.decode, iter(range(1))
+    decode, left = recording_features.decode, iter(range(1))
 
     def replaced(name: Path, *arguments: Any, **others: Any) -> object:
         if name == path and next(left, None) is not None:
             record(path, seed=1_000)
         return decode(name, *arguments, **others)
 
-    monkeypatch.setattr(stage, "decode", replaced)
+    monkeypatch.setattr(recording_features, "decode", replaced)
     prepare(source, tmp_path / "out")
     prepare(source, tmp_path / "fresh")
     assert result(tmp_path / "out") == result(tmp_path / "fresh")
@@ -316,7 +316,7 @@ def test_recording_replaced_while_it_is_read(source: Path, tmp_path: Path, monke
             record(path, seed=next(left))
         return decode(name, *arguments, **others)
 
-    monkeypatch.setattr(stage, "decode", changing)
+    monkeypatch.setattr(recording_features, "decode", changing)
     assert "s1/day0/1.wav: changes while it is read; prepare again when it is complete" in (
         prepare(source, tmp_path / "out").skipped
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus.company import is_company
+from speakerid.corpus.recording_features import Job
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By, Split, split
-from speakerid.corpus.stage import Job
 from speakerid.errors import UserError
 
 COMPANY_STRANGERS, MOST_COMPANY_STRANGERS = 5, 100

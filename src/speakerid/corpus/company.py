@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from speakerid.corpus.duplicates import same_sound
 from speakerid.corpus.layouts import scan
+from speakerid.corpus.recording_features import Job
 from speakerid.corpus.recordings import Recording, Scan, look
 from speakerid.corpus.records import COMPANY
 from speakerid.corpus.shards import Entry
-from speakerid.corpus.stage import Job
 from speakerid.errors import UserError
 from speakerid.printing import printable
 

@@ -24,11 +24,12 @@ from speakerid.corpus.company import check_names, is_company, scan_company, with
 from speakerid.corpus.equalise import Equaliser
 from speakerid.corpus.layouts import scan
 from speakerid.corpus.quality import Examined, Finding, findings
+from speakerid.corpus.recording_features import Job, OutOfMemory, Settings
 from speakerid.corpus.recordings import Recording, Scan
 from speakerid.corpus.records import STAGE, Corpus, Utterance
 from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By
-from speakerid.corpus.stage import Job, OutOfMemory, Settings, Stage
+from speakerid.corpus.stage import Stage
 from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from speakerid.corpus import unfinished
+from speakerid.corpus.recording_features import Job
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.records import PARTS, Corpus, Part
-from speakerid.corpus.stage import Job
 from speakerid.errors import UserError
 from speakerid.files import atomic_file
 

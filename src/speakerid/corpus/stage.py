@@ -10,66 +10,27 @@ Letters: R recordings of a shard, F frames of all of them, M mel bands.
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.decode import TooLong, decode
-from speakerid.audio.log_mel import LogMel, trim
-from speakerid.audio.measure import fingerprint, measure
 from speakerid.corpus.parallel import parallel_map, processors
-from speakerid.corpus.recordings import Recording
+from speakerid.corpus.recording_features import BrokenSource, Job, OutOfMemory, Settings, find_or_compute
 from speakerid.corpus.shards import Computed, Entry, arrays, is_sound, map_frames, read_entries, write_shard
 from speakerid.corpus.worker import deadline
 from speakerid.errors import UserError
-from speakerid.files import check_regular
 
-if TYPE_CHECKING:  # slow to import, and most preparations make no copies
-    from speakerid.audio.augment import Augmenter, Copy
-
-FORMAT = "speakerid stage 3"
-"""Part of every key: raised when the features of the same recording and settings change."""
-ATTEMPTS = 3
-"""How often a recording is read that is replaced meanwhile."""
 SHARD = 32
 """Recordings of a shard: as many as a kill may cost each worker."""
 PATIENCE = 300.0
 """Seconds after which a recording that is still being decoded counts as one that hangs."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One recording, or one augmented copy of it."""
-
-    recording: Recording
-    copy: Copy | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.recording.name} ({self.copy.kind})" if self.copy else self.recording.name
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything besides the recording that its features depend on."""
-
-    log_mel: LogMel
-    max_seconds: float
-    augmenter: Augmenter | None = None
-
-
-class OutOfMemory(UserError):
-    """A recording could not be done for want of memory, which is no fault of the recording."""
 
 
 class Stage:
@@ -176,10 +137,6 @@ class Stage:
                     self._entries[entry.key] = entry
 
 
-class BrokenSource(UserError):
-    """A file of noise or of a room cannot be used: no fault of the recording, so preparation stops."""
-
-
 _Shard = Sequence[tuple[Job, tuple[str, ...]]]
 
 
@@ -203,7 +160,7 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
     for job, known in shard:
         try:
             with deadline(PATIENCE):
-                one = _find_or_compute(job, known, settings)
+                one = find_or_compute(job, known, settings)
             if isinstance(one, Computed):
                 computed.append(one)
             results.append(one.entry.key if isinstance(one, Computed) else one)
@@ -216,87 +173,3 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
     if computed:
         write_shard(folder, computed)
     return results
-
-
-def _find_or_compute(job: Job, known: Collection[str], settings: Settings) -> str | Computed:
-    """The key of a recording whose features are known, or its features.
-
-    Raises:
-        UserError: it cannot be read or decoded, or changes all the time.
-    """
-    for _ in range(ATTEMPTS):
-        digest = _digest(job.recording)
-        key = _key(job, digest, settings)
-        if key in known:
-            return key
-        computed = _compute(job, digest, key, settings)
-        if _digest(job.recording) == digest:
-            return computed
-    raise UserError("changes while it is read; prepare again when it is complete")
-
-
-def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
-    recording = job.recording
-    log_mel = settings.log_mel
-    rate = log_mel.features.sample_rate
-    try:
-        sound = decode(
-            recording.path, recording.start, recording.end, settings.max_seconds, recording.channel, sample_rate=rate
-        )
-    except TooLong as error:
-        raise UserError(
-            f"{error}, name stretches of it in a table with start and end, or raise the limit with --max-minutes"
-        ) from error
-    waveform, sample_rate = sound.waveform, sound.sample_rate
-    if job.copy:
-        waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
-        waveform = _augment(waveform, sample_rate, job.copy, key, settings)
-        log_mel = log_mel.with_pauses()  # noise has filled them
-    frames = log_mel(waveform, sample_rate)
-    measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
-    if job.copy is None:
-        measured = replace(measured, sample_rate=sound.file_rate, cancelled=sound.cancelled)
-    entry = Entry(job.name, key, digest, len(frames), measured)
-    return Computed(entry, frames, _statistics(frames), fingerprint(frames))
-
-
-def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2 M,) mean and standard deviation of every band; sums as products, which take half the time."""
-    weights = np.full(len(frames), 1 / len(frames))
-    mean = weights @ (values := frames.astype(np.float64))
-    values -= mean
-    return np.concatenate([mean, np.sqrt(weights @ np.square(values))]).astype(np.float32)
-
-
-def _augment(
-    waveform: NDArray[np.float32], sample_rate: int, copy: Copy, key: str, settings: Settings
-) -> NDArray[np.float32]:
-    assert settings.augmenter is not None
-    try:
-        return settings.augmenter(waveform, sample_rate, copy, np.random.default_rng(list(key.encode())))
-    except UserError as error:
-        raise BrokenSource(str(error)) from error
-
-
-def _digest(recording: Recording) -> str:
-    """Of what the file holds, wherever it lies and whatever it is called."""
-    # Processors have instructions for SHA-256, which takes half of BLAKE2's time there.
-    stretch = (recording.start, recording.end)
-    known = stretch if recording.channel is None else (*stretch, recording.channel)  # stages without channels stay good
-    digest = hashlib.sha256(repr(known).encode())
-    try:
-        check_regular(recording.path)
-        with recording.path.open("rb", buffering=0) as file:
-            while block := file.read(1 << 16):  # larger ones cost more in fresh pages than they save
-                digest.update(block)
-    except OSError as error:
-        raise UserError(f"cannot be read: {error.strerror}") from error
-    return digest.hexdigest()[:32]
-
-
-def _key(job: Job, digest: str, settings: Settings) -> str:
-    parts: list[object] = [FORMAT, digest, settings.log_mel.features.model_dump_json(), settings.max_seconds]
-    if job.copy and settings.augmenter:
-        # The name as well: of two equal recordings the copies differ.
-        parts += [job.name, settings.augmenter.fingerprint()]
-    return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
