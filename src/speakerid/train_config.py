@@ -54,6 +54,24 @@ class SpecAugmentConfig(Settings, frozen=True):
     """Mel bands that a mask hides at most."""
 
 
+class ChannelAugmentConfig(Settings, frozen=True):
+    """Probabilities that a crop passes through another channel, anew for every crop; off by default.
+
+    See `speakerid.layers.channel_augment.ChannelAugment`. Features with `equalise` have no channel, and are refused.
+    """
+
+    reverberation: Probability = 0.0
+    """A decaying tail, as rooms make it."""
+    babble: Probability = 0.0
+    """One to three other utterances of the batch, 5 to 25 dB below."""
+    noise: Probability = 0.0
+    """Noise of a random smooth spectrum, 0 to 25 dB below."""
+    equalization: Probability = 0.0
+    """A random smooth gain over the bands, up to 6 dB (root mean square)."""
+    band_limit: Probability = 0.0
+    """Bands above 3 to 8 kHz, and half the time below 50 to 400 Hz, at the floor."""
+
+
 class TrainConfig(Settings, frozen=True):
     total_steps: Count = 70_000
     warmup_steps: CountOrZero = 1_000
@@ -74,6 +92,7 @@ class TrainConfig(Settings, frozen=True):
     longest_crop_frames: Count | None = None
     """Draw the crops' length anew for every batch, between `crop_frames` and this."""
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
+    channel_augment: ChannelAugmentConfig = ChannelAugmentConfig()
     mixup: Annotated[float, Numeric, Field(ge=0)] = 0.0
     """Both parameters of the beta distribution from which the share of each crop in its mixture with another is drawn;
     0 is no mixing, 1 any share alike."""

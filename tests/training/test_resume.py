@@ -65,7 +65,9 @@ def test_everything_that_is_drawn_or_averaged_resumes(
     def config(name: str) -> Config:
         masks = {"time_masks": 1, "time_width": 5, "band_masks": 1, "band_width": 3}
         loss = {"kind": "aam_softmax", "label_smoothing": 0.1}
+        channels = dict.fromkeys(("reverberation", "babble", "noise", "equalization", "band_limit"), 0.5)
         more = {"spec_augment": masks, "mixup": 0.5, "ema": 0.9, "longest_crop_frames": 30, "optimizer": "muon"}
+        more |= {"channel_augment": channels}
         settings = small_config(corpus, tmp_path / name, **more).model_dump(mode="json")
         settings["model"]["classifier"] = {"kind": "cosine", "sub_centers": 2}
         settings["train"]["loss"] = loss

@@ -5,6 +5,7 @@ Nothing here waits for the device: losses are added up where they are computed a
 Letters: B examples in this process's part of a batch.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -15,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from speakerid.config import TrainConfig
+from speakerid.config import FeatureConfig, TrainConfig
 from speakerid.distributed import highest, is_shared, rank, summed, world_size
 from speakerid.errors import UserError
+from speakerid.layers.channel_augment import ChannelAugment
 from speakerid.layers.spec_augment import SpecAugment
 from speakerid.training.graph import StepGraph
 from speakerid.training.losses import Loss
@@ -39,6 +41,7 @@ class TrainingStep:
         seed: of the random numbers.
         say: prints a line, where something is done otherwise than asked for.
         scale: of the logits of a cosine classifier, which a loss with a margin wants to know.
+        features: how the log-mels were made, for channel augmentation; those of the HW4 corpus by default.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class TrainingStep:
         seed: int = 0,
         say: Callable[[str], None] = print,
         scale: float = 1.0,
+        features: FeatureConfig | None = None,
     ) -> None:
         self.model = model
         self._settings = settings
@@ -59,7 +63,15 @@ class TrainingStep:
         self._margin = torch.zeros((), device=self.device)
         self._share = torch.ones((), device=self.device)
         self._loss = Loss(settings.loss, scale)
-        self._spec_augment = SpecAugment(**settings.spec_augment.model_dump())
+        features = features or FeatureConfig()
+        self._augment = nn.Sequential(
+            ChannelAugment(
+                **settings.channel_augment.model_dump(),
+                floor=math.log(features.floor),
+                frames_per_second=features.frames_per_second,
+            ),
+            SpecAugment(**settings.spec_augment.model_dump()),
+        )
         self._optimizers = optimizers(model, settings)
         self._prepare_optimizers()
         self._step = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -126,8 +138,12 @@ class TrainingStep:
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
 
     def _augmented(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, M) features with stretches hidden, mixed with their neighbours', and (B,) the neighbours' labels."""
-        features = self._spec_augment(features)
+        """(B, T, M) features through other channels, with stretches hidden, and mixed with their neighbours'.
+
+        Returns:
+            (B, T, M) features and (B,) the neighbours' labels.
+        """
+        features = self._augment(features)
         if not self._settings.mixup:
             return features, labels
         return torch.lerp(features.roll(1, 0), features, self._share), labels.roll(1)

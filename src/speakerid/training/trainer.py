@@ -58,7 +58,9 @@ class Trainer:
     def __post_init__(self) -> None:
         self._settings = self.config.train
         scale = self.config.model.logit_scale
-        self._learn = TrainingStep(self.model, self._settings, self.config.seed, self.progress.warn, scale)
+        self._learn = TrainingStep(
+            self.model, self._settings, self.config.seed, self.progress.warn, scale, self.features
+        )
         self._average = MovingAverage(self.model, self._settings.ema) if self._settings.ema else None
         self._health = Health(len(self.speakers) + self.extra_classes)
         self._stopwatch = Stopwatch()
