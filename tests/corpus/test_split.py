@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speakerid.corpus.records import Utterance, Utterances
-from speakerid.corpus.split import Split, split
+from speakerid.corpus.split import Split, folds, split
 from speakerid.errors import UserError
 
 By = Literal["auto", "session", "order", "random"]
@@ -170,3 +170,67 @@ def test_so_many_of_each_speaker_are_never_held_out(keep: int, of_whole_sessions
     parts = split(corpus, "auto", 0.99, 0, keep)
     kept = [sum(corpus[row].speaker == name for row in parts.train) for name in "abc"]
     assert kept == [of_whole_sessions, keep, keep]
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    st.booleans().flatmap(corpora), st.sampled_from(["auto", "order", "random"]), st.integers(2, 5), st.integers(0, 9)
+)
+def test_every_utterance_is_held_out_in_one_fold_at_most(corpus: Utterances, by: By, count: int, seed: int) -> None:
+    parts = folds(corpus, count, by, seed)
+    assert len(parts) == count
+    held_out = [place for part in parts for place in part.valid]
+    assert len(held_out) == len(set(held_out))
+    for part in parts:
+        assert sorted(part.train + part.valid) == list(range(len(corpus)))
+        for places in places_by_speaker(corpus):
+            assert set(places) & set(part.train)
+    assert folds(corpus, count, by, seed) == parts
+
+
+@settings(deadline=None, max_examples=60)
+@given(corpora(known=True), st.integers(2, 5))
+def test_no_fold_trains_on_a_speaker_s_session_that_it_holds_out(corpus: Utterances, count: int) -> None:
+    for part in folds(corpus, count):
+        assert not sessions(corpus, part.valid) & sessions(corpus, part.train)
+
+
+def test_everything_is_held_out_once_where_sessions_allow_it() -> None:
+    corpus = utterances(*[(speaker, str(day)) for speaker in "abc" for day in range(4) for _ in range(5)])
+    parts = folds(corpus, 2)
+    assert sorted(place for part in parts for place in part.valid) == list(range(60))
+    assert [len(part.valid) for part in parts] == [30, 30]
+    assert parts[0].how == "2 folds; whole sessions, so no recording occasion is on both sides"
+
+
+def test_an_occasion_that_speakers_share_is_held_out_for_all_of_them() -> None:
+    meetings = {"mon": "ab", "tue": "bc", "wed": "ca", "thu": "abc", "fri": "abc"}
+    corpus = utterances(*[(speaker, day) for day, speakers in meetings.items() for speaker in speakers])
+    for part in folds(corpus, 3):
+        assert not {corpus[place].session for place in part.valid} & {corpus[place].session for place in part.train}
+
+
+def test_a_speaker_keeps_something_to_train_on_where_occasions_are_shared_unevenly() -> None:
+    corpus = utterances(("a", "1"), ("a", "2"), ("b", "3"), ("b", "2"), ("c", "1"), ("c", "3"))
+    for part in folds(corpus, 2):
+        assert {corpus[place].speaker for place in part.train} == set("abc")
+
+
+def test_a_single_utterance_trains_in_every_fold() -> None:
+    corpus = utterances(("a", None), ("b", "1"), ("b", "2"))
+    assert all(0 in part.train for part in folds(corpus, 3))
+
+
+def test_folds_by_session_want_two_sessions_of_every_speaker() -> None:
+    with pytest.raises(UserError, match=r"speaker b has not two known sessions"):
+        folds(utterances(("a", "1"), ("a", "2"), ("b", "1"), ("b", "1")), 2, "session")
+
+
+def test_copies_follow_their_origin_through_the_folds() -> None:
+    rows = [Utterance(f"{k}.pt", 9, "ab"[k % 2], str(k // 2)) for k in range(8)]
+    corpus = Utterances.of(
+        [*rows, *(replace(row, feature_path=f"copy-{row.feature_path}", copy_of=row.feature_path) for row in rows)]
+    )
+    for part in folds(corpus, 2):
+        assert {place + 8 for place in part.train if place < 8} == {place for place in part.train if place >= 8}
+        assert max(part.valid) < 8

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from speakerid.corpus.records import UNKNOWN, Utterances
 from speakerid.errors import UserError
@@ -54,8 +55,7 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
             continue
         known = _two_sessions([sessions[row] for row in members])
         if by == "session" and not known:
-            name = utterances[members[0]].speaker
-            raise UserError(f"data.split: speaker {name} has not two known sessions; use data.split=auto or order")
+            raise _not_two_sessions(utterances, members)
         if by == "random":
             held_out[rng.permutation(members)[:count]] = True
         elif by != "order" and known:
@@ -66,6 +66,74 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
             ordered += 1
     train = rows[~held_out[utterances.origins]]
     return Split(train.tolist(), rows[held_out].tolist(), _how(by, whole, ordered))
+
+
+def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) -> list[Split]:
+    """Parts for cross-validation: an utterance is held out in one fold at most, and trains in the others.
+
+    A speaker's sessions are held out whole. Sessions of one name are held out together for all speakers, because they
+    may be one occasion. A speaker without two known sessions is held out in stretches of consecutive utterances. A
+    speaker never loses all training utterances of a fold: a single utterance is never held out.
+
+    Args:
+        utterances: labelled.
+        count: number of folds, at least 2.
+        by: see `split`; `random` deals out single utterances.
+        seed: of `random`.
+
+    Raises:
+        UserError: `session` is asked for, and a speaker has not two known sessions.
+    """
+    assert count >= 2, "one fold would train on nothing"
+    rows = np.arange(len(utterances))
+    by_speaker = _by_speaker(utterances, rows[utterances.origins == rows])
+    rng = np.random.default_rng([seed, len(rows)])
+    groups: dict[tuple[object, ...], dict[int, list[int]]] = {}
+    whole = 0
+    for speaker, members in enumerate(by_speaker):
+        known = _two_sessions(utterances.sessions[members].tolist())
+        if by == "session" and not known:
+            raise _not_two_sessions(utterances, members)
+        by_session = known and by in ("auto", "session")
+        whole += by_session
+        if by == "random":
+            members = rng.permutation(members).tolist()
+        for place, row in enumerate(members):
+            session = int(utterances.sessions[row])
+            key = (utterances.session_names[session],) if by_session else (speaker, place * count // len(members))
+            groups.setdefault(key, {}).setdefault(speaker, []).append(row)
+    held_out = _dealt(list(groups.values()), [len(members) for members in by_speaker], count, len(rows))
+    how = f"{count} folds; {_how(by, whole, len(by_speaker) - whole)}"
+    return [Split(rows[~mask[utterances.origins]].tolist(), rows[mask].tolist(), how) for mask in held_out]
+
+
+def _dealt(groups: Sequence[dict[int, list[int]]], totals: Sequence[int], count: int, n_rows: int) -> NDArray[np.bool_]:
+    """(count, n_rows), true where a fold holds out; the largest groups first, each where its speakers have the least.
+
+    Args:
+        groups: rows by speaker, to be held out together.
+        totals: number of utterances of each speaker.
+        count: number of folds.
+        n_rows: number of utterances of the corpus.
+    """
+    held_out = np.zeros((count, n_rows), bool)
+    taken = np.zeros((count, len(totals)), np.int64)
+    for group in sorted(groups, key=lambda group: -sum(map(len, group.values()))):
+        speakers = list(group)
+        after = taken[:, speakers] + [len(rows) for rows in group.values()]
+        emptied = after == np.asarray(totals)[speakers]
+        costs = zip(emptied.sum(1).tolist(), after.sum(1).tolist(), taken.sum(1).tolist(), strict=True)
+        fold, _ = min(enumerate(costs), key=lambda numbered: numbered[1])
+        for place, (speaker, rows) in enumerate(group.items()):
+            if not emptied[fold, place]:
+                held_out[fold, rows] = True
+                taken[fold, speaker] += len(rows)
+    return held_out
+
+
+def _not_two_sessions(utterances: Utterances, members: Sequence[int]) -> UserError:
+    name = utterances[members[0]].speaker
+    return UserError(f"data.split: speaker {name} has not two known sessions; use data.split=auto or order")
 
 
 def _how(by: By, whole: int, ordered: int) -> str:
