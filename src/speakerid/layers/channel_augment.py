@@ -59,67 +59,83 @@ class ChannelAugment(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, T, M) natural log-mels to (B, T, M)."""
-        for probability, channel in (
-            (self.reverberation, self._reverberated),
-            (self.babble, self._among_voices),
-            (self.noise, self._noisy),
-            (self.equalization, self._equalized),
-            (self.band_limit, self._band_limited),
-        ):
-            if probability:
-                chosen = torch.rand(len(features), 1, 1, device=features.device) < probability
-                features = torch.where(chosen, channel(features), features)
+        additive = (
+            (self.reverberation, _tail),
+            (self.babble, _voices),
+            (self.noise, _noise),
+        )
+        if any(probability for probability, _ in additive):
+            power = features.exp()
+            for probability, added in additive:
+                if probability:
+                    power = power + _chosen(power, probability) * added(power, self.frames_per_second)
+            features = power.clamp(min=torch.finfo(power.dtype).tiny).log()
+        if self.equalization:
+            gain = _curves(features) * _uniform(features, 0, EQUALIZATION_DB) / NEPER
+            features = features + _chosen(features, self.equalization) * gain
+        if self.band_limit:
+            cut = _chosen(features, self.band_limit) & _outside_band(features)
+            features = torch.where(cut, self.floor, features)
         return features
 
-    def _reverberated(self, x: Tensor) -> Tensor:
-        """The power of a frame leaks into those behind it, at the decay of a room and the level of its tail."""
-        seconds, direct = _uniform(x, *REVERBERATION_SECONDS), _uniform(x, *DIRECT_DB)
-        slope = 60 / NEPER / (seconds * self.frames_per_second)  # nepers a frame
-        frames = torch.arange(x.shape[1], device=x.device)
-        behind = frames[:, None] - frames
-        tail = torch.where(behind > 0, torch.exp(-slope * behind.clamp(min=1)), 0.0)
-        tail = tail * (slope.exp() - 1) * torch.exp(-direct / NEPER)  # what a unit impulse leaves sums to 1 / direct
-        return torch.log(x.exp() + tail @ x.exp())
 
-    def _among_voices(self, x: Tensor) -> Tensor:
-        """Up to `BABBLE_VOICES` other utterances of the batch, half their length apart."""
-        others = torch.stack([x.roll(k + 1, 0).roll(x.shape[1] // 2, 1) for k in range(BABBLE_VOICES)])
-        heard = torch.rand(BABBLE_VOICES, len(x), 1, 1, device=x.device) < 0.5
-        heard[0] = True
-        return _mixed(x, torch.where(heard, others, -math.inf).logsumexp(0), _uniform(x, *BABBLE_DB))
-
-    def _noisy(self, x: Tensor) -> Tensor:
-        bands = x.shape[2]
-        tilt = torch.linspace(-1.7, 1.7, bands, device=x.device) * _normal(x)  # of unit root mean square
-        spectrum = (tilt + _curves(x)) * _uniform(x, 0, SPECTRUM_DB) / NEPER
-        # The power of a narrow band fluctuates as that of one bin does, of a wide one less.
-        spread = torch.linspace(1.2, 0.4, bands, device=x.device)
-        return _mixed(x, spectrum + spread * torch.randn_like(x), _uniform(x, *NOISE_DB))
-
-    def _equalized(self, x: Tensor) -> Tensor:
-        return x + _curves(x) * _uniform(x, 0, EQUALIZATION_DB) / NEPER
-
-    def _band_limited(self, x: Tensor) -> Tensor:
-        bands = x.shape[2]
-        band = torch.arange(bands, device=x.device)
-        low = (_uniform(x, 0, 1) < 0.5) * _uniform(x, 0, HIGHEST_CUT * bands)
-        high = _uniform(x, LOWEST_CUT * bands, bands)
-        return torch.where((band < low.floor()) | (band >= high.ceil()), self.floor, x)
+def _tail(power: Tensor, frames_per_second: float) -> Tensor:
+    """What a room adds: the power of a frame in those behind it, at a random decay and level."""
+    seconds, direct = _uniform(power, *REVERBERATION_SECONDS), _uniform(power, *DIRECT_DB)
+    slope = 60 / NEPER / (seconds * frames_per_second)  # nepers a frame
+    frames = torch.arange(power.shape[1], device=power.device)
+    behind = frames[:, None] - frames
+    tail = torch.where(behind > 0, torch.exp(-slope * behind.clamp(min=1)), 0.0)
+    tail = tail * (slope.exp() - 1) * torch.exp(-direct / NEPER)  # a unit impulse leaves 1 / direct in all
+    return tail @ power
 
 
-def _mixed(x: Tensor, other: Tensor, ratio: Tensor) -> Tensor:
-    """The sum of two powers, (B, T, M), with a (B, 1, 1) ratio between them in dB."""
-    gain = x.logsumexp((1, 2), keepdim=True) - other.logsumexp((1, 2), keepdim=True) - ratio / NEPER
-    return torch.logaddexp(x, other + gain)
+def _voices(power: Tensor, _: float) -> Tensor:
+    """Up to `BABBLE_VOICES` other utterances of the batch, shifted by half their length."""
+    others = torch.zeros_like(power)
+    for number in range(1, BABBLE_VOICES + 1):
+        speaks = 1.0 if number == 1 else _chosen(power, 0.5)
+        others = others + speaks * power.roll((number, power.shape[1] // 2), (0, 1))
+    return _scaled(others, power, BABBLE_DB)
+
+
+def _noise(power: Tensor, _: float) -> Tensor:
+    """Noise of a random smooth spectrum."""
+    bands = power.shape[2]
+    tilt = torch.linspace(-1.7, 1.7, bands, device=power.device) * _normal(power)  # of unit root mean square
+    spectrum = (tilt + _curves(power)) * _uniform(power, 0, SPECTRUM_DB) / NEPER
+    # The power of a narrow band fluctuates as that of one bin does, of a wide one less.
+    spread = torch.linspace(1.2, 0.4, bands, device=power.device)
+    return _scaled(torch.exp(spectrum + spread * torch.randn_like(power)), power, NOISE_DB)
+
+
+def _outside_band(x: Tensor) -> Tensor:
+    """(B, 1, M), true where a random band limit cuts."""
+    bands = x.shape[2]
+    band = torch.arange(bands, device=x.device)
+    low = _chosen(x, 0.5) * _uniform(x, 0, HIGHEST_CUT * bands)
+    high = _uniform(x, LOWEST_CUT * bands, bands)
+    return (band < low.floor()) | (band >= high.ceil())
+
+
+def _scaled(added: Tensor, power: Tensor, decibels: tuple[float, float]) -> Tensor:
+    """`added` at a random level, that many decibels below `power` in each utterance."""
+    below = torch.exp(-_uniform(power, *decibels) / NEPER)
+    return added * (below * power.sum((1, 2), keepdim=True) / added.sum((1, 2), keepdim=True))
 
 
 def _curves(x: Tensor) -> Tensor:
     """(B, 1, M) smooth random curves over the bands, of unit root mean square on average and of mean 0."""
     numbers = torch.arange(1, CURVES + 1, device=x.device, dtype=x.dtype)
-    places = (torch.arange(x.shape[2], device=x.device) + 0.5) / x.shape[2]
-    cosines = torch.cos(math.pi * numbers[:, None] * places) / numbers[:, None]
+    bands = (torch.arange(x.shape[2], device=x.device) + 0.5) / x.shape[2]
+    cosines = torch.cos(math.pi * numbers[:, None] * bands) / numbers[:, None]
     size = math.sqrt(sum(0.5 / k**2 for k in range(1, CURVES + 1)))
     return torch.randn(len(x), 1, CURVES, device=x.device, dtype=x.dtype) @ cosines / size
+
+
+def _chosen(x: Tensor, probability: float) -> Tensor:
+    """(B, 1, 1), true with this probability."""
+    return torch.rand(len(x), 1, 1, device=x.device) < probability
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
