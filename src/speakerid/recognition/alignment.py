@@ -1,0 +1,47 @@
+"""Embeddings of one model in the space of another that was trained on partly the same recordings.
+
+A model knows its training recordings by heart, so how near it puts them to their speakers says nothing of recordings
+it has not heard. A model of a cross-validation fold has not heard those that its fold held out, but its embeddings lie
+in a space of their own. A linear map, fitted on recordings that both were trained on, takes them over.
+
+Shapes: N recordings, D width of the embeddings of the fold's model, E width of the other model's.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RIDGE = 1e-2
+"""Weight of the penalty, as a share of the mean variance of an axis: few recordings do not determine D × E numbers."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """An affine map: (x − source_mean) · matrix + target_mean."""
+
+    source_mean: NDArray[np.float64]
+    target_mean: NDArray[np.float64]
+    matrix: NDArray[np.float64]
+
+    def __call__(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
+        """(N, D) to (N, E)."""
+        mapped = (embeddings - self.source_mean) @ self.matrix + self.target_mean
+        return mapped.astype(np.float32)
+
+
+def fit_alignment(source: NDArray[np.floating], target: NDArray[np.floating]) -> Alignment:
+    """The map from one model's embeddings to the other's by ridge regression.
+
+    Args:
+        source: (N, D) of recordings that both models were trained on.
+        target: (N, E) of the same recordings.
+    """
+    assert len(source) == len(target), "embeddings of the same recordings"
+    x, y = source.astype(np.float64), target.astype(np.float64)
+    source_mean, target_mean = x.mean(0), y.mean(0)
+    x, y = x - source_mean, y - target_mean
+    gram = x.T @ x
+    penalty = RIDGE * np.trace(gram) / len(gram) or 1.0  # a collapsed model: everything is mapped to the mean
+    matrix = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T @ y)
+    return Alignment(source_mean, target_mean, matrix)
