@@ -57,6 +57,10 @@ class DataConfig(Settings, frozen=True):
     and `order` for the others."""
     valid_fraction: Annotated[float, Numeric, Field(gt=0, lt=1)] = 0.1
     """Share of each speaker's utterances that validates."""
+    folds: Annotated[int, Numeric, Field(ge=0, le=10)] = 0
+    """Folds of a cross-validation over sessions, in place of `valid_fraction`: a model is trained without the sessions
+    of each fold to be judged by them, and the model that ships is trained on everything. Takes `folds` + 1 times as
+    long. Corpora of more than 5,000 labelled utterances hold `valid_fraction` out all the same; 0 always does."""
     dtype: Literal["float16", "float32"] | None = None
     """Of the packed copy; float16 by default (rounded by one part in 2,048 at most, and half the size), or what
     `prepare` packed the corpus as."""
@@ -95,6 +99,12 @@ class Config(Settings, frozen=True):
                 f"model.classifier={self.model.classifier.kind} and train.accumulate={self.train.accumulate}, "
                 f"found {self.train.batch_size}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _a_fold_has_something_to_train_on(self) -> Config:
+        if self.data.folds == 1:
+            raise ValueError("data.folds: found 1, expected 0 (none) or at least 2")
         return self
 
     @model_validator(mode="after")

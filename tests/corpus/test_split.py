@@ -221,6 +221,13 @@ def test_a_single_utterance_trains_in_every_fold() -> None:
     assert all(0 in part.train for part in folds(corpus, 3))
 
 
+def test_company_trains_in_every_fold() -> None:
+    corpus = utterances(*[(name, str(day)) for name in ("a", "b", "company/them/c") for day in range(4)])
+    parts = folds(corpus, 2)
+    assert all(set(range(8, 12)) <= set(part.train) for part in parts)
+    assert sorted(place for part in parts for place in part.valid) == list(range(8))
+
+
 def test_folds_by_session_want_two_sessions_of_every_speaker() -> None:
     with pytest.raises(UserError, match=r"speaker b has not two known sessions"):
         folds(utterances(("a", "1"), ("a", "2"), ("b", "1"), ("b", "1")), 2, "session")

@@ -10,7 +10,7 @@ def test_a_linear_relation_is_found() -> None:
     relation = rng.normal(size=(6, 4))
     found = fit_alignment(source, source @ relation - 7)(source[:20])
     assert found.shape == (20, 4)
-    np.testing.assert_allclose(found, source[:20] @ relation - 7, atol=0.1)
+    np.testing.assert_allclose(found, source[:20] @ relation - 7, atol=0.3)
 
 
 def test_held_out_voices_land_near_their_own_places() -> None:

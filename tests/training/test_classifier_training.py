@@ -108,7 +108,9 @@ def test_a_crash_within_it_repeats_it_and_ctrl_c_waits_for_its_end(
             train(config("crashed"))
     assert_same_run(train(config("crashed"), resume=True).run.path, whole)
     with monkeypatch.context() as patch:
-        at_step(patch, STEPS + 2, lambda: patch.setattr("speakerid.training.run.predict_batches", lambda *_: crash()))
+        at_step(
+            patch, STEPS + 2, lambda: patch.setattr("speakerid.training.validation.predict_batches", lambda *_: crash())
+        )
         with pytest.raises(UserError, match="memory ran out in the validation"):
             train(config("validating"))
     assert_same_run(train(config("validating"), resume=True).run.path, whole)

@@ -9,7 +9,8 @@ from speakerid.layers.batch_norm import BatchNorm
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Progress
-from speakerid.training.run import open_training_data, train, validate
+from speakerid.training.run import open_training_data, train
+from speakerid.training.validation import validate
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.9])

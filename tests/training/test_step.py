@@ -296,7 +296,7 @@ def test_without_memory_for_a_validation_it_says_what_to_try(
     config = small_config(corpus, tmp_path / "run")
     line = r"^memory ran out in the validation after step 4 at data\.frames_per_batch=16384; try .*=8192$"
     with monkeypatch.context() as patch:
-        patch.setattr("speakerid.training.run.predict_batches", raising(error))
+        patch.setattr("speakerid.training.validation.predict_batches", raising(error))
         with pytest.raises(UserError, match=line):
             train(config)
     assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 4

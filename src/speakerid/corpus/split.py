@@ -86,7 +86,7 @@ def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) ->
     """
     assert count >= 2, "one fold would train on nothing"
     rows = np.arange(len(utterances))
-    by_speaker = _by_speaker(utterances, rows[utterances.origins == rows])
+    by_speaker = _by_speaker(utterances, utterances.held_out_from)
     rng = np.random.default_rng([seed, len(rows)])
     groups: dict[tuple[object, ...], dict[int, list[int]]] = {}
     whole = 0

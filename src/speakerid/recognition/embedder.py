@@ -12,15 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from speakerid.batches import whole_utterances
+from speakerid.config import FeatureConfig
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition.plda import Plda, fit_plda, whitening
+from speakerid.training.checkpoint import Checkpoint
 
 SMALLEST_SPREAD = 1e-5
 """Largest deviation from the mean embedding, as a share of the largest value, that can be rounding."""
+
+
+MOST_PIECES = 5000
+"""Pieces of training utterances by which two models are aligned."""
 
 
 class Embedder(nn.Module):
@@ -49,6 +55,23 @@ class Embedder(nn.Module):
         """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) voice prints."""
         return F.normalize((self.model.embed(features, mask) - self.mean) @ self.whitening, dim=-1)
 
+    def take_model(self, checkpoint: Checkpoint) -> None:
+        """Take the weights of a trained model, less its classifier.
+
+        Raises:
+            UserError: they do not fit the checkpoint's settings.
+        """
+        weights = checkpoint.build_model().state_dict()
+        self.model.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier.")})
+
+    def training_embeddings(
+        self, store: FrameStore, indices: Sequence[int], features: FeatureConfig
+    ) -> NDArray[np.float32]:
+        """(N, D) embeddings of whole utterances and of their pieces of one second."""
+        pieces = _pieces(store, indices, round(features.frames_per_second))
+        whole = self.embeddings(store, indices)
+        return np.concatenate([whole, self.embeddings(pieces, range(len(pieces)))]) if len(pieces) else whole
+
     @torch.no_grad()
     def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int]) -> None:
         """Centre, whiten and turn by utterances whose speakers are known, and learn how voice prints scatter.
@@ -61,7 +84,7 @@ class Embedder(nn.Module):
         Raises:
             UserError: the model has collapsed.
         """
-        embeddings = _embed(self.model.embed, store, indices, None)
+        embeddings = self.embeddings(store, indices)
         check_embeddings(embeddings)
         speakers, mean = np.asarray(labels), embeddings.mean(0)
         white = whitening(embeddings, speakers)
@@ -70,6 +93,25 @@ class Embedder(nn.Module):
         self.whitening.copy_(torch.from_numpy(white @ axes))
         self.within.fill_(plda.within)
         self.between.copy_(torch.from_numpy(plda.between))
+
+    def embeddings(
+        self,
+        store: FrameStore,
+        indices: Sequence[int],
+        crop_frames: int | None = None,
+        bands: Tensor | None = None,
+    ) -> NDArray[np.float32]:
+        """(N, D) embeddings of the model, before they become voice prints; see `embed`."""
+
+        def embed(features: Tensor, mask: Tensor | None) -> Tensor:
+            return self.model.embed(features if bands is None else features @ bands, mask)
+
+        return _embed(embed, store, indices, crop_frames)
+
+    @torch.no_grad()
+    def voice_prints(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N, D) embeddings of the model to voice prints."""
+        return F.normalize((torch.from_numpy(embeddings) - self.mean) @ self.whitening, dim=-1).numpy()
 
     @property
     def plda(self) -> Plda:
@@ -118,6 +160,16 @@ def check_embeddings(embeddings: NDArray[np.float32]) -> None:
 def plda_in(weights: Mapping[str, Tensor]) -> Plda:
     """How the voice prints scatter of which an embedder has these weights."""
     return Plda(weights["within"].item(), weights["between"].double().numpy())
+
+
+def _pieces(store: FrameStore, indices: Sequence[int], frames: int) -> FrameStore:
+    """Consecutive pieces of one length of the utterances that are at least as long."""
+    counts = store.lengths[np.asarray(indices, np.int64)] // frames
+    rows = np.repeat(np.arange(len(counts)), counts)
+    first = np.cumsum(counts) - counts
+    starts = store.offsets[np.asarray(indices, np.int64)][rows] + (np.arange(len(rows)) - first[rows]) * frames
+    kept = np.arange(MOST_PIECES) * len(rows) // MOST_PIECES if len(rows) > MOST_PIECES else np.arange(len(rows))
+    return FrameStore(store.frames, starts[kept], np.full(len(kept), frames))
 
 
 @torch.inference_mode()

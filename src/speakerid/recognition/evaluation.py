@@ -13,13 +13,13 @@ from speakerid.batches import Crops
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus, Part
-from speakerid.corpus.split import split
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import rank
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled, Row, evaluate
 from speakerid.recognition.submission import check_features, load_ensemble
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.cross_validation import check_held_out, parts_of
 from speakerid.training.utterance_record import never_trained_on
 
 
@@ -70,6 +70,7 @@ def labelled_parts(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Chec
     Raises:
         UserError: all validation utterances were trained on.
     """
+    check_held_out(parts_of(checkpoints[0].config, corpus.labelled), corpus.root)
     train, valid = _split(corpus, store, checkpoints[0].config)
     judging = _judging(corpus, "labelled", valid, checkpoints)
     trained = _chosen(valid, ~judging)
@@ -92,7 +93,7 @@ def _chosen(part: Labelled, rows: NDArray[np.bool_]) -> Labelled:
 
 
 def _split(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
-    parts = split(corpus.labelled, config.data.split, config.data.valid_fraction, config.seed)
+    parts = parts_of(config, corpus.labelled)
     labels, sessions = corpus.labelled.speakers, corpus.labelled.sessions
     known = np.asarray(parts.train)[~corpus.labelled.company[parts.train]].tolist()  # company is never an answer
     train, valid = (

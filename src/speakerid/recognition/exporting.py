@@ -6,16 +6,18 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 import speakerid
 from speakerid.config import FeatureConfig
-from speakerid.corpus.records import Corpus
+from speakerid.corpus.records import UNKNOWN, Corpus
+from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled
 from speakerid.printing import printable
@@ -23,10 +25,12 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import labelled_parts, open_for
 from speakerid.recognition.evidence import DURATIONS, Evidence
+from speakerid.recognition.held_out import held_out_embedder, held_out_rows, one_session_alone
 from speakerid.recognition.profiles import check_name, profiles_of
 from speakerid.recognition.shifted import FACTORS, shift
 from speakerid.recognition.submission import check_features
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.cross_validation import number_of_folds
 
 MOST = 1000
 """Utterances of known speakers, and of strangers, in the evidence of a bundle."""
@@ -34,6 +38,14 @@ PROFILE_CLIPS = 100
 """Recordings of a speaker that make a profile."""
 FEWEST = 60
 """Speakers that are enough to be left out in turn; a model knows each of fewer too well to take them for strangers."""
+
+
+class Embeds(Protocol):
+    """Makes voice prints of utterances, see `Embedder.embed`."""
+
+    def embed(
+        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
+    ) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -55,9 +67,10 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     """The bundle of a checkpoint.
 
     Voice prints are made of the utterances that the checkpoint was trained on; thresholds and probabilities are fitted
-    on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. Without
-    strangers, speakers are left out in turn, which the model was trained to tell from the others; and where these are
-    fewer than `FEWEST`, shifted voices stand for strangers. The card says so.
+    on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. With folds
+    all utterances make voice prints, and each is judged by the model of the fold that held it out. Without strangers,
+    speakers are left out in turn, which the model was trained to tell from the others; and where these are fewer than
+    `FEWEST`, shifted voices stand for strangers. The card says so.
 
     Args:
         checkpoint: of a run.
@@ -82,26 +95,47 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
             check_name(name)
         except UserError as error:
             raise UserError(f"{corpus.root}: speaker {error}; rename it, prepare and train again") from error
-    train, valid = (_of_speakers(part, corpus) for part in labelled_parts(corpus, labelled, [loaded]))
-    model = loaded.build_model()  # first, for it refuses settings that the weights do not fit
-    embedder = Embedder(loaded.config.model, loaded.features.n_mels)
-    weights = {name: value for name, value in model.state_dict().items() if not name.startswith("classifier.")}
-    embedder.model.load_state_dict(weights)
+    train, valid = _parts(corpus, labelled, loaded)
+    embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
+    embedder.take_model(loaded)
     try:
-        embedder.eval().fit(train.store, train.indices, train.labels)
+        embedder.fit(train.store, train.indices, train.labels)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
     prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
     profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
     others = _strangers(corpus, data, loaded, train, strangers)
-    evidence = evidence_of(embedder, valid, corpus.speakers, others, loaded.features)
+    unheard: Embeds = embedder
+    if number_of_folds(loaded.config, corpus.labelled):
+        unheard = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
+        others = replace(others, voices=valid) if others.voices is train else others
+    theirs = unheard if others.voices is valid else embedder
+    evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features)
     card = _card(checkpoint, loaded, corpus, valid, others)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
 
+def _parts(corpus: Corpus, labelled: FrameStore, loaded: Checkpoint) -> tuple[Labelled, Labelled]:
+    """Utterances that make the profiles, and those that thresholds are fitted on; with folds they are the same ones."""
+    if not number_of_folds(loaded.config, corpus.labelled):
+        train, valid = labelled_parts(corpus, labelled, [loaded])
+        return _of_speakers(train, corpus), _of_speakers(valid, corpus)
+    labels = corpus.labelled.speakers
+    held_out = np.flatnonzero(held_out_rows(loaded.config, corpus.labelled) != UNKNOWN)
+    everything, valid = (
+        Labelled(labelled, rows.tolist(), labels[rows].tolist()) for rows in (np.arange(len(labels)), held_out)
+    )
+    return _of_speakers(everything, corpus), _of_speakers(valid, corpus)
+
+
 def evidence_of(
-    embedder: Embedder, known: Labelled, names: Sequence[str], strangers: Strangers, features: FeatureConfig
+    embedder: Embeds,
+    known: Labelled,
+    names: Sequence[str],
+    embedder_of_strangers: Embeds,
+    strangers: Strangers,
+    features: FeatureConfig,
 ) -> list[Evidence]:
     """Voice prints to fit on, by duration.
 
@@ -109,9 +143,10 @@ def evidence_of(
     judged by what is known of the longest one that is left. The shortest one is never left out.
 
     Args:
-        embedder: makes them.
+        embedder: makes those of known speakers.
         known: utterances of known speakers; `labels` are places in `names`.
         names: of the known speakers.
+        embedder_of_strangers: makes those of strangers.
         strangers: others.
         features: of all of them.
     """
@@ -127,7 +162,9 @@ def evidence_of(
         foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
         for place, factor in enumerate(strangers.factors if theirs.labels else ()):
             bands = None if factor == 1 else shift(features, factor)
-            foreign = np.concatenate([foreign, embedder.embed(theirs.store, theirs.indices, frames, bands)])
+            foreign = np.concatenate(
+                [foreign, embedder_of_strangers.embed(theirs.store, theirs.indices, frames, bands)]
+            )
             labels = np.array(theirs.labels, np.int32) * len(strangers.factors) + place
             whose = np.concatenate([whose, labels])
         speakers = np.array([names[label] for label in mine.labels], str)
@@ -205,8 +242,19 @@ def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, s
         "corpus": printable(corpus.root.name),
         "fingerprint": _fingerprint(corpus),
         "known_utterances": len(valid.labels),
-        "fitted_on": f"{len(valid.labels)} validation utterances and {strangers.told}",
+        "fitted_on": f"{_told(corpus, checkpoint, valid)} and {strangers.told}",
     }
+
+
+def _told(corpus: Corpus, checkpoint: Checkpoint, valid: Labelled) -> str:
+    """The utterances of known speakers that thresholds are fitted on."""
+    count = number_of_folds(checkpoint.config, corpus.labelled)
+    if not count:
+        return f"{len(valid.labels)} validation utterances"
+    text = f"{len(valid.labels)} utterances by models of {count} folds that had not heard their sessions,"
+    if alone := int(one_session_alone(corpus.labelled)[list(valid.indices)].sum()):
+        text += f" {alone} of them, whose speakers have one session, through simulated channels,"
+    return text
 
 
 def _fingerprint(corpus: Corpus) -> str:

@@ -10,10 +10,12 @@ import torch
 from speakerid.distributed import rank
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.cross_validation import check_held_out
 from speakerid.training.progress import Progress
-from speakerid.training.run import open_training_data, validate
+from speakerid.training.run import open_training_data
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.utterance_record import never_trained_on
+from speakerid.training.validation import validate
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Validated:
     steps: tuple[int, ...]
     """Whose weights they are the mean of."""
     figures: dict[str, float]
-    """See `speakerid.training.run.validate`."""
+    """See `speakerid.training.validation.validate`."""
 
 
 def average_checkpoints(
@@ -77,6 +79,7 @@ def _validated(
     corpus, store, parts = open_training_data(first.config, progress)
     if (corpus.speakers, corpus.features) != (first.speakers, first.features):
         raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
+    check_held_out(parts, corpus.root)
     records = [checkpoint.utterances for checkpoint in checkpoints]
     judging, lines = never_trained_on(corpus.labelled, parts.valid, records, f"{corpus.root}: validation")
     for line in dict.fromkeys(lines):

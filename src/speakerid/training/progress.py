@@ -81,10 +81,16 @@ class Progress:
 
     Args:
         style: see `Style`.
+        part: name of the part of the run that it is the progress of.
     """
 
-    def __init__(self, style: Style = "auto") -> None:
-        self._style = style
+    def __init__(self, style: Style = "auto", part: str = "") -> None:
+        self._style: Style = style
+        self._part = part
+
+    def within(self, part: str) -> "Progress":
+        """Progress of one part of the run, whose name stands in front of every line and bar."""
+        return Progress(self._style, part)
 
     @property
     def is_for_people(self) -> bool:
@@ -93,6 +99,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Something that is good to know."""
+        if self._part:
+            text = f"{self._part}: {text}"
         with _listened_to():
             if self._style == "auto":
                 tqdm.write("\n".join(visible(line) for line in text.split("\n")), file=sys.stdout)
@@ -104,19 +112,19 @@ class Progress:
         if self._style != "quiet":
             return self.say(text)
         with _listened_to():
-            tqdm.write(text, file=sys.stderr)
+            tqdm.write(f"{self._part}: {text}" if self._part else text, file=sys.stderr)
         return None
 
     def record(self, record: dict[str, Any]) -> None:
         """A line of metrics.jsonl."""
         if self._style == "json":
             with _listened_to():
-                _print(record)
+                _print({"of": self._part, **record} if self._part else record)
 
     @contextmanager
     def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
         """A bar for the block."""
-        bar = Bar(title, unit, total, done, shown=self.is_for_people)
+        bar = Bar(f"{self._part}: {title}" if self._part else title, unit, total, done, shown=self.is_for_people)
         try:
             yield bar
         finally:

@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import nn
 
 from speakerid.batches import Batches, Prefetched, TrainingBatches
 from speakerid.config import DEMO_ROOT, Config, ModelConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus, Utterances
-from speakerid.corpus.split import Split, split
+from speakerid.corpus.split import Split
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import (
     first_on_each_machine,
@@ -26,15 +23,13 @@ from speakerid.distributed import (
     local_rank,
     process_group,
     rank,
-    summed,
     world_size,
 )
 from speakerid.errors import UserError
-from speakerid.evaluation.metrics import macro_accuracy
-from speakerid.evaluation.predict import predict_batches
 from speakerid.memory import keep_freed_memory
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
+from speakerid.training.cross_validation import fold_figures, fold_folders, number_of_folds, parts_of
 from speakerid.training.initial_weights import take_weights
 from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress, Style
@@ -42,6 +37,7 @@ from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
 from speakerid.training.utterance_record import UNRECORDED, UtteranceRecord
+from speakerid.training.validation import validate
 
 MakeModel = Callable[[ModelConfig, int, int, int], nn.Module]
 
@@ -81,23 +77,57 @@ def train(
 def _train(config: Config, resume: bool | Literal["if any"], make_model: MakeModel, style: Style) -> TrainResult:
     progress = Progress(style if rank() == 0 else "silent")
     resume = from_rank_0(lambda: RunDirectory.holds_a_run(config.run_dir) if resume == "if any" else bool(resume))
+    with _numerics(config) as device:
+        return _train_model(config, resume, make_model, progress, device)
+
+
+def _train_model(
+    config: Config,
+    resume: bool,
+    make_model: MakeModel,
+    progress: Progress,
+    device: torch.device,
+    fold: int | None = None,
+) -> TrainResult:
+    """One model of a run: that of a fold, or the one that ships, behind those of the folds."""
     settings = config.train
     run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
-    with _numerics(config) as device:
-        trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress, resume)
-        with ExitStack() as held:
-            from_rank_0(lambda: held.enter_context(run.locked()))
-            if resume:
-                checkpoint, damaged = from_rank_0(run.newest)
-                check_same_run(checkpoint, trainer)
-                if checkpoint.utterances is None:
-                    progress.warn(f"{run.path}: {UNRECORDED}")
-                trainer.restore(checkpoint)
-                for line in damaged:
-                    progress.warn(f"passed over: {line}")
-                progress.say(f"Resuming {run.path} after step {checkpoint.step}")
-            stopped_by = trainer.fit()
+    trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress, resume, fold)
+    with ExitStack() as held:
+        from_rank_0(lambda: held.enter_context(run.locked()))
+        if resume:
+            checkpoint, damaged = from_rank_0(run.newest)
+            check_same_run(checkpoint, trainer)
+            if checkpoint.utterances is None:
+                progress.warn(f"{run.path}: {UNRECORDED}")
+            trainer.restore(checkpoint)
+            for line in damaged:
+                progress.warn(f"passed over: {line}")
+            progress.say(f"Resuming {run.path} after step {checkpoint.step}")
+        trainer.begin()
+        stopped_by = None if fold is not None else _train_folds(config, trainer, make_model, progress, device)
+        stopped_by = stopped_by or trainer.fit()
     return TrainResult(run, trainer.best_accuracy, stopped_by)
+
+
+def _train_folds(
+    config: Config, trainer: Trainer, make_model: MakeModel, progress: Progress, device: torch.device
+) -> signal.Signals | None:
+    """Train the models of the folds, or go on with them; nothing is left to do once the last step is validated.
+
+    Returns:
+        The signal that interrupted it, None if all are trained.
+    """
+    if trainer.validated == config.train.total_steps:
+        return None
+    folders = fold_folders(config.run_dir, trainer.folds)
+    for fold, folder in enumerate(folders):
+        mine = config.model_copy(update={"run_dir": folder})
+        holds_a_run = from_rank_0(partial(RunDirectory.holds_a_run, folder))
+        of_fold = progress.within(f"Fold {fold + 1} of {len(folders)}")
+        if stopped_by := _train_model(mine, holds_a_run, make_model, of_fold, device, fold).stopped_by:
+            return stopped_by
+    return None
 
 
 def build_trainer(
@@ -107,31 +137,44 @@ def build_trainer(
     device: torch.device,
     progress: Progress,
     resume: bool = False,
+    fold: int | None = None,
 ) -> Trainer:
-    """Everything a run needs, at its first step; to be restored from a checkpoint where it is resumed.
+    """Everything a model's training needs, at its first step; to be restored from a checkpoint where it is resumed.
 
     Raises:
         UserError: a bad corpus, or a bad checkpoint to begin with.
     """
-    corpus, store, parts = open_training_data(config, progress)
+    corpus, store, parts = open_training_data(config, progress, fold)
+    count = 0 if fold is not None else number_of_folds(config, corpus.labelled)
+    if corpus.features.equalise and any(config.train.channel_augment.model_dump().values()):
+        raise UserError(
+            f"train.channel_augment: found {config.train.channel_augment}, which needs the channel that features with "
+            f"equalise, as those of {corpus.root}, have lost; set all of it to 0"
+        )
     if make_model is SpeakerClassifier:
         check_fits(config, corpus, device)
     torch.manual_seed(config.seed)
     model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
-    progress.say(summary(model))
+    if fold is None:
+        progress.say(summary(model))
     utterances = UtteranceRecord.of(corpus.labelled, parts)
     if not resume:
         utterances = _begin_with(config, model, corpus, utterances, progress)
     labels = corpus.labelled.speakers
-    validation = partial(
-        validate,
-        store=store,
-        indices=parts.valid,
-        labels=labels,
-        frames_per_batch=config.data.frames_per_batch,
-        progress=progress,
-    )
+
+    def validation(model: nn.Module, step: int) -> dict[str, float]:
+        if count:
+            return from_rank_0(lambda: fold_figures(fold_folders(config.run_dir, count), step))
+        return validate(
+            model,
+            store=store,
+            indices=parts.valid,
+            labels=labels,
+            frames_per_batch=config.data.frames_per_batch,
+            progress=progress,
+        )
+
     batches = training_batches(config, store, parts.train, corpus.labelled, device)
     return Trainer(
         config=config,
@@ -142,6 +185,7 @@ def build_trainer(
         model=model,
         batches=batches,
         validate=validation,
+        folds=count,
         run=run,
         progress=progress,
     )
@@ -191,8 +235,16 @@ def training_batches(
     return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
 
 
-def open_training_data(config: Config, progress: Progress | None = None) -> tuple[Corpus, FrameStore, Split]:
-    """The corpus, its packed features and its split; the demonstration corpus is written where it is missing."""
+def open_training_data(
+    config: Config, progress: Progress | None = None, fold: int | None = None
+) -> tuple[Corpus, FrameStore, Split]:
+    """The corpus, its packed features and its split; the demonstration corpus is written where it is missing.
+
+    Args:
+        config: of the run.
+        progress: where it is told.
+        fold: see `parts_of`.
+    """
     progress = progress or Progress()
     data, say = config.data, progress.say
     with first_on_each_machine():
@@ -202,7 +254,7 @@ def open_training_data(config: Config, progress: Progress | None = None) -> tupl
             say(f"{data.root} does not exist: writing the demonstration corpus first")
             write_demo_corpus(data.root)
         corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype, quiet=not progress.is_for_people)
-    parts = split(corpus.labelled, data.split, data.valid_fraction, config.seed)
+    parts = parts_of(config, corpus.labelled, fold)
     own = int((~corpus.labelled.company[parts.train]).sum())
     say(
         f"{data.root}: {len(corpus.speakers)} speakers, {own} utterances to train, "
@@ -211,40 +263,6 @@ def open_training_data(config: Config, progress: Progress | None = None) -> tupl
     if corpus.company:
         say(str(corpus.company))
     return corpus, store, parts
-
-
-def validate(
-    model: nn.Module,
-    *,
-    store: FrameStore,
-    indices: Sequence[int],
-    labels: NDArray[np.integer],
-    frames_per_batch: int,
-    progress: Progress,
-) -> dict[str, float]:
-    """Accuracy, macro accuracy, mean cross-entropy and number of whole utterances, none dropped, as inference does."""
-    truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
-    predicted = torch.zeros_like(truth)
-    loss, right, done = 0.0, 0, 0
-    with progress.bar("Valid", "uttr", len(indices)) as bar:
-        for places, scores in predict_batches([model], store, indices, frames_per_batch):
-            expected = truth[places]
-            predicted[places] = scores.argmax(-1)
-            loss += F.nll_loss(scores, expected, reduction="sum").item()
-            right += int((predicted[places] == expected).sum())
-            done += len(places)
-            bar.update(len(places) * world_size())  # the others are about as far
-            if bar.due:
-                bar.show(accuracy=f"{right / done:.2f}", loss=f"{loss / done:.2f}")
-    predicted = summed(predicted)  # each place was filled by one process
-    loss = summed(torch.tensor(loss, dtype=torch.float64)).item() / len(truth)
-    right = int((predicted == truth).sum())
-    return {
-        "accuracy": right / len(truth),
-        "macro_accuracy": macro_accuracy(predicted, truth),
-        "loss": loss,
-        "utterances": len(truth),
-    }
 
 
 def choose_device(name: str) -> torch.device:

@@ -39,8 +39,10 @@ class Trainer:
     """Utterances that train and validate, for the checkpoints."""
     model: nn.Module
     batches: Batches
-    validate: Callable[[nn.Module], dict[str, float]]
-    """Gives `accuracy`, and whatever else is worth a line in the log."""
+    validate: Callable[[nn.Module, int], dict[str, float]]
+    """Figures of the model after a number of steps: `accuracy`, `loss`, and what else is worth a line in the log."""
+    folds: int
+    """Number of models that are trained before, whose validation figures are this one's; 0 if it has its own."""
     run: RunDirectory | None
     """None in every process but the first, which alone writes."""
     progress: Progress
@@ -66,7 +68,7 @@ class Trainer:
         self._stopwatch = Stopwatch()
 
     def fit(self) -> signal.Signals | None:
-        """Train to the last step.
+        """Train to the last step; `begin` comes first.
 
         Returns:
             None at the end of the run; the signal (Ctrl-C, SIGTERM, SIGHUP) that stopped it after a saved step.
@@ -74,13 +76,9 @@ class Trainer:
         Raises:
             UserError: the run diverged or collapsed more often than it may go back, or memory ran out.
         """
-        if self.run:
-            self.run.begin(self.config, self.step, self.validated, self.rollbacks)
         self.model.train()
         try:
             with caught_signals(self.progress.say) as caught:
-                if self.step == 0:
-                    self._save()
                 while self.validated < self._settings.total_steps:
                     try:
                         if stopped_by := self._train_to_validation(caught):
@@ -92,6 +90,13 @@ class Trainer:
             if self.run:
                 self.run.close()
         return None
+
+    def begin(self) -> None:
+        """Write the settings and, before the first step, a checkpoint, so that the run can be resumed from here on."""
+        if self.run:
+            self.run.begin(self.config, self.step, self.validated, self.rollbacks)
+        if self.step == 0:
+            self._save()
 
     def _train_to_validation(self, caught: list[signal.Signals]) -> signal.Signals | None:
         settings, start = self._settings, self.validated
@@ -154,7 +159,7 @@ class Trainer:
         if self._settings.classifier_steps and self.step == self._settings.total_steps:
             self._train_classifier(model)
         with enough_memory(self._smaller_validation):
-            result = self.validate(model)
+            result = self.validate(model, self.step)
         self.accuracy, self.validated = result["accuracy"], self.step
         is_best = self._beats_best(result["accuracy"], result["loss"])
         if is_best:

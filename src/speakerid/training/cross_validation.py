@@ -1,0 +1,86 @@
+"""Cross-validation over sessions: models that have not heard the occasions they are judged by.
+
+With `data.folds` a run trains a model for each fold first, below `folds/` in its folder, and then the one that ships,
+on all labelled utterances. The validation figures of the latter are those of the folds at the same step.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from speakerid.config import Config
+from speakerid.corpus.records import Utterances
+from speakerid.corpus.split import Split, folds, split
+from speakerid.errors import UserError
+from speakerid.training.metrics_log import METRICS, read_lines
+
+FOLDER = "folds"
+LARGEST = 5000
+"""Labelled utterances up to which folds pay: of more, a held-out part says enough and costs little."""
+
+
+def number_of_folds(config: Config, utterances: Utterances) -> int:
+    """Folds of a run on these labelled utterances; 0 if a part of them is held out instead."""
+    return config.data.folds if len(utterances.held_out_from) <= LARGEST else 0
+
+
+def parts_of(config: Config, utterances: Utterances, fold: int | None = None) -> Split:
+    """Which labelled utterances train, and which validate.
+
+    Args:
+        config: of the run.
+        utterances: labelled.
+        fold: index of the fold; None for the model that ships, which trains on everything if there are folds.
+    """
+    data, count = config.data, number_of_folds(config, utterances)
+    if not count:
+        return split(utterances, data.split, data.valid_fraction, config.seed)
+    parts = folds(utterances, count, data.split, config.seed)
+    if fold is not None:
+        return parts[fold]
+    return Split(list(range(len(utterances))), [], parts[0].how)
+
+
+def check_held_out(parts: Split, root: Path) -> None:
+    """Refuse to validate a model that was trained on everything.
+
+    Raises:
+        UserError: what judges it instead.
+    """
+    if not parts.valid:
+        raise UserError(
+            f"{root}: a run with data.folds trains on all labelled utterances, so none are left to validate on; its "
+            f"{METRICS} has the figures of the folds, and `evaluate --part test` judges by test utterances"
+        )
+
+
+def fold_folders(run_dir: Path, count: int) -> list[Path]:
+    """Where the models of a run's folds lie."""
+    return [run_dir / FOLDER / str(number) for number in range(1, count + 1)]
+
+
+def fold_figures(folders: Sequence[Path], step: int) -> dict[str, float]:
+    """Validation figures at a step over all folds, each utterance counted once.
+
+    Args:
+        folders: of the folds, which have all been validated at this step.
+        step: steps done.
+
+    Raises:
+        UserError: a line of a fold's log is missing or damaged.
+    """
+    figures = []
+    for folder in folders:
+        lines = [line.content for line in read_lines(folder / METRICS) if line.record and line.record.part == "valid"]
+        here = [line for line in lines if line["step"] == step]
+        if not here:
+            raise UserError(
+                f"{folder / METRICS}: the validation after step {step} is missing; delete {folder} and go on with "
+                "--resume, which trains this fold again"
+            )
+        figures.append(here[-1])
+    total = sum(line["utterances"] for line in figures)
+    means = {
+        name: sum(line[name] * line["utterances"] for line in figures) / total
+        for name in ("accuracy", "macro_accuracy", "loss")
+    }
+    return {**means, "utterances": total}

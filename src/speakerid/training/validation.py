@@ -1,0 +1,49 @@
+"""Figures of a model on utterances that it was not trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import nn
+
+from speakerid.corpus.store import FrameStore
+from speakerid.distributed import summed, world_size
+from speakerid.evaluation.metrics import macro_accuracy
+from speakerid.evaluation.predict import predict_batches
+from speakerid.training.progress import Progress
+
+
+def validate(
+    model: nn.Module,
+    *,
+    store: FrameStore,
+    indices: Sequence[int],
+    labels: NDArray[np.integer],
+    frames_per_batch: int,
+    progress: Progress,
+) -> dict[str, float]:
+    """Accuracy, macro accuracy, mean cross-entropy and number of whole utterances, none dropped, as inference does."""
+    truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
+    predicted = torch.zeros_like(truth)
+    loss, right, done = 0.0, 0, 0
+    with progress.bar("Valid", "uttr", len(indices)) as bar:
+        for places, scores in predict_batches([model], store, indices, frames_per_batch):
+            expected = truth[places]
+            predicted[places] = scores.argmax(-1)
+            loss += F.nll_loss(scores, expected, reduction="sum").item()
+            right += int((predicted[places] == expected).sum())
+            done += len(places)
+            bar.update(len(places) * world_size())  # the others are about as far
+            if bar.due:
+                bar.show(accuracy=f"{right / done:.2f}", loss=f"{loss / done:.2f}")
+    predicted = summed(predicted)  # each place was filled by one process
+    loss = summed(torch.tensor(loss, dtype=torch.float64)).item() / len(truth)
+    right = int((predicted == truth).sum())
+    return {
+        "accuracy": right / len(truth),
+        "macro_accuracy": macro_accuracy(predicted, truth),
+        "loss": loss,
+        "utterances": len(truth),
+    }

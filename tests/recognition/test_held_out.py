@@ -1,0 +1,87 @@
+"""Thresholds come from models that have not heard what they are fitted on."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recognition.bundles import Trained
+from speakerid.cli import run
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
+from speakerid.errors import UserError
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.held_out import held_out_rows, one_session_alone
+from speakerid.training.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="module")
+def folded(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with two folds on the corpus of the small bundle."""
+    run_dir = tmp_path_factory.mktemp("folded") / "run"
+    config = Path(__file__).parents[2] / "configs" / "few_minutes.yaml"
+    run([
+        "train", "--config", str(config), "--quiet", f"data.root={trained.corpus}", f"run_dir={run_dir}", "device=cpu",
+        "data.folds=2", "model.d_model=16", "model.encoder.dim_feedforward=32", "train.total_steps=60",
+        "train.warmup_steps=5", "train.valid_steps=60", "train.save_steps=60", "train.log_steps=60",
+    ])  # fmt: skip
+    return run_dir
+
+
+@pytest.fixture(scope="module")
+def bundle(folded: Path) -> Bundle:
+    return make_bundle(folded / "best.pt")
+
+
+def test_every_recording_makes_profiles_and_is_judged_once(trained: Trained, folded: Path, bundle: Bundle) -> None:
+    labelled = open_corpus(trained.corpus, "labelled")[0].labelled
+    assert len(bundle.evidence[0].known) == len(labelled)
+    assert bundle.card["fitted_on"].startswith(
+        f"{len(labelled)} utterances by models of 2 folds that had not heard their sessions, and "
+    )
+    fold_of = held_out_rows(Checkpoint.load(folded / "best.pt").config, labelled)
+    assert set(fold_of.tolist()) == {0, 1}
+    for speaker in range(6):
+        for session in np.unique(labelled.sessions[labelled.speakers == speaker]):
+            assert len(set(fold_of[labelled.sessions == session].tolist())) == 1
+
+
+def test_utterances_lie_farther_from_their_speakers_than_a_model_that_knows_them_says(
+    trained: Trained, folded: Path, bundle: Bundle
+) -> None:
+    _, store = open_corpus(trained.corpus, "labelled")
+    labelled = open_corpus(trained.corpus, "labelled")[0].labelled
+    by_heart = bundle.profiles.scores(bundle.embedder().embed(store, range(len(labelled)), 100))
+    right = by_heart[np.arange(len(labelled)), labelled.speakers]
+    (one_second,) = (row for row in bundle.evidence if row.seconds == 1)
+    assert one_second.of_known(bundle.profiles).right.mean() < right.mean()
+
+
+def test_a_bundle_is_a_function_of_its_run(folded: Path, bundle: Bundle) -> None:
+    again = make_bundle(folded / "best.pt")
+    assert all(np.array_equal(a.known, b.known) for a, b in zip(again.evidence, bundle.evidence, strict=True))
+    assert np.array_equal(again.profiles.centres, bundle.profiles.centres)
+
+
+def test_folds_that_are_missing_or_of_other_utterances_are_refused(folded: Path, tmp_path: Path) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(folded, run_dir)
+    shutil.copy(run_dir / "folds/2/best.pt", run_dir / "folds/1/best.pt")
+    with pytest.raises(UserError, match=r"1/best\.pt: was trained on utterances that its fold holds out"):
+        make_bundle(run_dir / "best.pt")
+    shutil.rmtree(run_dir / "folds")
+    with pytest.raises(UserError, match=r"folds/1/best\.pt: missing; .*keep folds/ beside best\.pt, or train again"):
+        make_bundle(run_dir / "best.pt")
+
+
+def test_who_has_one_session_alone() -> None:
+    rows = [("a", "1"), ("a", "2"), ("b", "1"), ("b", "1"), ("c", None), ("a", "1")]
+    found = one_session_alone(Utterances.of(Utterance(f"{n}.pt", 9, *row) for n, row in enumerate(rows)))
+    assert found.tolist() == [False, False, True, True, True, False]
+
+
+def test_without_folds_nothing_is_held_out_by_one(trained: Trained) -> None:
+    labelled = open_corpus(trained.corpus, "labelled")[0].labelled
+    assert set(held_out_rows(Checkpoint.load(trained.checkpoint).config, labelled).tolist()) == {UNKNOWN}

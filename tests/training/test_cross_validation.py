@@ -1,0 +1,164 @@
+"""Runs with folds: nothing is lost to validation, and what validates has not been heard."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from experiments import assert_same_run, metrics, small_config, write_easy_corpus
+from speakerid.batches import TrainingBatches
+from speakerid.config import Config, parse
+from speakerid.errors import UserError
+from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.training import cross_validation
+from speakerid.training.averaging import average_checkpoints
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import TrainResult, open_training_data, train
+
+
+class Crash(Exception):
+    """The machine goes away in the middle of a step."""
+
+
+def folded(corpus: Path, run_dir: Path, folds: int = 2, **train: object) -> Config:
+    settings = small_config(corpus, run_dir, **train).model_dump(mode="json")
+    settings["data"]["folds"] = folds
+    return parse(Config, settings, "test")
+
+
+def at_fetch(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], object]) -> None:
+    """Do something while the batch of this number is fetched, counted over all models of a run."""
+    fetch, count = TrainingBatches.__getitem__, itertools.count()
+
+    def fetch_and_act(self: TrainingBatches, step: int) -> tuple[Tensor, Tensor]:
+        if next(count) == number:
+            action()
+        return fetch(self, step)
+
+    monkeypatch.setattr(TrainingBatches, "__getitem__", fetch_and_act)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_easy_corpus(tmp_path_factory.mktemp("folds") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    return train(folded(corpus, tmp_path_factory.mktemp("folds") / "whole"))
+
+
+def test_the_model_that_ships_is_trained_on_everything_and_those_of_folds_on_the_rest(
+    corpus: Path, whole: TrainResult
+) -> None:
+    record = Checkpoint.load(whole.run.best).utterances
+    of_folds = [Checkpoint.load(whole.run.path / "folds" / number / "best.pt").utterances for number in "12"]
+    assert record is not None
+    assert len(record.train) == 24
+    assert not len(record.valid)
+    for fold in of_folds:
+        assert fold is not None
+        assert torch.equal(torch.cat([fold.train, fold.valid]).sort().values, record.train)
+    held_out = torch.cat([fold.valid for fold in of_folds if fold])
+    assert torch.equal(held_out.sort().values, record.train)
+
+
+def test_validation_figures_are_those_of_the_folds(whole: TrainResult) -> None:
+    def valid(path: Path) -> dict[int, dict[str, float]]:
+        return {line["step"]: line for line in metrics(path / "metrics.jsonl") if line["part"] == "valid"}
+
+    of_folds = [valid(whole.run.path / "folds" / number) for number in "12"]
+    found = valid(whole.run.path)
+    assert found.keys() == {4, 8, 12}
+    for step, figures in found.items():
+        assert figures["utterances"] == 24
+        for name in ("accuracy", "macro_accuracy", "loss"):
+            expected = sum(fold[step][name] * fold[step]["utterances"] for fold in of_folds) / 24
+            assert figures[name] == pytest.approx(expected)
+    assert (
+        Checkpoint.load(whole.run.best).step == max(found.values(), key=lambda f: (f["accuracy"], -f["loss"]))["step"]
+    )
+
+
+@pytest.mark.parametrize("number", [0, 5, 12, 17, 24, 30, 35])
+def test_a_crash_anywhere_resumes_to_the_same_bits(
+    number: int, corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twelve steps each: in the first fold, the second, and the model that ships."""
+
+    def crash() -> None:
+        raise Crash
+
+    config = folded(corpus, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        at_fetch(patch, number, crash)
+        with pytest.raises(Crash):
+            train(config)
+    found = train(config, resume=True).run.path
+    for part in (".", "folds/1", "folds/2"):
+        assert_same_run(found / part, whole.run.path / part)
+
+
+def test_a_signal_in_a_fold_stops_the_run_and_it_goes_on_there(
+    corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments import interrupt
+
+    config = folded(corpus, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        at_fetch(patch, 15, interrupt)
+        stopped = train(config)
+    assert stopped.stopped_by is not None
+    assert not (tmp_path / "run/best.pt").exists()
+    assert_same_run(train(config, resume="if any").run.path, whole.run.path)
+
+
+def test_a_finished_run_is_resumed_without_its_folds(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    config = folded(corpus, tmp_path / "run")
+    train(config)
+    shutil.rmtree(tmp_path / "run/folds")
+    assert train(config, resume=True).best_accuracy is not None
+    assert not (tmp_path / "run/folds").exists()
+
+
+def test_progress_says_which_fold(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train(folded(corpus, tmp_path / "run", folds=3))
+    said = capsys.readouterr().out
+    for number in "123":
+        assert f"Fold {number} of 3: Step 12" in said or f"Fold {number} of 3: {corpus}" in said
+    assert "24 utterances to train, 0 to validate (3 folds; the last utterances of each speaker" in said
+
+
+def test_large_corpora_hold_a_part_out(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cross_validation, "LARGEST", 23)
+    config = folded(corpus, tmp_path / "run")
+    assert len(open_training_data(config)[2].valid) == 6
+    assert not (train(config).run.path / "folds").exists()
+
+
+def test_what_would_be_judged_by_its_training_utterances_is_refused(corpus: Path, whole: TrainResult) -> None:
+    reason = r"a run with data\.folds trains on all labelled utterances, so none are left to validate on"
+    with pytest.raises(UserError, match=reason):
+        evaluate_checkpoints([whole.run.best], corpus, "valid", (), torch.device("cpu"))
+    with pytest.raises(UserError, match=reason):
+        average_checkpoints(whole.run.path, whole.run.path / "mean.pt")
+    assert evaluate_checkpoints([whole.run.best], corpus, "test", (), torch.device("cpu"))
+
+
+def test_one_fold_is_none(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"data\.folds: found 1, expected 0 \(none\) or at least 2"):
+        folded(corpus, tmp_path, folds=1)
+
+
+def test_a_damaged_log_of_a_fold_is_named(whole: TrainResult, tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/metrics.jsonl").write_text('{"step": 4, "part": "valid", "accuracy": 1.0, "utter')
+    with pytest.raises(UserError, match=r"1/metrics\.jsonl: the validation after step 4 is missing; delete \S+/1 "):
+        cross_validation.fold_figures([tmp_path / "1"], 4)
