@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.evaluation.detection import det_curve
-from speakerid.evaluation.embedding_map import embedding_map
+from speakerid.evaluation.embedding_map import EmbeddingMap, embedding_map
 from speakerid.evaluation.open_set import Answers, open_set_curve
 from speakerid.evaluation.recognition_measures import (
     Decided,
@@ -45,6 +45,8 @@ def example(speakers: int = 20, each: int = 12, strangers: int = 8, seed: int = 
     decided = {name: decisions(one) for name, one in scored.items()}
     who = np.arange(speakers + strangers).repeat(each)
     pairs = {name: pairs_of(prints, who) for name, prints in said.items()}
+    drawn = embedding_map(said["whole"], np.where(who < speakers, who, -1), names)
+    assert isinstance(drawn, EmbeddingMap)
     return Results(
         "voices.safetensors <of> somebody",
         ("240 utterances of 20 known speakers, 96 of strangers.", "Test utterances of sessions nobody trained on."),
@@ -68,7 +70,7 @@ def example(speakers: int = 20, each: int = 12, strangers: int = 8, seed: int = 
         (0.1, 0.8) if strangers else None,
         confusions(scored["0.5 s"].labels, scored["0.5 s"].known.argmax(1), names),
         {"identification": decided["whole"].reliability()} if strangers else {},
-        embedding_map(said["whole"], np.where(who < speakers, who, -1), names),
+        drawn,
     )
 
 
