@@ -221,7 +221,7 @@ def test_mistakes_are_one_line(
     assert "did you mean" in line("forget", bundle, "demo000")
     assert "is enrolled already" in line("enroll", bundle, trained.bundle.profiles.names[0], trained.recordings)
     assert "`speakerid export` makes a bundle of a checkpoint" in line("speakers", trained.checkpoint)
-    assert "no sound checkpoint" in line("export", bundle, tmp_path / "again.safetensors")
+    assert "found a bundle, expected a checkpoint" in line("export", bundle, tmp_path / "again.safetensors")
     assert bundle.read_bytes() == trained.path.read_bytes()
 
 

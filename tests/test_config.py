@@ -104,7 +104,7 @@ def test_settings_are_frozen(file: Path) -> None:
         ),
         pytest.param(
             TRANSFORMER + "data: {zzz: 5}",
-            "data.zzz: unknown setting; known here: root, split, valid_fraction, dtype, packed, "
+            "data.zzz: unknown setting; known here: root, split, valid_fraction, folds, dtype, packed, "
             "company_share, frames_per_batch",
             id="like nothing",
         ),

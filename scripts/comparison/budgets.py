@@ -40,7 +40,6 @@ def seconds_a_step(config: Config, make_model: MakeModel) -> float:
     batches = trainer.batches
     timed = trainer.batches = _Timed(batches)
     try:
-        trainer.begin()
         trainer.fit()
     except _Enough:
         settings = config.train

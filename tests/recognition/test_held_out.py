@@ -17,14 +17,14 @@ from speakerid.recognition.held_out import held_out_rows, one_session_alone
 from speakerid.training.checkpoint import Checkpoint
 
 
-@pytest.fixture(scope="module")
-def folded(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with two folds on the corpus of the small bundle."""
+@pytest.fixture(scope="module", params=[2, 3])
+def folded(trained: Trained, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A run with folds on the corpus of the small bundle; with three, each leaves a third of the speakers out."""
     run_dir = tmp_path_factory.mktemp("folded") / "run"
     config = Path(__file__).parents[2] / "configs" / "few_minutes.yaml"
     run([
         "train", "--config", str(config), "--quiet", f"data.root={trained.corpus}", f"run_dir={run_dir}", "device=cpu",
-        "data.folds=2", "model.d_model=16", "model.encoder.dim_feedforward=32", "train.total_steps=60",
+        f"data.folds={request.param}", "model.d_model=16", "model.encoder.dim_feedforward=32", "train.total_steps=60",
         "train.warmup_steps=5", "train.valid_steps=60", "train.save_steps=60", "train.log_steps=60",
     ])  # fmt: skip
     return run_dir
@@ -37,15 +37,48 @@ def bundle(folded: Path) -> Bundle:
 
 def test_every_recording_makes_profiles_and_is_judged_once(trained: Trained, folded: Path, bundle: Bundle) -> None:
     labelled = open_corpus(trained.corpus, "labelled")[0].labelled
-    assert len(bundle.evidence[0].known) == len(labelled)
+    config = Checkpoint.load(folded / "best.pt").config
+    fold_of, judged = held_out_rows(config, labelled), len(bundle.evidence[0].known)
+    if config.data.folds == 2:
+        assert judged == len(labelled)
+    else:  # in one fold each speaker was a stranger
+        assert len(labelled) / 2 < judged < len(labelled)
+    assert judged == (fold_of != UNKNOWN).sum()
     assert bundle.card["fitted_on"].startswith(
-        f"{len(labelled)} utterances by models of 2 folds that had not heard their sessions, and "
+        f"{judged} utterances by models of {config.data.folds} folds that had not heard their sessions, and "
     )
-    fold_of = held_out_rows(Checkpoint.load(folded / "best.pt").config, labelled)
-    assert set(fold_of.tolist()) == {0, 1}
+    assert sum(bundle.profiles.clips) == len(labelled)
     for speaker in range(6):
         for session in np.unique(labelled.sessions[labelled.speakers == speaker]):
             assert len(set(fold_of[labelled.sessions == session].tolist())) == 1
+
+
+def test_the_strangers_are_the_speakers_themselves_to_models_that_do_not_know_them(
+    trained: Trained, folded: Path, tmp_path: Path
+) -> None:
+    bundle = make_bundle(folded / "best.pt", strangers=False)
+    (evidence,) = (row for row in bundle.evidence if row.seconds == 1)
+    if Checkpoint.load(folded / "best.pt").config.data.folds == 2:
+        assert not len(evidence.stranger_names)
+        return
+    assert set(evidence.stranger_names.tolist()) == set(bundle.profiles.names)
+    scores = bundle.profiles.scores(evidence.strangers)
+    own = np.array([bundle.profiles.names.index(name) for name in evidence.stranger_names.tolist()])
+    scores[np.arange(len(own)), own] = -np.inf  # nobody is a stranger to their own profile
+    assert np.array_equal(evidence.of_strangers(bundle.profiles)[:, 0], scores.max(1))
+    bundle.save(tmp_path / "bundle")
+    loaded = Bundle.load(tmp_path / "bundle")
+    assert all(
+        np.array_equal(a.stranger_names, b.stranger_names) and np.array_equal(a.strangers, b.strangers)
+        for a, b in zip(loaded.evidence, bundle.evidence, strict=True)
+    )
+    name = loaded.profiles.names[0]
+    for found in (loaded.forgotten(name), loaded.renamed(name, "Zoe")):
+        for before, after in zip(loaded.evidence, found.evidence, strict=True):
+            assert name not in after.stranger_names
+            assert len(after.strangers) == len(after.stranger_names) == len(after.stranger_speakers)
+            gone = 0 if "Zoe" in found.profiles.names else (before.stranger_names == name).sum()
+            assert len(after.strangers) == len(before.strangers) - gone
 
 
 def test_utterances_lie_farther_from_their_speakers_than_a_model_that_knows_them_says(

@@ -139,7 +139,7 @@ def test_what_numpy_refuses_has_no_frame_and_leaves_its_neighbours_alone(
     assert_same_batch(features, [noise(3_000), refused.astype(np.float32), noise(201)])
 
 
-@pytest.mark.parametrize("scale", [1e-45, 1e-40, 1e-20, 1e-9, 1e20, 1e38])
+@pytest.mark.parametrize("scale", [1e-45, 1e-40, 1e-20, 1e-9, 1e6, 3e11])
 def test_extreme_samples_have_the_features_of_numpy(scale: float) -> None:
     waveform = (5 * noise(4_000)).clip(-3, 3) * np.float32(scale)
     assert_same_batch(FeatureConfig(), [waveform])

@@ -2,8 +2,10 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,11 +13,13 @@ from torch import Tensor
 from experiments import assert_same_run, metrics, small_config, write_easy_corpus
 from speakerid.batches import TrainingBatches
 from speakerid.config import Config, parse
+from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
 from speakerid.errors import UserError
 from speakerid.recognition.evaluation import evaluate_checkpoints
 from speakerid.training import cross_validation
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.cross_validation import parts_of, stranger_folds
 from speakerid.training.run import TrainResult, open_training_data, train
 
 
@@ -150,6 +154,42 @@ def test_what_would_be_judged_by_its_training_utterances_is_refused(corpus: Path
     with pytest.raises(UserError, match=reason):
         average_checkpoints(whole.run.path, whole.run.path / "mean.pt")
     assert evaluate_checkpoints([whole.run.best], corpus, "test", (), torch.device("cpu"))
+
+
+def spoken(*speakers: str, each: int = 6) -> Utterances:
+    return Utterances.of(
+        Utterance(f"{name}{n}.pt", 20, name, str(n // 2), None) for name in speakers for n in range(each)
+    )
+
+
+def test_three_folds_leave_every_speaker_out_once(tmp_path: Path) -> None:
+    config, utterances = folded(tmp_path, tmp_path / "run", folds=3), spoken(*"abcdefg", "company/them/x")
+    folds = stranger_folds(config, utterances)
+    assert all(len(set(folds[utterances.speakers == speaker].tolist())) == 1 for speaker in range(8))
+    assert sorted(set(folds.tolist())) == [UNKNOWN, 0, 1, 2]
+    assert set(folds[utterances.company].tolist()) == {UNKNOWN}
+    for fold in range(3):
+        parts = parts_of(config, utterances, fold)
+        out = np.flatnonzero(folds == fold)
+        assert not set(out) & {*parts.train, *parts.valid}
+        assert sorted({*parts.train, *parts.valid, *out}) == list(range(len(utterances)))
+        assert set(np.flatnonzero(utterances.company)) <= set(parts.train)
+
+
+@pytest.mark.parametrize(("folds", "speakers"), [(2, "abcdefg"), (3, "abcde"), (4, "abcdefg")])
+def test_too_few_speakers_are_never_left_out(folds: int, speakers: str, tmp_path: Path) -> None:
+    config = folded(tmp_path, tmp_path / "run", folds=folds)
+    assert set(stranger_folds(config, spoken(*speakers)).tolist()) == {UNKNOWN}
+
+
+def test_copies_of_a_speaker_who_is_left_out_are_left_out_too(tmp_path: Path) -> None:
+    rows = list(spoken(*"abcdef", each=2))
+    copies = [replace(row, feature_path=f"copy-{row.feature_path}", copy_of=row.feature_path) for row in rows]
+    utterances = Utterances.of([*rows, *copies])
+    config = folded(tmp_path, tmp_path / "run", folds=3)
+    for fold in range(3):
+        train = parts_of(config, utterances, fold).train
+        assert {row + 12 for row in train if row < 12} == {row for row in train if row >= 12}
 
 
 def test_one_fold_is_none(corpus: Path, tmp_path: Path) -> None:

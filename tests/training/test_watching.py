@@ -18,7 +18,7 @@ import pytest
 
 from experiments import answer, assert_same_run, at_step, metrics, small_config, write_config, write_easy_corpus
 from speakerid.files import sole_user
-from speakerid.training import progress, run
+from speakerid.training import progress, run, validation
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run_directory import RunDirectory
 
@@ -145,7 +145,7 @@ def test_a_signal_saves_within_a_step_and_nothing_is_lost(
         if where == "step":
             at_step(patch, 4, lambda: os.kill(os.getpid(), number))
         else:
-            owner, name = (run, "predict_batches") if where == "validation" else (RunDirectory, "save")
+            owner, name = (validation, "predict_batches") if where == "validation" else (RunDirectory, "save")
             patch.setattr(owner, name, signalled(getattr(owner, name), number))
         assert answer(patch, "train", "--config", config) == status
     assert Checkpoint.load(tmp_path / "run" / "last.pt").step == {"step": 5, "validation": 5, "save": 1}[where]

@@ -194,7 +194,7 @@ class Bundle:
             weights,
             _profiles(content, weights, tensors),
             [
-                _evidence(seconds, speakers, tensors, f"evidence.{index}.")
+                _evidence(seconds, speakers, tensors, f"evidence.{index}.", [one.name for one in content.speakers])
                 for index, (seconds, speakers) in enumerate(
                     zip(content.seconds, content.evidence_speakers, strict=True)
                 )
@@ -216,6 +216,10 @@ class Bundle:
             tensors[f"evidence.{place}.known"] = torch.from_numpy(some.known.astype(np.float16))
             tensors[f"evidence.{place}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
             tensors[f"evidence.{place}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
+            if len(some.stranger_names):
+                index = {name: number for number, name in enumerate(self.profiles.names)}
+                profiles = [index.get(name, -1) for name in some.stranger_names.tolist()]
+                tensors[f"evidence.{place}.stranger_profiles"] = torch.tensor(profiles, dtype=torch.int32)
         return tensors
 
 
@@ -288,6 +292,11 @@ def _profiles(content: _Content, weights: Mapping[str, Tensor], tensors: Mapping
     )
 
 
-def _evidence(seconds: float, speakers: Sequence[str], tensors: Mapping[str, Tensor], prefix: str) -> Evidence:
+def _evidence(
+    seconds: float, speakers: Sequence[str], tensors: Mapping[str, Tensor], prefix: str, names: Sequence[str]
+) -> Evidence:
     known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
-    return Evidence(seconds, known, np.array(speakers, str), strangers, tensors[f"{prefix}stranger_speakers"].numpy())
+    whose = tensors[f"{prefix}stranger_speakers"].numpy()
+    profiles = tensors.get(f"{prefix}stranger_profiles", torch.zeros(0)).tolist()
+    stranger_names = np.array([names[index] if index >= 0 else "" for index in profiles], str)
+    return Evidence(seconds, known, np.array(speakers, str), strangers, whose, stranger_names)

@@ -46,6 +46,7 @@ def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
     _check_rules(content)
     _check_tensors(_expected_tensors(content, tensors), tensors)
     _check_clips(content, tensors)
+    _check_stranger_profiles(content, tensors)
     for name in ("within", "between"):
         if not bool((tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all()):
             raise UserError(f"weights.{name}: found a variance that is not positive, or next to zero")
@@ -91,6 +92,14 @@ def _check_speakers(content: Content) -> None:
         _within(f"speakers.{speaker.name!r:.60}.clips", speaker.clips, 1, 10**9)
     if unknown := {name for some in content.evidence_speakers for name in some} - set(names):
         raise UserError(f"evidence_speakers: found {min(unknown)!r:.60}, which is not among the speakers")
+
+
+def _check_stranger_profiles(content: Content, tensors: Mapping[str, Tensor]) -> None:
+    for index in range(len(content.seconds)):
+        name = f"evidence.{index}.stranger_profiles"
+        found = tensors.get(name, torch.tensor([-1]))
+        if not bool(((found >= -1) & (found < len(content.speakers))).all()):
+            raise UserError(f"tensor {name!r}: found an index of a speaker outside -1 to {len(content.speakers) - 1}")
 
 
 def _check_clips(content: Content, tensors: Mapping[str, Tensor]) -> None:
@@ -156,6 +165,8 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[s
         expected[f"{prefix}known"] = (len(names), width), torch.float16
         expected[f"{prefix}strangers"] = (*strangers, width), torch.float16
         expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
+        if f"{prefix}stranger_profiles" in tensors:  # of models of folds alone
+            expected[f"{prefix}stranger_profiles"] = (*strangers,), torch.int32
     return expected
 
 

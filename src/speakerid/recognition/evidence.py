@@ -8,7 +8,7 @@ Letters: N utterances of known speakers, I of strangers, D width of a voice prin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,8 @@ class Evidence:
         speakers: (N,) names of their speakers.
         strangers: (I, D) of speakers who are not known.
         stranger_speakers: (I,) which of the strangers.
+        stranger_names: (I,) names of strangers who are known speakers, and were strangers to the model that made their
+            voice prints; empty texts for all others, or no texts at all.
     """
 
     seconds: float
@@ -51,6 +53,7 @@ class Evidence:
     speakers: NDArray[np.str_]
     strangers: NDArray[np.float32]
     stranger_speakers: NDArray[np.integer]
+    stranger_names: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, str))
 
     def of_known(self, profiles: Profiles) -> Known:
         """How near the known speakers' utterances come to them and to others."""
@@ -67,18 +70,18 @@ class Evidence:
     def of_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
         """(I, R) scores of the speakers nearest to strangers.
 
-        Where there are no strangers, the known speakers are left out in turn: `NOBODY` stands for the score of whoever
-        speaks.
+        `NOBODY` stands for the score of a speaker for their own utterances: of strangers who are known speakers, and,
+        where there are no strangers, of all known speakers, who are left out in turn.
         """
         if len(self.strangers):
-            prints, own = self.strangers, None
+            prints, own = self.strangers, self._own_profiles(profiles)
         else:
             prints, own = self.known, self._places(profiles)
         ranked = []
         for rows in self._rows(len(prints)):
             scores = profiles.scores(prints[rows])
-            if own is not None:
-                scores[np.arange(len(scores)), own[rows]] = NOBODY
+            mine = np.flatnonzero(own[rows] >= 0)
+            scores[mine, own[rows][mine]] = NOBODY
             ranked.append(rank(scores)[1])
         return np.concatenate(ranked)
 
@@ -86,6 +89,13 @@ class Evidence:
         """(N,) of the known utterances' speakers."""
         places = {name: place for place, name in enumerate(profiles.names)}
         return np.array([places[name] for name in self.speakers.tolist()], np.int64)
+
+    def _own_profiles(self, profiles: Profiles) -> NDArray[np.int64]:
+        """(I,) index of the strangers' own profiles, −1 for those who have none."""
+        places = {name: place for place, name in enumerate(profiles.names)}
+        if not len(self.stranger_names):
+            return np.full(len(self.strangers), -1)
+        return np.array([places.get(name, -1) for name in self.stranger_names.tolist()], np.int64)
 
     @staticmethod
     def _rows(count: int) -> Iterator[slice]:
@@ -102,9 +112,20 @@ class Evidence:
 
     def without(self, name: str) -> Evidence:
         """Without everything of one speaker."""
-        keep = self.speakers != name
-        return replace(self, known=self.known[keep], speakers=self.speakers[keep])
+        keep, others = self.speakers != name, self.stranger_names != name
+        return replace(
+            self,
+            known=self.known[keep],
+            speakers=self.speakers[keep],
+            strangers=self.strangers[others] if len(others) else self.strangers,
+            stranger_speakers=self.stranger_speakers[others] if len(others) else self.stranger_speakers,
+            stranger_names=self.stranger_names[others],
+        )
 
     def renamed(self, old: str, new: str) -> Evidence:
         """With another name for a speaker."""
-        return replace(self, speakers=np.array([new if name == old else name for name in self.speakers.tolist()], str))
+        speakers, strangers = (
+            np.array([new if name == old else name for name in names.tolist()], str)
+            for names in (self.speakers, self.stranger_names)
+        )
+        return replace(self, speakers=speakers, stranger_names=strangers)

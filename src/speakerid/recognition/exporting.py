@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import speakerid
-from speakerid.config import FeatureConfig
+from speakerid.config import Config, FeatureConfig
 from speakerid.corpus.records import UNKNOWN, Corpus
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
@@ -30,7 +30,7 @@ from speakerid.recognition.profiles import check_name, profiles_of
 from speakerid.recognition.shifted import FACTORS, shift
 from speakerid.recognition.submission import check_features
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.cross_validation import number_of_folds
+from speakerid.training.cross_validation import number_of_folds, stranger_folds
 
 MOST = 1000
 """Utterances of known speakers, and of strangers, in the evidence of a bundle."""
@@ -56,11 +56,13 @@ class Strangers:
         voices: utterances; there may be none, and then the known speakers are left out in turn.
         factors: by which their frequencies are shifted; each makes others of them.
         told: what they are, for the card.
+        are_speakers: whether they are the known speakers, left out by the models that make their voice prints.
     """
 
     voices: Labelled
     factors: tuple[float, ...] = (1.0,)
     told: str = ""
+    are_speakers: bool = False
 
 
 def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = True) -> Bundle:
@@ -107,10 +109,12 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
     others = _strangers(corpus, data, loaded, train, strangers)
     unheard: Embeds = embedder
+    theirs: Embeds = embedder
     if number_of_folds(loaded.config, corpus.labelled):
-        unheard = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
-        others = replace(others, voices=valid) if others.voices is train else others
-    theirs = unheard if others.voices is valid else embedder
+        unheard = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
+        if not corpus.strangers or not strangers:
+            others = _left_out(loaded.config, corpus, labelled) or others
+            theirs = held_out.of_strangers(loaded.config, corpus.labelled) if others.are_speakers else embedder
     evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features)
     card = _card(checkpoint, loaded, corpus, valid, others)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
@@ -168,7 +172,8 @@ def evidence_of(
             labels = np.array(theirs.labels, np.int32) * len(strangers.factors) + place
             whose = np.concatenate([whose, labels])
         speakers = np.array([names[label] for label in mine.labels], str)
-        rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose))
+        themselves = np.array([names[label] for label in theirs.labels] if strangers.are_speakers else [], str)
+        rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose, themselves))
         shorter = frames
     return rows
 
@@ -206,6 +211,16 @@ def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train:
         return Strangers(train, FACTORS, f"{told}, in place of strangers; prepare --strangers N holds real ones out")
     told = "the known speakers, left out in turn; prepare --strangers N holds real strangers out"
     return Strangers(Labelled(train.store, [], []), told=told)
+
+
+def _left_out(config: Config, corpus: Corpus, labelled: FrameStore) -> Strangers | None:
+    """The speakers whom the folds left out in turn; None if they left none out."""
+    rows = np.flatnonzero(stranger_folds(config, corpus.labelled) != UNKNOWN)
+    if not len(rows):
+        return None
+    voices = Labelled(labelled, rows.tolist(), corpus.labelled.speakers[rows].tolist())
+    told = f"{len(corpus.speakers)} speakers, each a stranger to the model of a fold"
+    return Strangers(voices, told=told, are_speakers=True)
 
 
 def _first_of_each(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:

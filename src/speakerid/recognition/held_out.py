@@ -22,7 +22,7 @@ from speakerid.layers.channel_augment import ChannelAugment
 from speakerid.recognition.alignment import Alignment, fit_alignment
 from speakerid.recognition.embedder import Embedder
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.cross_validation import fold_folders, number_of_folds, parts_of
+from speakerid.training.cross_validation import fold_folders, number_of_folds, parts_of, stranger_folds
 
 OTHER_DAY = ChannelAugment(reverberation=0.5, noise=0.5, equalization=1.0, band_limit=0.1)
 """Another occasion for a recording whose speaker has no other one. Without other voices: each is passed alone."""
@@ -70,6 +70,11 @@ class HeldOutEmbedder:
                     found = fold.embedder.embeddings(mine, place, crop_frames, bands)
                     prints[rows] = self._embedder.voice_prints(fold.alignment(found))
         return prints
+
+    def of_strangers(self, config: Config, utterances: Utterances) -> HeldOutEmbedder:
+        """The same for utterances of speakers whom a fold left out whole, as they are, by the model of that fold."""
+        alone = np.zeros(len(utterances), bool)
+        return HeldOutEmbedder(self._embedder, self._folds, stranger_folds(config, utterances), alone)
 
 
 def held_out_rows(config: Config, utterances: Utterances) -> NDArray[np.int64]:

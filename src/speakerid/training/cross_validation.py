@@ -7,13 +7,18 @@ on all labelled utterances. The validation figures of the latter are those of th
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from speakerid.config import Config
-from speakerid.corpus.records import Utterances
+from speakerid.corpus.records import UNKNOWN, Utterances
 from speakerid.corpus.split import Split, folds, split
 from speakerid.errors import UserError
 from speakerid.training.metrics_log import METRICS, read_lines
 
 FOLDER = "folds"
+FEWEST_FOLDS = 3
+"""Folds from which speakers are left out in turn."""
 LARGEST = 5000
 """Labelled utterances up to which folds pay: of more, a held-out part says enough and costs little."""
 
@@ -36,8 +41,24 @@ def parts_of(config: Config, utterances: Utterances, fold: int | None = None) ->
         return split(utterances, data.split, data.valid_fraction, config.seed)
     parts = folds(utterances, count, data.split, config.seed)
     if fold is not None:
-        return parts[fold]
+        left_out = stranger_folds(config, utterances)[utterances.origins] == fold
+        train, valid = (np.asarray(rows)[~left_out[rows]].tolist() for rows in (parts[fold].train, parts[fold].valid))
+        return Split(train, valid, parts[fold].how)
     return Split(list(range(len(utterances))), [], parts[0].how)
+
+
+def stranger_folds(config: Config, utterances: Utterances) -> NDArray[np.int64]:
+    """(N,) index of the fold that leaves an utterance's speaker out whole; UNKNOWN if none does.
+
+    To the model of that fold the speaker is a stranger, by whom thresholds can be fitted. With three folds or more each
+    speaker is left out once, in turn; two folds, or fewer speakers than two a fold, would leave too few to train on.
+    """
+    count, rows = number_of_folds(config, utterances), utterances.held_out_from
+    speakers = np.unique(utterances.speakers[rows])
+    found = np.full(len(utterances), UNKNOWN)
+    if count >= FEWEST_FOLDS and len(speakers) >= 2 * count:
+        found[rows] = np.searchsorted(speakers, utterances.speakers[rows]) % count
+    return found
 
 
 def check_held_out(parts: Split, root: Path) -> None:

@@ -104,9 +104,8 @@ def _train_model(
             for line in damaged:
                 progress.warn(f"passed over: {line}")
             progress.say(f"Resuming {run.path} after step {checkpoint.step}")
-        trainer.begin()
-        stopped_by = None if fold is not None else _train_folds(config, trainer, make_model, progress, device)
-        stopped_by = stopped_by or trainer.fit()
+        before = partial(_train_folds, config, trainer, make_model, progress, device) if trainer.folds else None
+        stopped_by = trainer.fit(before)
     return TrainResult(run, trainer.best_accuracy, stopped_by)
 
 

@@ -67,8 +67,11 @@ class Trainer:
         self._health = Health(len(self.speakers) + self.extra_classes)
         self._stopwatch = Stopwatch()
 
-    def fit(self) -> signal.Signals | None:
-        """Train to the last step; `begin` comes first.
+    def fit(self, before: Callable[[], signal.Signals | None] | None = None) -> signal.Signals | None:
+        """Train to the last step.
+
+        Args:
+            before: what has to be done first, once the run can be resumed; gives the signal that stopped it.
 
         Returns:
             None at the end of the run; the signal (Ctrl-C, SIGTERM, SIGHUP) that stopped it after a saved step.
@@ -76,9 +79,15 @@ class Trainer:
         Raises:
             UserError: the run diverged or collapsed more often than it may go back, or memory ran out.
         """
+        if self.run:
+            self.run.begin(self.config, self.step, self.validated, self.rollbacks)
         self.model.train()
         try:
             with caught_signals(self.progress.say) as caught:
+                if self.step == 0:
+                    self._save()
+                if before and (stopped_by := agreed(caught) or before()):
+                    return stopped_by
                 while self.validated < self._settings.total_steps:
                     try:
                         if stopped_by := self._train_to_validation(caught):
@@ -90,13 +99,6 @@ class Trainer:
             if self.run:
                 self.run.close()
         return None
-
-    def begin(self) -> None:
-        """Write the settings and, before the first step, a checkpoint, so that the run can be resumed from here on."""
-        if self.run:
-            self.run.begin(self.config, self.step, self.validated, self.rollbacks)
-        if self.step == 0:
-            self._save()
 
     def _train_to_validation(self, caught: list[signal.Signals]) -> signal.Signals | None:
         settings, start = self._settings, self.validated
