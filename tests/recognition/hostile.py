@@ -72,7 +72,21 @@ DEEP: list[Any] = []
 for _ in range(600):
     DEEP = [DEEP]
 
+
+def stranger_profiles(index: int, dtype: torch.dtype = torch.int32) -> Mutation:
+    """Say whose own voice the first strangers are."""
+
+    def mutate(_: Any, tensors: Tensors) -> None:
+        count = len(tensors["evidence.0.stranger_speakers"])
+        tensors["evidence.0.stranger_profiles"] = torch.full((count,), index, dtype=dtype)
+
+    return mutate
+
+
 REFUSED: dict[str, Mutation] = {
+    "a stranger who is a speaker that there is not": stranger_profiles(10**6),
+    "a stranger who is a speaker before the first": stranger_profiles(-2),
+    "strangers' profiles of another type": stranger_profiles(0, torch.float32),
     "kernel": settings("model.encoder.kernel_size", 10**9 + 1),
     "pooling": settings("model.pooling", {"kind": "attentive_statistics", "nhead": 1, "dim_attention": 10**9}),
     "sub_centers": settings("model.classifier", {"kind": "cosine", "sub_centers": 10**9}),
