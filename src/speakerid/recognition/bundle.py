@@ -217,9 +217,8 @@ class Bundle:
             tensors[f"evidence.{place}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
             tensors[f"evidence.{place}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
             if len(some.stranger_names):
-                index = {name: number for number, name in enumerate(self.profiles.names)}
-                profiles = [index.get(name, -1) for name in some.stranger_names.tolist()]
-                tensors[f"evidence.{place}.stranger_profiles"] = torch.tensor(profiles, dtype=torch.int32)
+                profiles = some.own_profiles(self.profiles).astype(np.int32)
+                tensors[f"evidence.{place}.stranger_profiles"] = torch.from_numpy(profiles)
         return tensors
 
 
@@ -296,7 +295,6 @@ def _evidence(
     seconds: float, speakers: Sequence[str], tensors: Mapping[str, Tensor], prefix: str, names: Sequence[str]
 ) -> Evidence:
     known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
-    whose = tensors[f"{prefix}stranger_speakers"].numpy()
-    profiles = tensors.get(f"{prefix}stranger_profiles", torch.zeros(0)).tolist()
-    stranger_names = np.array([names[index] if index >= 0 else "" for index in profiles], str)
-    return Evidence(seconds, known, np.array(speakers, str), strangers, whose, stranger_names)
+    whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
+    themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
+    return Evidence(seconds, known, np.array(speakers, str), strangers, whose, np.array(themselves, str))

@@ -74,7 +74,7 @@ class Evidence:
         where there are no strangers, of all known speakers, who are left out in turn.
         """
         if len(self.strangers):
-            prints, own = self.strangers, self._own_profiles(profiles)
+            prints, own = self.strangers, self.own_profiles(profiles)
         else:
             prints, own = self.known, self._places(profiles)
         ranked = []
@@ -90,7 +90,7 @@ class Evidence:
         places = {name: place for place, name in enumerate(profiles.names)}
         return np.array([places[name] for name in self.speakers.tolist()], np.int64)
 
-    def _own_profiles(self, profiles: Profiles) -> NDArray[np.int64]:
+    def own_profiles(self, profiles: Profiles) -> NDArray[np.int64]:
         """(I,) index of the strangers' own profiles, −1 for those who have none."""
         places = {name: place for place, name in enumerate(profiles.names)}
         if not len(self.stranger_names):

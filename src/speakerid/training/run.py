@@ -112,11 +112,7 @@ def _train_model(
 def _train_folds(
     config: Config, trainer: Trainer, make_model: MakeModel, progress: Progress, device: torch.device
 ) -> signal.Signals | None:
-    """Train the models of the folds, or go on with them; nothing is left to do once the last step is validated.
-
-    Returns:
-        The signal that interrupted it, None if all are trained.
-    """
+    """Train the models of the folds, or go on with them; returns the signal that interrupted it."""
     if trainer.validated == config.train.total_steps:
         return None
     folders = fold_folders(config.run_dir, trainer.folds)
