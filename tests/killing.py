@@ -25,6 +25,7 @@ import torch
 import speakerid.training.run as run_module
 from speakerid import cli
 from speakerid.config import load_config
+from speakerid.training import validation
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
 
@@ -73,7 +74,7 @@ def _train(arguments: list[str], kill: dict[str, Any], shared: mmap.mmap) -> Non
     if "call" in kill:
         left = iter(range(kill["call"] - 1, -1, -1))
         for name in kill.get("of", CALLS):
-            owner = run_module if name == "predict_batches" else os
+            owner = validation if name == "predict_batches" else os
             setattr(owner, name, _killing(getattr(owner, name), left))
     sys.argv = ["train.py", *arguments]
     try:
