@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from itertools import cycle
 from pathlib import Path
 
@@ -309,6 +310,29 @@ def test_folder_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
         pass
 
 
+def test_folders_of_one_name_made_at_once_never_take_each_other_s_for_abandoned(tmp_path: Path) -> None:
+    failures: list[BaseException] = []
+
+    def begin_often() -> None:
+        for _ in range(100):
+            try:
+                with atomic_folder(tmp_path / "out") as partial:
+                    (partial / "file").write_text("mine")
+                    raise KeyboardInterrupt  # so that the next one finds no folder of this name
+            except KeyboardInterrupt:
+                continue
+            except UserError as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=begin_often) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert names(tmp_path) == []
+
+
 def test_a_killed_process_s_folder_is_removed_by_the_next_and_no_other(tmp_path: Path) -> None:
     script = (
         "import os, sys, time\nfrom pathlib import Path\nfrom speakerid.files import atomic_folder\n"
@@ -316,24 +340,24 @@ def test_a_killed_process_s_folder_is_removed_by_the_next_and_no_other(tmp_path:
         "    (partial / 'half').write_text('x')\n    print('ready', flush=True)\n    time.sleep(60)\n"
     )
     out = tmp_path / "out"
-    children = [
-        subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE)
-        for path in (out, out, tmp_path / "out.second")
-    ]
-    for child in children:
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"ready\n"
-    before = set(names(tmp_path))
-    children[0].kill()
-    children[0].wait()
-    children[2].kill()
-    children[2].wait()
-    (tmp_path / ".out.backup.partial").mkdir()
-    with atomic_folder(out):
-        left = before & set(names(tmp_path))
-    children[1].kill()
-    for child in children:
-        child.communicate()
+    with ExitStack() as at_work:
+        children = [
+            at_work.enter_context(subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE))
+            for path in (out, out, tmp_path / "out.second")
+        ]
+        for child in children:
+            at_work.callback(child.kill)  # before the wait that ends the block, however it ends
+        for child in children:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"ready\n"
+        before = set(names(tmp_path))
+        children[0].kill()
+        children[0].wait()
+        children[2].kill()
+        children[2].wait()
+        (tmp_path / ".out.backup.partial").mkdir()
+        with atomic_folder(out):
+            left = before & set(names(tmp_path))
     assert len(before) == 3
     assert sorted(name.split(".")[1] for name in left) == ["out", "out"]  # one is at work, one is another folder's
     assert any(name.startswith(".out.second.") for name in left)

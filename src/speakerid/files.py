@@ -108,7 +108,9 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
     while True:
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
         partial.mkdir()
-        handle = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+        handle = _folder_handle(partial)
+        if handle is None:  # another process took it for abandoned before it was opened
+            continue
         with suppress(OSError):  # not every network file system has locks
             fcntl.flock(handle, fcntl.LOCK_EX)
         if partial.exists():  # else another process took it for abandoned before it was locked
@@ -121,7 +123,9 @@ def _remove_abandoned(path: Path) -> None:
     name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+{re.escape(_PARTIAL)}")
     for partial in path.parent.iterdir():
         if name.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
-            handle = os.open(partial, os.O_RDONLY | os.O_CLOEXEC)
+            handle = _folder_handle(partial)
+            if handle is None:
+                continue
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(partial, ignore_errors=True)
@@ -129,6 +133,14 @@ def _remove_abandoned(path: Path) -> None:
                 continue
             finally:
                 os.close(handle)
+
+
+def _folder_handle(path: Path) -> int | None:
+    """An open handle of a folder, None if the folder has been removed or renamed meanwhile."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
 
 
 def real_path(path: Path) -> Path:
