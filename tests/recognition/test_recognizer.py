@@ -15,12 +15,12 @@ from recognition.bundles import Trained
 from speakerid.audio.decode import decode, write_wav
 from speakerid.corpus.check import open_corpus
 from speakerid.errors import UserError
+from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition import profiles
 from speakerid.recognition import voices as module
 from speakerid.recognition.answers import Unheard
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.centres import even_clips
-from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.recognizer import Recognizer
@@ -207,9 +207,14 @@ def test_the_nearest_of_many_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -
 def test_small_models_embed_in_one_thread(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch, worth: float, expected: int
 ) -> None:
-    seen = []
+    seen = list[int]()
     monkeypatch.setattr(module, "WORTH_THREADS", worth)
-    monkeypatch.setattr(Embedder, "forward", lambda _, x, mask: seen.append(torch.get_num_threads()) or x.mean(1))
+
+    def embed(model: SpeakerClassifier, features: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return features.new_zeros(len(features), model.embedding_width)
+
+    monkeypatch.setattr(SpeakerClassifier, "embed", embed)
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:

@@ -3,7 +3,7 @@
 Letters: N recordings, B of them in a batch, T frames, M mel bands, D width of the model's embeddings, S speakers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -94,6 +94,7 @@ class Embedder(nn.Module):
         self.within.fill_(plda.within)
         self.between.copy_(torch.from_numpy(plda.between))
 
+    @torch.inference_mode()
     def embeddings(
         self,
         store: FrameStore,
@@ -102,11 +103,14 @@ class Embedder(nn.Module):
         bands: Tensor | None = None,
     ) -> NDArray[np.float32]:
         """(N, D) embeddings of the model, before they become voice prints; see `embed`."""
-
-        def embed(features: Tensor, mask: Tensor | None) -> Tensor:
-            return self.model.embed(features if bands is None else features @ bands, mask)
-
-        return _embed(embed, store, indices, crop_frames)
+        rows: list[NDArray[np.int64]] = []
+        found: list[Tensor] = []
+        for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
+            rows.append(batch.places)
+            features = batch.features if bands is None else batch.features @ bands
+            found.append(self.model.embed(features, batch.mask))
+        order = np.argsort(np.concatenate(rows))
+        return torch.cat(found).numpy()[order]
 
     @torch.no_grad()
     def voice_prints(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -136,9 +140,7 @@ class Embedder(nn.Module):
         Returns:
             (N, D) in the order of `indices`.
         """
-        if bands is None:
-            return _embed(self, store, indices, crop_frames)
-        return _embed(lambda features, mask: self(features @ bands, mask), store, indices, crop_frames)
+        return self.voice_prints(self.embeddings(store, indices, crop_frames, bands))
 
 
 def check_embeddings(embeddings: NDArray[np.float32]) -> None:
@@ -170,19 +172,3 @@ def _pieces(store: FrameStore, indices: Sequence[int], frames: int) -> FrameStor
     starts = store.offsets[np.asarray(indices, np.int64)][rows] + (np.arange(len(rows)) - first[rows]) * frames
     kept = np.arange(MOST_PIECES) * len(rows) // MOST_PIECES if len(rows) > MOST_PIECES else np.arange(len(rows))
     return FrameStore(store.frames, starts[kept], np.full(len(kept), frames))
-
-
-@torch.inference_mode()
-def _embed(
-    embed: Callable[[Tensor, Tensor | None], Tensor],
-    store: FrameStore,
-    indices: Sequence[int],
-    crop_frames: int | None,
-) -> NDArray[np.float32]:
-    rows: list[NDArray[np.int64]] = []
-    prints: list[Tensor] = []
-    for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
-        rows.append(batch.places)
-        prints.append(embed(batch.features, batch.mask))
-    order = np.argsort(np.concatenate(rows))
-    return torch.cat(prints).numpy()[order]
