@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from encoding import encode
 from speakerid.audio.decode import decode
 from speakerid.errors import UserError
 
@@ -123,3 +124,8 @@ def test_sound_is_never_taken_for_something_else(tmp_path: Path) -> None:
             path = tmp_path / f"a.{kind.lower()}"
             soundfile.write(path, np.zeros(8_000), 16_000, format=kind)
             assert len(decode(path).waveform) >= 8_000, kind
+
+
+def test_a_codec_whose_number_is_no_text_is_read(tmp_path: Path) -> None:
+    encode(tmp_path / "a.wav", np.zeros(16_000, np.float32), 16_000, "wav", "aac", 64_000)  # 0x00FF
+    assert len(decode(tmp_path / "a.wav").waveform) >= 16_000

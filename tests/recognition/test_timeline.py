@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from encoding import encode
 from recognition.bundles import Trained
 from speakerid.audio.decode import decode, write_wav
 from speakerid.cli import run
@@ -193,3 +194,44 @@ def test_options_that_would_have_no_effect_are_refused(trained: Trained, argumen
     several = str(trained.recordings / trained.stranger)
     with pytest.raises(UserError, match=message):
         run(["identify", str(trained.path), several, *arguments])
+
+
+CODED = {
+    "mp3 without a tag": ("mp3", "mp3", "libmp3lame", 16_000, {"write_xing": "0"}, 1_105),
+    "mp3 with one": ("mp3", "mp3", "libmp3lame", 16_000, {}, 0),
+    "mp3 in wav": ("wav", "wav", "libmp3lame", 8_000, {}, 1_105),
+    "mp2": ("mp2", "mp2", "mp2", 16_000, {}, 481),
+    "raw aac": ("aac", "adts", "aac", 16_000, {}, 1_024),
+    "aac in m4a": ("m4a", "mp4", "aac", 16_000, {}, 0),
+    "aac in fragments": ("mp4", "mp4", "aac", 16_000, {"movflags": "+frag_keyframe+empty_moov"}, 1_024),
+    "ac3": ("ac3", "ac3", "ac3", 32_000, {}, 256),
+    "amr": ("amr", "amr", "libopencore_amrnb", 8_000, {}, 40),
+}  # fmt: skip
+"""Extension, format, codec, sample rate, options, and the lag in samples; see docs/sound.md."""
+
+
+@pytest.mark.parametrize("name", CODED)
+def test_turns_begin_when_they_did_before_encoding(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    extension, form, codec, rate, options, samples = CODED[name]
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate) * np.linspace(0.5, 0.4, 2 * rate)
+    sound = np.concatenate([np.zeros(rate), tone, np.zeros(rate)]).astype(np.float32)
+    path = tmp_path / f"b.{extension}"
+    write_wav(tmp_path / "a.wav", sound, rate)
+    encode(path, sound, rate, form, codec, 12_200 if rate == 8_000 else 64_000, options)
+    (before,), (after,) = timeline(recognizer, tmp_path / "a.wav"), timeline(recognizer, path)
+    assert (after.start, after.end) == pytest.approx((before.start, before.end), abs=0.02)  # a codec blurs edges
+    monkeypatch.setattr(module, "lag", lambda _: 0.0)
+    (heard,) = timeline(recognizer, path)
+    assert (heard.start - after.start, heard.end - after.end) == pytest.approx((samples / rate,) * 2)
+
+
+def test_no_turn_begins_before_the_original(
+    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_wav(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32), RATE)
+    monkeypatch.setattr(module, "lag", lambda _: 0.1)
+    segments = timeline(recognizer, tmp_path / "a.wav")
+    assert segments[0].start == 0
+    assert all(0 <= s.start < s.end for s in segments)

@@ -122,6 +122,16 @@ def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.
         yield from _cut(recording, Mixer(recording.channels, loudest), round(seconds * sample_rate), sample_rate)
 
 
+def lag(path: Path) -> float:
+    """Seconds by which what `decode` and `pieces` give of a recording lags behind the original; 0 if not known.
+
+    Raises:
+        UserError: the file cannot be read or decoded.
+    """
+    with opened(path) as recording:
+        return recording.lag
+
+
 def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit WAV, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)

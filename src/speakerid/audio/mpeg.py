@@ -95,9 +95,9 @@ def streams(read: Read, size: int) -> Iterator[Stream]:
         start = stream.end
 
 
-def counts_frames(read: Read) -> bool:
-    """Whether the first frame of a file says how many there are."""
-    return _claim(read(256, after_tags(read, 0))) is not None
+def counts_frames(read: Read, start: int = 0) -> bool:
+    """Whether the first frame from a position on says how many there are."""
+    return _claim(read(256, after_tags(read, start))) is not None
 
 
 def _first_stream(read: Read, start: int, size: int) -> Stream:

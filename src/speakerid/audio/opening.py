@@ -91,7 +91,7 @@ def _open_part(part: Part, extension: str) -> Iterator[Recording]:
 def _joined(openers: Sequence[Callable[[], AbstractContextManager[Recording]]]) -> Recording:
     """Recordings behind one another; of a length that shows when they are read."""
     with openers[0]() as head:
-        rate, channels = head.sample_rate, head.channels
+        rate, channels, lag = head.sample_rate, head.channels, head.lag
 
     def blocks(first: int) -> Iterator[NDArray[np.float32]]:
         done = 0
@@ -113,4 +113,4 @@ def _joined(openers: Sequence[Callable[[], AbstractContextManager[Recording]]]) 
                     raise part.cut_off(found)
                 done += found
 
-    return Recording(rate, channels, None, None, blocks)
+    return Recording(rate, channels, None, None, blocks, lag)

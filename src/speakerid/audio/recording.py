@@ -25,6 +25,7 @@ class Recording:
         length: what can be read, where that is known before reading.
         promised: what the header claims, where it does; more than `length` in a file that is cut off.
         blocks: (n, channels) float32 samples one after the other, from a position on; called once.
+        lag: seconds by which the samples come later than in the original, as far as it is known.
     """
 
     sample_rate: int
@@ -32,6 +33,7 @@ class Recording:
     length: int | None
     promised: int | None
     blocks: Callable[[int], Iterator[NDArray[np.float32]]]
+    lag: float = 0.0
 
     def cut_off(self, found: int) -> UserError:
         """The error of a recording that cannot be read beyond a position."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.audio.lags import lag_seconds
 from speakerid.audio.parts import Part
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
@@ -15,7 +16,9 @@ from speakerid.extras import install
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
+    from av.packet import Packet
 
 AV_EXTENSIONS = (
     ".m4a", ".m4b", ".aac", ".mp4", ".mov", ".webm", ".mka", ".mkv", ".wma", ".amr", ".3gp", ".3g2", ".ac3", ".ape",
@@ -55,14 +58,10 @@ def _first_track(container: "InputContainer") -> Recording:
     from av import AudioResampler
     from av.error import FFmpegError, PatchWelcomeError
 
-    if not container.streams.audio:
-        raise UserError("holds no sound" + (", only a picture" if container.streams.video else ""))
-    stream = container.streams.audio[0]
-    if stream.codec_context is None:  # PyAV's types deny it
-        raise UserError("cannot be decoded: its codec is unknown to FFmpeg; convert it to FLAC")
-    if stream.codec_context.codec_tag in PROTECTED:
-        raise UserError("is protected against copying (DRM); ask where you bought it for a file without")
-    frames = container.decode(stream)
+    stream = _sound_stream(container)
+    packets = container.demux(stream)
+    lead = list(itertools.islice(packets, 1))
+    frames = (frame for packet in itertools.chain(lead, packets) for frame in packet.decode())
     head = next(frames, None)
     if head is None:
         raise UserError("holds no samples")
@@ -104,8 +103,48 @@ def _first_track(container: "InputContainer") -> Recording:
         except ValueError as error:  # the conversion takes one layout and one rate
             raise UserError(f"changes its channels or its sample rate after {done / rate:.2f} s") from error
 
-    recording = Recording(rate, channels, promised, promised, blocks)
+    recording = Recording(rate, channels, promised, promised, blocks, _lag(stream, lead[0], head))
     return recording
+
+
+def _sound_stream(container: "InputContainer") -> "AudioStream":
+    """The first track of sound.
+
+    Raises:
+        UserError: there is none, or it cannot be decoded.
+    """
+    if not container.streams.audio:
+        raise UserError("holds no sound" + (", only a picture" if container.streams.video else ""))
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:  # PyAV's types deny it
+        raise UserError("cannot be decoded: its codec is unknown to FFmpeg; convert it to FLAC")
+    if _codec_tag(stream) in PROTECTED:
+        raise UserError("is protected against copying (DRM); ask where you bought it for a file without")
+    return stream
+
+
+def _codec_tag(stream: "AudioStream") -> str:
+    """Four letters in MP4; empty where it is a number, as in WAV, which PyAV decodes as ASCII all the same."""
+    try:
+        return stream.codec_context.codec_tag
+    except UnicodeDecodeError:
+        return ""
+
+
+def _lag(stream: "AudioStream", packet: "Packet[AudioStream]", head: "AudioFrame") -> float:
+    """Seconds; see `lag_seconds`.
+
+    Args:
+        stream: being decoded.
+        packet: its first one.
+        head: its first frame, later than the packet by what the decoder left out.
+    """
+    codec = stream.codec_context.codec.canonical_name
+    if codec == "aac" and stream.profile != "LC":
+        return 0.0  # not measured: HE-AAC adds the lag of its bandwidth extension
+    known = None not in (packet.pts, head.pts)
+    skipped = float(((head.pts or 0) - (packet.pts or 0)) * (stream.time_base or 0)) if known else 0.0
+    return lag_seconds(codec, head.sample_rate, skipped, stream.codec_context.extradata or b"")
 
 
 def _blocks(frames: Iterable["AudioFrame"]) -> Iterator[NDArray[np.float32]]:

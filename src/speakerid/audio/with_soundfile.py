@@ -10,6 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speakerid.audio import mpeg
+from speakerid.audio.lags import lag_seconds
 from speakerid.audio.parts import STREAMED, Part, Window
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
@@ -25,6 +26,8 @@ GUESS = 2_304
 """Samples, two frames of MP3, that decoders count differently."""
 LONGEST_BLOCK = 4_096
 """Samples of a block of ADPCM or GSM in WAV, at most."""
+_MPEG = {"MPEG_LAYER_II": "mp2", "MPEG_LAYER_III": "mp3"}
+"""Libsndfile's names of codecs to FFmpeg's."""
 UNKNOWN = 2**62
 """Samples; libsndfile's length of a FLAC that was written into a pipe lies beyond."""
 
@@ -60,7 +63,7 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
             if (guessed or sound.format == "OGG") and _unread(part, sound) > 0.05:
                 raise UserError(f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC")
 
-        recording = Recording(sound.samplerate, sound.channels, length, promised, blocks)
+        recording = Recording(sound.samplerate, sound.channels, length, promised, blocks, _lag(part, sound))
         yield recording
 
 
@@ -132,6 +135,18 @@ def _unpadded(part: Part, sound: _Forwards) -> int:
     return samples if 0 < sound.frames - samples < LONGEST_BLOCK else sound.frames
 
 
+def _lag(part: Part, sound: _Forwards) -> float:
+    """Seconds; see `lag_seconds`."""
+    codec = _MPEG.get(sound.subtype, "")
+    counted = codec == "mp3" and mpeg.counts_frames(part.read, _mpeg_start(part, sound))
+    return 0.0 if counted else lag_seconds(codec, sound.samplerate)
+
+
+def _mpeg_start(part: Part, sound: _Forwards) -> int:
+    """First byte of MPEG audio and its tags, which may be in a WAV."""
+    return 0 if sound.format == "MP3" else part.read(2**16).find(b"data") + 8
+
+
 def _is_guess(part: Part, sound: _Forwards) -> bool:
     """Whether libsndfile has the length of an MP3 from its first frame and its size, for want of a count of frames.
 
@@ -140,7 +155,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     """
     counted = part.samples
     if sound.format != "MP3":  # MP3 in WAV
-        data = part.read(2**16).find(b"data") + 8
+        data = _mpeg_start(part, sound)
         stream = next(mpeg.streams(lambda count, first: part.read(count, data + first), part.size - data), None)
         counted = stream and stream.samples
     if counted is None:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.decode import pieces
+from speakerid.audio.decode import lag, pieces
 from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, stretches_of_sound
 from speakerid.audio.resample import resample
 from speakerid.errors import UserError
@@ -79,13 +79,15 @@ def timeline(recognizer: Recognizer, path: str | os.PathLike[str], false_accepts
             probable than that it is nobody known.
 
     Returns:
-        Segments in the order of time, which do not overlap.
+        Segments in the order of time, which do not overlap. Times are those of the original: what decoding adds at the
+        beginning is taken out where it is known, see `speakerid.audio.decode.lag`.
 
     Raises:
         UserError: the recording cannot be decoded.
     """
     found, began = list[Segment](), 0.0
     try:
+        late = lag(Path(path))
         rate = recognizer.bundle.features.sample_rate
         for waveform in pieces(Path(path), PIECE_SECONDS, rate):
             cells = _cells(waveform, rate, recognizer, began)
@@ -94,7 +96,7 @@ def timeline(recognizer: Recognizer, path: str | os.PathLike[str], false_accepts
                 found += _segments(recognizer, cells, false_accepts)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    return merged(found)
+    return [replace(s, start=max(0.0, s.start - late), end=s.end - late) for s in merged(found) if s.end > late]
 
 
 def most_probable_path(log_probabilities: NDArray[np.floating], switch: float) -> NDArray[np.int64]:
