@@ -16,6 +16,7 @@ from speakerid.cli import main, run
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import ONNX, TORCHSCRIPT, content_of
 from speakerid.printing import printable
+from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
 
 
@@ -251,3 +252,25 @@ def test_export_over_enrolled_speakers_needs_replace(
     assert said(capsys)[0] == "Replaced: in the former bundle 'Zoe' is enrolled (1 recording)."
     line = refused(monkeypatch, capsys, "export", bundle, tmp_path / "b.onnx", "--to", "onnx", "--replace")
     assert line.startswith("error: --replace: has no meaning with --to onnx")
+
+
+def test_export_enrolls_again(
+    trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["enroll", str(bundle), "Zoe", str(trained.clips(trained.stranger)[0])]) == 0
+    before = bundle.read_bytes()
+    people = tmp_path / "people"
+    (people / "Zoe").mkdir(parents=True)
+    export = ["export", str(trained.checkpoint), str(bundle), "--enroll", str(people)]
+    assert "found no recordings of 'Zoe'" in refused(monkeypatch, capsys, *export)
+    (people / "Zoe" / "1.wav").write_bytes(b"no recording")
+    assert "Zoe: nobody was enrolled" in refused(monkeypatch, capsys, *export)
+    assert bundle.read_bytes() == before
+    (people / "Zoe" / "2.wav").write_bytes(trained.clips(trained.stranger)[0].read_bytes())
+    assert run(export) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == "Zoe: enrolled again from 1 recording"
+    assert "passed over:" in captured.err
+    assert "Zoe" in Bundle.load(bundle).profiles.names
+    line = refused(monkeypatch, capsys, "export", bundle, tmp_path / "b.onnx", "--to", "onnx", "--enroll", people)
+    assert line.startswith("error: --enroll: has no meaning with --to onnx")

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from recognition.bundles import Trained
+from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.bundle_replacement import check_replaceable, save_new
+from speakerid.recognition.bundle_replacement import check_replaceable, enroll_again, recordings_again, save_new
 from speakerid.recognition.recognizer import Recognizer
 
 
@@ -61,3 +62,57 @@ def test_an_unchanged_bundle_is_replaced_and_another_file_is_not(
         save_new(trained.bundle, other, replace=False)
     assert other.read_text() == "notes"
     assert save_new(trained.bundle, tmp_path / "new" / "b.safetensors", replace=False) == ()
+
+
+@pytest.fixture
+def folder(trained: Trained, tmp_path: Path) -> Path:
+    """A folder of recordings for Zoe, one for a trained speaker, and an empty one; with hidden files."""
+    for name, speaker in (("Zoe", trained.stranger), (trained.bundle.profiles.names[0], trained.stranger)):
+        for number, clip in enumerate(trained.clips(speaker)[:2]):
+            (tmp_path / "people" / name / "day").mkdir(parents=True, exist_ok=True)
+            (tmp_path / "people" / name / "day" / f"{number}.wav").write_bytes(clip.read_bytes())
+            (tmp_path / "people" / name / "day" / f"._{number}.wav").write_bytes(b"of macOS")
+    (tmp_path / "people" / "Bob").mkdir()
+    return tmp_path / "people"
+
+
+@pytest.mark.parametrize("change", [enroll, add])
+def test_speakers_are_enrolled_again_in_the_new_bundle(trained: Trained, bundle: Path, folder: Path, change) -> None:
+    change(trained, bundle)
+    before = Bundle.load(bundle)
+    recordings = recordings_again(bundle, folder, Remarks())
+    assert len(recordings) == 1
+    check_replaceable(bundle, False, recordings)
+    new, (enrollment,) = enroll_again(trained.bundle, recordings)
+    assert save_new(new, bundle, False, recordings) == ()
+    assert (enrollment.added, enrollment.passed_over) == (2, ())
+    after = Bundle.load(bundle).profiles
+    assert after.names == before.profiles.names
+    assert after.recordings[after.place(enrollment.name)] >= before.profiles.recordings[after.place(enrollment.name)]
+
+
+def test_who_is_not_found_is_named_before_the_export(trained: Trained, bundle: Path, folder: Path) -> None:
+    recognizer = Recognizer.load(bundle)
+    for name in ("Bob", "Eve", "Zoe"):  # Bob has a folder without recordings
+        recognizer.enroll(name, trained.clips(trained.stranger)[:1])
+    with pytest.raises(UserError, match=f"{folder}: found no recordings of 'Bob', 'Eve', enrolled in {bundle}; put"):
+        recordings_again(bundle, folder, Remarks())
+    with pytest.raises(UserError, match="not a folder"):
+        recordings_again(bundle, folder / "none", Remarks())
+
+
+def test_what_else_is_lost_is_still_refused(trained: Trained, bundle: Path, folder: Path) -> None:
+    enroll(trained, bundle)
+    recordings = recordings_again(bundle, folder, Remarks())
+    Recognizer.load(bundle).enroll("Late", trained.clips(trained.stranger)[3:4])  # while the export works
+    before = bundle.read_bytes()
+    new, _ = enroll_again(trained.bundle, recordings)
+    with pytest.raises(UserError, match="changes made to it: 'Late' is enrolled"):
+        save_new(new, bundle, False, recordings)
+    assert bundle.read_bytes() == before
+
+
+def test_without_a_former_bundle_there_is_nothing_to_enroll_again(trained: Trained, folder: Path) -> None:
+    assert recordings_again(folder / "new.safetensors", folder, Remarks()) == {}
+    assert recordings_again(trained.path, folder, Remarks()) == {}
+    assert enroll_again(trained.bundle, {}) == (trained.bundle, [])

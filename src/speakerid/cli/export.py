@@ -9,16 +9,24 @@ the bundle. With --to a bundle is written for other programs, as it is: with who
 the scores, with the rule to say a name by, and compared with what it was made of. What they get is in the docstrings
 of `speakerid.recognition.interchange`; scripts/examples/identify_onnx.py uses it.
 
-A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace: a new training compares
-no voice prints of the former one, so speakers are enrolled again from their recordings.
+A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace: voice prints of two
+trainings do not compare. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/, before the
+former bundle is replaced; if recordings of one are missing, it stays.
+
+  speakerid export runs/new/best.pt speaker.safetensors --enroll enrolled/
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from speakerid.cli.output import say
+from speakerid.cli.output import complain, say
 from speakerid.errors import UserError
 from speakerid.printing import printable
+
+if TYPE_CHECKING:
+    from speakerid.recognition.enrollment import Enrollment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="its corpus (default: where it was trained on)")
     parser.add_argument(
         "--replace", action="store_true", help="over a bundle in which speakers were enrolled, forgotten or renamed"
+    )
+    parser.add_argument(
+        "--enroll", type=Path, metavar="FOLDER", help="enroll its speakers again, from a folder of recordings for each"
     )
 
 
@@ -42,17 +53,23 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_checkpoint(options: argparse.Namespace) -> int:
-    from speakerid.recognition.bundle_replacement import check_replaceable, save_new
+    from speakerid.corpus.walk import Remarks
+    from speakerid.recognition.bundle_replacement import check_replaceable, enroll_again, recordings_again, save_new
     from speakerid.recognition.exporting import make_bundle
 
     _check_checkpoint(options.source)
-    check_replaceable(options.output, options.replace)
-    bundle = make_bundle(options.source, options.data)
-    lost = save_new(bundle, options.output, options.replace)
+    remarks = Remarks()
+    again = recordings_again(options.output, options.enroll, remarks) if options.enroll else {}
+    for line in remarks.lines():
+        complain(line, "note")
+    check_replaceable(options.output, options.replace, again)
+    bundle, enrollments = enroll_again(make_bundle(options.source, options.data), again)
+    lost = save_new(bundle, options.output, options.replace, again)
+    _say_enrolled(enrollments)
     for line in lost:
         say(f"Replaced: in the former bundle {line}.")
     if lost:
-        say("Enroll again from the recordings whoever is missing; forget and rename again.")
+        say("Enroll the missing speakers again from their recordings; forget and rename again.")
     say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
     say(f"Thresholds fitted on {printable(bundle.fitted_on)}. Where 1 % of strangers may be given a name:")
     say(f"{'duration':<10}{'strangers named':>17}{'speakers named right':>22}")
@@ -60,6 +77,16 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
         duration = f"{row.seconds:g} s"
         say(f"{duration:<10}{row.false_accepts:>17.1%}{row.identified:>22.1%}")
     return 0
+
+
+def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
+    for enrollment in enrollments:
+        for line in enrollment.passed_over:
+            complain(line, "passed over")
+        for line in enrollment.warnings:
+            complain(line, "warning")
+        recordings = f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
+        say(f"{printable(enrollment.name)}: enrolled again from {recordings}")
 
 
 def _check_checkpoint(source: Path) -> None:
@@ -71,8 +98,9 @@ def _check_checkpoint(source: Path) -> None:
 
 
 def _run_bundle(options: argparse.Namespace) -> int:
-    if options.replace:
-        raise UserError(f"--replace: has no meaning with --to {options.to}, which writes no bundle; leave it out")
+    for name in ("replace", "enroll"):
+        if getattr(options, name):
+            raise UserError(f"--{name}: has no meaning with --to {options.to}, which writes no bundle; leave it out")
     if options.data:
         raise UserError(f"--data: has no meaning with --to {options.to}, which exports a bundle and needs no corpus")
     from speakerid.recognition.bundle import Bundle

@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from speakerid.corpus.walk import Remarks, recordings_below
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle, locked
+from speakerid.recognition.enrollment import Enrollment
+from speakerid.recognition.recognizer import Recognizer
 
 _SHOWN = 5
 """Names in an error."""
 
 
-def check_replaceable(path: Path, replace: bool) -> None:
+def recordings_again(path: Path, folder: Path, remarks: Remarks) -> dict[str, list[Path]]:
+    """Recordings of the speakers who were enrolled in a bundle, or to whom recordings were added.
+
+    Args:
+        path: of the bundle, which may not exist.
+        folder: has a folder for each speaker, under the speaker's name.
+        remarks: takes what was passed over.
+
+    Raises:
+        UserError: it is not a folder, or holds no recordings of a speaker.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: not a folder; expected one with a folder of recordings for each speaker")
+    profiles = _former(path).profiles if path.exists() else None
+    rows = zip(profiles.names, profiles.trained, profiles.recordings, strict=True) if profiles else ()
+    enrolled = [name for name, trained, recordings in rows if recordings or not trained]
+    there = {entry.name: entry for entry in folder.iterdir() if entry.is_dir()}
+    found = {name: recordings_below(there[name], remarks) for name in enrolled if name in there}
+    if missing := [repr(name) for name in enrolled if not found.get(name)]:
+        raise UserError(
+            f"{folder}: found no recordings of {_listed(missing)}, enrolled in {path}; put them into a folder named "
+            "after the speaker, or `forget` the speaker, or use --replace without --enroll"
+        )
+    return found
+
+
+def enroll_again(bundle: Bundle, recordings: Mapping[str, Sequence[Path]]) -> tuple[Bundle, list[Enrollment]]:
+    """Enroll speakers in a new bundle, or add recordings to those that it was trained on.
+
+    Raises:
+        UserError: none of a speaker's recordings is of use, or the name is reserved.
+    """
+    recognizer = Recognizer(bundle)
+    enrollments = [
+        recognizer.enroll(name, paths, add=name in recognizer.speakers) for name, paths in recordings.items()
+    ]
+    return recognizer.bundle, enrollments
+
+
+def check_replaceable(path: Path, replace: bool, again: Collection[str] = ()) -> None:
     """Refuse early what `save_new` would refuse for people who were enrolled; an export takes minutes.
 
     Raises:
         UserError: see `save_new`.
     """
     if not replace and path.exists():
-        _refuse(path, _lost(_former(path), None))
+        _refuse(path, _lost(_former(path), None, again))
 
 
-def save_new(bundle: Bundle, path: Path, replace: bool) -> tuple[str, ...]:
+def save_new(bundle: Bundle, path: Path, replace: bool, again: Collection[str] = ()) -> tuple[str, ...]:
     """Write a bundle that was made of a checkpoint.
 
     Args:
         bundle: the new one.
         path: its file.
         replace: also over a bundle in which speakers were enrolled, forgotten or renamed.
+        again: speakers who were enrolled again in the new one.
 
     Returns:
         What was lost with the former bundle, a line each.
@@ -46,7 +90,7 @@ def save_new(bundle: Bundle, path: Path, replace: bool) -> tuple[str, ...]:
             if not replace:
                 raise
             former = None
-        lost = _lost(former, bundle) if former else []
+        lost = _lost(former, bundle, again) if former else []
         if not replace:
             _refuse(path, lost)
         bundle.save(path)
@@ -60,12 +104,14 @@ def _former(path: Path) -> Bundle:
         raise UserError(f"{error}; it is not replaced: choose another output, or --replace") from error
 
 
-def _lost(former: Bundle, new: Bundle | None) -> list[str]:
-    """What a former bundle says of people and a new one would not; without a new one, what is enrolled."""
+def _lost(former: Bundle, new: Bundle | None, again: Collection[str]) -> list[str]:
+    """What a former bundle says of people not enrolled again and a new one would not; without one, what is enrolled."""
     lost, profiles = list[str](), former.profiles
     for name, clips, trained, recordings in zip(
         profiles.names, profiles.clips, profiles.trained, profiles.recordings, strict=True
     ):
+        if name in again:
+            continue
         if not trained:
             lost.append(f"{name!r} is enrolled ({clips} recording{'' if clips == 1 else 's'})")
         elif recordings:
@@ -80,8 +126,12 @@ def _lost(former: Bundle, new: Bundle | None) -> list[str]:
 
 def _refuse(path: Path, lost: list[str]) -> None:
     if lost:
-        more = f", and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else ""
         raise UserError(
-            f"{path}: exporting over this bundle loses changes made to it: {', '.join(lost[:_SHOWN])}{more}; choose "
-            "another output, or use --replace and then `enroll` again from the recordings, `forget` and `rename`"
+            f"{path}: exporting over this bundle loses changes made to it: {_listed(lost)}; choose another output, "
+            "enroll again in the same step with --enroll FOLDER (a folder of recordings for each speaker), or use "
+            "--replace and then `enroll`, `forget` and `rename` again"
         )
+
+
+def _listed(some: list[str]) -> str:
+    return ", ".join(some[:_SHOWN]) + (f", and {len(some) - _SHOWN} more" if len(some) > _SHOWN else "")
