@@ -121,6 +121,24 @@ def test_a_recording_of_another_kind_behind_a_wav(tmp_path: Path, other: str) ->
     assert len(samples_of(tmp_path, encoded(noise(9_000), "wav") + encoded(noise(9_000, 1), other))) == 18_000
 
 
+@pytest.mark.parametrize("other", ["wav", "mp3", "ogg", "aiff"])
+@pytest.mark.parametrize("samples", [900, 90_000])
+def test_a_recording_of_another_kind_behind_a_flac_is_not_lost_silently(
+    tmp_path: Path, other: str, samples: int
+) -> None:
+    (tmp_path / "a").write_bytes(encoded(noise(9_000), "flac") + encoded(noise(samples, 1), other))
+    with pytest.raises(UserError, match=r"holds a recording of another kind behind its first 0\.56 s; cut them apart"):
+        decode(tmp_path / "a")
+
+
+def test_a_header_in_the_metadata_of_a_flac_is_no_recording(tmp_path: Path) -> None:
+    """`flac --keep-foreign-metadata` keeps that of the WAV."""
+    content = encoded(noise(900), "flac")
+    kept = b"riffRIFF" + struct.pack("<I", 1_836) + b"WAVE"
+    block = b"\x02" + struct.pack(">I", len(kept))[1:] + kept
+    assert len(samples_of(tmp_path, content[:42] + block + content[42:])) == 900
+
+
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_the_last_one_may_be_cut_off(tmp_path: Path, kind: str) -> None:
     one, other = encoded(noise(RATE), kind), encoded(noise(2 * RATE, 1), kind)

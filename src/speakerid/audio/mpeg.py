@@ -104,12 +104,12 @@ def _first_stream(read: Read, start: int, size: int) -> Stream:
     first = after_tags(read, start)
     claim = _claim(read(256, first))
     if claim and claim.size:
-        return Stream(start, _next_start(read, first + claim.size, size), None)
+        return Stream(start, next_start(read, first + claim.size, size), None)
     samples, position, counted = 0, first, 0
     form = (found := frame(read(4, first))) and found.form
     while position < size:
         if (found := frame(read(4, position))) is None or found.form != form:
-            position = _next_start(read, position, size)
+            position = next_start(read, position, size)
             if (found := frame(read(4, position))) is None or found.form != form:
                 break  # the end, or a tag or another form that begins another recording
         if counted and (counted == (claim.frames + 1 if claim else 0) or _claim(read(256, position))):
@@ -135,7 +135,7 @@ def _claim(head: bytes) -> _Claim | None:
     return None
 
 
-def _next_start(read: Read, position: int, size: int) -> int:
+def next_start(read: Read, position: int, size: int) -> int:
     """The next position at which a tag or several frames in a row begin; the size of the file if none does."""
     while position < size:
         block = read(_BLOCK + 4, position)

@@ -18,6 +18,8 @@ STREAMED = 0x7FFF_0000
 """Bytes. Programs that write WAV into a pipe, not knowing its length, put the largest one, from here on."""
 _BLOCK = 2**20
 """Bytes searched at a time."""
+_READ_AHEAD = 2**14
+"""Bytes that a decoder of FLAC reads at most behind its end."""
 _HEADER = 64
 """Bytes that are enough to tell a header."""
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
@@ -143,6 +145,29 @@ def has_header(part: Part) -> bool:
         or head[4:8] in (b"ftyp", b"moov", b"mdat")
         or any(head.startswith(kind.literal) for kind in _KINDS)
     )
+
+
+def another_kind_behind(part: Part, position: int) -> bool:
+    """Whether a recording of another kind begins behind a FLAC.
+
+    Args:
+        part: begins with the FLAC.
+        position: byte up to which a decoder has read, perhaps a little more than the FLAC.
+    """
+    first = max(_after_metadata(part), position - _READ_AHEAD)
+    kinds = (kind for kind in _KINDS if kind.literal != b"fLaC")
+    return mpeg.next_start(part.read, first, part.size) < part.size or any(
+        next(_search(part.read, kind, first, part.size), None) is not None for kind in kinds
+    )
+
+
+def _after_metadata(part: Part) -> int:
+    """First byte of the frames of a FLAC; its metadata may hold the header of the file that it was made of."""
+    position, last = 4, False
+    while not last and len(head := part.read(4, position)) == 4:
+        position += 4 + int.from_bytes(head[1:], "big")
+        last = head[0] >= 0x80
+    return position
 
 
 @lru_cache(maxsize=8)  # tables name many stretches of one recording

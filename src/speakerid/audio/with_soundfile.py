@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio import mpeg
 from speakerid.audio.lags import lag_seconds
-from speakerid.audio.parts import STREAMED, Part, Window
+from speakerid.audio.parts import STREAMED, Part, Window, another_kind_behind
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
 from speakerid.extras import install
@@ -60,8 +60,12 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
                     yield block
             except soundfile.LibsndfileError as error:
                 raise recording.cut_off(sound.tell() if sound.can_seek() else done) from error
-            if (guessed or sound.format == "OGG") and _unread(part, sound) > 0.05:
+            if (guessed or sound.format == "OGG") and _position(part, sound) < 0.95 * part.size:
                 raise UserError(f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC")
+            if sound.format == "FLAC" and another_kind_behind(part, _position(part, sound)):
+                raise UserError(
+                    f"holds a recording of another kind behind its first {done / sound.samplerate:.2f} s; cut them apart"
+                )
 
         recording = Recording(sound.samplerate, sound.channels, length, promised, blocks, _lag(part, sound))
         yield recording
@@ -168,8 +172,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     return True
 
 
-def _unread(part: Part, sound: _Forwards) -> float:
-    """The share of the bytes behind the one up to which they were read."""
+def _position(part: Part, sound: _Forwards) -> int:
+    """The byte up to which a part was read."""
     source = sound.name
-    position = source.tell() if isinstance(source, Window) else os.lseek(part.file.fileno(), 0, os.SEEK_CUR)
-    return 1 - position / part.size
+    return source.tell() if isinstance(source, Window) else os.lseek(part.file.fileno(), 0, os.SEEK_CUR)
