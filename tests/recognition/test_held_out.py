@@ -1,6 +1,7 @@
 """Thresholds come from models that have not heard what they are fitted on."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,19 @@ def test_utterances_lie_farther_from_their_speakers_than_a_model_that_knows_them
     assert one_second.of_known(bundle.profiles).right.mean() < right.mean()
 
 
+def test_a_speaker_s_score_owes_nothing_to_the_session_that_is_scored(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "bundle")
+    for before, after in zip(bundle.evidence, Bundle.load(tmp_path / "bundle").evidence, strict=True):
+        assert np.array_equal(before.heard, after.heard)
+        assert len(before.heard) == len(before.known)
+        by_all, by_others = replace(before, heard=np.zeros(0, np.float32)), before
+        whole, less = (some.of_known(bundle.profiles) for some in (by_all, by_others))
+        np.testing.assert_allclose(whole.right - less.right, before.heard, atol=1e-5)
+        assert before.heard.mean() > 0  # a profile is nearer to what it is made of
+        name = before.speakers[0]
+        assert len(before.without(name).heard) == (before.speakers != name).sum()
+
+
 def test_a_bundle_is_a_function_of_its_run(folded: Path, bundle: Bundle) -> None:
     again = make_bundle(folded / "best.pt")
     assert all(np.array_equal(a.known, b.known) for a, b in zip(again.evidence, bundle.evidence, strict=True))
@@ -116,5 +130,6 @@ def test_who_has_one_session_alone() -> None:
 
 
 def test_without_folds_nothing_is_held_out_by_one(trained: Trained) -> None:
+    assert not any(len(some.heard) for some in trained.bundle.evidence)
     labelled = open_corpus(trained.corpus, "labelled")[0].labelled
     assert set(held_out_rows(Checkpoint.load(trained.checkpoint).config, labelled).tolist()) == {UNKNOWN}

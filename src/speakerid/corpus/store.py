@@ -64,6 +64,11 @@ class FrameStore:
         start = self.offsets[index]
         return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]], np.float32))
 
+    def of(self, indices: Sequence[int] | NDArray[np.integer]) -> "FrameStore":
+        """Some utterances alone, as views."""
+        chosen = np.asarray(indices, np.int64)
+        return FrameStore(self.frames, self.offsets[chosen], self.lengths[chosen])
+
     def release(self) -> None:
         """Give back the pages of the file that were looked at, so that this process does not grow with the corpus.
 

@@ -19,14 +19,15 @@ from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition.plda import Plda, fit_plda, whitening
+from speakerid.recognition.simulated import pieces, through_channels
 from speakerid.training.checkpoint import Checkpoint
 
 SMALLEST_SPREAD = 1e-5
 """Largest deviation from the mean embedding, as a share of the largest value, that can be rounding."""
 
 
-MOST_PIECES = 5000
-"""Pieces of training utterances by which two models are aligned."""
+SHORT = 1.0
+"""Seconds of the pieces by which it is learned how voice prints of short recordings scatter."""
 
 
 class Embedder(nn.Module):
@@ -64,29 +65,31 @@ class Embedder(nn.Module):
         weights = checkpoint.build_model().state_dict()
         self.model.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier.")})
 
-    def training_embeddings(
-        self, store: FrameStore, indices: Sequence[int], features: FeatureConfig
-    ) -> NDArray[np.float32]:
-        """(N, D) embeddings of whole utterances and of their pieces of one second."""
-        pieces = _pieces(store, indices, round(features.frames_per_second))
-        whole = self.embeddings(store, indices)
-        return np.concatenate([whole, self.embeddings(pieces, range(len(pieces)))]) if len(pieces) else whole
-
     @torch.no_grad()
-    def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int]) -> None:
-        """Centre, whiten and turn by utterances whose speakers are known, and learn how voice prints scatter.
+    def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int], features: FeatureConfig) -> None:
+        """Center, whiten and turn by utterances whose speakers are known, and learn how voice prints scatter.
+
+        A model has learned its training utterances by heart, so their whole embeddings scatter less than those of new
+        ones. Short pieces, as they are and through other channels, scatter as new ones do.
 
         Args:
             store: their features.
             indices: their places in the store.
             labels: their speakers, in the same order.
+            features: settings of the features.
 
         Raises:
             UserError: the model has collapsed.
         """
-        embeddings = self.embeddings(store, indices)
+        embeddings, speakers = self.embeddings(store, indices), np.asarray(labels)
         check_embeddings(embeddings)
-        speakers, mean = np.asarray(labels), embeddings.mean(0)
+        frames = round(SHORT * features.frames_per_second)
+        short, rows = pieces(store, indices, frames)
+        if len(rows):
+            parts = [short, through_channels(short, features, seed=0)]
+            embeddings = np.concatenate([embeddings, *(self.embeddings(part, range(len(part))) for part in parts)])
+            speakers = np.concatenate([speakers, speakers[rows], speakers[rows]])
+        mean = embeddings.mean(0)
         white = whitening(embeddings, speakers)
         axes, plda = fit_plda(F.normalize(torch.from_numpy((embeddings - mean) @ white), dim=-1).numpy(), speakers)
         self.mean.copy_(torch.from_numpy(mean))
@@ -162,13 +165,3 @@ def check_embeddings(embeddings: NDArray[np.float32]) -> None:
 def plda_in(weights: Mapping[str, Tensor]) -> Plda:
     """How the voice prints scatter of which an embedder has these weights."""
     return Plda(weights["within"].item(), weights["between"].double().numpy())
-
-
-def _pieces(store: FrameStore, indices: Sequence[int], frames: int) -> FrameStore:
-    """Consecutive pieces of one length of the utterances that are at least as long."""
-    counts = store.lengths[np.asarray(indices, np.int64)] // frames
-    rows = np.repeat(np.arange(len(counts)), counts)
-    first = np.cumsum(counts) - counts
-    starts = store.offsets[np.asarray(indices, np.int64)][rows] + (np.arange(len(rows)) - first[rows]) * frames
-    kept = np.arange(MOST_PIECES) * len(rows) // MOST_PIECES if len(rows) > MOST_PIECES else np.arange(len(rows))
-    return FrameStore(store.frames, starts[kept], np.full(len(kept), frames))

@@ -25,7 +25,7 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import labelled_parts, open_for
 from speakerid.recognition.evidence import DURATIONS, Evidence
-from speakerid.recognition.held_out import held_out_embedder, held_out_rows, one_session_alone
+from speakerid.recognition.held_out import HeardProfiles, held_out_embedder, held_out_rows, one_session_alone
 from speakerid.recognition.profiles import check_name, profiles_of
 from speakerid.recognition.shifted import FACTORS, shift
 from speakerid.recognition.submission import check_features
@@ -101,7 +101,7 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
     embedder.take_model(loaded)
     try:
-        embedder.fit(train.store, train.indices, train.labels)
+        embedder.fit(train.store, train.indices, train.labels, loaded.features)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
@@ -110,12 +110,16 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     others = _strangers(corpus, data, loaded, train, strangers)
     unheard: Embeds = embedder
     theirs: Embeds = embedder
+    heard = None
     if number_of_folds(loaded.config, corpus.labelled):
         unheard = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
+        fold_of = held_out_rows(loaded.config, corpus.labelled)
+        rows = np.asarray(train.indices)[chosen]
+        heard = HeardProfiles(profiles, prints, np.asarray(train.labels)[chosen], fold_of[rows], fold_of)
         if not corpus.strangers or not strangers:
             others = _left_out(loaded.config, corpus, labelled) or others
             theirs = held_out.of_strangers(loaded.config, corpus.labelled) if others.are_speakers else embedder
-    evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features)
+    evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features, heard)
     card = _card(checkpoint, loaded, corpus, valid, others)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
@@ -140,6 +144,7 @@ def evidence_of(
     embedder_of_strangers: Embeds,
     strangers: Strangers,
     features: FeatureConfig,
+    heard: HeardProfiles | None = None,
 ) -> list[Evidence]:
     """Voice prints to fit on, by duration.
 
@@ -153,6 +158,8 @@ def evidence_of(
         embedder_of_strangers: makes those of strangers.
         strangers: others.
         features: of all of them.
+        heard: says what the known speakers' scores gain by profiles that are made of the same sessions; None if those
+            are made of other ones.
     """
     some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
     rows: list[Evidence] = []
@@ -173,7 +180,9 @@ def evidence_of(
             whose = np.concatenate([whose, labels])
         speakers = np.array([names[label] for label in mine.labels], str)
         themselves = np.array([names[label] for label in theirs.labels] if strangers.are_speakers else [], str)
-        rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose, themselves))
+        prints = _half(prints)
+        gains = heard.gains(prints, mine.indices, mine.labels) if heard else np.zeros(0, np.float32)
+        rows.append(Evidence(seconds, prints, speakers, _half(foreign), whose, themselves, gains))
         shorter = frames
     return rows
 

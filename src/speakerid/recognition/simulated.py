@@ -1,0 +1,73 @@
+"""Recordings made into others: pieces, other channels, other voices; of the same recordings always the same ones.
+
+Shapes: N recordings, T frames, M mel bands.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speakerid.config import FeatureConfig
+from speakerid.corpus.store import FrameStore
+from speakerid.layers.channel_augment import ChannelAugment
+from speakerid.recognition.shifted import shift
+
+CHANNELS = {"reverberation": 0.4, "noise": 0.3, "equalization": 0.5, "band_limit": 0.2}
+"""Probabilities, see `ChannelAugment`; without other voices, which depend on what else is in a batch."""
+MOST_PIECES = 5000
+"""Pieces of a corpus; more would tell no more."""
+LARGEST_SHIFT = 0.25
+"""Of the frequencies of a voice, up or down, in natural logarithms."""
+_BATCH = 256
+"""Recordings of one length that are passed through channels at a time."""
+
+
+def pieces(store: FrameStore, indices: Sequence[int], frames: int) -> tuple[FrameStore, NDArray[np.int64]]:
+    """Consecutive pieces of one length of the recordings that are at least as long, `MOST_PIECES` at most.
+
+    Returns:
+        The pieces, views of the store's frames, and which of `indices` each one is of.
+    """
+    chosen = np.asarray(indices, np.int64)
+    counts = store.lengths[chosen] // frames
+    rows = np.repeat(np.arange(len(counts)), counts)
+    starts = store.offsets[chosen][rows] + (np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]) * frames
+    kept = np.arange(MOST_PIECES) * len(rows) // MOST_PIECES if len(rows) > MOST_PIECES else np.arange(len(rows))
+    return FrameStore(store.frames, starts[kept], np.full(len(kept), frames)), rows[kept]
+
+
+def through_channels(store: FrameStore, features: FeatureConfig, seed: int, other_voices: bool = False) -> FrameStore:
+    """All recordings of a store, each through a random channel.
+
+    Args:
+        store: of the recordings.
+        features: their settings.
+        seed: of the channels.
+        other_voices: shift the frequencies of each recording by a random factor first, so that it is of another voice.
+    """
+    channels = ChannelAugment(**CHANNELS, floor=math.log(features.floor), frames_per_second=features.frames_per_second)
+    found: list[Tensor] = [torch.empty(0)] * len(store)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for rows in _of_one_length(store.lengths):
+            frames = torch.stack([store.utterance(row) for row in rows])
+            if other_voices:
+                factors = torch.empty(len(rows)).uniform_(-LARGEST_SHIFT, LARGEST_SHIFT).exp()
+                frames = frames @ torch.stack([shift(features, factor) for factor in factors.tolist()])
+            for row, passed in zip(rows, channels(frames), strict=True):
+                found[row] = passed
+    lengths = np.asarray(store.lengths, np.int64)
+    frames = torch.cat(found).numpy() if found else np.zeros((0, store.frames.shape[1]), np.float32)
+    return FrameStore(frames, np.cumsum(lengths) - lengths, lengths)
+
+
+def _of_one_length(lengths: NDArray[np.integer]) -> Iterator[list[int]]:
+    """Rows of one length, `_BATCH` at most."""
+    order = np.argsort(lengths, kind="stable")
+    for same in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
+        for start in range(0, len(same), _BATCH):
+            yield same[start : start + _BATCH].tolist()
