@@ -66,12 +66,12 @@ def find_or_compute(job: Job, known: Collection[str], settings: Settings) -> str
         UserError: it cannot be read or decoded, or changes all the time.
     """
     for _ in range(ATTEMPTS):
-        digest = _digest(job.recording)
+        digest = digest_of(job.recording)
         key = _key(job, digest, settings)
         if key in known:
             return key
         computed = _compute(job, digest, key, settings)
-        if _digest(job.recording) == digest:
+        if digest_of(job.recording) == digest:
             return computed
     raise UserError("changes while it is read; prepare again when it is complete")
 
@@ -119,7 +119,7 @@ def _augment(
         raise BrokenSource(str(error)) from error
 
 
-def _digest(recording: Recording) -> str:
+def digest_of(recording: Recording) -> str:
     """Of what the file holds, wherever it lies and whatever it is called."""
     # Processors have instructions for SHA-256, which takes half of BLAKE2's time there.
     stretch = (recording.start, recording.end)

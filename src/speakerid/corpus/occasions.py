@@ -1,0 +1,109 @@
+"""Recordings as they would be of other occasions: each is passed through the channel of its speaker and session.
+
+What is simulated is written as FLAC files, so that everything that reads recordings can read it.
+"""
+
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+import soundfile
+
+from speakerid.audio.codecs import check_codecs
+from speakerid.audio.decode import decode
+from speakerid.audio.occasion import Occasion, generator
+from speakerid.corpus.parallel import parallel_map
+from speakerid.corpus.recording_features import digest_of
+from speakerid.corpus.recordings import Recording
+from speakerid.errors import UserError
+from speakerid.files import atomic_file
+
+FOLDER = "occasions"
+"""Folder of a corpus: the simulated recordings."""
+FORMAT = "speakerid occasions 1"
+"""Part of every file's name: raised when the same recording would sound different."""
+
+
+def deal(recordings: Iterable[Recording], occasions: int) -> list[Recording]:
+    """Deal each session of a speaker out to several occasions, consecutive recordings to each, as sessions.
+
+    Args:
+        recordings: by speaker and session, in order.
+        occasions: number of new sessions in place of one; fewer if there are fewer recordings.
+    """
+    dealt = []
+    for (_, session), group in groupby(recordings, key=lambda recording: (recording.speaker, recording.session)):
+        members = list(group)
+        for place, recording in enumerate(members):
+            occasion = f"occasion {place * min(occasions, len(members)) // len(members) + 1}"
+            name = occasion if session is None else f"{session}, {occasion}"
+            dealt.append(replace(recording, session=name))
+    return dealt
+
+
+def simulate(
+    recordings: Sequence[Recording],
+    folder: Path,
+    seed: int = 0,
+    max_seconds: float = 1200.0,
+    workers: int | None = None,
+) -> list[Recording]:
+    """Write each recording as it would be of the occasion of its session.
+
+    Files that are there already are not written again. A recording that cannot be decoded is returned as it is, for
+    whoever reads it to say why.
+
+    Args:
+        recordings: sessions are known.
+        folder: to write to.
+        seed: another seed, other occasions. A file depends on it, and on its recording, speaker and session alone.
+        max_seconds: longer recordings are returned as they are.
+        workers: processes; by default one for each core.
+
+    Returns:
+        The recordings, with the files that were written.
+
+    Raises:
+        UserError: a codec is not installed, or the folder cannot be written.
+    """
+    check_codecs("--occasions")
+    write = partial(_write, folder=folder, seed=seed, max_seconds=max_seconds)
+    paths = parallel_map(write, recordings, "Simulate", "recordings", workers, died=lambda *_: None)
+    return [
+        recording if path is None else replace(recording, path=path, start=None, end=None, channel=None)
+        for recording, path in zip(recordings, paths, strict=True)
+    ]
+
+
+def remove_others(folder: Path, recordings: Collection[Recording]) -> None:
+    """Remove the simulated recordings that are none of the given ones."""
+    kept = {recording.path for recording in recordings}
+    for path in folder.glob("*.flac"):
+        if path not in kept:
+            path.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _write(recording: Recording, *, folder: Path, seed: int, max_seconds: float) -> Path | None:
+    """Path of one simulated recording, None if the original cannot be decoded."""
+    session = recording.session
+    assert session is not None
+    names = (recording.speaker, session, recording.name)
+    try:
+        digest = digest_of(recording)
+        key = hashlib.blake2b(repr((FORMAT, digest, seed, *names)).encode(), digest_size=16).hexdigest()
+        path = folder / f"{key}.flac"
+        if path.exists():
+            return path
+        sound = decode(recording.path, recording.start, recording.end, max_seconds, recording.channel)
+        occasion = Occasion.of(seed, recording.speaker, session)
+        samples, rate = occasion.record(sound.waveform, sound.sample_rate, generator(seed, *names))
+    except UserError:
+        return None
+    with atomic_file(path) as unfinished, unfinished.open("wb") as file:
+        soundfile.write(file, samples, rate, subtype="PCM_16", format="FLAC")
+    return path
