@@ -116,8 +116,10 @@ def takes_part(name: str, spec: CorpusSpec) -> bool:
     return not (spec.equalise and name == "resemblyzer")
 
 
-def config_of(contestant: Trained, root: Path, run_dir: Path, seed: int, steps: int) -> Config:
-    """The experiment of one run: the contestant's settings with this corpus, seed and number of steps.
+def config_of(
+    contestant: Trained, root: Path, run_dir: Path, seed: int, steps: int, settings: Sequence[str] = ()
+) -> Config:
+    """The experiment of one run: the contestant's settings with this corpus, seed and number of steps, and others.
 
     Where the classifier learns on by itself, it has as many steps for one of the others as in the contestant's config.
     """
@@ -139,5 +141,6 @@ def config_of(contestant: Trained, root: Path, run_dir: Path, seed: int, steps: 
         f"train.save_steps={steps}",
         f"train.classifier_steps={round(steps * usual.classifier_steps / usual.total_steps)}",
         "train.rollbacks=3",
+        *settings,
     ]
     return load_config(path, overrides)

@@ -93,9 +93,13 @@ class Classifier:
     weights: Embeddings
     biases: Embeddings
 
+    def scores(self, embeddings: Embeddings) -> Embeddings:
+        """(N, D) embeddings to (N, S) scores."""
+        return embeddings @ self.weights + self.biases
+
     def predict(self, embeddings: Embeddings) -> NDArray[np.int64]:
         """(N, D) embeddings to (N,) classes."""
-        return (embeddings @ self.weights + self.biases).argmax(1)
+        return self.scores(embeddings).argmax(1)
 
     @property
     def parameters(self) -> int:

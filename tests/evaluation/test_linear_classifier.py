@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -58,6 +58,7 @@ def test_a_held_out_class_counts_by_its_answer() -> None:
     assert np.mean(model.predict(features, shrinkage) // 5 == speakers) > 0.95
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(-1, 2), st.integers(0, 4)), min_size=1, max_size=12),
     st.booleans(),

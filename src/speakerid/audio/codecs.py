@@ -104,7 +104,8 @@ def encode_and_decode(waveform: Samples, sample_rate: int, codec: Codec) -> tupl
         file = io.BytesIO()
         soundfile.write(file, samples, codec.sample_rate, subtype=subtype, format="WAV")
         file.seek(0)
-        return soundfile.read(file, dtype="float32")
+        decoded, rate = soundfile.read(file, dtype="float32")
+        return np.asarray(decoded, np.float32), rate
     return _through_ffmpeg(samples, codec)
 
 
@@ -127,9 +128,10 @@ def _through_ffmpeg(samples: Samples, codec: Codec) -> tuple[Samples, int]:
     decoder.extradata = encoder.extradata
     packets = [packet for frame in _frames(samples, encoder) for packet in encoder.encode(frame)]
     convert = AudioResampler(format="flt")
-    decoded = [frame for packet in (*packets, None) for frame in decoder.decode(packet)]
-    parts = [part for frame in decoded for part in convert.resample(frame)]
-    return np.concatenate([part.to_ndarray().ravel() for part in parts]), parts[0].sample_rate
+    frames = [frame for packet in (*packets, None) for frame in decoder.decode(packet)]
+    parts = [part for frame in frames for part in convert.resample(frame)]
+    decoded = np.concatenate([np.asarray(part.to_ndarray(), np.float32).ravel() for part in parts])
+    return decoded, parts[0].sample_rate
 
 
 def _frames(samples: Samples, encoder: "AudioCodecContext") -> "Iterator[AudioFrame | None]":

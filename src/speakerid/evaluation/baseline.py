@@ -44,14 +44,14 @@ def linear_baseline(
     """
     told = {"answers": answers, "sessions": sessions}
     columns = {name: np.asarray(column) for name, column in told.items() if column is not None}
-    model, shrinkage = fit_linear(_statistics(train, train_indices), np.asarray(train_labels), **columns)
-    return torch.from_numpy(model.predict(_statistics(test, test_indices, crop_frames), shrinkage))
+    model, shrinkage = fit_linear(statistics(train, train_indices), np.asarray(train_labels), **columns)
+    return torch.from_numpy(model.predict(statistics(test, test_indices, crop_frames), shrinkage))
 
 
-def _statistics(store: FrameStore, indices: Sequence[int], crop_frames: int | None = None) -> NDArray[np.float64]:
+def statistics(store: FrameStore, indices: Sequence[int], crop_frames: int | None = None) -> NDArray[np.float64]:
     """(N, 2 M) mean and standard deviation of every band, in the order of `indices`."""
-    statistics = np.empty((len(indices), 2 * store.frames.shape[1]))
+    found = np.empty((len(indices), 2 * store.frames.shape[1]))
     for batch in whole_utterances(store, indices, frames_per_batch=1, crop_frames=crop_frames):
         frames = batch.features[0].double().numpy()
-        statistics[batch.places[0]] = np.concatenate([frames.mean(0), frames.std(0)])
-    return statistics
+        found[batch.places[0]] = np.concatenate([frames.mean(0), frames.std(0)])
+    return found

@@ -66,13 +66,18 @@ class LinearClassifier:
 
     def predict(self, features: Array, shrinkage: float) -> Labels:
         """(N,) labels of (N, D) features; of equally near classes the first."""
+        rows = max(1, _CELLS // len(self.means))
+        starts = range(0, max(1, len(features)), rows)
+        return self.classes[
+            np.concatenate([self.scores(features[start : start + rows], shrinkage).argmax(1) for start in starts])
+        ]
+
+    def scores(self, features: Array, shrinkage: float) -> Array:
+        """(N, C) log-likelihoods of (N, D) features, less what they have in common for an utterance."""
         spread = np.sqrt((1 - shrinkage) * self.variances + shrinkage * self.variances.mean())
         means = self.means / spread
         x = ((features - self.shift) / self.scale) @ self.axes / spread
-        offsets = 0.5 * np.square(means).sum(1)
-        rows = max(1, _CELLS // len(means))
-        nearest = [(x[start : start + rows] @ means.T - offsets).argmax(1) for start in range(0, max(1, len(x)), rows)]
-        return self.classes[np.concatenate(nearest)]
+        return x @ means.T - 0.5 * np.square(means).sum(1)
 
 
 def fit_linear(

@@ -1,0 +1,100 @@
+"""Train on some simulated occasions and test on others: named right, strangers named, promised and kept.
+
+  python scripts/occasions.py RECORDINGS OUT --more MORE_RECORDINGS
+  python scripts/occasions.py RECORDINGS OUT --designs meetings --settings data.folds=3 train.channel_augment.noise=0.3
+
+An occasion is a room, a microphone, noise and a codec (see `speakerid prepare --occasions`); each is met once. Designs:
+  meetings   all speakers of RECORDINGS, 3 occasions of 6 recordings each; tested on a fourth
+  known      15 speakers, drawn, 4 occasions of 5 recordings each; tested on 2 others; all other people are strangers
+  clean      all speakers, 20 recordings as they are; tested on 2 occasions
+  synthetic  40 of 60 synthetic voices, 3 occasions of 4 recordings each; tested on 2 others; the rest are strangers
+With --more the people in MORE_RECORDINGS, who must be others, are strangers in the first three designs. A seed draws
+who is known, the occasions and the training.
+
+Models are those of scripts/compare.py. `few_minutes` trains by its own schedule with --settings laid over it; the
+models of others take the steps that fit into --seconds. Resemblyzer is pretrained. A row `classifier` is what the
+checkpoint says, `bundle` what `export` makes of it, `nearest centroid` the cosine to a speaker's mean embedding.
+resemblyzer and ecapa need the extra: pip install -e '.[compare]'. Occasions need the extra av.
+
+Shares count every speaker the same. In brackets: the 95 % interval of a bootstrap over speakers and their utterances,
+of all seeds together. What is in OUT already is not done again; other --settings are other runs.
+"""
+
+import argparse
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from speakerid.cli import exit_with
+from speakerid.cli.arguments import positive
+from speakerid.cli.destination import check_folder
+
+if TYPE_CHECKING:
+    from speakerid.corpus.records import Utterances
+
+# Heavy imports stand inside the functions: every worker process imports this file when it starts.
+
+
+def main() -> int:
+    from comparison.models import CONTESTANTS, available
+    from simulated.designs import DESIGNS, build
+    from simulated.runs import Job, OpenedTest, run
+    from simulated.tables import Spoken, sections
+    from speakerid.corpus.parallel import parallel_map
+
+    options = _parser(DESIGNS, CONTESTANTS).parse_args()
+    check_folder(options.out, [source for source in (options.recordings, options.more) if source], "OUT")
+    settings = tuple(options.settings)
+    models = available(options.models)
+    for design in options.designs:
+        tests = [
+            OpenedTest.open(build(design, seed, options.recordings, options.more, options.out, options.workers)).corpus
+            for seed in options.seeds
+        ]
+        jobs = [Job(design, seed, model, settings, options.seconds) for seed in options.seeds for model in models]
+        done = list(parallel_map(partial(run, out=options.out), jobs, design.capitalize(), "runs", options.workers))
+        answers = [
+            [line for job, lines in zip(jobs, done, strict=True) if job.seed == seed for line in lines]
+            for seed in options.seeds
+        ]
+        spoken = [Spoken(*(_names(part) for part in (test.test, test.strangers))) for test in tests]
+        print(
+            f"### {design}\n\n{len(tests[0].speakers)} speakers, {len(tests[0].labelled)} recordings to train on, "
+            f"{len(tests[0].test)} to test, {len(tests[0].strangers)} of {len(set(spoken[0].strangers))} strangers; "
+            f"seeds {' '.join(map(str, options.seeds))}; settings: {' '.join(settings) or 'none'}\n"
+        )
+        for section in sections(answers, spoken):
+            print(f"{section}\n", flush=True)
+    return 0
+
+
+def _names(utterances: "Utterances") -> list[str]:
+    return [str(one.speaker) for one in utterances]
+
+
+def _parser(designs: Collection[str], models: Collection[str]) -> argparse.ArgumentParser:
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("recordings", type=Path, metavar="RECORDINGS", help="a folder per speaker")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for recordings, corpora, runs and results")
+    parser.add_argument("--more", type=Path, metavar="FOLDER", help="recordings of other people: strangers")
+    usual = ["few_minutes", "linear", "resemblyzer", "ecapa"]
+    for name, choices, default in (("designs", designs, list(designs)), ("models", models, usual)):
+        parser.add_argument(
+            f"--{name}", nargs="+", choices=choices, default=default, metavar="NAME",
+            help=f"default: {' '.join(default)}",
+        )  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
+    parser.add_argument(
+        "--settings", nargs="+", default=[], metavar="SETTING=VALUE", help="of the training of this package's models"
+    )
+    parser.add_argument(
+        "--seconds", type=positive, default=180, metavar="N", help="of the training of the others' models (default 180)"
+    )
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one a core)")
+    return parser
+
+
+if __name__ == "__main__":
+    exit_with(main)

@@ -1,0 +1,267 @@
+"""What contestants make of a test: which known speaker is nearest to each utterance, and how near.
+
+Shapes: N test utterances of known speakers, I of strangers, S known speakers, D width of an embedding.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from comparison.budgets import steps_within
+from comparison.models import CONFIGS, CONTESTANTS, Trained, config_of
+from comparison.pretrained import Embedder, nearest_centroid
+from comparison.runs import MANY
+from speakerid.batches import whole_utterances
+from speakerid.config import Config, load_config
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.records import Corpus
+from speakerid.corpus.store import FrameStore
+from speakerid.evaluation.baseline import statistics
+from speakerid.evaluation.linear_classifier import fit_linear
+from speakerid.evaluation.predict import predict
+from speakerid.files import atomic_file
+from speakerid.models.classifier import SpeakerClassifier
+from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.judging import Heard
+from speakerid.recognition.material import Material
+from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.run import train
+
+DURATIONS = {"1 s": 1.0, "2 s": 2.0, "4 s": 4.0, "whole": None}
+"""Seconds from the middle of each utterance."""
+OWN_SCHEDULE = ("few_minutes",)
+"""Configs whose number of steps is kept; the models of others take as many as fit."""
+NEXT_TO_NONE = ("data.split=random", "data.valid_fraction=0.05")
+"""Validation of the models of others: a session held out would be lost to their training."""
+
+Scores = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One contestant on one design with one seed.
+
+    Attributes:
+        design: in `DESIGNS`.
+        seed: of the design and of the training.
+        model: in `CONTESTANTS`.
+        settings: of the training of this package's models.
+        seconds: of the training of the others' models.
+    """
+
+    design: str
+    seed: int
+    model: str
+    settings: tuple[str, ...] = ()
+    seconds: float = 180.0
+
+    def folder(self, out: Path) -> Path:
+        contestant = CONTESTANTS[self.model]
+        name = self.model
+        if isinstance(contestant, Trained):
+            options = repr(self.settings if _is_ours(contestant) else self.seconds)
+            name += f"-{hashlib.blake2b(options.encode(), digest_size=4).hexdigest()}"
+        return out / "runs" / f"{self.design}-{self.seed}" / name
+
+
+@dataclass(frozen=True)
+class Answers:
+    """One line of results: what was answered at one duration.
+
+    Attributes:
+        title: of the row.
+        duration: in `DURATIONS`.
+        right: N times, whether the nearest known speaker is the right one.
+        known: N scores of the nearest known speaker; none of a classifier that turns no stranger away.
+        strangers: I likewise.
+        named: N times, whether the contestant would name somebody, at 1 % of strangers; none without thresholds.
+        strangers_named: I likewise.
+        promised: share of known speakers' utterances that would be named right, by the contestant's own word.
+    """
+
+    title: str
+    duration: str
+    right: list[bool]
+    known: list[float]
+    strangers: list[float]
+    named: list[bool]
+    strangers_named: list[bool]
+    promised: float | None = None
+
+
+@dataclass(frozen=True)
+class OpenedTest:
+    """The corpora of one design and seed, opened."""
+
+    folder: Path
+    corpus: Corpus
+    training: FrameStore
+    test: FrameStore
+    strangers: FrameStore | None
+
+    @staticmethod
+    def open(folder: Path) -> "OpenedTest":
+        corpus, training = open_corpus(folder / "test")
+        strangers = open_corpus(folder / "test", "strangers")[1] if corpus.strangers else None
+        return OpenedTest(folder, corpus, training, open_corpus(folder / "test", "test")[1], strangers)
+
+    @property
+    def labels(self) -> NDArray[np.integer]:
+        """Speakers of the training utterances."""
+        return self.corpus.labelled.speakers
+
+    def frames(self, duration: str) -> int | None:
+        seconds = DURATIONS[duration]
+        return None if seconds is None else round(seconds * self.corpus.features.frames_per_second)
+
+    def each(self, scores_of: Callable[[FrameStore, int | None], Scores], title: str) -> Iterator[Answers]:
+        """A line for every duration.
+
+        Args:
+            scores_of: (…, S) scores of the utterances of a store, cut to so many frames.
+            title: of the row.
+        """
+        for duration in DURATIONS:
+            known = scores_of(self.test, self.frames(duration))
+            strangers = None if self.strangers is None else scores_of(self.strangers, self.frames(duration))
+            yield Answers(
+                title,
+                duration,
+                (known.argmax(1) == self.corpus.test.speakers).tolist(),
+                known.max(1).tolist(),
+                [] if strangers is None else strangers.max(1).tolist(),
+                [],
+                [],
+            )
+
+
+def run(job: Job, out: Path) -> list[Answers]:
+    """Do it, or read what came of it before; a training that was interrupted goes on."""
+    folder = job.folder(out)
+    done = folder / "result.json"
+    if not done.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        test = OpenedTest.open(out / "corpora" / f"{job.design}-{job.seed}")
+        torch.set_num_threads(1)
+        with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            answers = list(_answers(job, test, folder))
+        with atomic_file(done) as partial_path:
+            partial_path.write_text(json.dumps([asdict(one) for one in answers]), encoding="utf-8")
+        for checkpoint in folder.rglob("*.pt"):
+            checkpoint.unlink()
+    return [Answers(**line) for line in json.loads(done.read_text(encoding="utf-8"))]
+
+
+def _answers(job: Job, test: OpenedTest, folder: Path) -> Iterator[Answers]:
+    contestant = CONTESTANTS[job.model]
+    if not isinstance(contestant, Trained):
+        yield from _linear(contestant.title, test) if job.model == "linear" else _pretrained(contestant.title, test)
+        return
+    config = _config(job, contestant, test, folder)
+    result = train(config, "if any", contestant.make_model, "quiet")
+    if result.stopped_by:
+        raise KeyboardInterrupt
+    model = contestant.make_model(config.model, test.corpus.features.n_mels, len(test.corpus.speakers), 0)
+    model.load_state_dict(Checkpoint.load(result.run.best).recognising)
+
+    def head(store: FrameStore, frames: int | None) -> Scores:
+        return predict([model], store, range(len(store)), config.data.frames_per_batch, frames).numpy()
+
+    yield from test.each(head, f"{contestant.title}, classifier")
+    if _is_ours(contestant):
+        yield from _bundled(f"{contestant.title}, bundle", make_bundle(result.run.best), test)
+    else:
+        yield from _centroids(model, f"{contestant.title}, nearest centroid", test)
+
+
+def _is_ours(contestant: Trained) -> bool:
+    return contestant.make_model is SpeakerClassifier
+
+
+def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Config:
+    """The experiment; where its steps have to fit into a time, as many as the first call found."""
+    root = test.folder / "training"
+    if contestant.config in OWN_SCHEDULE:
+        own = [f"run_dir={folder}", f"seed={job.seed}", "device=cpu", f"data.root={root}"]
+        return load_config(CONFIGS / f"{contestant.config}.yaml", [*contestant.overrides, *own, *job.settings])
+    settings = job.settings if _is_ours(contestant) else NEXT_TO_NONE
+    kept = folder / "steps.json"
+    if not kept.exists():
+        timed = config_of(contestant, root, folder, job.seed, MANY, settings)
+        with atomic_file(kept) as partial_path:
+            partial_path.write_text(json.dumps(steps_within(job.seconds, timed, contestant.make_model)))
+    return config_of(contestant, root, folder, job.seed, json.loads(kept.read_text()), settings)
+
+
+def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:
+    """By the bundle's own scores and thresholds, as `evaluate` has them."""
+    material = Material.open(test.folder / "bundle", bundle, test.folder / "test")
+    logged = np.log([one.seconds for one in bundle.expected])
+    for duration, seconds in DURATIONS.items():
+        heard = Heard.of(bundle, material, seconds)
+        decided, scored = heard.decided, heard.scored.answers
+        lengths = np.log(heard.seconds[material.known])
+        promised = np.interp(lengths, logged, [one.identified for one in bundle.expected])
+        yield Answers(
+            title,
+            duration,
+            scored.right.tolist(),
+            decided.answers.known.tolist(),
+            decided.answers.strangers.tolist(),
+            (decided.answers.known >= decided.thresholds).tolist(),
+            (decided.answers.strangers >= decided.stranger_thresholds).tolist(),
+            float(promised.mean()),
+        )
+
+
+def _linear(title: str, test: OpenedTest) -> Iterator[Answers]:
+    """Posterior probabilities; shrinkage by cross-validation over sessions."""
+    sessions = test.corpus.labelled.sessions
+    rows = range(len(test.training))
+    model, shrinkage = fit_linear(statistics(test.training, rows), test.labels, sessions=sessions)
+
+    def posteriors(store: FrameStore, frames: int | None) -> Scores:
+        scores = model.scores(statistics(store, range(len(store)), frames), shrinkage)
+        return torch.from_numpy(scores).log_softmax(1).numpy()
+
+    return test.each(posteriors, title)
+
+
+def _pretrained(title: str, test: OpenedTest) -> Iterator[Answers]:
+    corpus = test.corpus
+    embed = Embedder(test.folder / "everything", corpus.features)
+    centroids = nearest_centroid(embed(corpus.labelled.names)[0], test.labels)
+
+    def cosines(store: FrameStore, frames: int | None) -> Scores:
+        names = corpus.test.names if store is test.test else corpus.strangers.names
+        return centroids.scores(embed(names, frames)[0])
+
+    return test.each(cosines, f"{title}, nearest centroid")
+
+
+def _centroids(model: Any, title: str, test: OpenedTest) -> Iterator[Answers]:
+    """Cosines of a model's embeddings to those of the training, centred."""
+
+    @torch.inference_mode()
+    def embed(store: FrameStore, frames: int | None = None) -> NDArray[np.float64]:
+        batches = list(whole_utterances(store, range(len(store)), 1, frames))  # one by one, without padding
+        found = torch.cat([model.eval().embed(batch.features) for batch in batches]).double().numpy()
+        return found[np.argsort(np.concatenate([batch.places for batch in batches]))]
+
+    trained = embed(test.training)
+    mean = trained.mean(0)
+
+    def unit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (x - mean) / np.linalg.norm(x - mean, axis=1, keepdims=True)
+
+    centroids = nearest_centroid(unit(trained), test.labels)
+    return test.each(lambda store, frames: centroids.scores(unit(embed(store, frames))), title)

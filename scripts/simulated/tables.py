@@ -1,0 +1,154 @@
+"""Results as Markdown: in per cent, mean over the seeds and the 95 % interval of a bootstrap over the speakers.
+
+Shapes: N test utterances of known speakers, I of strangers, of all seeds together.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from comparison.tables import DASH
+from speakerid.evaluation.bootstrap import bootstrap_interval
+from speakerid.evaluation.open_set import Answers as Highest
+from speakerid.evaluation.open_set import open_set_curve
+
+from .runs import DURATIONS, Answers
+
+RATE = 0.01
+"""Share of strangers that may be named."""
+Weights = NDArray[np.floating]
+Statistic = Callable[["Pooled", Weights, Weights], float]
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Who speaks in the test utterances of one seed: names of N known speakers and of I strangers."""
+
+    known: Sequence[str]
+    strangers: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """One row at one duration, the seeds behind one another.
+
+    Attributes:
+        answers: of each seed.
+        known: (N,) number of the speaker.
+        known_seeds: (N,) number of the seed.
+        strangers: (I,) number of the stranger.
+        stranger_seeds: (I,)
+    """
+
+    answers: Sequence[Answers]
+    known: NDArray[np.int64]
+    known_seeds: NDArray[np.int64]
+    strangers: NDArray[np.int64]
+    stranger_seeds: NDArray[np.int64]
+
+    @staticmethod
+    def of(answers: Sequence[Answers], spoken: Sequence[Spoken]) -> "Pooled":
+        known, strangers = ([getattr(one, part) for one in spoken] for part in ("known", "strangers"))
+        return Pooled(answers, *_numbered(known), *_numbered(strangers))
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """(N,) or (I,) values of an attribute of the answers, yes as 1."""
+        return np.concatenate([np.asarray(getattr(one, name), np.float64) for one in self.answers])
+
+    def mean(self, values: NDArray[np.float64], weights: Weights) -> float:
+        """Of (N,) values, every speaker counted the same."""
+        return float(np.average(values, weights=_even(self.known) * weights))
+
+    def mean_of_strangers(self, values: NDArray[np.float64], weights: Weights) -> float:
+        """Of (I,) values, every stranger counted the same."""
+        return float(np.average(values, weights=_even(self.strangers) * weights))
+
+
+def accuracy(pooled: Pooled, known: Weights, _: Weights) -> float:
+    """Macro accuracy of the nearest known speaker."""
+    return pooled.mean(pooled.column("right"), known)
+
+
+def identified(pooled: Pooled, known: Weights, strangers: Weights) -> float:
+    """Share of known speakers' utterances named right at the threshold that is best for these strangers."""
+    found = []
+    for seed, one in enumerate(pooled.answers):
+        mine, theirs = pooled.known_seeds == seed, pooled.stranger_seeds == seed
+        weights = (_even(pooled.known) * known)[mine], (_even(pooled.strangers) * strangers)[theirs]
+        if weights[0].any() and weights[1].any():
+            highest = Highest(np.array(one.known), np.array(one.right), np.array(one.strangers))
+            found.append(open_set_curve(highest, *weights).identified_at(RATE))
+    return float(np.mean(found)) if found else np.nan
+
+
+def named_right(pooled: Pooled, known: Weights, _: Weights) -> float:
+    """Share of known speakers' utterances named right by the contestant's own threshold."""
+    return pooled.mean(pooled.column("right") * pooled.column("named"), known)
+
+
+def strangers_named(pooled: Pooled, _: Weights, strangers: Weights) -> float:
+    """Share of strangers' utterances given a name by the contestant's own threshold."""
+    return pooled.mean_of_strangers(pooled.column("strangers_named"), strangers)
+
+
+def sections(answers: Sequence[Sequence[Answers]], spoken: Sequence[Spoken]) -> Iterator[str]:
+    """The tables of a design.
+
+    Args:
+        answers: of each seed, all lines of all contestants.
+        spoken: of each seed.
+    """
+    rows: dict[str, dict[str, Pooled]] = {}
+    for title in dict.fromkeys(one.title for one in answers[0]):
+        for duration in DURATIONS:
+            mine = [next(a for a in some if (a.title, a.duration) == (title, duration)) for some in answers]
+            rows.setdefault(title, {})[duration] = Pooled.of(mine, spoken)
+    yield "Right of all test utterances, none turned away:\n\n" + _table(rows, accuracy)
+    if spoken[0].strangers:
+        yield f"Named right where {RATE:.0%} of strangers are named (best threshold):\n\n" + _table(rows, identified)
+    own = {title: of_title for title, of_title in rows.items() if of_title["whole"].answers[0].named}
+    if own:
+        yield f"By the bundle's own thresholds for {RATE:.0%} of strangers named:\n\n" + "\n".join(_promises(own))
+
+
+def _promises(rows: Mapping[str, Mapping[str, Pooled]]) -> Iterator[str]:
+    yield _line(["model", "named right", *DURATIONS])
+    yield "|---" * (2 + len(DURATIONS)) + "|"
+    for title, of_title in rows.items():
+        promised = [[one.promised or 0.0 for one in pooled.answers] for pooled in of_title.values()]
+        yield _line([title, "promised", *(f"{100 * np.mean(some):.1f}" for some in promised)])
+        yield _line(["", "kept", *(_cell(pooled, named_right) for pooled in of_title.values())])
+        if of_title["whole"].answers[0].strangers_named:
+            yield _line(["", "strangers named", *(_cell(pooled, strangers_named) for pooled in of_title.values())])
+
+
+def _table(rows: Mapping[str, Mapping[str, Pooled]], statistic: Statistic) -> str:
+    lines = [_line(["model", *DURATIONS]), "|---" * (1 + len(DURATIONS)) + "|"]
+    lines += [_line([title, *(_cell(one, statistic) for one in of_title.values())]) for title, of_title in rows.items()]
+    return "\n".join(lines)
+
+
+def _cell(pooled: Pooled, statistic: Statistic) -> str:
+    value = statistic(pooled, np.ones(len(pooled.known)), np.ones(len(pooled.strangers)))
+    low, high = bootstrap_interval(
+        lambda known, strangers: statistic(pooled, known, strangers), pooled.known, pooled.strangers
+    )
+    return DASH if np.isnan(value) else f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _numbered(names: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of all names, the same for the same name, and of the lists that they are in."""
+    everything = [name for some in names for name in some]
+    lists = np.repeat(np.arange(len(names)), [len(some) for some in names])
+    return np.unique(np.array(everything, str), return_inverse=True)[1].astype(np.int64), lists
+
+
+def _even(numbers: NDArray[np.int64]) -> Weights:
+    """Weights by which each number counts the same."""
+    return 1 / np.bincount(numbers)[numbers] if len(numbers) else np.zeros(0)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
