@@ -284,6 +284,12 @@ def test_groups_of_concatenated_layers_are_counted_over_all_of_them(file: Path) 
     assert load(file, TRANSFORMER, pooling, "model.encoder.concat_layers=true").model.frame_width == 240
 
 
+def test_groups_of_widened_frames_are_counted_over_their_channels(file: Path) -> None:
+    pooling = "model.pooling={kind: attentive_statistics, nhead: 96}"
+    assert "must divide pooling_width's 100 channels" in refusal(file, TRANSFORMER, pooling, "model.pooling_width=100")
+    assert load(file, TRANSFORMER, pooling, "model.pooling_width=384").model.pooled_width == 384
+
+
 def test_overrides_are_laid_over_the_file(file: Path) -> None:
     config = load(
         file,
@@ -467,6 +473,7 @@ models = st.builds(
         st.builds(SelfAttentiveConfig, kind=st.just("self_attentive"), **attentive),
         st.builds(AttentiveStatisticsConfig, kind=st.just("attentive_statistics"), **attentive),
     ),
+    pooling_width=st.none() | heads.map(lambda nhead: 2 * nhead),
     embedding_dim=st.none() | counts,
     classifier=st.one_of(
         st.builds(LinearConfig, kind=st.just("linear")),

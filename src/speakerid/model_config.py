@@ -154,7 +154,7 @@ ClassifierConfig = Annotated[
 
 
 class ModelConfig(Settings, frozen=True):
-    """(mean subtraction →) prenet → (subsampling →) encoder → pooling → (embedding →) classifier."""
+    """(mean subtraction →) prenet → (subsampling →) encoder → (expansion →) pooling → (embedding →) classifier."""
 
     d_model: Count = 80
     subtract_mean: bool = False
@@ -162,6 +162,9 @@ class ModelConfig(Settings, frozen=True):
     subsampling: Annotated[Literal[1, 2], Numeric] = 1
     """Frames in front of the encoder for each that it sees; 2 by a strided convolution."""
     encoder: EncoderConfig
+    pooling_width: Count | None = None
+    """Channels of a Linear and ReLU between encoder and pooling, so that statistics are taken of more channels than the
+    encoder has; by default there is none."""
     pooling: PoolingConfig = MeanConfig()
     """A kind by its name, or with its settings: `{kind: attentive_statistics, nhead: 4}`."""
     embedding_dim: Count | None = None
@@ -171,8 +174,13 @@ class ModelConfig(Settings, frozen=True):
 
     @property
     def frame_width(self) -> int:
-        """Channels of the frames that the encoder hands to the pooling."""
+        """Channels of the encoder's frames."""
         return self.d_model * (self.encoder.num_layers if self.encoder.concat_layers else 1)
+
+    @property
+    def pooled_width(self) -> int:
+        """Channels of the frames that are pooled."""
+        return self.pooling_width or self.frame_width
 
     @property
     def normalises_over_batch(self) -> bool:
@@ -198,6 +206,7 @@ class ModelConfig(Settings, frozen=True):
                 f"({nhead}) must be even"
             )
         pooling = self.pooling
-        if isinstance(pooling, AttentiveStatisticsConfig) and self.frame_width % pooling.nhead:
-            raise ValueError(f"pooling.nhead ({pooling.nhead}) must divide the encoder's {self.frame_width} channels")
+        if isinstance(pooling, AttentiveStatisticsConfig) and self.pooled_width % pooling.nhead:
+            origin = "pooling_width's" if self.pooling_width else "the encoder's"
+            raise ValueError(f"pooling.nhead ({pooling.nhead}) must divide {origin} {self.pooled_width} channels")
         return self

@@ -45,6 +45,8 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "shared and concatenated, ": ({"share_layers": True, "concat_layers": True}, {"embedding_dim": 6}),
     "subsampled, ": ({}, {"subsampling": 2}),
     "subsampled with embedding, ": ({"layer_drop": 0.5}, {"subsampling": 2, "embedding_dim": 6}),
+    "widened, ": ({}, {"pooling_width": 12}),
+    "concatenated and widened, ": ({"concat_layers": True}, {"pooling_width": 20}),
 }
 """Settings of the encoder, and of the model."""
 
@@ -140,7 +142,7 @@ def test_one_embedding_and_one_score_a_speaker_for_each_utterance(config: ModelC
     model = the_model(config)
     features, mask = padded([9, 1, 6], padding=-20.0)
     widths = {MeanConfig: 1, StatisticsConfig: 2, SelfAttentiveConfig: 2, AttentiveStatisticsConfig: 2}
-    width = config.embedding_dim or widths[type(config.pooling)] * config.frame_width
+    width = config.embedding_dim or widths[type(config.pooling)] * config.pooled_width
     assert model.embed(features, mask).shape == (3, width)
     assert model(features, mask).shape == (3, SPEAKERS)
 

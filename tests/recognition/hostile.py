@@ -167,8 +167,8 @@ NUMBERS: dict[str, Mutation] = {
     f"{name} = {value}": settings(name, value)
     for name in (
         "model.d_model", "model.encoder.num_layers", "model.encoder.dim_feedforward", "model.encoder.nhead",
-        "model.embedding_dim", "features.n_mels", "features.window_length", "features.sample_rate",
-        "features.hop_length", "features.level", "features.floor", "speakers.0.clips",
+        "model.embedding_dim", "model.pooling_width", "features.n_mels", "features.window_length",
+        "features.sample_rate", "features.hop_length", "features.level", "features.floor", "speakers.0.clips",
     )
     for value in (-1, 0, 10**5, GIANT, None, 1.5)
 }  # fmt: skip

@@ -130,6 +130,7 @@ BAD: dict[str, Mutation] = {
     "feed-forward giant": put("config", "model", "encoder", "dim_feedforward", value=GIANT),
     "kernel giant": put("config", "model", "encoder", "kernel_size", value=GIANT - 1),
     "embedding giant": put("config", "model", "embedding_dim", value=GIANT),
+    "pooling giant": put("config", "model", "pooling_width", value=GIANT),
     "centers giant": put("config", "model", "classifier", value={"kind": "cosine", "sub_centers": GIANT}),
     "attention giant": put("config", "model", "pooling", value={"kind": "self_attentive", "dim_attention": GIANT}),
     "another encoder": put("config", "model", "encoder", value={"kind": "transformer"}),

@@ -19,7 +19,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         [f"model.d_model={GIANT}"], ["model.d_model=100000"], [f"model.encoder.dim_feedforward={GIANT}"],
         [f"model.encoder.kernel_size={GIANT - 1}"], [f"model.encoder.conv_channels={GIANT}"],
-        [f"model.embedding_dim={GIANT}"], ["model.encoder.num_layers=200", "model.d_model=20000"],
+        [f"model.embedding_dim={GIANT}"], [f"model.pooling_width={GIANT}"],
+        ["model.encoder.num_layers=200", "model.d_model=20000"],
         [f"model.pooling={{kind: self_attentive, nhead: {GIANT}}}"],
         [f"model.classifier={{kind: cosine, sub_centers: {GIANT}}}"],
         [f"train.batch_size={GIANT}"], [f"train.crop_frames={GIANT}"], [f"train.longest_crop_frames={GIANT}"],

@@ -41,6 +41,9 @@ from speakerid.models.transformer import TransformerEncoder
 class SpeakerClassifier(nn.Module):
     """prenet → encoder → pooling → classifier, with what the settings put between.
 
+    With `pooling_width` a Linear and ReLU widen the frames in front of the pooling, as the last frame layer does in
+    x-vectors (512 to 1,500 channels, Snyder et al., 2018) and in ECAPA-TDNN (Desplanques et al., 2020, section 3.3).
+
     Args:
         config: the settings.
         n_mels: M.
@@ -56,7 +59,8 @@ class SpeakerClassifier(nn.Module):
         self.prenet = nn.Linear(n_mels, config.d_model)
         self.subsampling = Subsampling(config.d_model) if config.subsampling == 2 else None
         self.encoder = build_encoder(config.encoder, config.d_model)
-        self.pooling, width = build_pooling(config.pooling, config.frame_width)
+        self.expansion = build_expansion(config)
+        self.pooling, width = build_pooling(config.pooling, config.pooled_width)
         self.embedding = nn.Linear(width, config.embedding_dim) if config.embedding_dim else nn.Identity()
         self.embedding_width = config.embedding_dim or width
         self.classifier = build_classifier(config.classifier, self.embedding_width, n_speakers + n_extra)
@@ -68,7 +72,7 @@ class SpeakerClassifier(nn.Module):
         x = self.prenet(features)
         if self.subsampling:
             x, mask = self.subsampling(x, mask)
-        return self.embedding(self.pooling(self.encoder(x, mask), mask))
+        return self.embedding(self.pooling(self.expansion(self.encoder(x, mask)), mask))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, M) and (B, T) frame mask, true at real frames, to (B, S) logits; in training with the extra ones."""
@@ -88,6 +92,13 @@ def build_encoder(config: EncoderConfig, d_model: int) -> nn.Module:
             return BranchformerEncoder(d_model, **settings)
         case EBranchformerConfig():
             return EBranchformerEncoder(d_model, **settings)
+
+
+def build_expansion(config: ModelConfig) -> nn.Module:
+    """(B, T, `frame_width`) frames to the (B, T, `pooled_width`) that are pooled."""
+    if config.pooling_width is None:
+        return nn.Identity()
+    return nn.Sequential(nn.Linear(config.frame_width, config.pooling_width), nn.ReLU())
 
 
 def build_pooling(config: PoolingConfig, width: int) -> tuple[nn.Module, int]:
