@@ -43,14 +43,14 @@ from speakerid.cli.destination import check_destination, check_folder
 
 def main() -> int:
     from comparison.corpora import CORPORA, build
-    from comparison.models import CONTESTANTS, available
+    from comparison.models import BY_DEFAULT, CONTESTANTS, available
     from comparison.plan import KIND, RESULTS, Plan, carry_out, sections
 
     options = _parser(CORPORA.keys(), CONTESTANTS.keys()).parse_args()
     check_folder(options.out, [options.recordings], "OUT")
     check_destination(options.out / RESULTS, KIND, ())
     models = available(options.models)
-    absent = [name for name in CONTESTANTS if not options.models and name not in models]
+    absent = [name for name in BY_DEFAULT if not options.models and name not in models]
     build([CORPORA[name] for name in options.corpora], options.recordings, options.out, options.workers)
     plan = Plan(options.corpora, models, options.seeds, options.by, options.seconds, options.steps)
     records = carry_out(plan.jobs(), options.out, options.workers)

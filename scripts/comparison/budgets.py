@@ -1,6 +1,6 @@
 """How many steps a model can take in a given time, so that its whole schedule, warm-up to the end, fits into it."""
 
-from time import perf_counter
+from time import process_time
 
 import torch
 from torch import Tensor
@@ -33,8 +33,8 @@ def steps_within(seconds: float, config: Config, make_model: MakeModel) -> int:
 
 
 def seconds_a_step(config: Config, make_model: MakeModel) -> float:
-    """Measured over the first steps of a run, which is then thrown away; with what falls to a step of the time in
-    which the classifier learns on."""
+    """Processor time, which other work on the machine does not lengthen, over the first steps of a run, which is then
+    thrown away; with what falls to a step of the time in which the classifier learns on."""
     silent = Progress("silent")
     trainer = build_trainer(config, None, make_model, torch.device("cpu"), silent)
     batches = trainer.batches
@@ -63,7 +63,7 @@ class _Timed:
         self._times: list[float] = []
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        self._times.append(perf_counter())
+        self._times.append(process_time())
         timed = self._times[WARM_UP:]
         if len(timed) > FEWEST and timed[-1] - timed[0] >= SHORTEST:
             raise _Enough

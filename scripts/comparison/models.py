@@ -12,6 +12,7 @@ from speakerid.training.run import MakeModel
 
 from .corpora import LAST_SESSION, CorpusSpec
 from .networks import Ecapa, make_course_sample, make_torchaudio_conformer
+from .parts import batch_norms, changed, context_pooling, make_ecapa, squeeze, wide_norm
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 VALIDATIONS = 3
@@ -88,18 +89,77 @@ CONTESTANTS: dict[str, Contestant] = {
     ),
 }
 
+BY_DEFAULT = tuple(CONTESTANTS)
+
+_MARGIN = "train.loss={kind: aam_softmax, margin: 0.2}"
+_COSINES = "model.classifier={kind: cosine, scale: 30, batch_norm: true}"
+_NARROW, _WIDE = "model.pooling_width=null", "model.pooling_width=384"
+_INTO_OURS: dict[str, tuple[str, tuple[str, ...], MakeModel]] = {
+    "narrow": ("pools the encoder's 96 channels", (), SpeakerClassifier),
+    "adamw": ("AdamW", ("train.optimizer=adamw",), SpeakerClassifier),
+    "crops": ("crops of 128", ("train.crop_frames=128",), SpeakerClassifier),
+    "d256": ("256 channels", ("model.d_model=256", "model.encoder.dim_feedforward=512"), SpeakerClassifier),
+    "blocks": ("three blocks", ("model.encoder.num_layers=3",), SpeakerClassifier),
+    "aggregation": (
+        "three blocks, all pooled",
+        ("model.encoder.num_layers=3", "model.encoder.concat_layers=true"),
+        SpeakerClassifier,
+    ),
+    "all-frames": ("no subsampling", ("model.subsampling=1",), SpeakerClassifier),
+    "margin": ("cosines and AAM", (_COSINES, _MARGIN), SpeakerClassifier),
+    "attention": ("attentive statistics", ("model.pooling=attentive_statistics",), SpeakerClassifier),
+    "squeeze": ("squeeze and excitation", (), changed(squeeze)),
+    "batch-norms": ("BatchNorm for LayerNorm", (), changed(batch_norms)),
+    "wide": ("pools 384 channels", (_WIDE,), SpeakerClassifier),
+    "wide-norm": ("… with BatchNorm", (_WIDE,), changed(wide_norm)),
+    "wide-context": ("… by attention with context", (_WIDE,), changed(context_pooling)),
+    "wide-crops": ("… of crops of 128", (_WIDE, "train.crop_frames=128"), SpeakerClassifier),
+    "wide-768": ("pools 768 channels", ("model.pooling_width=768",), SpeakerClassifier),
+    "wide-1536": ("pools 1,536 channels", ("model.pooling_width=1536",), SpeakerClassifier),
+}
+_OUT_OF_ECAPA: dict[str, tuple[str, tuple[str, ...], MakeModel]] = {
+    "128": ("128 channels for 512", (), make_ecapa(128)),
+    "64": ("64 channels", (), make_ecapa(64)),
+    "64-crops": ("… crops of 64", ("train.crop_frames=64",), make_ecapa(64)),
+    "64-muon": ("… Muon, 4e-3", ("train.optimizer=muon", "train.learning_rate=4e-3"), make_ecapa(64)),
+    "64-linear": (
+        "… BatchNorm and a linear classifier",
+        ("model.classifier=batchnorm", "train.loss=cross_entropy"),
+        make_ecapa(64),
+    ),
+    "64-narrow": ("… pools 64 channels", (), make_ecapa(64, pooled=64)),
+    "64-wide": ("… pools 1,536 channels", (), make_ecapa(64, pooled=1536)),
+    "64-no-squeeze": ("… no squeeze and excitation", (), make_ecapa(64, squeezes=False)),
+    "64-no-aggregation": ("… last block alone", (), make_ecapa(64, aggregates=False)),
+    "64-no-attention": ("… plain statistics", (), make_ecapa(64, attends=False)),
+    "64-layer-norm": ("… LayerNorm for BatchNorm over frames", (), make_ecapa(64, batch_norm=False)),
+}
+_ECAPA = CONTESTANTS["ecapa"]
+assert isinstance(_ECAPA, Trained)
+# In a table only where asked for.
+CONTESTANTS |= {
+    f"few_minutes-{name}": Trained(f"few_minutes, {title}", "few_minutes", (_NARROW, *overrides), make_model)
+    for name, (title, overrides, make_model) in _INTO_OURS.items()
+}
+CONTESTANTS |= {
+    f"ecapa-{name}": Trained(
+        f"ECAPA-TDNN, {title}", _ECAPA.config, (*_ECAPA.overrides, *overrides), make_model, _ECAPA.needs
+    )
+    for name, (title, overrides, make_model) in _OUT_OF_ECAPA.items()
+}
+
 
 def available(names: Sequence[str] | None) -> list[str]:
     """The contestants that can take part; a line is printed for each one that cannot.
 
     Args:
-        names: those asked for; by default all.
+        names: those asked for; by default `BY_DEFAULT`.
 
     Raises:
         UserError: one that was asked for needs a package that is not installed.
     """
     present = []
-    for name in names or CONTESTANTS:
+    for name in names or BY_DEFAULT:
         needs = CONTESTANTS[name].needs
         if needs is None or importlib.util.find_spec(needs):
             present.append(name)
