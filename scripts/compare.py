@@ -15,7 +15,8 @@ Corpora, all written into OUT by the package's own preparation:
 Models:
   linear               the linear baseline of every report
   course, task1, task2, small, few_minutes
-                       this package's configs of these names (course_sample, …)
+                       this package's configs of these names (course_sample, …); few_minutes without folds and without
+                       channel augmentation, as the others are
   few_minutes_means    few_minutes that does not subtract a band's mean over the utterance
   few_minutes_classifier, few_minutes_means_classifier
                        these two with fewer steps, and twice as many behind them in which the classifier learns alone

@@ -144,7 +144,7 @@ def build_trainer(
     if corpus.features.equalise and any(config.train.channel_augment.model_dump().values()):
         raise UserError(
             f"train.channel_augment: found {config.train.channel_augment}, which needs the channel that features with "
-            f"equalise, as those of {corpus.root}, have lost; set all of it to 0"
+            f"equalise, as those of {corpus.root}, have lost; leave it out with train.channel_augment={{}}"
         )
     if make_model is SpeakerClassifier:
         check_fits(config, corpus, device)
