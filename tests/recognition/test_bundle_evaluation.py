@@ -25,6 +25,8 @@ from speakerid.evaluation.recognition_results import (
     MACRO,
     MISSED,
     NAMED_STRANGERS,
+    PROMISED_IDENTIFIED,
+    PROMISED_STRANGERS,
     TOP_1,
     Estimate,
     Measure,
@@ -131,6 +133,18 @@ def test_what_is_counted_is_what_the_recogniser_answers(
     assert found[MACRO].value == pytest.approx(np.mean(right))
     assert found[IDENTIFIED].value == pytest.approx(np.mean(identified))
     assert found[NAMED_STRANGERS].value == pytest.approx(np.mean(named))
+
+
+def test_what_was_promised_stands_beside_what_is_kept(path: Path, elsewhere: Path) -> None:
+    bundle = Bundle.load(path)
+    table = evaluate_bundle(path, elsewhere, [0.3, *(row.seconds for row in bundle.expected)], resamples=5).tables[0]
+    for row in bundle.expected:
+        found = estimates(table, f"{row.seconds:g} s")
+        assert found[PROMISED_IDENTIFIED].value == row.identified
+        assert found[PROMISED_STRANGERS].value == row.false_accepts
+        assert {IDENTIFIED, NAMED_STRANGERS} <= found.keys()
+    for name in ("0.3 s", "whole"):
+        assert PROMISED_IDENTIFIED not in estimates(table, name)
 
 
 def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhere: Path) -> None:

@@ -64,6 +64,10 @@ DIR = Measure(
 )
 NAMED_STRANGERS = Measure("false_accept", "strangers named, %", True, "strangers' utterances that are given a name")
 IDENTIFIED = Measure("identified", "identified, %", True, "known speakers' utterances that are given the right name")
+PROMISED_IDENTIFIED = Measure(
+    "promised_identified", "promised identified, %", True, "what `export` expected of utterances cut to this duration"
+)
+PROMISED_STRANGERS = Measure("promised_false_accept", "promised strangers, %", True, "the same of strangers named")
 ACCEPTED = Measure("verification_false_accept", "false accepts, %", True, "trials of two speakers that are accepted")
 MISSED = Measure("verification_miss", "misses, %", True, "trials of one speaker that are refused")
 ECE = Measure("calibration_error", "ECE, %", True, "how far probabilities lie from the share that comes true")

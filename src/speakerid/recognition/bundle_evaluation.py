@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +35,12 @@ from speakerid.evaluation.recognition_results import (
     MIN_DCF_5,
     MISSED,
     NAMED_STRANGERS,
+    PROMISED_IDENTIFIED,
+    PROMISED_STRANGERS,
     TOP_1,
     TOP_5,
     EmbeddingMap,
+    Estimate,
     Measure,
     Results,
     Row,
@@ -53,7 +58,8 @@ WHOLE = "whole"
 SAME_PRINT = 0.9999
 """Cosine from which on two voice prints are of one recording, one of them rounded to half precision."""
 
-_IDENTIFICATION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
+_BY_SESSION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
+_IDENTIFICATION = (*_BY_SESSION[:-1], PROMISED_STRANGERS, PROMISED_IDENTIFIED, ECE)
 _VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, ECE)
 
 
@@ -132,7 +138,11 @@ def _not_measured(parts: Mapping[str, object]) -> Iterator[str]:
 
 def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -> tuple[Table, Table]:
     """By duration, and by session."""
-    rows = [identification_row(name, one.scored, one.decided, resamples) for name, one in heard.items()]
+    promised = _promised(heard[WHOLE].bundle)
+    rows = [
+        _with(identification_row(name, one.scored, one.decided, resamples), promised.get(name, {}))
+        for name, one in heard.items()
+    ]
     whole = heard[WHOLE]
     if as_norm:
         rows.append(identification_row(f"{WHOLE}, AS-norm", whole.normed, resamples=resamples))
@@ -145,12 +155,27 @@ def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -
     caption = (
         "Utterances against every speaker that the bundle knows, cut from their middle; shorter ones count with all "
         f"there is. Strangers named and identified: by the bundle's own thresholds for {100 * FALSE_ACCEPT:g} % of "
-        "strangers named. EER and minDCF: every utterance with every speaker is a trial of its score."
+        "strangers named. Promised: what the bundle expects of them, by utterances of its own corpus. EER and minDCF: "
+        "every utterance with every speaker is a trial of its score."
     )
     return (
         Table("Who is it?", caption, _IDENTIFICATION, tuple(rows)),
-        Table("Who is it, by session", "Whole utterances.", _IDENTIFICATION, tuple(by_session)),
+        Table("Who is it, by session", "Whole utterances.", _BY_SESSION, tuple(by_session)),
     )
+
+
+def _promised(bundle: Bundle) -> dict[str, Mapping[Measure, float]]:
+    """What the bundle expects, by the names of rows."""
+    return {
+        f"{one.seconds:g} s": {PROMISED_STRANGERS: one.false_accepts, PROMISED_IDENTIFIED: one.identified}
+        for one in bundle.expected
+    }
+
+
+def _with(row: Row, values: Mapping[Measure, float]) -> Row:
+    """A row with further figures, which have no intervals."""
+    more = {measure: Estimate(value, math.nan, math.nan) for measure, value in values.items()}
+    return replace(row, estimates={**row.estimates, **more})
 
 
 def _verification(

@@ -6,7 +6,7 @@ Letters: N utterances of known speakers, I of strangers, D width of a voice prin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,8 @@ class Expected:
         stranger_speakers: how many different ones they are.
         false_accepts: share of strangers' utterances that are given a name where 1 % is asked for; each stranger is
             judged by a threshold fitted on the others.
-        identified: share of known speakers' utterances that are given the right name by the same threshold.
+        identified: share of known speakers' utterances that are given the right name by the same threshold. Of both,
+            utterances that are too short for the duration count as they do at their own.
     """
 
     seconds: float
@@ -59,7 +60,7 @@ def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tupl
         best = log_odds(strangers, scale, unknown)[:, 0]
         fitted.append((scale, unknown, thresholds_for(best, some.stranger_groups, RATES)))
         promised.append(_expected(some, known.found, log_odds(known.ranked, scale, unknown)[:, 0], best))
-    return _rule(evidence, fitted), promised
+    return _rule(evidence, fitted), _with_shorter_ones(promised)
 
 
 def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
@@ -100,6 +101,25 @@ def _expected(
     return Expected(
         evidence.seconds, len(found), len(strangers), len(names), float(np.mean(by_stranger)), float(np.mean(named))
     )
+
+
+def _with_shorter_ones(rows: Sequence[Expected]) -> list[Expected]:
+    """What is expected where utterances too short for a row count as the row of their own duration expects."""
+    found = []
+    known = strangers = 0.0  # utterances named, of those that have been left behind by now
+    for number, row in enumerate(rows):
+        if number:
+            before = rows[number - 1]
+            known += (before.known - row.known) * before.identified
+            strangers += (before.strangers - row.strangers) * before.false_accepts
+        found.append(
+            replace(
+                row,
+                identified=(known + row.known * row.identified) / rows[0].known,
+                false_accepts=(strangers + row.strangers * row.false_accepts) / max(1, rows[0].strangers),
+            )
+        )
+    return found
 
 
 def _rule(evidence: Sequence[Evidence], fitted: Sequence[tuple[float, float, NDArray[np.float64]]]) -> Rule:

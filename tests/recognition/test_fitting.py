@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import numpy as np
+
+from speakerid.recognition.evidence import Evidence
+from speakerid.recognition.fitting import fit_identification
+from speakerid.recognition.plda import Plda
+from speakerid.recognition.profiles import Profiles, profiles_of
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+def few_speakers(rng: np.random.Generator) -> tuple[Profiles, np.ndarray]:
+    places = np.eye(4, 6)
+    labels = np.repeat(np.arange(4), 10)
+    plda = Plda(0.02, np.full(6, 0.15))
+    return profiles_of("abcd", plda, unit(places[labels] + 0.1 * rng.normal(size=(40, 6))), labels), places
+
+
+def evidence(rng: np.random.Generator, places: np.ndarray, seconds: float, known: int, spread: float) -> Evidence:
+    labels = np.arange(known) % 4
+    prints = unit(places[labels] + spread * rng.normal(size=(known, 6)))
+    strangers = unit(rng.normal(size=(60, 6)))
+    return Evidence(seconds, prints, np.array(list("abcd"))[labels], strangers, np.arange(60) // 4)
+
+
+def test_utterances_too_short_for_a_row_count_as_they_do_at_their_own_duration() -> None:
+    rng = np.random.default_rng(0)
+    profiles, places = few_speakers(rng)
+    short, long = evidence(rng, places, 1.0, 80, 0.5), evidence(rng, places, 2.0, 40, 0.05)
+    (alone,) = fit_identification([long], profiles)[1]
+    first, second = fit_identification([short, long], profiles)[1]
+    assert first.identified < alone.identified - 0.1
+    assert second.known == 40
+    np.testing.assert_allclose(second.identified, (40 * alone.identified + 40 * first.identified) / 80)
+    assert second.false_accepts == alone.false_accepts
+
+
+def test_what_a_session_adds_to_its_own_scores_makes_promises_smaller() -> None:
+    rng = np.random.default_rng(1)
+    profiles, places = few_speakers(rng)
+    some = evidence(rng, places, 1.0, 80, 0.3)
+    heard = replace(some, heard=np.full(80, 0.5, np.float32))
+    whole, less = (fit_identification([one], profiles)[1][0] for one in (some, heard))
+    assert less.identified < whole.identified
