@@ -6,40 +6,73 @@
   python scripts/timelines.py voices.safetensors data/voices --strangers OTHERS
 
 Test utterances of CORPUS, which the bundle has not heard, are put together to conversations of four people, one of
-them a stranger if there are any: 40 turns of one to three utterances, drawn, with up to a second of silence in between,
-pauses in the utterances cut, nobody speaking at once. Shares are of the time in which somebody known or a stranger
-speaks: mean over the conversations, in brackets the 95 % interval of a bootstrap over them.
+them a stranger if there are any: 40 turns of one to three utterances of one session of the speaker, drawn, with up to
+a second of silence in between, pauses in the utterances cut, nobody speaking at once. Each conversation then passes
+through a simulated occasion of its own: a room, a microphone, noise and a codec (`--clean` leaves that out, for
+recordings whose sessions are real).
+
+Shares are of the time in which somebody known or a stranger speaks: mean over the conversations, in brackets the 95 %
+interval of a bootstrap over them. The identification and the diarization error rate are pyannote.metrics's (the extra
+`compare`), without the collar and with one of 0.25 s to either side of a turn's boundaries.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from speakerid.cli import exit_with
 from speakerid.cli.arguments import positive
+
+if TYPE_CHECKING:
+    from open_set.conversations import Conversation
+    from speakerid.recognition.recognizer import Recognizer
 
 
 def main() -> int:
     options = _parser().parse_args()
 
-    from open_set.conversations import conversation, shares  # heavy imports, which --help does without
-    from open_set.tables import timelines
+    from open_set.conversations import conversation  # heavy imports, which --help does without
+    from open_set.error_rates import NEEDED, installed
+    from speakerid.audio.codecs import check_codecs
     from speakerid.corpus import recordings_table
     from speakerid.corpus.check import open_corpus
     from speakerid.corpus.layouts import scan
     from speakerid.recognition.recognizer import Recognizer
 
+    if not options.clean:
+        check_codecs("without --clean")
     recognizer = Recognizer.load(options.bundle)
     recordings = recordings_table.read(options.corpus)
     tests = open_corpus(options.corpus, "test")[0].test
-    known = [recordings[one.feature_path] for one in tests if one.speaker in recognizer.bundle.profiles.names]
+    known = [recordings[one.feature_path] for one in tests if one.speaker in recognizer.speakers]
     strangers = scan(options.strangers).recordings if options.strangers else []
+    numbers = range(options.first, options.first + options.conversations)
     features = recognizer.bundle.features
-    talks = [conversation(known, strangers, features, number) for number in range(options.conversations)]
+    talks = [conversation(known, strangers, features, number, not options.clean) for number in numbers]
     minutes = sum(talk.turns[-1][1] for talk in talks) / 60
-    print(f"{len(talks)} conversations, {minutes:.0f} minutes\n")
-    rules = {"default": None, "`--false-accepts 0.01`": 0.01}
-    print(timelines({rule: [shares(recognizer, talk, rate) for talk in talks] for rule, rate in rules.items()}))
+    print(f"{len(talks)} conversations, {minutes:.0f} minutes")
+    for rule, false_accepts in {"default": None, "--false-accepts 0.01": 0.01}.items():
+        print(f"\n{rule}:\n")
+        _measure(recognizer, talks, false_accepts)
+    if not installed():
+        print(f"\nidentification and diarization error rates need {NEEDED}; pip install -e '.[compare]'")
     return 0
+
+
+def _measure(recognizer: "Recognizer", talks: "Sequence[Conversation]", false_accepts: float | None) -> None:
+    """Print what a timeline says of the conversations."""
+    from open_set.conversations import seconds
+    from open_set.error_rates import COLLAR, error_rates, installed
+    from open_set.tables import rates, shares
+    from speakerid.recognition.timeline import timeline
+
+    said = [timeline(recognizer, talk.waveform, false_accepts, talk.sample_rate) for talk in talks]
+    pairs = list(zip(talks, said, strict=True))
+    print(shares([seconds(talk.turns, segments, recognizer.speakers) for talk, segments in pairs]))
+    for collar in (0.0, COLLAR) if installed() else ():
+        by = [error_rates(talk.turns, segments, recognizer.speakers, collar) for talk, segments in pairs]
+        print(f"\ncollar {collar / 2:g} s to either side: {rates(by)}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
         "--strangers", type=Path, metavar="OTHERS", help="recordings of people that no part of CORPUS has"
     )
     parser.add_argument("--conversations", type=positive, default=20, metavar="N", help="default 20")
+    parser.add_argument("--first", type=positive, default=1, metavar="N", help="number of the first one (default 1)")
+    parser.add_argument("--clean", action="store_true", help="no simulated occasions")
     return parser
 
 

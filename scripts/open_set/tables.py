@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from .conversations import RIGHT, SAID
+from .conversations import KNOWN, SAID, STRANGER
 from .measuring import SECONDS, Measured, OpenSet
 
 
@@ -32,27 +32,34 @@ def tables(measured: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def timelines(heard: Mapping[str, Sequence[Mapping[bool, Counter[str]]]]) -> str:
-    """In per cent, mean over conversations and the 95 % interval of a bootstrap over them.
+def shares(talks: Sequence[Mapping[str, Counter[str]]]) -> str:
+    """Shares of the time in which known speakers and strangers speak, in per cent.
 
     Args:
-        heard: by the rule, of each conversation what was said of known speakers (True) and of strangers.
+        talks: of each conversation, see `open_set.conversations.seconds`.
     """
-    lines = [_row(["said", "known speakers", "strangers"]), "|---|---|---|"]
-    for rule, talks in heard.items():
-        for said in SAID:
-            of_known, of_strangers = (_interval([talk[known] for talk in talks], said) for known in (True, False))
-            lines.append(_row([f"{rule}: {said}", of_known, "" if said == RIGHT else of_strangers]))
+    lines = [_row(["said", KNOWN, STRANGER]), "|---|---|---|"]
+    for said in SAID:
+        cells = (
+            _interval([talk[who][said] / talk[who].total() for talk in talks if talk[who]]) for who in (KNOWN, STRANGER)
+        )
+        lines.append(_row([said, *cells]))
     return "\n".join(lines)
 
 
-def _interval(heard: Sequence[Counter[str]], said: str) -> str:
-    shares = np.array([100 * one[said] / one.total() for one in heard if one.total()])
-    if not len(shares):
+def rates(talks: Sequence[Mapping[str, float]]) -> str:
+    """Error rates of conversations by name, in per cent of the speech."""
+    return "; ".join(f"{name} {_interval([talk[name] for talk in talks])}" for name in talks[0])
+
+
+def _interval(shares: Sequence[float]) -> str:
+    """Mean over conversations and the 95 % interval of a bootstrap over them, in per cent."""
+    if not shares:
         return ""
-    drawn = np.random.default_rng(0).integers(len(shares), size=(1000, len(shares)))
-    low, high = np.quantile(shares[drawn].mean(1), (0.025, 0.975))
-    return f"{shares.mean():.1f} ({low:.1f} to {high:.1f})"
+    values = 100 * np.array(shares)
+    drawn = np.random.default_rng(0).integers(len(values), size=(1000, len(values)))
+    low, high = np.quantile(values[drawn].mean(1), (0.025, 0.975))
+    return f"{values.mean():.1f} ({low:.1f} to {high:.1f})"
 
 
 def _row(cells: Sequence[str]) -> str:

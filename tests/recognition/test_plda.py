@@ -113,3 +113,10 @@ def test_speakers_who_repeat_one_recording_have_a_model(speakers: int) -> None:
     assert plda.within > 0
     assert (plda.between > 0).all()
     assert np.isfinite(plda.of_pairs(prints[0], prints[-1]))
+
+
+def test_scores_of_all_pairs_are_those_of_each() -> None:
+    rng = np.random.default_rng(0)
+    prints, plda = rng.normal(size=(5, 4)), Plda(0.3, np.array([1.0, 0.5, 0.1, 0.01]))
+    expected = [plda.of_pairs(one, prints) for one in prints]
+    np.testing.assert_allclose(plda.of_all_pairs(prints), expected)

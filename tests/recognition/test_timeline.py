@@ -3,11 +3,11 @@
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+import soundfile
 from numpy.typing import NDArray
 
 from encoding import encode
@@ -17,7 +17,7 @@ from speakerid.cli import run
 from speakerid.errors import UserError
 from speakerid.recognition import timeline as module
 from speakerid.recognition.recognizer import Recognizer
-from speakerid.recognition.timeline import Segment, merged, most_probable_path, timeline
+from speakerid.recognition.timeline import Segment, merged, timeline
 from speakerid.recognition.timeline_files import as_rttm, as_text, clock, draw
 
 RATE = 16_000
@@ -86,6 +86,43 @@ def test_pieces_change_little(
     assert np.mean([a == b for a, b in zip(whole, parts, strict=True)]) > 0.6
 
 
+@pytest.mark.parametrize(("rate", "channels"), [(RATE, 1), (44_100, 2)])
+def test_samples_and_their_file_have_one_timeline(
+    trained: Trained,
+    recognizer: Recognizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    rate: int,
+    channels: int,
+) -> None:
+    conversation(trained, tmp_path / "talk.wav", 1.0)
+    samples = decode(tmp_path / "talk.wav", sample_rate=rate).waveform
+    integers = np.round(samples[:, None] * [32_000, -8_000][:channels]).astype(np.int16)
+    soundfile.write(tmp_path / "other.wav", integers, rate, subtype="PCM_16")
+    monkeypatch.setattr(module, "PIECE_SECONDS", 12.0)
+    by_file = timeline(recognizer, tmp_path / "other.wav", 0.5)
+    by_samples = timeline(recognizer, integers, 0.5, rate)
+    assert len(by_file) > 2
+    for one, other in zip(by_file, by_samples, strict=True):
+        assert one.name == other.name
+        assert (one.start, one.end) == pytest.approx((other.start, other.end), abs=1e-3)
+        assert one.probability == pytest.approx(other.probability, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "message"),
+    [
+        ([], RATE, "holds no samples"),
+        ([0.0] * RATE, None, "sample_rate: missing"),
+        ([float("nan")] * RATE, RATE, "not finite"),
+        ("nowhere.wav", None, "nowhere.wav: "),
+    ],
+)
+def test_what_is_no_recording_is_refused(recognizer: Recognizer, samples: Any, rate: int | None, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        timeline(recognizer, samples, sample_rate=rate)
+
+
 def test_nobody_is_heard_in_silence_or_clicks(recognizer: Recognizer, tmp_path: Path) -> None:
     silence = np.zeros(3 * RATE, np.float32)
     write_wav(tmp_path / "silence.wav", silence, RATE)
@@ -113,18 +150,6 @@ def test_a_stranger_is_not_named_at_a_small_rate(trained: Trained, recognizer: R
     )
     assert few <= some
     assert few < 4
-
-
-@given(st.integers(1, 6), st.integers(1, 3), st.floats(0, 5), st.integers(0, 2**32 - 1))
-def test_the_path_is_the_best_of_all(length: int, states: int, switch: float, seed: int) -> None:
-    scores = np.random.default_rng(seed).normal(0, 2, (length, states))
-
-    def value(path: tuple[int, ...]) -> float:
-        changes = sum(a != b for a, b in itertools.pairwise(path))
-        return sum(scores[place, state] for place, state in enumerate(path)) - switch * changes
-
-    best = max(map(value, itertools.product(range(states), repeat=length)))
-    assert value(tuple(most_probable_path(scores, switch).tolist())) == pytest.approx(best)
 
 
 def test_neighbours_of_one_name_are_one_segment() -> None:

@@ -73,6 +73,16 @@ class Plda:
         large = (anybody / determinant - 1 / anybody) * (one**2 + other**2)
         return (alike - 0.5 * large - 0.5 * np.log(determinant / anybody**2)).mean(-1)
 
+    def of_all_pairs(self, prints: Array) -> Array:
+        """`of_pairs` of each two of (N, D) voice prints: (N, N)."""
+        x = prints.astype(np.float64)
+        anybody = self._of_anybody
+        determinant = self.within * (anybody + self.between)
+        alike = (self.between / determinant * x) @ x.T
+        large = x**2 @ (anybody / determinant - 1 / anybody)
+        constant = np.log(determinant / anybody**2).sum()
+        return (alike - 0.5 * (large[:, None] + large + constant)) / len(self.between)
+
     @property
     def _of_anybody(self) -> Array:
         """(D,) variances of a voice print of whoever it may be."""

@@ -1,19 +1,17 @@
 """Who speaks when in a recording of any length.
 
-A window slides over the sound. The names that are nearest to the windows compete for it, and a change of name has its
-price (Viterbi's algorithm). Only then is every turn heard as a whole, and the bundle's rule for its duration says who
-it is, or that it is nobody known: of a turn there is more to hear than of a window.
+A window slides over the sound, and windows of one voice are collected (`speakerid.recognition.diarization`). Only then
+is every voice listened to as a whole, and the bundle's rule for its duration says who it is, or that it is somebody
+unknown: a voice of a whole recording is easier to recognize than a window.
 
-Letters: N cells, W frames in the window around one, T frames, M mel bands, D width of a voice print, C names.
+Shapes: N cells, W frames in the window around one, T frames, M mel bands, D width of a voice print.
 """
 
 from __future__ import annotations
 
 import itertools
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +20,12 @@ from speakerid.audio.decode import lag, pieces
 from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, stretches_of_sound
 from speakerid.audio.resample import resample
 from speakerid.errors import UserError
+from speakerid.recognition.answers import Voice
+from speakerid.recognition.diarization import clusters_of
 from speakerid.recognition.profiles import RANKED
 from speakerid.recognition.recognizer import FALSE_ACCEPTS, Recognizer
-from speakerid.recognition.voices import SHORTEST
+from speakerid.recognition.samples import Recording, path_of
+from speakerid.recognition.voices import SHORTEST, sound_of
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25
@@ -33,14 +34,10 @@ PAUSE_SECONDS = 0.5
 """Silence from which on nobody is said to speak; shorter ones belong to the speech around them."""
 WORDS_PAUSE_SECONDS = 1.0
 """Silence between words that are each too short to be named, up to which they are heard together."""
-TURN_SECONDS = 20.0
-"""Longest stretch that is heard as a whole."""
+VOICE_SECONDS = 60.0
+"""Of a voice, listened to at most; evenly spaced cells of one that speaks longer."""
 PIECE_SECONDS = 600.0
-"""Of the recording, looked at at a time: bounds the memory."""
-SWITCH = 4.0
-"""Price of another name, as a logarithm of probabilities. Windows overlap, so they say the same thing several times."""
-ROWS = 100
-"""Windows compared with everybody at a time: the scores of a hundred thousand speakers are many."""
+"""Of the recording, looked at at a time: bounds the memory. Voices are collected within a piece."""
 
 
 @dataclass(frozen=True)
@@ -69,59 +66,42 @@ class _Cells:
     """(W, M) of what lies around each."""
 
 
-def timeline(recognizer: Recognizer, path: str | os.PathLike[str], false_accepts: float | None = None) -> list[Segment]:
-    """Who speaks when; where nobody does there is no segment.
+def timeline(
+    recognizer: Recognizer,
+    recording: Recording,
+    false_accepts: float | None = None,
+    sample_rate: int | None = None,
+) -> list[Segment]:
+    """Who speaks when; where no one does there is no segment.
 
     Args:
         recognizer: knows the names.
-        path: a recording.
-        false_accepts: share of strangers' turns that may be given a name; by default a name is said where it is more
-            probable than that it is nobody known.
+        recording: a file, or samples, see `Recognizer.listen`.
+        false_accepts: share of strangers that may be given a name; by default a name is said where it is more
+            probable than that it is somebody unknown.
+        sample_rate: of samples, in Hz; a file says its own.
 
     Returns:
         Segments in the order of time, which do not overlap. Times are those of the original: what decoding adds at the
         beginning is taken out where it is known, see `speakerid.audio.decode.lag`.
 
     Raises:
-        UserError: the recording cannot be decoded.
+        UserError: the recording cannot be decoded, or samples are not samples or lack their rate.
     """
+    rate, path = recognizer.bundle.features.sample_rate, path_of(recording)
     found, began = list[Segment](), 0.0
     try:
-        late = lag(Path(path))
-        rate = recognizer.bundle.features.sample_rate
-        for waveform in pieces(Path(path), PIECE_SECONDS, rate):
-            cells = _cells(waveform, rate, recognizer, began)
+        late = lag(path) if path else 0.0
+        for waveform in _pieces_of(recording, sample_rate, rate):
+            cells = _cells(waveform, recognizer, began)
             began += len(waveform) / rate
             if cells.starts:
                 found += _segments(recognizer, cells, false_accepts)
     except UserError as error:
+        if path is None:
+            raise
         raise UserError(f"{path}: {error}") from error
     return [replace(s, start=max(0.0, s.start - late), end=s.end - late) for s in merged(found) if s.end > late]
-
-
-def most_probable_path(log_probabilities: NDArray[np.floating], switch: float) -> NDArray[np.int64]:
-    """Viterbi's algorithm, where every change of state has the same price.
-
-    Args:
-        log_probabilities: (N, C), up to a constant in every row.
-        switch: the price.
-
-    Returns:
-        (N,) states with the highest sum of log-probabilities less prices.
-    """
-    count, states = log_probabilities.shape
-    before = np.empty((count, states), np.int64)
-    total = log_probabilities[0].astype(np.float64)
-    for place in range(1, count):
-        best = int(total.argmax())
-        stays = total >= total[best] - switch
-        before[place] = np.where(stays, np.arange(states), best)
-        total = np.where(stays, total, total[best] - switch) + log_probabilities[place]
-    path = np.empty(count, np.int64)
-    path[-1] = total.argmax()
-    for place in range(count - 1, 0, -1):
-        path[place - 1] = before[place, path[place]]
-    return path
 
 
 def merged(segments: Iterable[Segment], pause: float = PAUSE_SECONDS) -> list[Segment]:
@@ -143,46 +123,52 @@ def merged(segments: Iterable[Segment], pause: float = PAUSE_SECONDS) -> list[Se
     return result
 
 
+def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> Iterator[Samples]:
+    """(N,) samples of the pieces of a recording, at the target rate."""
+    path = path_of(recording)
+    if path is not None:
+        yield from pieces(path, PIECE_SECONDS, target)
+        return
+    waveform, rate = sound_of(recording, sample_rate)
+    if not len(waveform):
+        raise UserError("holds no samples")
+    waveform = resample(waveform, rate, target)
+    size = round(PIECE_SECONDS * target)
+    yield from (waveform[start : start + size] for start in range(0, len(waveform), size))
+
+
 def _segments(recognizer: Recognizer, cells: _Cells, false_accepts: float | None) -> list[Segment]:
-    """A segment for each cell, with the name of the turn it belongs to."""
-    nearest = _nearest_names(recognizer, cells.windows)
-    bounds = np.flatnonzero(np.diff(nearest, prepend=-1, append=-1))
-    longest = round(TURN_SECONDS / STEP_SECONDS)
-    found: list[Segment] = []
-    for first, last in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        for start in range(first, last, longest):
-            turn = range(start, min(start + longest, last))
-            name, probability = _name(recognizer, np.concatenate([cells.frames[c] for c in turn]), false_accepts)
-            found += [Segment(cells.starts[c], cells.ends[c], name, probability) for c in turn]
-    return found
+    """A segment for each cell, with the name of its voice."""
+    clusters = clusters_of(recognizer.embed(cells.windows), recognizer.bundle.profiles.plda)
+    voices = [recognizer.voice(_frames_of(cells, clusters == c)) for c in range(clusters.max() + 1)]
+    names = [_name(recognizer, voice, false_accepts) for voice in voices]
+    return [
+        Segment(start, end, *names[cluster])
+        for start, end, cluster in zip(cells.starts, cells.ends, clusters.tolist(), strict=True)
+    ]
 
 
-def _nearest_names(recognizer: Recognizer, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.int64]:
-    """(N,) places of those it is most probably, if it is somebody known."""
-    profiles, rule = recognizer.bundle.profiles, recognizer.bundle.identification
-    prints = recognizer.embed(windows)
-    rows = range(0, len(prints), ROWS)
-    names = np.unique([place for row in rows for place in profiles.ranked(prints[row : row + ROWS])[0][:, 0]])
-    seconds = np.array([len(window) for window in windows]) / recognizer.bundle.features.frames_per_second
-    return names[most_probable_path(rule.scale_at(seconds)[:, None] * profiles.scores(prints, names), SWITCH)]
+def _frames_of(cells: _Cells, mine: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(T, M) frames of the chosen (N,) cells."""
+    rows = np.flatnonzero(mine)
+    most = round(VOICE_SECONDS / STEP_SECONDS)
+    chosen = rows if len(rows) <= most else rows[np.arange(most) * len(rows) // most]
+    return np.concatenate([cells.frames[row] for row in chosen.tolist()])
 
 
-def _name(recognizer: Recognizer, frames: NDArray[np.float32], false_accepts: float | None) -> tuple[str | None, float]:
-    """Who speaks in the (T, M) frames of one turn, or None, and how probable that is."""
-    answer = recognizer.answer(
-        recognizer.voice(frames), FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED
-    )
+def _name(recognizer: Recognizer, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
+    """Whose voice it is, or None, and how probable that is."""
+    answer = recognizer.answer(voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
     name, probability = answer.ranking[0]
     nobody = max(0.0, 1 - sum(p for _, p in answer.ranking))
     known = probability >= nobody if false_accepts is None else answer.name is not None
     return (name, probability) if known else (None, nobody)
 
 
-def _cells(waveform: Samples, sample_rate: int, recognizer: Recognizer, began: float) -> _Cells:
+def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
     """The (N,) samples of a piece that begins after so many seconds, cut at pauses and then into cells."""
     features = recognizer.bundle.features
     log_mel = LogMel(features).with_pauses()  # those that count have been cut by then
-    waveform = resample(waveform, sample_rate, features.sample_rate)
     cells = _Cells([], [], [], [])
     for stretches in _speech(waveform, features.sample_rate, features.level):
         sound = np.concatenate([waveform[stretch] for stretch in stretches])

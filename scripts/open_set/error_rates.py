@@ -1,0 +1,53 @@
+"""Error rates of timelines by pyannote.metrics (the extra `compare`), for comparison with other tools.
+
+Both are (false alarms + missed + confused speech) / speech, in seconds. The identification error rate compares names,
+strangers being called `unknown`; the diarization error rate asks only which segments have one voice, names being
+mapped in the best way.
+"""
+
+import importlib.util
+from collections.abc import Collection, Sequence
+
+from speakerid.recognition.timeline import Segment
+
+from .conversations import UNKNOWN, Turn
+
+NEEDED = "pyannote.metrics"
+COLLAR = 0.5
+"""Seconds around each boundary of a turn that do not count: half of them before it, half behind it."""
+
+
+def installed() -> bool:
+    return importlib.util.find_spec("pyannote") is not None and importlib.util.find_spec(NEEDED) is not None
+
+
+def error_rates(
+    turns: Sequence[Turn], segments: Sequence[Segment], names: Collection[str], collar: float = COLLAR
+) -> dict[str, float]:
+    """Identification and diarization error rate of one conversation; overlaps, if there were any, would count.
+
+    Args:
+        turns: who speaks.
+        segments: who is said to.
+        names: of the known speakers.
+        collar: see `COLLAR`.
+    """
+    from pyannote.core import Annotation, Timeline  # pyright: ignore[reportMissingImports]
+    from pyannote.core import Segment as Stretch  # pyright: ignore[reportMissingImports]
+    from pyannote.metrics.diarization import DiarizationErrorRate  # pyright: ignore[reportMissingImports]
+    from pyannote.metrics.identification import IdentificationErrorRate  # pyright: ignore[reportMissingImports]
+
+    def annotation(stretches: Sequence[Turn]) -> Annotation:
+        found = Annotation()
+        for start, end, name in stretches:
+            found[Stretch(start, end)] = name
+        return found
+
+    said = annotation([(s.start, s.end, s.name or UNKNOWN) for s in segments])
+    named = annotation([(start, end, name if name in names else UNKNOWN) for start, end, name in turns])
+    scored = Timeline([Stretch(0, max([end for _, end, _ in turns] + [s.end for s in segments]))])
+    settings = {"collar": collar, "skip_overlap": False}
+    return {
+        "identification error": IdentificationErrorRate(**settings)(named, said, uem=scored),
+        "diarization error": DiarizationErrorRate(**settings)(annotation(turns), said, uem=scored),
+    }

@@ -1,0 +1,106 @@
+"""Which windows of a recording have the same voice, whoever's it is.
+
+Agglomerative clustering finds more clusters than there are voices. A hidden Markov model then has one state for each:
+a voice with the prior that the PLDA model has of speakers. Variational Bayes fits it, and superfluous states die out
+(VBx: Landini et al., 2022, Bayesian HMM clustering of x-vector sequences in speaker diarization, Computer Speech and
+Language 71).
+
+Shapes: N windows, D width of a voice print, C clusters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from speakerid.recognition.plda import Plda
+
+CLUSTERS = 20
+"""Clusters to begin with."""
+WINDOW_VARIANCE = 0.08
+"""Of a window's voice print around its voice, along every axis; voice prints have length 1. More than it really is,
+since windows overlap and say the same thing several times."""
+STAY = 0.95
+"""Probability that the next window has the same voice, whatever the voices are like."""
+ITERATIONS = 20
+SMALLEST_PRIOR = 1e-10
+"""Of a state, so that no window is impossible."""
+SMALLEST_GAIN = 1e-3
+"""Of the evidence lower bound, below which the fit ends."""
+
+Array = NDArray[np.float64]
+
+
+def clusters_of(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
+    """Index of each window's cluster.
+
+    Args:
+        prints: (N, D) voice prints of windows in the order of time, N > 0.
+        plda: how voice prints scatter.
+
+    Returns:
+        (N,) from 0, without gaps.
+    """
+    voices = plda.between / WINDOW_VARIANCE
+    x = prints.astype(np.float64) * np.sqrt(voices / WINDOW_VARIANCE)
+    first = _first_clusters(prints, plda)
+    shares = np.eye(first.max() + 1)[first]
+    priors, best = shares.mean(0), -np.inf
+    for _ in range(ITERATIONS):
+        precisions = 1 + shares.sum(0)[:, None] * voices
+        means = shares.T @ x / precisions
+        fit = x @ means.T - 0.5 * (means**2 + 1 / precisions) @ voices
+        shares, priors, evidence = forward_backward(fit, priors, STAY)
+        # The evidence lower bound: less the divergence of the voices from their prior.
+        bound = evidence - 0.5 * float((np.log(precisions) + 1 / precisions + means**2 - 1).sum())
+        if bound - best < SMALLEST_GAIN:
+            break
+        best = bound
+    return np.unique(shares.argmax(1), return_inverse=True)[1].reshape(-1)
+
+
+def forward_backward(log_likelihoods: Array, priors: Array, stay: float) -> tuple[Array, Array, float]:
+    """The forward-backward algorithm, where the next state is the same with probability `stay`, else drawn anew.
+
+    Args:
+        log_likelihoods: (N, C) of each window in each state.
+        priors: (C,) probabilities of the states that are drawn.
+        stay: see above.
+
+    Returns:
+        (N, C) probabilities of the states, (C,) the share of the draws that led to each, and the logarithm of the
+        likelihood of all windows.
+    """
+    count, priors = len(log_likelihoods), np.maximum(priors, SMALLEST_PRIOR)
+    highest = log_likelihoods.max(1, keepdims=True)
+    likelihoods = np.exp(log_likelihoods - highest)
+    forward, totals = np.empty_like(likelihoods), np.empty(count)
+    before = priors
+    for row in range(count):
+        before = before * likelihoods[row]
+        totals[row] = before.sum()
+        forward[row] = before = before / totals[row]
+        before = stay * before + (1 - stay) * priors
+    backward = np.ones_like(likelihoods)
+    drawn = np.zeros(len(priors))
+    for row in range(count - 1, 0, -1):
+        after = likelihoods[row] * backward[row] / totals[row]
+        drawn += after
+        backward[row - 1] = stay * after + (1 - stay) * (priors @ after)
+    shares = forward * backward
+    shares /= shares.sum(1, keepdims=True)
+    drawn = shares[0] + (1 - stay) * priors * drawn
+    return shares, drawn / drawn.sum(), float(np.log(totals).sum() + highest.sum())
+
+
+def _first_clusters(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
+    """(N,) `CLUSTERS` clusters of the (N, D) voice prints, or as many as there are, by average linkage."""
+    from scipy.cluster.hierarchy import fcluster, linkage  # slow to import
+
+    count = len(prints)
+    if count <= 1:
+        return np.zeros(count, np.int64)
+    scores = plda.of_all_pairs(prints)
+    first, second = np.triu_indices(count, 1)
+    distances = scores.max() - scores[first, second]
+    return np.asarray(fcluster(linkage(distances, "average"), CLUSTERS, "maxclust"), np.int64) - 1
