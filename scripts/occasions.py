@@ -11,7 +11,7 @@ An occasion is a room, a microphone, noise and a codec (see `speakerid prepare -
 With --more the people in MORE_RECORDINGS, who must be others, are strangers in the first three designs. A seed draws
 who is known, the occasions and the training.
 
-Models are those of scripts/compare.py. `few_minutes` trains by its own schedule with --settings laid over it; the
+Models are those of scripts/compare.py. `few_minutes` trains as it ships, with --settings laid over it; the
 models of others take the steps that fit into --seconds. Resemblyzer is pretrained. A row `classifier` is what the
 checkpoint says, `bundle` what `export` makes of it, `nearest centroid` the cosine to a speaker's mean embedding.
 resemblyzer and ecapa need the extra: pip install -e '.[compare]'. Occasions need the extra av.

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from comparison.budgets import steps_within
-from comparison.models import CONFIGS, CONTESTANTS, Trained, config_of
+from comparison.models import CONFIGS, CONTESTANTS, FEW_MINUTES, Trained, config_of
 from comparison.pretrained import Embedder, nearest_centroid
 from comparison.runs import MANY
 from speakerid.batches import whole_utterances
@@ -192,7 +192,8 @@ def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Co
     root = test.folder / "training"
     if contestant.config in OWN_SCHEDULE:
         own = [f"run_dir={folder}", f"seed={job.seed}", "device=cpu", f"data.root={root}"]
-        return load_config(CONFIGS / f"{contestant.config}.yaml", [*contestant.overrides, *own, *job.settings])
+        overrides = [setting for setting in contestant.overrides if setting not in FEW_MINUTES]  # as it ships
+        return load_config(CONFIGS / f"{contestant.config}.yaml", [*overrides, *own, *job.settings])
     settings = job.settings if _is_ours(contestant) else NEXT_TO_NONE
     kept = folder / "steps.json"
     if not kept.exists():

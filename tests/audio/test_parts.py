@@ -127,7 +127,7 @@ def test_a_recording_of_another_kind_behind_a_flac_is_not_lost_silently(
     tmp_path: Path, other: str, samples: int
 ) -> None:
     (tmp_path / "a").write_bytes(encoded(noise(9_000), "flac") + encoded(noise(samples, 1), other))
-    with pytest.raises(UserError, match=r"holds a recording of another kind behind its first 0\.56 s; cut them apart"):
+    with pytest.raises(UserError, match=r"a recording of another kind follows after 0\.56 s; cut them apart"):
         decode(tmp_path / "a")
 
 

@@ -71,13 +71,15 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
 def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) -> list[Split]:
     """Parts for cross-validation: an utterance is held out in one fold at most, and trains in the others.
 
+    There are fewer folds than asked for where sessions are fewer, and none where no two could hold anything out.
+
     A speaker's sessions are held out whole. Sessions of one name are held out together for all speakers, because they
     may be one occasion. A speaker without two known sessions is held out in stretches of consecutive utterances. A
     speaker never loses all training utterances of a fold: a single utterance is never held out.
 
     Args:
         utterances: labelled.
-        count: number of folds, at least 2.
+        count: number of folds, at least 2, at most.
         by: see `split`; `random` deals out single utterances.
         seed: of `random`.
 
@@ -103,7 +105,10 @@ def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) ->
             key = (utterances.session_names[session],) if by_session else (speaker, place * count // len(members))
             groups.setdefault(key, {}).setdefault(speaker, []).append(row)
     held_out = _dealt(list(groups.values()), [len(members) for members in by_speaker], count, len(rows))
-    how = f"{count} folds; {_how(by, whole, len(by_speaker) - whole)}"
+    held_out = held_out[held_out.any(1)]
+    if len(held_out) < 2:
+        return []
+    how = f"{len(held_out)} folds; {_how(by, whole, len(by_speaker) - whole)}"
     return [Split(rows[~mask[utterances.origins]].tolist(), rows[mask].tolist(), how) for mask in held_out]
 
 

@@ -17,15 +17,15 @@ from speakerid.errors import UserError
 from speakerid.training.metrics_log import METRICS, read_lines
 
 FOLDER = "folds"
-FEWEST_FOLDS = 3
-"""Folds from which speakers are left out in turn."""
+LEAST_LEFT_OUT = 3
+"""One speaker in so many is left out of a fold at most: more would leave too few to train on."""
 LARGEST = 5000
 """Labelled utterances up to which folds pay: of more, a held-out part says enough and costs little."""
 
 
 def number_of_folds(config: Config, utterances: Utterances) -> int:
     """Folds of a run on these labelled utterances; 0 if a part of them is held out instead."""
-    return config.data.folds if len(utterances.held_out_from) <= LARGEST else 0
+    return len(_folds(config, utterances))
 
 
 def parts_of(config: Config, utterances: Utterances, fold: int | None = None) -> Split:
@@ -36,10 +36,9 @@ def parts_of(config: Config, utterances: Utterances, fold: int | None = None) ->
         utterances: labelled.
         fold: index of the fold; None for the model that ships, which trains on everything if there are folds.
     """
-    data, count = config.data, number_of_folds(config, utterances)
-    if not count:
-        return split(utterances, data.split, data.valid_fraction, config.seed)
-    parts = folds(utterances, count, data.split, config.seed)
+    parts = _folds(config, utterances)
+    if not parts:
+        return split(utterances, config.data.split, config.data.valid_fraction, config.seed)
     if fold is not None:
         left_out = stranger_folds(config, utterances)[utterances.origins] == fold
         train, valid = (np.asarray(rows)[~left_out[rows]].tolist() for rows in (parts[fold].train, parts[fold].valid))
@@ -51,14 +50,27 @@ def stranger_folds(config: Config, utterances: Utterances) -> NDArray[np.int64]:
     """(N,) index of the fold that leaves an utterance's speaker out whole; UNKNOWN if none does.
 
     To the model of that fold the speaker is a stranger, by whom thresholds can be fitted. With three folds or more each
-    speaker is left out once, in turn; two folds, or fewer speakers than two a fold, would leave too few to train on.
+    speaker is left out once, in turn, with two folds two speakers of three are. Where this would be one speaker a fold,
+    too few would be left to train on, and none is left out.
     """
-    count, rows = number_of_folds(config, utterances), utterances.held_out_from
-    speakers = np.unique(utterances.speakers[rows])
+    parts, rows = _folds(config, utterances), utterances.held_out_from
+    count = len(parts)
+    speakers, turns = np.unique(utterances.speakers[rows]), max(count, LEAST_LEFT_OUT)
     found = np.full(len(utterances), UNKNOWN)
-    if count >= FEWEST_FOLDS and len(speakers) >= 2 * count:
-        found[rows] = np.searchsorted(speakers, utterances.speakers[rows]) % count
+    if count and len(speakers) >= 2 * turns:
+        turn = np.searchsorted(speakers, utterances.speakers[rows]) % turns
+        found[rows] = np.where(turn < count, turn, UNKNOWN)
+    if any((found[part.valid] == number).all() for number, part in enumerate(parts)):  # nothing left to validate on
+        found[:] = UNKNOWN
     return found
+
+
+def _folds(config: Config, utterances: Utterances) -> list[Split]:
+    """Parts of the folds, strangers included; none if a part is held out instead."""
+    count = config.data.folds
+    if not count or len(utterances.held_out_from) > LARGEST:
+        return []
+    return folds(utterances, count, config.data.split, config.seed)
 
 
 def check_held_out(parts: Split, root: Path) -> None:
