@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for corpora and runs")
     parser.add_argument("--strangers", type=positive, default=7, metavar="N", help="speakers held out (default 7)")
     parser.add_argument("--draws", type=positive, default=3, metavar="N", help="of strangers (default 3)")
-    parser.add_argument("--steps", type=positive, default=600, metavar="N", help="of training (default 600)")
+    parser.add_argument("--steps", type=positive, default=800, metavar="N", help="of training (default 800)")
     config = Path(__file__).parents[1] / "configs" / "few_minutes.yaml"
     parser.add_argument("--config", type=Path, default=config, metavar="FILE", help="default few_minutes.yaml")
     return parser
