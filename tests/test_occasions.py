@@ -124,10 +124,11 @@ def test_models_of_others_are_asked_for_the_nearest_centroid(out: Path, monkeypa
 
 
 def test_other_settings_are_another_run(out: Path) -> None:
-    ours = {Job("known", 0, "few_minutes", settings).folder(out) for settings in ((), ("a=1",), ("a=2",))}
-    assert len(ours) == 3
-    others = {Job("known", 0, "ecapa", settings, 60).folder(out) for settings in ((), ("a=1",))}
-    assert len(others) == 1
+    drawn = ((), ("train.batch_size=8",), ("train.batch_size=4",))
+    assert len({Job("known", 0, "few_minutes", settings).folder(out) for settings in drawn}) == 3
+    assert len({Job("known", 0, "ecapa", settings, 60).folder(out) for settings in drawn}) == 1
+    assert len({Job("known", 0, "ecapa", seconds=seconds).folder(out) for seconds in (60, 90)}) == 2
+    assert len({Job("known", 0, "few_minutes", seconds=seconds).folder(out) for seconds in (60, 90)}) == 1
 
 
 @pytest.mark.slow

@@ -65,10 +65,12 @@ class Job:
     seconds: float = 180.0
 
     def folder(self, out: Path) -> Path:
-        contestant = CONTESTANTS[self.model]
-        name = self.model
+        """Of a training, another one for other settings, those of the config's file included."""
+        contestant, name = CONTESTANTS[self.model], self.model
         if isinstance(contestant, Trained):
-            options = repr(self.settings if _is_ours(contestant) else self.seconds)
+            settings = self.settings if _is_ours(contestant) else NEXT_TO_NONE
+            config = load_config(CONFIGS / f"{contestant.config}.yaml", [*contestant.overrides, *settings])
+            options = config.model_dump_json() + ("" if contestant.config in OWN_SCHEDULE else f" {self.seconds}")
             name += f"-{hashlib.blake2b(options.encode(), digest_size=4).hexdigest()}"
         return out / "runs" / f"{self.design}-{self.seed}" / name
 
