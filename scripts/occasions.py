@@ -11,9 +11,9 @@ An occasion is a room, a microphone, noise and a codec (see `speakerid prepare -
 With --more the people in MORE_RECORDINGS, who must be others, are strangers in the first three designs. A seed draws
 who is known, the occasions and the training.
 
-Models are those of scripts/compare.py. `few_minutes` trains as it ships, with --settings laid over it; the
-models of others take the steps that fit into --seconds. Resemblyzer is pretrained. A row `classifier` is what the
-checkpoint says, `bundle` what `export` makes of it, `nearest centroid` the cosine to a speaker's mean embedding.
+Models are those of scripts/compare.py. `few_minutes` trains as its config says, with --settings laid over it; the
+others take the steps that fit into --seconds of processor time. Resemblyzer is pretrained. A row `classifier` is what
+the checkpoint says, `bundle` what `export` makes of it, `nearest centroid` the cosine to a speaker's mean embedding.
 resemblyzer and ecapa need the extra: pip install -e '.[compare]'. Occasions need the extra av.
 
 Shares count every speaker the same. In brackets: the 95 % interval of a bootstrap over speakers and their utterances,
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    from comparison.models import CONTESTANTS, available
+    from comparison.models import available
     from simulated.designs import DESIGNS, build
-    from simulated.runs import Job, OpenedTest, run
+    from simulated.runs import MODELS, Job, OpenedTest, run
     from simulated.tables import Spoken, sections
     from speakerid.corpus.parallel import parallel_map
 
-    options = _parser(DESIGNS, CONTESTANTS).parse_args()
+    options = _parser(DESIGNS, MODELS).parse_args()
     check_folder(options.out, [source for source in (options.recordings, options.more) if source], "OUT")
     settings = tuple(options.settings)
     models = available(options.models)

@@ -20,8 +20,9 @@ pytest.importorskip("av", reason="needs PyAV, of the extra `av`")
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "occasions.py"
 TINY = Design(8, 2, 2, 1, known=3)
 FEW_STEPS = (
-    "train.total_steps=4", "train.warmup_steps=0", "train.valid_steps=4", "train.save_steps=4", "train.log_steps=4",
-    "train.batch_size=4", "train.crop_frames=16", "model.d_model=16", "model.encoder.dim_feedforward=16",
+    "data.folds=0", "train.total_steps=4", "train.warmup_steps=0", "train.valid_steps=4", "train.save_steps=4",
+    "train.log_steps=4", "train.batch_size=4", "train.crop_frames=16", "model.d_model=16",
+    "model.encoder.dim_feedforward=16",
 )  # fmt: skip
 
 

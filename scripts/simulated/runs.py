@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from comparison.budgets import steps_within
-from comparison.models import CONFIGS, CONTESTANTS, FEW_MINUTES, Trained, config_of
+from comparison.models import CONFIGS, CONTESTANTS, Contestant, Trained, config_of
 from comparison.pretrained import Embedder, nearest_centroid
 from comparison.runs import MANY
 from speakerid.batches import whole_utterances
@@ -38,8 +38,13 @@ from speakerid.training.run import train
 
 DURATIONS = {"1 s": 1.0, "2 s": 2.0, "4 s": 4.0, "whole": None}
 """Seconds from the middle of each utterance."""
-OWN_SCHEDULE = ("few_minutes",)
-"""Configs whose number of steps is kept; the models of others take as many as fit."""
+OURS = "few_minutes"
+"""Trained as its config says, and as long; other models take the steps that fit into a time."""
+MODELS: dict[str, Contestant] = {
+    OURS: Trained(OURS, OURS),  # with its folds and its channels, which the comparison leaves out
+    **{name: CONTESTANTS[name] for name in ("linear", "resemblyzer", "ecapa", "conformer", "course", "task2", "small")},
+}
+"""Contestants, by the names that the command has for them."""
 NEXT_TO_NONE = ("data.split=random", "data.valid_fraction=0.05")
 """Validation of the models of others: a session held out would be lost to their training."""
 
@@ -53,7 +58,7 @@ class Job:
     Attributes:
         design: in `DESIGNS`.
         seed: of the design and of the training.
-        model: in `CONTESTANTS`.
+        model: in `MODELS`.
         settings: of the training of this package's models.
         seconds: of the training of the others' models.
     """
@@ -66,11 +71,11 @@ class Job:
 
     def folder(self, out: Path) -> Path:
         """Of a training, another one for other settings, those of the config's file included."""
-        contestant, name = CONTESTANTS[self.model], self.model
+        contestant, name = MODELS[self.model], self.model
         if isinstance(contestant, Trained):
             settings = self.settings if _is_ours(contestant) else NEXT_TO_NONE
             config = load_config(CONFIGS / f"{contestant.config}.yaml", [*contestant.overrides, *settings])
-            options = config.model_dump_json() + ("" if contestant.config in OWN_SCHEDULE else f" {self.seconds}")
+            options = config.model_dump_json() + ("" if self.model == OURS else f" {self.seconds}")
             name += f"-{hashlib.blake2b(options.encode(), digest_size=4).hexdigest()}"
         return out / "runs" / f"{self.design}-{self.seed}" / name
 
@@ -164,7 +169,7 @@ def run(job: Job, out: Path) -> list[Answers]:
 
 
 def _answers(job: Job, test: OpenedTest, folder: Path) -> Iterator[Answers]:
-    contestant = CONTESTANTS[job.model]
+    contestant = MODELS[job.model]
     if not isinstance(contestant, Trained):
         yield from _linear(contestant.title, test) if job.model == "linear" else _pretrained(contestant.title, test)
         return
@@ -192,10 +197,9 @@ def _is_ours(contestant: Trained) -> bool:
 def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Config:
     """The experiment; where its steps have to fit into a time, as many as the first call found."""
     root = test.folder / "training"
-    if contestant.config in OWN_SCHEDULE:
+    if job.model == OURS:
         own = [f"run_dir={folder}", f"seed={job.seed}", "device=cpu", f"data.root={root}"]
-        overrides = [setting for setting in contestant.overrides if setting not in FEW_MINUTES]  # as it ships
-        return load_config(CONFIGS / f"{contestant.config}.yaml", [*overrides, *own, *job.settings])
+        return load_config(CONFIGS / f"{contestant.config}.yaml", [*contestant.overrides, *own, *job.settings])
     settings = job.settings if _is_ours(contestant) else NEXT_TO_NONE
     kept = folder / "steps.json"
     if not kept.exists():
@@ -208,12 +212,10 @@ def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Co
 def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:
     """By the bundle's own scores and thresholds, as `evaluate` has them."""
     material = Material.open(test.folder / "bundle", bundle, test.folder / "test")
-    logged = np.log([one.seconds for one in bundle.expected])
     for duration, seconds in DURATIONS.items():
         heard = Heard.of(bundle, material, seconds)
         decided, scored = heard.decided, heard.scored.answers
-        lengths = np.log(heard.seconds[material.known])
-        promised = np.interp(lengths, logged, [one.identified for one in bundle.expected])
+        reached = [one for one in bundle.expected if seconds is None or one.seconds <= seconds]
         yield Answers(
             title,
             duration,
@@ -222,7 +224,7 @@ def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:
             decided.answers.strangers.tolist(),
             (decided.answers.known >= decided.thresholds).tolist(),
             (decided.answers.strangers >= decided.stranger_thresholds).tolist(),
-            float(promised.mean()),
+            (reached or bundle.expected)[-1].identified,
         )
 
 
