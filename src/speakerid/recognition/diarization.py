@@ -96,11 +96,11 @@ def forward_backward(log_likelihoods: Array, priors: Array, stay: float) -> tupl
 def _first_clusters(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
     """(N,) `CLUSTERS` clusters of the (N, D) voice prints, or as many as there are, by average linkage."""
     from scipy.cluster.hierarchy import fcluster, linkage  # slow to import
+    from scipy.spatial.distance import squareform
 
     count = len(prints)
     if count <= 1:
         return np.zeros(count, np.int64)
     scores = plda.of_all_pairs(prints)
-    first, second = np.triu_indices(count, 1)
-    distances = scores.max() - scores[first, second]
+    distances = squareform(scores.max() - scores, checks=False)
     return np.asarray(fcluster(linkage(distances, "average"), CLUSTERS, "maxclust"), np.int64) - 1
