@@ -183,6 +183,17 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
     assert path.read_text() == "content"
 
 
+def test_long_names_that_begin_alike_have_hidden_files_of_their_own(tmp_path: Path) -> None:
+    one, other = tmp_path / ("a" * 254 + "1"), tmp_path / ("a" * 254 + "2")
+    with atomic_file(one) as partial:
+        partial.write_text("content")
+        remove_partials(tmp_path, of=other)
+    assert one.read_text() == "content"
+    with atomic_folder(other) as partial:
+        (partial / "a").touch()
+    assert (other / "a").exists()
+
+
 def test_left_temporary_files_of_one_file_are_removed_and_no_others(tmp_path: Path) -> None:
     with pytest.raises(UserError), atomic_file(tmp_path / "file"):  # noqa: PT012
         (left,) = tmp_path.iterdir()

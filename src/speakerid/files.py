@@ -9,11 +9,14 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import blake2b
 from pathlib import Path
 
 from speakerid.errors import UserError
 
 _PARTIAL = ".partial"
+_LONGEST_PREFIX = 200
+"""Bytes of a name."""
 
 
 @contextmanager
@@ -35,7 +38,7 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         former = _writable(path)
         target = real_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f"{_partial_prefix(target)}{secrets.token_hex(4)}{_PARTIAL}")
+        partial = target.with_name(f"{hidden_prefix(target)}{secrets.token_hex(4)}{_PARTIAL}")
         # Made here, so that its content is never readable to more people than the file that it becomes.
         os.close(
             os.open(
@@ -97,7 +100,7 @@ def remove_partials(folder: Path, of: Path | None = None) -> None:
         of: only those of this file; by default all.
     """
     # The one word between name and ending keeps the files of `b.c` out of those of `b`.
-    name = re.compile(rf"{re.escape(_partial_prefix(of))}[0-9a-f]+{re.escape(_PARTIAL)}" if of else ".*")
+    name = re.compile(rf"{re.escape(hidden_prefix(of))}[0-9a-f]+{re.escape(_PARTIAL)}" if of else ".*")
     for path in folder.glob(f".*{_PARTIAL}"):
         if name.fullmatch(path.name):
             path.unlink(missing_ok=True)
@@ -106,7 +109,7 @@ def remove_partials(folder: Path, of: Path | None = None) -> None:
 def _locked_folder(path: Path) -> tuple[Path, int]:
     """A new temporary folder beside one, and the handle that holds its lock for as long as this process lives."""
     while True:
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+        partial = path.with_name(f"{hidden_prefix(path)}{secrets.token_hex(4)}{_PARTIAL}")
         partial.mkdir()
         handle = _folder_handle(partial)
         if handle is None:  # another process took it for abandoned before it was opened
@@ -120,7 +123,7 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporary folders beside a folder whose processes have ended: nobody holds their locks."""
-    name = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]+{re.escape(_PARTIAL)}")
+    name = re.compile(rf"{re.escape(hidden_prefix(path))}[0-9a-f]+{re.escape(_PARTIAL)}")
     for partial in path.parent.iterdir():
         if name.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
             handle = _folder_handle(partial)
@@ -200,9 +203,15 @@ def sole_user(
         yield
 
 
-def _partial_prefix(path: Path) -> str:
-    """What the temporary files of a file begin with; a name takes 255 bytes at most, so a long one is cut."""
-    return f".{os.fsencode(path.name)[:200].decode(errors='ignore')}."
+def hidden_prefix(path: Path) -> str:
+    """What the names of hidden files beside a file begin with.
+
+    A name takes 255 bytes at most, so a long one is cut, and told apart by its digest.
+    """
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST_PREFIX:
+        return f".{path.name}."
+    return f".{name[:_LONGEST_PREFIX].decode(errors='ignore')}-{blake2b(name, digest_size=8).hexdigest()}."
 
 
 def _writable(path: Path) -> os.stat_result | None:

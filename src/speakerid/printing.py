@@ -1,6 +1,7 @@
 """Names, messages and values as text for terminals, tables and pictures."""
 
 import reprlib
+import unicodedata
 from collections.abc import Sequence
 
 NAMED = 10
@@ -23,6 +24,11 @@ def printable(name: object) -> str:
     As `visible`, and a backslash is doubled.
     """
     return visible(str(name).replace("\\", "\\\\"))
+
+
+def one_form(name: str) -> str:
+    """A name with its accents composed (Unicode's NFC); names from macOS have them apart and look the same."""
+    return unicodedata.normalize("NFC", name)
 
 
 def short(value: object) -> str:

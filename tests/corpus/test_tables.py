@@ -223,6 +223,13 @@ def test_names_that_stand_for_no_one_and_names_that_look_alike_are_doubted(folde
     ]
 
 
+def test_composed_and_decomposed_letters_are_one_speaker(folder: Path) -> None:
+    recordings, remarks = read(folder, "path,speaker\na.wav,Jürgen\nb.wav,Ju\u0308rgen\na.wav,Ju\u0308rgen\n")
+    assert [recording[1] for recording in recordings] == ["Jürgen", "Jürgen"]
+    assert len(remarks) == 1
+    assert remarks[0].startswith("the same speech as an earlier row")
+
+
 def test_numbers_that_a_program_wrote_in_several_forms_look_alike(folder: Path) -> None:
     _, remarks = read(folder, "path,speaker\na.wav,7\nb.wav,7.0\nstereo.wav,07\n")
     assert remarks == ["counted as 3 speakers, though the names look alike: 07, 7, 7.0"]

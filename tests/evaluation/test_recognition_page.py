@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib import rc_context, rcParams
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from recognition_example import example
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import EVALUATION_PAGE, PAGE_PICTURE
 from speakerid.errors import UserError
+from speakerid.evaluation.detection import det_curve
 from speakerid.evaluation.recognition_page import recognition_page, write_page
 from speakerid.evaluation.recognition_plots import NAMES as PICTURES
 from speakerid.evaluation.recognition_plots import pictures
 from speakerid.evaluation.recognition_results import CLLR, EER, Estimate, Measure, Results, Row, Table, cell
+from speakerid.pages import PAPER_INKS
 
 NAMES = ["det", "open_set", "reliability", "confusions", "embeddings"]
 VOID = {"meta", "br", "path", "use"}
@@ -162,3 +165,14 @@ def test_json_holds_what_is_not_finite() -> None:
     assert "inf" in found.as_text()
     text = json.dumps(found.as_json(), allow_nan=False)
     assert json.loads(text)["tables"][0]["rows"][0]["cllr"] == {"value": "inf", "low": None, "high": "inf"}
+
+
+def test_perfectly_separated_scores_are_drawn(results: Results) -> None:
+    curve = det_curve(np.array([0.0, 0.1, 0.8, 0.9]), np.array([False, False, True, True]))
+    det = pictures(replace(results, det={"easy": curve}, det_point=None))[0]
+    axes = Figure().subplots()
+    det.draw(axes, PAPER_INKS)
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    drawn = np.concatenate([line.get_xydata() for line in axes.lines])
+    inside = (left <= drawn[:, 0]) & (drawn[:, 0] <= right) & (bottom <= drawn[:, 1]) & (drawn[:, 1] <= top)
+    assert inside.any()

@@ -159,3 +159,10 @@ def test_hard_links_that_keep_voice_prints_are_named(bundle: Path, capsys: pytes
 def test_a_bundle_is_not_exported_as_a_checkpoint(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="found a bundle, expected a checkpoint; --to"):
         run(["export", str(bundle), str(tmp_path / "other.safetensors")])
+
+
+def test_a_name_as_long_as_names_may_be(trained: Trained, bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / ("ä" * 121 + ".safetensors")
+    bundle.rename(path)
+    Recognizer.load(path).enroll("Zoe", trained.clips(trained.stranger)[:1])
+    assert "Zoe" in Bundle.load(path).profiles.names

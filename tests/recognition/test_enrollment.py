@@ -85,7 +85,7 @@ def test_whom_to_add_to_and_whom_not(trained: Trained, bundle: Path) -> None:
     recognizer, clips = Recognizer.load(bundle), trained.clips(trained.stranger)
     with pytest.raises(UserError, match="nobody of this name is enrolled"):
         recognizer.enroll("Zoe", clips[:1], add=True)
-    with pytest.raises(UserError, match="`--add`"):
+    with pytest.raises(UserError, match="`speakerid enroll --add`"):
         recognizer.enroll(recognizer.speakers[0], clips[:1])
     with pytest.raises(UserError, match="no recordings"):
         recognizer.enroll("Zoe", [])
@@ -129,3 +129,38 @@ def test_recordings_of_several_people_are_doubted(trained: Trained) -> None:
     pair = doubts(bundle, "Zoe", [mine[0], other])
     assert any("0.wav, other.wav: do not sound like one speaker" in line for line in pair)
     assert any("other.wav" in line and "enroll each person under a name of their own" in line for line in lines)
+
+
+COMPOSED, APART = "Zoë", "Zoe\u0308"
+
+
+@pytest.mark.parametrize("stored", [COMPOSED, APART])
+def test_composed_and_decomposed_letters_are_one_name(trained: Trained, tmp_path: Path, stored: str) -> None:
+    """Also in a bundle of a corpus that has them apart."""
+    from recognition.hostile import rewrite
+
+    path, first = tmp_path / "b.safetensors", trained.bundle.profiles.names[0]
+
+    def named(content: dict, _: dict) -> None:
+        content["speakers"][0]["name"] = stored
+        content["evidence_speakers"] = [
+            [stored if name == first else name for name in some] for some in content["evidence_speakers"]
+        ]
+
+    rewrite(trained.path, path, named)
+    recognizer, clips = Recognizer.load(path), trained.clips(trained.stranger)
+    for name in (COMPOSED, APART):
+        with pytest.raises(UserError, match="is enrolled already"):
+            recognizer.enroll(name, clips[:1])
+        with pytest.raises(UserError, match="is enrolled already"):
+            recognizer.rename(recognizer.speakers[1], name)
+    assert recognizer.enroll(COMPOSED, clips[:1], add=True).added == 1
+    assert recognizer.enroll(APART, clips[:1], add=True).passed_over
+    assert recognizer.speakers.count(stored) == 1
+    recognizer.rename(APART, "Ann")
+    recognizer.rename("Ann", APART)
+    assert Bundle.load(path).profiles.names[0] == COMPOSED
+    recognizer.forget(APART)
+    assert COMPOSED not in Bundle.load(path).profiles.names
+    recognizer.enroll(APART, clips[:1])
+    assert Bundle.load(path).profiles.names[-1] == COMPOSED

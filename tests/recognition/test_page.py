@@ -236,6 +236,9 @@ def test_a_known_voice_under_another_name_is_doubted(trained: Trained, page: Pag
     said = Reader(page.enroll("Ann", [*voices, voices[0]])[1]).texts
     assert said[0] == "Ann is enrolled from 3 recordings."
     assert any(text.startswith("Warning: ") and "Zoe" in text for text in said[1:])
+    assert all("--add" not in text or "speakerid enroll --add" in text for text in said)  # the page has no options
+    (refused,) = Reader(page.enroll("Zoe", voices)[1]).texts
+    assert "speakerid enroll --add" in refused
 
 
 def test_a_file_that_is_named_twice_is_one_recording(trained: Trained, page: Page, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from run_folders import read, rolled_back, trained, validated, write_run
 from speakerid.errors import UserError
+from speakerid.training.run_directory import RunDirectory
 from speakerid.training.runs import Run
 from speakerid.training.runs_plot import SHOWN, plot_runs
 
@@ -77,6 +78,21 @@ def test_many_runs_are_named_up_to_ten(tmp_path: Path) -> None:
         f"{run.best_accuracy:.4f}  {run.name}" for run in runs[:SHOWN]
     ]
     assert "3 others" in text
+
+
+@pytest.mark.usefixtures("curves")
+def test_no_axis_of_shares_runs_past_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    run = write_run(tmp_path / "run", trained(1), trained(2), validated(1, 0.0), validated(2, 1.0))
+    plot_runs([read(run)], "runs", tmp_path / "plot.svg")
+    RunDirectory(run, resume=True).draw_curves()
+    for figure in drawn:
+        accuracy = next(axes for axes in figure.axes if "accuracy" in axes.get_ylabel())
+        assert accuracy.get_ylim() == (0, 1)
+    assert len(drawn) == 2
 
 
 def styles(runs: Sequence[Run], path: Path) -> list[tuple[str, bool]]:

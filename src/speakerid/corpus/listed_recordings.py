@@ -17,7 +17,7 @@ from speakerid.corpus.headers import Header, read_header
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.walk import Remarks, what_is
 from speakerid.errors import CorpusError, UserError
-from speakerid.printing import printable
+from speakerid.printing import one_form, printable
 
 PROBED = 20
 """Recordings whose length is compared with the times of a listing, to notice another unit."""
@@ -130,8 +130,8 @@ class Gathered:
             name += f"#ch{row.channel + 1}"
         if start is not None:
             name += f"#{start!r}".removesuffix(".0") + (f"-{end!r}".removesuffix(".0") if end is not None else "-")
-        session = sys.intern(printable(row.session)) or None
-        speaker = sys.intern(printable(row.speaker))
+        session = sys.intern(one_form(printable(row.session))) or None
+        speaker = sys.intern(one_form(printable(row.speaker)))
         recording = Recording(Path(full), name, speaker, session, start, end, row.channel)
         where, earlier = self._taken.setdefault(name, (row.where, recording))
         if earlier is not recording:

@@ -106,8 +106,8 @@ def _det(curves: Mapping[str, DetCurve], point: tuple[float, float] | None, axes
         within = _thinned(np.clip(_both(curve), low / 2, 1 - low / 2))
         equal = equal_error_rate(curve)
         axes.plot(*ndtri(within), color=colour, linewidth=1.4, label=f"{name} ({100 * equal:.1f} %)")
-        if equal > low:
-            axes.plot(*ndtri([equal, equal]), "o", color=colour, markersize=4)
+        # In the corner, whole, if it is less than the axes show: the curve of separated scores is not within them.
+        axes.plot(*ndtri([max(equal, low)] * 2), "o", color=colour, markersize=4, clip_on=equal > low)
     if point is not None:
         axes.plot(
             *ndtri(np.clip(point, 1.05 * low, 0.98 * high)), "x", color=inks.limit, markersize=7, markeredgewidth=1.8

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, check_regular, real_path, remove_partials, sole_user
+from speakerid.files import atomic_file, check_regular, hidden_prefix, real_path, remove_partials, sole_user
 from speakerid.model_config import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import FORMAT as FORMAT
@@ -130,7 +130,7 @@ class Bundle:
         Raises:
             UserError: there is none of this name, or nobody else whom thresholds could be fitted on.
         """
-        profiles = self.profiles.without(name)
+        profiles, name = self.profiles.without(name), self.profiles.stored_name(name)
         evidence = [some.without(name) for some in self.evidence]
         if not all(len(some.known) for some in evidence):
             raise UserError(
@@ -140,8 +140,9 @@ class Bundle:
 
     def renamed(self, old: str, new: str) -> Bundle:
         """With another name for a speaker; errors as for `Profiles.renamed`."""
-        evidence = [some.renamed(old, new) for some in self.evidence]
-        return replace(self, profiles=self.profiles.renamed(old, new), evidence=evidence)
+        profiles, place = self.profiles.renamed(old, new), self.profiles.place(old)
+        evidence = [some.renamed(self.profiles.names[place], profiles.names[place]) for some in self.evidence]
+        return replace(self, profiles=profiles, evidence=evidence)
 
     def _with(self, profiles: Profiles, evidence: Sequence[Evidence]) -> Bundle:
         return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card)
@@ -243,7 +244,7 @@ def locked(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: {error}") from error
     except OSError:
         pass  # a new bundle
-    with sole_user(real.with_name(f".{real.name}.lock"), wait=True, mode=mode, owner=owner):
+    with sole_user(real.with_name(f"{hidden_prefix(real)}lock"), wait=True, mode=mode, owner=owner):
         try:
             remove_partials(real.parent, of=real)
         except OSError as error:

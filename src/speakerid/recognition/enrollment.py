@@ -56,6 +56,7 @@ def enroll(bundle: Bundle, name: str, voices: Sequence[Voice], add: bool) -> tup
     if not voices:
         raise UserError(f"{name}: nobody was enrolled: no recordings")
     profiles = bundle.profiles
+    name = profiles.stored_name(name)
     known = profiles.recordings[profiles.place(name)] if add else frozenset()
     new, repeated = _new(voices, known, name)
     if new:
@@ -117,8 +118,8 @@ def _elsewhere(bundle: Bundle, name: str, voices: Sequence[Voice], labels: Seque
         found[str(together)] = ["the recordings taken together"]
     return [
         f"{', '.join(some)}: sound{'s' if len(some) == 1 else ''} like {other!r}, who is in the bundle; two names for "
-        f"one voice leave both unnamed: if it is the same person, forget {name!r} and add the recordings to {other!r} "
-        "(--add)"
+        f"one voice leave both unnamed: if it is the same person, forget {name!r} and add the recordings to {other!r}: "
+        "speakerid enroll --add"
         for other, some in found.items()
     ]
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from speakerid.corpus.records import COMPANY
 from speakerid.errors import UserError
+from speakerid.printing import one_form
 from speakerid.recognition.centres import centres_of, means_of
 from speakerid.recognition.plda import Plda
 
@@ -116,6 +117,7 @@ class Profiles:
             UserError: the name is there already, or is not a name.
         """
         self.check_new(name)
+        name = self.stored_name(name)
         prints = np.unique(prints, axis=0)  # a clip given twice is one clip
         centres, sizes = centres_of(prints)
         return Profiles(
@@ -135,10 +137,10 @@ class Profiles:
             UserError: it is there already, or is not a name.
         """
         check_name(name)
-        if name in self.names:
+        if self.stored_name(name) in self.names:
             raise UserError(
-                f"{name!r}: is enrolled already; `--add` (`add=True`) adds recordings to that speaker, another speaker "
-                "needs another name"
+                f"{name!r}: is enrolled already; `speakerid enroll --add` (`add=True`) adds recordings to that "
+                "speaker, another speaker needs another name"
             )
 
     def with_more(self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = ()) -> Profiles:
@@ -197,7 +199,8 @@ class Profiles:
         """
         place = self.place(old)
         check_name(new)
-        if new in self.names:
+        stored, new = self.stored_name(new), one_form(new)
+        if stored in self.names and (stored == new or stored != self.names[place]):
             raise UserError(f"{new!r}: is enrolled already; a name stands for one speaker")
         return replace(self, names=(*self.names[:place], new, *self.names[place + 1 :]))
 
@@ -207,11 +210,18 @@ class Profiles:
         Raises:
             UserError: there is none of this name.
         """
-        if name not in self.names:
+        if (stored := self.stored_name(name)) not in self.names:
             near = difflib.get_close_matches(name, self.names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "the command `speakers` lists those there are"
             raise UserError(f"{name!r}: nobody of this name is enrolled; {hint}")
-        return self.names.index(name)
+        return self.names.index(stored)
+
+    def stored_name(self, name: str) -> str:
+        """A name in the Unicode form in which it is there, in the composed one (NFC) if it is not."""
+        if name in self.names or not isinstance(name, str):
+            return name
+        composed = one_form(name)
+        return next((known for known in self.names if one_form(known) == composed), composed)
 
 
 @dataclass(frozen=True)

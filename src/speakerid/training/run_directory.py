@@ -248,6 +248,8 @@ class RunDirectory:
                 points = [(r["step"], r[name]) for r in records if r["part"] == part and r.get(name) is not None]
                 if points:
                     axes.plot(*zip(*points, strict=True), style, label=part, markersize=4)
+            if name == "accuracy":
+                axes.set_ylim(max(axes.get_ylim()[0], 0), min(axes.get_ylim()[1], 1))
             axes.set(xlabel="step", ylabel=name)
             axes.grid(alpha=0.3)
             axes.legend()

@@ -103,6 +103,7 @@ def _draw(left: "Axes", right: "Axes", curves: Sequence[tuple[Run, Curve, Curve]
     first = max((loss[1][0] for _, _, loss in curves if len(loss[1])), default=None)
     if first:
         right.set_ylim(0, min(right.get_ylim()[1], DIVERGED * first))
+    left.set_ylim(max(left.get_ylim()[0], 0), min(left.get_ylim()[1], 1))
     left.set_ylabel("validation accuracy")
     right.set_ylabel(f"training loss, mean over {window:,.0f} steps" if window >= 2 else "training loss")
     for axes in (left, right):
