@@ -59,9 +59,7 @@ def _first_track(container: "InputContainer") -> Recording:
     from av.error import FFmpegError, PatchWelcomeError
 
     stream = _sound_stream(container)
-    packets = container.demux(stream)
-    lead = list(itertools.islice(packets, 1))
-    frames = (frame for packet in itertools.chain(lead, packets) for frame in packet.decode())
+    packet, frames = _decode(container, stream)
     head = next(frames, None)
     if head is None:
         raise UserError("holds no samples")
@@ -103,7 +101,7 @@ def _first_track(container: "InputContainer") -> Recording:
         except ValueError as error:  # the conversion takes one layout and one rate
             raise UserError(f"changes its channels or its sample rate after {done / rate:.2f} s") from error
 
-    recording = Recording(rate, channels, promised, promised, blocks, _lag(stream, lead[0], head))
+    recording = Recording(rate, channels, promised, promised, blocks, _lag(stream, packet, head))
     return recording
 
 
@@ -123,6 +121,16 @@ def _sound_stream(container: "InputContainer") -> "AudioStream":
     return stream
 
 
+def _decode(
+    container: "InputContainer", stream: "AudioStream"
+) -> tuple["Packet[AudioStream] | None", Iterator["AudioFrame"]]:
+    """The first packet, and all frames."""
+    packets = container.demux(stream)
+    first = next(packets, None)
+    following = packets if first is None else itertools.chain([first], packets)
+    return first, (frame for packet in following for frame in packet.decode())
+
+
 def _codec_tag(stream: "AudioStream") -> str:
     """Four letters in MP4; empty where it is a number, as in WAV, which PyAV decodes as ASCII all the same."""
     try:
@@ -131,7 +139,7 @@ def _codec_tag(stream: "AudioStream") -> str:
         return ""
 
 
-def _lag(stream: "AudioStream", packet: "Packet[AudioStream]", head: "AudioFrame") -> float:
+def _lag(stream: "AudioStream", packet: "Packet[AudioStream] | None", head: "AudioFrame") -> float:
     """Seconds; see `lag_seconds`.
 
     Args:
@@ -142,8 +150,9 @@ def _lag(stream: "AudioStream", packet: "Packet[AudioStream]", head: "AudioFrame
     codec = stream.codec_context.codec.canonical_name
     if codec == "aac" and stream.profile != "LC":
         return 0.0  # not measured: HE-AAC adds the lag of its bandwidth extension
-    known = None not in (packet.pts, head.pts)
-    skipped = float(((head.pts or 0) - (packet.pts or 0)) * (stream.time_base or 0)) if known else 0.0
+    skipped = 0.0
+    if packet and packet.pts is not None and head.pts is not None:
+        skipped = float((head.pts - packet.pts) * (stream.time_base or 0))
     return lag_seconds(codec, head.sample_rate, skipped, stream.codec_context.extradata or b"")
 
 

@@ -6,7 +6,7 @@ Company, people whose recordings only help to train, are speakers of metadata.js
 """
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import yaml
@@ -44,16 +44,7 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
             "`python scripts/prepare.py RECORDINGS FOLDER` makes one from recordings"
         )
     problems: list[str] = []
-    required = set(require)
-    metadata = read_json(root / METADATA, Metadata, METADATA in required, problems)
-    mapping = read_json(root / MAPPING, Mapping, False, problems)
-    testdata = read_json(root / TESTDATA, Testdata, TESTDATA in required, problems)
-    held_out = read_json(root / STRANGERS, Metadata, False, problems)
-    if metadata:
-        problems += check_speakers(metadata, mapping)
-    for name, other in ((TESTDATA, testdata), (STRANGERS, held_out)):
-        if metadata and other and metadata.n_mels != other.n_mels:
-            problems.append(f"{name}: n_mels: found {other.n_mels}, but {METADATA} has {metadata.n_mels}")
+    metadata, mapping, testdata, held_out = _read_files(root, set(require), problems)
     labelled = check_utterances(METADATA, _labelled(metadata), problems)
     test = check_utterances(
         TESTDATA, [Utterance(e.feature_path, e.mel_len) for e in testdata.utterances] if testdata else [], problems
@@ -61,8 +52,7 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
     strangers = check_utterances(STRANGERS, _labelled(held_out), problems)
     head = metadata or testdata
     features = _read_features(root, head.n_mels if head else None, problems)
-    only_copies = {u.speaker for u in labelled if u.copy_of} - {u.speaker for u in labelled if not u.copy_of}
-    extra = only_copies | {u.speaker for u in labelled if str(u.speaker).startswith(COMPANY)}
+    extra = _extra_classes(labelled)
     names = _classes(root, metadata, mapping, extra)
     speakers = tuple(name for name in names if name not in extra)
     if names[: len(speakers)] != speakers:
@@ -81,6 +71,28 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
         Utterances.of(test, speakers),
         Utterances.of(strangers),
     ), problems
+
+
+def _read_files(
+    root: Path, required: Collection[str], problems: list[str]
+) -> tuple[Metadata | None, Mapping | None, Testdata | None, Metadata | None]:
+    """The content of metadata.json, mapping.json, testdata.json and strangers.json, checked against one another."""
+    metadata = read_json(root / METADATA, Metadata, METADATA in required, problems)
+    mapping = read_json(root / MAPPING, Mapping, False, problems)
+    testdata = read_json(root / TESTDATA, Testdata, TESTDATA in required, problems)
+    held_out = read_json(root / STRANGERS, Metadata, False, problems)
+    if metadata:
+        problems += check_speakers(metadata, mapping)
+    for name, other in ((TESTDATA, testdata), (STRANGERS, held_out)):
+        if metadata and other and metadata.n_mels != other.n_mels:
+            problems.append(f"{name}: n_mels: found {other.n_mels}, but {METADATA} has {metadata.n_mels}")
+    return metadata, mapping, testdata, held_out
+
+
+def _extra_classes(labelled: Sequence[Utterance]) -> set[str | None]:
+    """Classes that are never an answer: speakers of whom there are only copies, and company."""
+    only_copies = {u.speaker for u in labelled if u.copy_of} - {u.speaker for u in labelled if not u.copy_of}
+    return only_copies | {u.speaker for u in labelled if str(u.speaker).startswith(COMPANY)}
 
 
 def is_here(root: Path) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import feature_file, hw4, recordings_table
-from speakerid.corpus.arrange import arrange, enough, feature_path
+from speakerid.corpus.arrange import Arranged, arrange, enough, feature_path
 from speakerid.corpus.check import check_corpus
 from speakerid.corpus.company import check_names, is_company, scan_company, without_doubles
 from speakerid.corpus.equalise import Equaliser
@@ -122,46 +122,44 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     _announce(source, found)
     company = _company(options)
     check_names([*found.recordings, *company])
-    copies, augmenter = _augmentation(options)
-    log_mel = LogMel(options.features.model_copy(update={"equalise": False}))
-    settings = Settings(log_mel, options.max_seconds, augmenter)
+    copies, settings = _settings(options)
     _check_target(out, options.features)
+    with _stage_of(out) as stage:
+        recordings = _on_occasions(found.recordings, out, options)
+        jobs = [Job(recording) for recording in (*recordings, *company)]
+        entries, broken = stage.compute(jobs, settings, "Prepare", options.workers)
+        skipped = _lines(broken)
+        if options.strict and skipped:
+            raise CorpusError(source, skipped)
+        own, beside = without_doubles(entries, stage.fingerprint, skipped, expected=bool(options.company))
+        sound = enough(own, skipped)
+        arranged = arrange(sound, options.test_fraction, options.split, options.strangers, beside)
+        if arranged.test:
+            print(f"Test data: {arranged.how}")
+        if copies:
+            made, problems = stage.compute(_copies(arranged, copies), settings, "Augment", options.workers)
+            broken |= problems
+            skipped += _lines(problems)
+            arranged = arranged.with_copies(made)
+            sound |= made
+        corpus = arranged.corpus(out, options.features)
+        _write(corpus, sound | beside, stage, options)
+        stage.keep_only(entries | sound)
+        remove_others(out / FOLDER, recordings)
+    examined = _examine(own, stage)
+    found_wrong = findings(examined, skipped, options.features.sample_rate) + _company_finding(corpus)
+    return Prepared(corpus, found, skipped, _lacked_memory(broken), examined, found_wrong)
+
+
+@contextmanager
+def _stage_of(out: Path) -> Iterator[Stage]:
+    """The stage of a corpus that this process alone prepares while the block runs."""
     with _writing(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
         with sole_user(out / STAGE / "lock"):
             for folder in (out, out / STAGE):
                 remove_partials(folder)
-            stage = Stage(out / STAGE)
-            recordings = _on_occasions(found.recordings, out, options)
-            jobs = [Job(recording) for recording in (*recordings, *company)]
-            entries, broken = stage.compute(jobs, settings, "Prepare", options.workers)
-            skipped = _lines(broken)
-            if options.strict and skipped:
-                raise CorpusError(source, skipped)
-            own, beside = without_doubles(entries, stage.fingerprint, skipped, expected=bool(options.company))
-            sound = enough(own, skipped)
-            arranged = arrange(sound, options.test_fraction, options.split, options.strangers, beside)
-            if arranged.test:
-                print(f"Test data: {arranged.how}")
-            if copies:
-                originals = [job for job in arranged.labelled if not is_company(job)]
-                wanted = [Job(job.recording, copy) for job in originals for copy in copies]
-                made, problems = stage.compute(wanted, settings, "Augment", options.workers)
-                broken |= problems
-                skipped += _lines(problems)
-                arranged = arranged.with_copies(made)
-                sound |= made
-            corpus = arranged.corpus(out, options.features)
-            _write(corpus, sound | beside, stage, options)
-            stage.keep_only(entries | sound)
-            remove_others(out / FOLDER, recordings)
-    examined = _examine(own, stage)
-    found_wrong = findings(examined, skipped, options.features.sample_rate)
-    if told := corpus.company:
-        text = f"{told}, from {', '.join(told.folders)}" if told.folders else str(told)
-        found_wrong.append(Finding("company", text, (), "it trains as further classes and is never an answer"))
-    lacked = sum(isinstance(problem, OutOfMemory) for problem in broken.values())
-    return Prepared(corpus, found, skipped, lacked, examined, found_wrong)
+            yield Stage(out / STAGE)
 
 
 def _on_occasions(recordings: Sequence[Recording], out: Path, options: Options) -> Sequence[Recording]:
@@ -170,6 +168,32 @@ def _on_occasions(recordings: Sequence[Recording], out: Path, options: Options) 
         return recordings
     dealt = deal(recordings, options.occasions)
     return simulate(dealt, out / FOLDER, options.occasion_seed, options.max_seconds, options.workers)
+
+
+def _settings(options: Options) -> tuple[Sequence[Copy], Settings]:
+    """The augmented copies that are asked for, and how features are computed; they are equalized later."""
+    copies, augmenter = _augmentation(options)
+    log_mel = LogMel(options.features.model_copy(update={"equalise": False}))
+    return copies, Settings(log_mel, options.max_seconds, augmenter)
+
+
+def _lacked_memory(broken: Mapping[Job, UserError]) -> int:
+    return sum(isinstance(problem, OutOfMemory) for problem in broken.values())
+
+
+def _copies(arranged: Arranged, copies: Sequence[Copy]) -> list[Job]:
+    """The augmented copies of the training recordings, without company."""
+    originals = [job for job in arranged.labelled if not is_company(job)]
+    return [Job(job.recording, copy) for job in originals for copy in copies]
+
+
+def _company_finding(corpus: Corpus) -> list[Finding]:
+    """What the report says of company, if there is any."""
+    company = corpus.company
+    if not company:
+        return []
+    text = f"{company}, from {', '.join(company.folders)}" if company.folders else str(company)
+    return [Finding("company", text, (), "it trains as further classes and is never an answer")]
 
 
 def _company(options: Options) -> list[Recording]:

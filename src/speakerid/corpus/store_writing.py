@@ -4,7 +4,7 @@ Letters: N utterances, T frames, M mel bands.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -131,17 +131,20 @@ def exchange(stores: Sequence[Store], whole: bool = False) -> None:
         with atomic_file(store.path) as partial:
             partial.write_bytes(head_content(head))
     for store in stores:
-        kept = {store.file(kind) for kind in ("frames", "index", "names")}
-        for path in store.path.parent.glob(f"{store.path.stem}-*"):
-            if path not in kept:
-                path.unlink()
+        _remove_files(store.path, {store.file(kind) for kind in ("frames", "index", "names")})
 
 
 def remove_store(folder: Path, part: Part) -> None:
     """Remove one part of a store, if there is one."""
     (folder / f"{part}.json").unlink(missing_ok=True)
-    for path in folder.glob(f"{part}-*"):
-        path.unlink()
+    _remove_files(folder / f"{part}.json")
+
+
+def _remove_files(head: Path, kept: Collection[Path] = ()) -> None:
+    """Remove the files of a part but for those that are kept."""
+    for path in head.parent.glob(f"{head.stem}-*"):
+        if path not in kept:
+            path.unlink()
 
 
 def _index(utterances: Utterances) -> NDArray[np.void]:

@@ -89,18 +89,14 @@ def evaluate_bundle(
         check_cohort(bundle)
     material = Material.open(path, bundle, data)
     listed = {trials.name: material.listed(trials)} if trials else {}
-    heard = {f"{duration:g} s": Heard.of(bundle, material, duration) for duration in seconds}
-    heard[WHOLE] = Heard.of(bundle, material, None)
+    heard = _heard(bundle, material, seconds)
     _check_finite(path, data, heard)
     whole = heard[WHOLE]
-    decided = {name: one.decided for name, one in heard.items()}
     missing = no_trials(material.pairs.targets)
     pairs = {} if missing else {name: one.scored_pairs(material.pairs) for name, one in heard.items()}
     pairs |= {name: whole.scored_pairs(some) for name, some in listed.items()}
     identified = _identification(heard, as_norm, resamples)
     verified = _verification(whole, pairs, listed, as_norm, resamples)
-    named = whole.scored.known.argmax(1)
-    strangers = bool((~material.known).any())
     laid_out = embedding_map(whole.prints, material.places, bundle.profiles.names)
     return Results(
         f"{path.name} on {data.name}",
@@ -111,12 +107,18 @@ def evaluate_bundle(
         tuple(table for table in (*identified, verified) if table.rows),
         {name: det_curve(some.scores, some.targets) for name, some in pairs.items()},
         _point(verified, ACCEPTED, MISSED),
-        {name: open_set_curve(one.answers) for name, one in decided.items()} if strangers else {},
+        {name: open_set_curve(one.decided.answers) for name, one in heard.items()} if (~material.known).any() else {},
         _point(identified[0], NAMED_STRANGERS, IDENTIFIED),
-        confusions(material.places[material.known], named, bundle.profiles.names),
+        confusions(material.places[material.known], whole.scored.known.argmax(1), bundle.profiles.names),
         _reliability(whole, pairs.get(WHOLE)),
         laid_out if isinstance(laid_out, EmbeddingMap) else None,
     )
+
+
+def _heard(bundle: Bundle, material: Material, seconds: Sequence[float]) -> dict[str, Heard]:
+    """What the bundle scores, by the duration that utterances are cut to; whole ones last."""
+    durations = {f"{duration:g} s": duration for duration in seconds}
+    return {name: Heard.of(bundle, material, duration) for name, duration in {**durations, WHOLE: None}.items()}
 
 
 def _check_finite(path: Path, data: Path, heard: Mapping[str, Heard]) -> None:

@@ -141,16 +141,7 @@ def build_trainer(
     """
     corpus, store, parts = open_training_data(config, progress, fold)
     count = 0 if fold is not None else number_of_folds(config, corpus.labelled)
-    if corpus.features.equalise and any(config.train.channel_augment.model_dump().values()):
-        raise UserError(
-            f"train.channel_augment: found {config.train.channel_augment}, which needs the channel that features with "
-            f"equalise, as those of {corpus.root}, have lost; leave it out with train.channel_augment={{}}"
-        )
-    if make_model is SpeakerClassifier:
-        check_fits(config, corpus, device)
-    torch.manual_seed(config.seed)
-    model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
-    model = model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
+    model = _build_model(config, corpus, make_model, device)
     if fold is None:
         progress.say(summary(model))
     utterances = UtteranceRecord.of(corpus.labelled, parts)
@@ -184,6 +175,24 @@ def build_trainer(
         run=run,
         progress=progress,
     )
+
+
+def _build_model(config: Config, corpus: Corpus, make_model: MakeModel, device: torch.device) -> nn.Module:
+    """The model with its first weights, on its device.
+
+    Raises:
+        UserError: it does not fit into the memory, or its settings do not fit the corpus.
+    """
+    if corpus.features.equalise and any(config.train.channel_augment.model_dump().values()):
+        raise UserError(
+            f"train.channel_augment: found {config.train.channel_augment}, which needs the channel that features with "
+            f"equalise, as those of {corpus.root}, have lost; leave it out with train.channel_augment={{}}"
+        )
+    if make_model is SpeakerClassifier:
+        check_fits(config, corpus, device)
+    torch.manual_seed(config.seed)
+    model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
+    return model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
 
 
 def _begin_with(
