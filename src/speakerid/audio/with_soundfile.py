@@ -63,8 +63,9 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
             if (guessed or sound.format == "OGG") and _position(part, sound) < 0.95 * part.size:
                 raise UserError(f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC")
             if sound.format == "FLAC" and another_kind_behind(part, _position(part, sound)):
-                found = f"{done / sound.samplerate:.2f} s"
-                raise UserError(f"holds a recording of another kind behind its first {found}; cut them apart")
+                raise UserError(
+                    f"a recording of another kind follows after {done / sound.samplerate:.2f} s; cut them apart"
+                )
 
         recording = Recording(sound.samplerate, sound.channels, length, promised, blocks, _lag(part, sound))
         yield recording
