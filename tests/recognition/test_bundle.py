@@ -1,5 +1,6 @@
 """A bundle is whole or not there, says what was put in, and refuses what was not written by it."""
 
+import hashlib
 import json
 import os
 import signal
@@ -12,12 +13,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 
 from processes import FORKS
 from recognition.bundles import Trained, enroll_for_ever, enroll_somebody, prints
 from speakerid.errors import UserError
+from speakerid.model_config import ModelConfig
 from speakerid.recognition.bundle import FORMAT, Bundle
+from speakerid.recognition.bundle_file import add_tensors
 
 
 @pytest.fixture
@@ -157,3 +160,26 @@ def test_renaming_changes_nothing_else(trained: Trained) -> None:
     assert bundle.profiles.names == ("Anna", *trained.bundle.profiles.names[1:])
     assert bundle.evidence[0].speakers.tolist().count("Anna") == trained.bundle.evidence[0].speakers.tolist().count(old)
     assert bundle.expected == trained.bundle.expected
+
+
+def test_a_bundle_of_a_version_that_had_fewer_settings_opens(trained: Trained, tmp_path: Path) -> None:
+    """Its checksum is of what was written, and not of the settings that this version adds to it."""
+    blob = trained.path.read_bytes()
+    length = int.from_bytes(blob[:8], "little")
+    header, tensors = json.loads(blob[8 : 8 + length]), load(blob)
+    text = header["__metadata__"]["speakerid"]
+    content = json.loads(text)
+    fields = ModelConfig.model_fields.items()
+    del content["model"][next(name for name, field in fields if content["model"][name] == field.default)]
+    content["digest"] = ""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    digest = hashlib.sha256(text.encode())
+    add_tensors(digest, tensors)
+    text = text.replace('"digest":""', f'"digest":"{digest.hexdigest()}"', 1)
+    path = tmp_path / "former.safetensors"
+    path.write_bytes(save(tensors, {"speakerid": text}))
+    assert Bundle.load(path).profiles.names == trained.bundle.profiles.names
+    damaged = text.replace(trained.bundle.profiles.names[0], "Anna", 1)
+    path.write_bytes(save(tensors, {"speakerid": damaged}))
+    with pytest.raises(UserError, match="checksum"):
+        Bundle.load(path)

@@ -115,7 +115,12 @@ _ENTRIES = TypeAdapter(dict[str, _Entry])
 
 def digest_of(content: Content, tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of the tensors and of the content without its digest."""
-    digest = hashlib.sha256(content.model_copy(update={"digest": ""}).model_dump_json().encode())
+    return _digest_of_text(content.model_dump_json(), content.digest, tensors)
+
+
+def _digest_of_text(text: str, stated: str, tensors: Mapping[str, Tensor]) -> str:
+    """The same of the content as it was written: settings that later versions add are not in it."""
+    digest = hashlib.sha256(text.replace(f'"digest":"{stated}"', '"digest":""', 1).encode())
     add_tensors(digest, tensors)
     return digest.hexdigest()
 
@@ -146,7 +151,9 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
             content = _parse(path, metadata)
             file.seek(0)
             tensors = load(file.read())
-        if content.digest != digest_of(content, tensors):
+        # By the text, so that settings which came later do not matter; by the content where a script wrote the text.
+        digests = (_digest_of_text(metadata[_HEADER], content.digest, tensors), digest_of(content, tensors))
+        if content.digest not in digests:
             raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
     except UserError as error:
         text = str(error).removeprefix(f"{path}: ")
