@@ -20,11 +20,14 @@ Models:
   few_minutes_means    few_minutes that does not subtract a band's mean over the utterance
   few_minutes_classifier, few_minutes_means_classifier
                        these two with fewer steps, and twice as many behind them in which the classifier learns alone
+  few_minutes-…, ecapa-…
+                       these two with one part exchanged (see scripts/comparison/models.py); only where asked for
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer
   resemblyzer          a pretrained encoder, behind which nothing is trained but a classifier
 ecapa and resemblyzer need the extra: pip install -e '.[compare]'.
 
-In the first table every run has the same time (--seconds): its steps are timed, and its schedule is laid out to fit.
+In the first table every run has the same time (--seconds): its steps are timed, by the processor, and its schedule is
+laid out to fit.
 In the second one every run has the same steps (--steps). Runs take place side by side (--workers), each on one thread.
 The validation utterances choose the checkpoint; the test utterances are read once, at the end of each run. Runs that
 are in OUT already are not repeated, and one that was interrupted goes on. In brackets: the 95 % interval of a

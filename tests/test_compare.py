@@ -329,8 +329,14 @@ def test_who_lacks_a_package_is_left_out_or_refused(
         available(["linear", "ecapa"])
 
 
-@pytest.mark.parametrize("name", ["course", "conformer", "ecapa"])
-def test_models_of_others_classify_like_ours(name: str, tmp_path: Path) -> None:
+EXCHANGED = (
+    "few_minutes-squeeze", "few_minutes-batch-norms", "few_minutes-wide-norm", "few_minutes-wide-context",
+    "ecapa-64-narrow", "ecapa-64-no-squeeze", "ecapa-64-no-aggregation", "ecapa-64-no-attention",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["course", "conformer", "ecapa", *EXCHANGED])
+def test_models_of_others_and_with_parts_exchanged_classify_like_ours(name: str, tmp_path: Path) -> None:
     contestant = CONTESTANTS[name]
     assert isinstance(contestant, Trained)
     if contestant.needs and not importlib.util.find_spec(contestant.needs):

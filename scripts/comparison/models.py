@@ -122,25 +122,18 @@ _INTO_OURS: dict[str, tuple[str, tuple[str, ...], MakeModel]] = {
 _OUT_OF_ECAPA: dict[str, tuple[str, tuple[str, ...], MakeModel]] = {
     "128": ("128 channels for 512", (), make_ecapa(128)),
     "64": ("64 channels", (), make_ecapa(64)),
-    "64-crops": ("… crops of 64", ("train.crop_frames=64",), make_ecapa(64)),
-    "64-muon": ("… Muon, 4e-3", ("train.optimizer=muon", "train.learning_rate=4e-3"), make_ecapa(64)),
-    "64-linear": (
-        "… BatchNorm and a linear classifier",
-        ("model.classifier=batchnorm", "train.loss=cross_entropy"),
-        make_ecapa(64),
-    ),
     "64-narrow": ("… pools 64 channels", (), make_ecapa(64, pooled=64)),
-    "64-wide": ("… pools 1,536 channels", (), make_ecapa(64, pooled=1536)),
     "64-no-squeeze": ("… no squeeze and excitation", (), make_ecapa(64, squeezes=False)),
     "64-no-aggregation": ("… last block alone", (), make_ecapa(64, aggregates=False)),
     "64-no-attention": ("… plain statistics", (), make_ecapa(64, attends=False)),
-    "64-layer-norm": ("… LayerNorm for BatchNorm over frames", (), make_ecapa(64, batch_norm=False)),
 }
 _ECAPA = CONTESTANTS["ecapa"]
 assert isinstance(_ECAPA, Trained)
 # In a table only where asked for.
 CONTESTANTS |= {
-    f"few_minutes-{name}": Trained(f"few_minutes, {title}", "few_minutes", (_NARROW, *overrides), make_model)
+    f"few_minutes-{name}": Trained(
+        f"few_minutes, {title}", "few_minutes", (*FEW_MINUTES, _NARROW, *overrides), make_model
+    )
     for name, (title, overrides, make_model) in _INTO_OURS.items()
 }
 CONTESTANTS |= {

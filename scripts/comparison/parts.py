@@ -106,7 +106,6 @@ def make_ecapa(
     squeezes: bool = True,
     aggregates: bool = True,
     attends: bool = True,
-    batch_norm: bool = True,
 ) -> MakeModel:
     """ECAPA-TDNN of other widths, without some of its parts.
 
@@ -116,7 +115,6 @@ def make_ecapa(
         squeezes: squeeze and excitation in every block.
         aggregates: all blocks' outputs are handed to the last layer, not only the last one's.
         attends: pooling by attention; the plain mean and standard deviation where false.
-        batch_norm: BatchNorm in the layers over frames; LayerNorm where false.
     """
 
     def make_model(config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int) -> nn.Module:
@@ -132,9 +130,6 @@ def make_ecapa(
             ecapa.mfa = nn.Sequential(_LastChannels(channels), TDNNBlock(channels, width, 1, 1))
         if not attends:
             ecapa.asp = _Plain()
-        if not batch_norm:
-            for block in [module for module in ecapa.modules() if isinstance(module, TDNNBlock)]:
-                block.norm = _Transposed(nn.LayerNorm(block.norm.norm.num_features))
         return model
 
     return make_model
@@ -165,13 +160,3 @@ class _Plain(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(B, D, T) to (B, 2·D, 1)."""
         return self.statistics(x.transpose(1, 2))[..., None]
-
-
-class _Transposed(nn.Module):
-    def __init__(self, norm: nn.Module) -> None:
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, D, T) to (B, D, T)."""
-        return self.norm(x.transpose(1, 2)).transpose(1, 2)
