@@ -38,10 +38,10 @@ def test_utterances_too_short_for_a_row_count_as_they_do_at_their_own_duration()
     assert second.false_accepts == alone.false_accepts
 
 
-def test_what_a_session_adds_to_its_own_scores_makes_promises_smaller() -> None:
+def test_what_flatters_makes_promises_smaller() -> None:
     rng = np.random.default_rng(1)
     profiles, places = few_speakers(rng)
     some = evidence(rng, places, 1.0, 80, 0.3)
-    heard = replace(some, heard=np.full(80, 0.5, np.float32))
-    whole, less = (fit_identification([one], profiles)[1][0] for one in (some, heard))
+    modest = replace(some, flattery=0.5)
+    whole, less = (fit_identification([one], profiles)[1][0] for one in (some, modest))
     assert less.identified < whole.identified

@@ -14,7 +14,7 @@ from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.held_out import held_out_rows, one_session_alone
+from speakerid.recognition.held_out import flattery, held_out_rows, one_session_alone
 from speakerid.training.checkpoint import Checkpoint
 
 
@@ -88,17 +88,24 @@ def test_utterances_lie_farther_from_their_speakers_than_a_model_that_knows_them
     assert one_second.of_known(bundle.profiles).right.mean() < right.mean()
 
 
-def test_a_speaker_s_score_owes_nothing_to_the_session_that_is_scored(bundle: Bundle, tmp_path: Path) -> None:
+def test_what_flatters_is_taken_off_and_kept_in_the_file(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "bundle")
     for before, after in zip(bundle.evidence, Bundle.load(tmp_path / "bundle").evidence, strict=True):
-        assert np.array_equal(before.heard, after.heard)
-        assert len(before.heard) == len(before.known)
-        by_all, by_others = replace(before, heard=np.zeros(0, np.float32)), before
-        whole, less = (some.of_known(bundle.profiles) for some in (by_all, by_others))
-        np.testing.assert_allclose(whole.right - less.right, before.heard, atol=1e-5)
-        assert before.heard.mean() > 0  # a profile is nearer to what it is made of
-        name = before.speakers[0]
-        assert len(before.without(name).heard) == (before.speakers != name).sum()
+        assert before.flattery == after.flattery >= 0
+        whole, less = (some.of_known(bundle.profiles) for some in (replace(before, flattery=0.0), before))
+        np.testing.assert_allclose(whole.right - less.right, before.flattery, atol=1e-5)
+        assert before.without(before.speakers[0]).flattery == before.flattery
+
+
+@pytest.mark.parametrize("found", [0.25, 0.5, 1.0])
+def test_voice_prints_find_their_speakers_as_often_as_the_folds_do(bundle: Bundle, found: float) -> None:
+    places = np.arange(200) % len(bundle.profiles.names)
+    near = bundle.profiles.centres[places, 0] + np.random.default_rng(0).normal(0, 0.05, (200, 32)).astype(np.float32)
+    taken = flattery(bundle.profiles, near, places.tolist(), found)
+    scores = bundle.profiles.scores(near)
+    before = (scores.argmax(1) == places).mean()
+    scores[np.arange(200), places] -= taken
+    assert (scores.argmax(1) == places).mean() == pytest.approx(min(found, before), abs=0.01)
 
 
 def test_a_bundle_is_a_function_of_its_run(folded: Path, bundle: Bundle) -> None:
@@ -125,6 +132,6 @@ def test_who_has_one_session_alone() -> None:
 
 
 def test_without_folds_nothing_is_held_out_by_one(trained: Trained) -> None:
-    assert not any(len(some.heard) for some in trained.bundle.evidence)
+    assert not any(some.flattery for some in trained.bundle.evidence)
     labelled = open_corpus(trained.corpus, "labelled")[0].labelled
     assert set(held_out_rows(Checkpoint.load(trained.checkpoint).config, labelled).tolist()) == {UNKNOWN}

@@ -220,8 +220,8 @@ class Bundle:
             if len(some.stranger_names):
                 profiles = some.own_profiles(self.profiles).astype(np.int32)
                 tensors[f"evidence.{place}.stranger_profiles"] = torch.from_numpy(profiles)
-            if len(some.heard):
-                tensors[f"evidence.{place}.heard"] = torch.from_numpy(some.heard)
+            if some.flattery:
+                tensors[f"evidence.{place}.flattery"] = torch.tensor(some.flattery)
         return tensors
 
 
@@ -300,5 +300,5 @@ def _evidence(
     known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
     whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
     themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
-    heard = tensors[f"{prefix}heard"].numpy() if f"{prefix}heard" in tensors else np.zeros(0, np.float32)
-    return Evidence(seconds, known, np.array(speakers, str), strangers, whose, np.array(themselves, str), heard)
+    flattery = tensors[f"{prefix}flattery"].item() if f"{prefix}flattery" in tensors else 0.0
+    return Evidence(seconds, known, np.array(speakers, str), strangers, whose, np.array(themselves, str), flattery)

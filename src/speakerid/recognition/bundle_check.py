@@ -167,8 +167,8 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[s
         expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
         if f"{prefix}stranger_profiles" in tensors:  # of models of folds alone
             expected[f"{prefix}stranger_profiles"] = (*strangers,), torch.int32
-        if f"{prefix}heard" in tensors:  # of models of folds alone
-            expected[f"{prefix}heard"] = (len(names),), torch.float32
+        if f"{prefix}flattery" in tensors:  # of models of folds alone
+            expected[f"{prefix}flattery"] = (), torch.float32
     return expected
 
 

@@ -46,8 +46,7 @@ class Evidence:
         stranger_speakers: (I,) which of the strangers.
         stranger_names: (I,) names of strangers who are known speakers, and were strangers to the model that made their
             voice prints; empty texts for all others, or no texts at all.
-        heard: (N,) what the score of an utterance's speaker gains because the speaker's profile is made of recordings
-            of the utterance's session too; nothing at all where no profile is. It is taken off again.
+        flattery: what is taken off the score of an utterance's speaker, see `held_out.flattery`.
     """
 
     seconds: float
@@ -56,7 +55,7 @@ class Evidence:
     strangers: NDArray[np.float32]
     stranger_speakers: NDArray[np.integer]
     stranger_names: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, str))
-    heard: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    flattery: float = 0.0
 
     def of_known(self, profiles: Profiles) -> Known:
         """How near the known speakers' utterances come to them and to others."""
@@ -64,8 +63,7 @@ class Evidence:
         ranked, right, found = [], [], []
         for rows in self._rows(len(self.known)):
             scores = profiles.scores(self.known[rows])
-            if len(self.heard):
-                scores[np.arange(len(scores)), places[rows]] -= self.heard[rows]
+            scores[np.arange(len(scores)), places[rows]] -= self.flattery
             right.append(scores[np.arange(len(scores)), places[rows]])
             nearest, best = rank(scores)
             ranked.append(best)
@@ -125,7 +123,6 @@ class Evidence:
             strangers=self.strangers[others] if len(others) else self.strangers,
             stranger_speakers=self.stranger_speakers[others] if len(others) else self.stranger_speakers,
             stranger_names=self.stranger_names[others],
-            heard=self.heard[keep] if len(self.heard) else self.heard,
         )
 
     def renamed(self, old: str, new: str) -> Evidence:

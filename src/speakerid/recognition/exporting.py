@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +25,14 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import labelled_parts, open_for
 from speakerid.recognition.evidence import DURATIONS, Evidence
-from speakerid.recognition.held_out import HeardProfiles, held_out_embedder, held_out_rows, one_session_alone
-from speakerid.recognition.profiles import check_name, profiles_of
+from speakerid.recognition.held_out import (
+    HeldOutEmbedder,
+    flattery,
+    held_out_embedder,
+    held_out_rows,
+    one_session_alone,
+)
+from speakerid.recognition.profiles import Profiles, check_name, profiles_of
 from speakerid.recognition.shifted import FACTORS, shift
 from speakerid.recognition.submission import check_features
 from speakerid.training.checkpoint import Checkpoint
@@ -110,16 +116,15 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     others = _strangers(corpus, data, loaded, train, strangers)
     unheard: Embeds = embedder
     theirs: Embeds = embedder
-    heard = None
+    held_out = None
     if number_of_folds(loaded.config, corpus.labelled):
         unheard = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
-        fold_of = held_out_rows(loaded.config, corpus.labelled)
-        rows = np.asarray(train.indices)[chosen]
-        heard = HeardProfiles(profiles, prints, np.asarray(train.labels)[chosen], fold_of[rows], fold_of)
         if not corpus.strangers or not strangers:
             others = _left_out(loaded.config, corpus, labelled) or others
             theirs = held_out.of_strangers(loaded.config, corpus.labelled) if others.are_speakers else embedder
-    evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features, heard)
+    evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features)
+    if held_out:
+        evidence = _unflattered(evidence, held_out, valid, profiles, loaded.features)
     card = _card(checkpoint, loaded, corpus, valid, others)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
@@ -144,7 +149,6 @@ def evidence_of(
     embedder_of_strangers: Embeds,
     strangers: Strangers,
     features: FeatureConfig,
-    heard: HeardProfiles | None = None,
 ) -> list[Evidence]:
     """Voice prints to fit on, by duration.
 
@@ -158,8 +162,6 @@ def evidence_of(
         embedder_of_strangers: makes those of strangers.
         strangers: others.
         features: of all of them.
-        heard: says what the known speakers' scores gain by profiles that are made of the same sessions; None if those
-            are made of other ones.
     """
     some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
     rows: list[Evidence] = []
@@ -180,9 +182,24 @@ def evidence_of(
             whose = np.concatenate([whose, labels])
         speakers = np.array([names[label] for label in mine.labels], str)
         themselves = np.array([names[label] for label in theirs.labels] if strangers.are_speakers else [], str)
-        prints = _half(prints)
-        gains = heard.gains(prints, mine.indices, mine.labels) if heard else np.zeros(0, np.float32)
-        rows.append(Evidence(seconds, prints, speakers, _half(foreign), whose, themselves, gains))
+        rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose, themselves))
+        shorter = frames
+    return rows
+
+
+def _unflattered(
+    evidence: Sequence[Evidence],
+    held_out: HeldOutEmbedder,
+    known: Labelled,
+    profiles: Profiles,
+    features: FeatureConfig,
+) -> list[Evidence]:
+    """With what is to be taken off the scores of the known speakers' utterances, the same at all of a duration."""
+    rows, mine, shorter = [], _even(known, MOST), 0
+    for some in evidence:
+        mine, frames = _longer(mine, shorter), round(some.seconds * features.frames_per_second)
+        found = held_out.found(mine.store, mine.indices, mine.labels, frames)
+        rows.append(replace(some, flattery=flattery(profiles, some.known, mine.labels, found)))
         shorter = frames
     return rows
 

@@ -5,7 +5,7 @@ Shapes: N utterances, T frames, M mel bands, D width of a voice print.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +30,19 @@ ALIGNED_BY = 1.0, 2.0
 
 @dataclass(frozen=True)
 class Fold:
-    """The model of one fold, and the way from its embeddings to those of the model that ships."""
+    """The model of one fold.
+
+    Attributes:
+        embedder: fitted on what the fold trains on.
+        alignment: from its embeddings to those of the model that ships.
+        profiles: of the speakers that it knows, in its own space.
+        speakers: their places among all speakers, ascending.
+    """
 
     embedder: Embedder
     alignment: Alignment
+    profiles: Profiles
+    speakers: NDArray[np.int64]
 
 
 class HeldOutEmbedder:
@@ -65,18 +74,33 @@ class HeldOutEmbedder:
         self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
     ) -> NDArray[np.float32]:
         """(N, D) voice prints of labelled utterances that a fold held out; see `Embedder.embed`."""
+        prints = np.zeros((len(indices), len(self._embedder.mean)), np.float32)
+        for fold, rows, mine in self._by_fold(store, indices):
+            found = fold.embedder.embeddings(mine, range(len(mine)), crop_frames, bands)
+            prints[rows] = self._embedder.voice_prints(fold.alignment(found))
+        return prints
+
+    def found(
+        self, store: FrameStore, indices: Sequence[int], places: Sequence[int], crop_frames: int | None = None
+    ) -> float:
+        """Share of utterances, whose speakers have these places, that the models of the folds find in their own way."""
+        own, right = np.asarray(places, np.int64), 0
+        for fold, rows, mine in self._by_fold(store, indices):
+            nearest = fold.profiles.scores(fold.embedder.embed(mine, range(len(mine)), crop_frames)).argmax(1)
+            right += int((fold.speakers[nearest] == own[rows]).sum())
+        return right / len(own)
+
+    def _by_fold(
+        self, store: FrameStore, indices: Sequence[int]
+    ) -> Iterator[tuple[Fold, NDArray[np.int64], FrameStore]]:
+        """A fold, the rows of `indices` that it is to embed, and these."""
         chosen = np.asarray(indices, np.int64)
-        prints = np.zeros((len(chosen), len(self._embedder.mean)), np.float32)
         for number, fold in enumerate(self._folds):
             for alone in (False, True):
                 rows = np.flatnonzero((self._fold_of[chosen] == number) & (self._alone[chosen] == alone))
                 if len(rows):
                     mine = store.of(chosen[rows])
-                    if alone:
-                        mine = through_channels(mine, self._features, number)
-                    found = fold.embedder.embeddings(mine, range(len(mine)), crop_frames, bands)
-                    prints[rows] = self._embedder.voice_prints(fold.alignment(found))
-        return prints
+                    yield fold, rows, through_channels(mine, self._features, number) if alone else mine
 
     def of_strangers(self, config: Config, utterances: Utterances) -> HeldOutEmbedder:
         """The same for utterances of speakers whom a fold left out whole, as they are, by the model of that fold."""
@@ -130,52 +154,42 @@ def held_out_embedder(
         theirs_of, ours_of = (
             np.concatenate([one.embeddings(some, range(len(some))) for some in voices]) for one in (theirs, embedder)
         )
-        folds.append(Fold(theirs, fit_alignment(theirs_of, ours_of)))
+        folds.append(Fold(theirs, fit_alignment(theirs_of, ours_of), *_fit(theirs, corpus, store, parts.train, loaded)))
     alone = one_session_alone(utterances)
     return HeldOutEmbedder(embedder, folds, loaded.features, held_out_rows(loaded.config, utterances), alone)
 
 
-class HeardProfiles:
-    """What scores gain by profiles that are made of recordings of the scored utterance's session too.
+def _fit(
+    embedder: Embedder, corpus: Corpus, store: FrameStore, train: Sequence[int], loaded: Checkpoint
+) -> tuple[Profiles, NDArray[np.int64]]:
+    """Fit the embedder of a fold on what the fold trains on; profiles of its speakers, and their places."""
+    labels = corpus.labelled.speakers[train]
+    embedder.fit(store, train, labels.tolist(), loaded.features)
+    own = np.flatnonzero(labels < len(corpus.speakers))  # the others are company
+    speakers, places = np.unique(labels[own], return_inverse=True)
+    prints = embedder.embed(store, np.asarray(train)[own].tolist())
+    return profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints, places), speakers
+
+
+def flattery(profiles: Profiles, prints: NDArray[np.float32], places: Sequence[int], found: float) -> float:
+    """What is to be taken off the scores of (N, D) held-out voice prints for their own speakers.
+
+    The map of an alignment imitates the model that ships, which knows the held-out recordings, and the profiles are
+    made of them too. So mapped voice prints find their speakers more often than the models of the folds do. They are
+    lowered until they find them as often.
 
     Args:
-        profiles: made of all recordings.
-        prints: (C, D) voice prints that they are made of.
-        labels: (C,) places of their speakers.
-        of_prints: (C,) index of the fold that holds each of them out.
-        fold_of: (N,) the same of all labelled utterances.
+        profiles: of the model that ships.
+        prints: in its space.
+        places: (N,) of their speakers.
+        found: share of them that the models of the folds find, each among the speakers that it knows.
     """
-
-    def __init__(
-        self,
-        profiles: Profiles,
-        prints: NDArray[np.float32],
-        labels: NDArray[np.integer],
-        of_prints: NDArray[np.integer],
-        fold_of: NDArray[np.integer],
-    ) -> None:
-        self._profiles, self._fold_of = profiles, fold_of
-        self._without: dict[int, Profiles] = {}
-        for fold in np.unique(fold_of[fold_of != UNKNOWN]).tolist():
-            # A speaker whose prints are all of this fold keeps them: nothing would be left.
-            kept = (of_prints != fold) | ~np.isin(labels, labels[of_prints != fold])
-            self._without[fold] = profiles_of(profiles.names, profiles.plda, prints[kept], labels[kept])
-
-    def gains(self, prints: NDArray[np.float32], indices: Sequence[int], places: Sequence[int]) -> NDArray[np.float32]:
-        """(N,) of (N, D) voice prints of labelled utterances, whose speakers have these places."""
-        folds, own = self._fold_of[np.asarray(indices, np.int64)], np.asarray(places, np.int64)
-        found = np.zeros(len(prints), np.float32)
-        for fold, without in self._without.items():
-            rows = np.flatnonzero(folds == fold)
-            whole, less = (_own_scores(some, prints[rows], own[rows]) for some in (self._profiles, without))
-            found[rows] = whole - less
-        return found
-
-
-def _own_scores(profiles: Profiles, prints: NDArray[np.float32], places: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(N,) scores of (N, D) voice prints for the speakers in these places."""
-    speakers, column = np.unique(places, return_inverse=True)
-    return profiles.scores(prints, speakers)[np.arange(len(prints)), column]
+    scores, rows = profiles.scores(prints).astype(np.float64), np.arange(len(prints))
+    own = scores[rows, places]
+    scores[rows, places] = -np.inf
+    if scores.shape[1] == 1:
+        return 0.0
+    return max(0.0, float(np.float32(np.quantile(own - scores.max(1), 1 - found))))
 
 
 def one_session_alone(utterances: Utterances) -> NDArray[np.bool_]:
