@@ -51,7 +51,6 @@ def train_and_export(folder: Path) -> Trained:
     run([
         "train", "--config", str(config), "--quiet", f"data.root={corpus}", f"run_dir={runs}", "device=cpu",
         "data.folds=0", "data.valid_fraction=0.3", "model.d_model=16", "model.encoder.dim_feedforward=32",
-        "model.pooling_width=null",
         "train.total_steps=60", "train.warmup_steps=5", "train.valid_steps=60", "train.save_steps=60",
         "train.log_steps=60",
     ])  # fmt: skip
