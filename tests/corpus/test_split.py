@@ -221,7 +221,7 @@ def test_two_days_that_all_speakers_share_make_two_folds() -> None:
     corpus = utterances(*[(speaker, day) for speaker in "abc" for day in ("mon", "tue") for _ in range(5)])
     parts = folds(corpus, 3)
     held_out = [{corpus[place].session for place in part.valid} for part in parts]
-    assert sorted(held_out, key=sorted) == [{"mon"}, {"tue"}]
+    assert held_out in ([{"mon"}, {"tue"}], [{"tue"}, {"mon"}])
     assert parts[0].how.startswith("2 folds; whole sessions")
 
 

@@ -168,7 +168,9 @@ def _fit(
     own = np.flatnonzero(labels < len(corpus.speakers))  # the others are company
     speakers, places = np.unique(labels[own], return_inverse=True)
     prints = embedder.embed(store, np.asarray(train)[own].tolist())
-    return profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints, places), speakers
+    return profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints, places), speakers.astype(
+        np.int64
+    )
 
 
 def flattery(profiles: Profiles, prints: NDArray[np.float32], places: Sequence[int], found: float) -> float:
