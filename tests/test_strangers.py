@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from experiments import answer_of_script
 from open_set.draws import hold_out
 from recognition.bundles import KNOWN, Trained
-from speakerid.audio.augment import SPEEDS
+from speakerid.audio.speed import SPEEDS
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.prepare import Options, prepare
 from speakerid.corpus.records import PARTS
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 def corpus(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight voices and test utterances of all, with copies of the training utterances at other speeds."""
     folder = tmp_path_factory.mktemp("corpus") / "corpus"
-    prepare(trained.recordings, folder, Options(layout_out="packed", test_fraction=0.3, augment=("speed",), workers=0))
+    prepare(trained.recordings, folder, Options(layout_out="packed", test_fraction=0.3, speeds=True, workers=0))
     return folder
 
 

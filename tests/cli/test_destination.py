@@ -138,7 +138,7 @@ def test_evaluate_leaves_the_report_of_the_corpus_alone(trained: Trained, bundle
         ("prepare rec rec", "OUT: rec: is in rec, an input of this command"),
         ("prepare rec rec/corpus", "OUT: rec/corpus: is in rec, an input"),
         ("prepare rec link/corpus", "OUT: link/corpus: is in rec, an input"),
-        ("prepare rec out --augment noise --noise .", "OUT: out: is in ., an input"),
+        ("prepare rec out --company .", "OUT: out: is in ., an input"),
         ("prepare out/recordings.csv out", "SOURCE: out/recordings.csv: is a file that OUT gets"),
         ("prepare --download librispeech:dev-clean downloads", "OUT: downloads: is in downloads, an input"),
         ("prepare rec page", "OUT: page/report.html: found a text that begins with 'mine'"),

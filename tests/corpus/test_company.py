@@ -144,7 +144,7 @@ def test_several_folders_of_one_name_in_any_order(source: Path, tmp_path: Path) 
 
 
 def test_no_copies_are_made_of_it(source: Path, friends: Path, tmp_path: Path) -> None:
-    corpus = run(source, tmp_path / "out", friends, augment=("speed",)).corpus
+    corpus = run(source, tmp_path / "out", friends, speeds=True).corpus
     assert corpus == check_corpus(tmp_path / "out")
     made = [name for name in corpus.labelled.speaker_names if "speed" in name]
     assert len(made) == 6

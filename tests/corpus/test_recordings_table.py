@@ -30,7 +30,7 @@ def prepared(source: Path, out: Path, **options: object) -> Path:
 
 
 def test_every_utterance_is_what_was_heard_in_its_recording(recordings: Path, tmp_path: Path) -> None:
-    root = prepared(recordings, tmp_path / "out", test_fraction=0.5, strangers=1, augment=("noise", "speed"))
+    root = prepared(recordings, tmp_path / "out", test_fraction=0.5, strangers=1, speeds=True)
     table = recordings_table.read(root)
     assert {one.path for one in table.values()} == set(recordings.rglob("*.wav"))
     for part in PARTS:
@@ -48,13 +48,13 @@ def test_every_utterance_is_what_was_heard_in_its_recording(recordings: Path, tm
 
 
 def test_copies_stand_in_the_table_with_what_they_were_made_of(recordings: Path, tmp_path: Path) -> None:
-    root = prepared(recordings, tmp_path / "out", test_fraction=0.5, augment=("noise", "speed"))
+    root = prepared(recordings, tmp_path / "out", test_fraction=0.5, speeds=True)
     corpus, _ = open_corpus(root)
     with (root / "recordings.csv").open(newline="") as file:
         rows = {row["utterance"]: row for row in csv.DictReader(file)}
     assert [rows[one.feature_path]["part"] for one in corpus.test] == ["test"] * 8
     copies = [one for one in corpus.labelled if one.copy_of]
-    assert len(copies) == 3 * 8
+    assert len(copies) == 2 * 8
     for one in copies:
         row = rows[one.feature_path]
         assert row["path"] == rows[str(one.copy_of)]["path"]

@@ -70,7 +70,6 @@ def room_response(
     seconds: float,
     reverberation: tuple[float, float] = (0.15, 0.6),
     diffuse: tuple[float, float] = (0.003, 0.02),
-    sample_rate: int = SAMPLE_RATE,
 ) -> Array:
     """A random room: direct sound, early reflections and a diffuse tail that decays exponentially (Schroeder 1962).
 
@@ -78,18 +77,16 @@ def room_response(
         rng: decides the room.
         seconds: length of the response.
         reverberation: shortest and longest time in seconds in which the tail falls by 60 dB.
-        diffuse: smallest and largest standard deviation of the tail's samples before it decays, at 16 kHz.
-        sample_rate: in Hz; the energy of the tail is the same at all of them.
+        diffuse: smallest and largest standard deviation of the tail's samples before it decays.
 
     Returns:
-        (samples,), the direct sound first with gain 1.
+        (samples,) at 16 kHz, the direct sound first with gain 1.
     """
-    count = round(seconds * sample_rate)
-    time = np.arange(count) / sample_rate
+    count = round(seconds * SAMPLE_RATE)
+    time = np.arange(count) / SAMPLE_RATE
     decay = 10 ** (-3 * time / rng.uniform(*reverberation))
-    deviation = rng.uniform(*diffuse) * np.sqrt(SAMPLE_RATE / sample_rate)
-    response = deviation * rng.standard_normal(count) * decay * (time > 0.01)
-    early = rng.integers(round(sample_rate / 1600), round(0.03 * sample_rate), 8)
+    response = rng.uniform(*diffuse) * rng.standard_normal(count) * decay * (time > 0.01)
+    early = rng.integers(round(SAMPLE_RATE / 1600), round(0.03 * SAMPLE_RATE), 8)
     response[early] += rng.uniform(-0.5, 0.5, early.size) * decay[early]
     response[0] = 1
     return response
@@ -100,17 +97,16 @@ def noise_curve(rng: np.random.Generator) -> Array:
     return rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS)
 
 
-def gain(curve: Array, length: int, sample_rate: int = SAMPLE_RATE) -> NDArray[np.float32]:
+def gain(curve: Array, length: int) -> NDArray[np.float32]:
     """A curve over 50 Hz to 8 kHz as linear gain of the bins of a spectrum.
 
     Args:
         curve: (points,) in dB, equally spaced in log frequency; outside of it the outermost points hold.
-        length: samples that the spectrum is of.
-        sample_rate: of the samples, in Hz.
+        length: samples at 16 kHz that the spectrum is of.
 
     Returns:
         (length // 2 + 1,)
     """
     points = np.geomspace(50, SAMPLE_RATE / 2, curve.size)
-    bins = np.maximum(np.arange(length // 2 + 1) * sample_rate / length, 1)
+    bins = np.maximum(np.arange(length // 2 + 1) * SAMPLE_RATE / length, 1)
     return (10 ** (np.interp(np.log(bins), np.log(points), curve) / 20)).astype(np.float32)

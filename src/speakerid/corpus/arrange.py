@@ -28,7 +28,7 @@ class Arranged:
     """How the test utterances were chosen, see `speakerid.corpus.split.Split`."""
 
     def with_copies(self, made: Mapping[Job, Entry]) -> "Arranged":
-        """With augmented copies, each behind the labelled recording it was made of."""
+        """With copies at other speeds, each behind the labelled recording it was made of."""
         copies: dict[Job, list[Job]] = {}
         for job in made:
             copies.setdefault(Job(job.recording), []).append(job)
@@ -42,7 +42,7 @@ class Arranged:
     def corpus(self, root: Path, features: FeatureConfig) -> Corpus:
         """Classes are the speakers in the order of their names, those made by a change of speed, and company."""
         company = {_speaker(job) for job in self.labelled if is_company(job)}
-        made = {_speaker(job) for job in self.labelled if _is_new_speaker(job)}
+        made = {_speaker(job) for job in self.labelled if job.speed}
         speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made - company))
         # Sorted by their hashed names: the order of the test data says nothing of who speaks.
         test = sorted(self.test, key=lambda utterance: utterance.feature_path)
@@ -117,11 +117,7 @@ def _utterance(job: Job, entry: Entry) -> Utterance:
 
 
 def _speaker(job: Job) -> str:
-    return f"{job.recording.speaker} ({job.copy.kind})" if job.copy and job.copy.new_speaker else job.recording.speaker
-
-
-def _is_new_speaker(job: Job) -> bool:
-    return job.copy is not None and job.copy.new_speaker
+    return f"{job.recording.speaker} (speed {job.speed})" if job.speed else job.recording.speaker
 
 
 def _lot(speaker: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The features of one recording, or of an augmented copy of it, and the key under which the stage keeps them.
+"""The features of one recording, or of a copy of it at another speed, and the key under which the stage keeps them.
 
 Letters: M mel bands.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,11 @@ from numpy.typing import NDArray
 from speakerid.audio.decode import TooLong, decode
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import fingerprint, measure
+from speakerid.audio.speed import at_speed
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.shards import Computed, Entry
 from speakerid.errors import UserError
 from speakerid.files import check_regular
-
-if TYPE_CHECKING:  # slow to import, and most preparations make no copies
-    from speakerid.audio.augment import Augmenter, Copy
 
 FORMAT = "speakerid stage 3"
 """Part of every key: raised when the features of the same recording and settings change."""
@@ -32,14 +29,14 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Job:
-    """One recording, or one augmented copy of it."""
+    """One recording, or a copy of it at another speed, which is another speaker's voice."""
 
     recording: Recording
-    copy: Copy | None = None
+    speed: float | None = None
 
     @property
     def name(self) -> str:
-        return f"{self.recording.name} ({self.copy.kind})" if self.copy else self.recording.name
+        return f"{self.recording.name} (speed {self.speed})" if self.speed else self.recording.name
 
 
 @dataclass(frozen=True)
@@ -48,15 +45,10 @@ class Settings:
 
     log_mel: LogMel
     max_seconds: float
-    augmenter: Augmenter | None = None
 
 
 class OutOfMemory(UserError):
     """A recording could not be done for want of memory, which is no fault of the recording."""
-
-
-class BrokenSource(UserError):
-    """A file of noise or of a room cannot be used: no fault of the recording, so preparation stops."""
 
 
 def find_or_compute(job: Job, known: Collection[str], settings: Settings) -> str | Computed:
@@ -89,13 +81,13 @@ def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
             f"{error}, name stretches of it in a table with start and end, or raise the limit with --max-minutes"
         ) from error
     waveform, sample_rate = sound.waveform, sound.sample_rate
-    if job.copy:
+    if job.speed:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
-        waveform = _augment(waveform, sample_rate, job.copy, key, settings)
-        log_mel = log_mel.with_pauses()  # noise has filled them
+        waveform = at_speed(waveform, job.speed)
+        log_mel = log_mel.with_pauses()  # those that count have been cut by then
     frames = log_mel(waveform, sample_rate)
     measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
-    if job.copy is None:
+    if job.speed is None:
         measured = replace(measured, sample_rate=sound.file_rate, cancelled=sound.cancelled)
     entry = Entry(job.name, key, digest, len(frames), measured)
     return Computed(entry, frames, _statistics(frames), fingerprint(frames))
@@ -107,16 +99,6 @@ def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = weights @ (values := frames.astype(np.float64))
     values -= mean
     return np.concatenate([mean, np.sqrt(weights @ np.square(values))]).astype(np.float32)
-
-
-def _augment(
-    waveform: NDArray[np.float32], sample_rate: int, copy: Copy, key: str, settings: Settings
-) -> NDArray[np.float32]:
-    assert settings.augmenter is not None
-    try:
-        return settings.augmenter(waveform, sample_rate, copy, np.random.default_rng(list(key.encode())))
-    except UserError as error:
-        raise BrokenSource(str(error)) from error
 
 
 def digest_of(recording: Recording) -> str:
@@ -137,7 +119,6 @@ def digest_of(recording: Recording) -> str:
 
 def _key(job: Job, digest: str, settings: Settings) -> str:
     parts: list[object] = [FORMAT, digest, settings.log_mel.features.model_dump_json(), settings.max_seconds]
-    if job.copy and settings.augmenter:
-        # The name as well: of two equal recordings the copies differ.
-        parts += [job.name, settings.augmenter.fingerprint()]
+    if job.speed:
+        parts.append(job.speed)
     return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()

@@ -73,7 +73,7 @@ def read(root: Path) -> dict[str, Recording]:
 def _rows(part: Part, names: Iterable[str], jobs: Mapping[str, Job]) -> Iterable[list[str]]:
     for name in names:
         job = jobs[name]
-        recording, kind = job.recording, job.copy.kind if job.copy else ""
+        recording, kind = job.recording, f"speed {job.speed}" if job.speed else ""
         times = ("" if seconds is None else str(seconds) for seconds in (recording.start, recording.end))
         where = [
             str(recording.path.absolute()),

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.corpus.parallel import parallel_map, processors
-from speakerid.corpus.recording_features import BrokenSource, Job, OutOfMemory, Settings, find_or_compute
+from speakerid.corpus.recording_features import Job, OutOfMemory, Settings, find_or_compute
 from speakerid.corpus.shards import Computed, Entry, arrays, is_sound, map_frames, read_entries, write_shard
 from speakerid.corpus.worker import deadline
 from speakerid.errors import UserError
@@ -164,8 +164,6 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
             if isinstance(one, Computed):
                 computed.append(one)
             results.append(one.entry.key if isinstance(one, Computed) else one)
-        except BrokenSource:
-            raise
         except UserError as error:
             results.append(error)
         except MemoryError:
