@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speeds", action="store_true", help="copies at 0.9 and 1.1 of the speed, as voices to train beside the others"
     )
+    parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # its former name
     parser.add_argument(
         "--equalise", action="store_true",
         help="standardise every band over all of a speaker's frames: takes the channel out, for measuring only",
@@ -110,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
         strict=options.strict,
         workers=options.workers,
         features=parse_features([*options.features, *(["equalise=true"] if options.equalise else [])]),
-        speeds=options.speeds,
+        speeds=options.speeds or bool(options.augment),
         max_seconds=60.0 * options.max_minutes,
     )
     prepared = prepare(source, options.out, chosen)
