@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from itertools import chain
@@ -158,16 +158,21 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
     results: list[str | UserError] = []
     computed: list[Computed] = []
     for job, known in shard:
-        try:
-            with deadline(PATIENCE):
-                one = find_or_compute(job, known, settings)
-            if isinstance(one, Computed):
-                computed.append(one)
-            results.append(one.entry.key if isinstance(one, Computed) else one)
-        except UserError as error:
-            results.append(error)
-        except MemoryError:
-            results.append(OutOfMemory("there is not enough memory for it; free memory, or name stretches of it"))
+        one = _compute(job, known, settings)
+        if isinstance(one, Computed):
+            computed.append(one)
+        results.append(one.entry.key if isinstance(one, Computed) else one)
     if computed:
         write_shard(folder, computed)
     return results
+
+
+def _compute(job: Job, known: Collection[str], settings: Settings) -> Computed | str | UserError:
+    """Features of a recording, the key of those that there are already, or what is wrong with it."""
+    try:
+        with deadline(PATIENCE):
+            return find_or_compute(job, known, settings)
+    except UserError as error:
+        return error
+    except MemoryError:
+        return OutOfMemory("there is not enough memory for it; free memory, or name stretches of it")
