@@ -1,6 +1,7 @@
 """Runs with folds: nothing is lost to validation, and what validates has not been heard."""
 
 import itertools
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -149,10 +150,20 @@ def test_large_corpora_hold_a_part_out(corpus: Path, tmp_path: Path, monkeypatch
     assert not (train(config).run.path / "folds").exists()
 
 
-def test_what_would_be_judged_by_its_training_utterances_is_refused(corpus: Path, whole: TrainResult) -> None:
+def test_validation_utterances_are_judged_by_the_models_of_the_folds(corpus: Path, whole: TrainResult) -> None:
+    (row,) = evaluate_checkpoints([whole.run.best], corpus, "valid", (), torch.device("cpu"))
+    rows = [line for line in metrics(whole.run.path / "metrics.jsonl") if line["part"] == "valid"]
+    assert row.accuracy == pytest.approx(max(line["accuracy"] for line in rows), abs=0.1)
+
+
+def test_what_would_be_judged_by_its_training_utterances_is_refused(
+    corpus: Path, whole: TrainResult, tmp_path: Path
+) -> None:
     reason = r"a run with data\.folds trains on all labelled utterances, so none are left to validate on"
+    alone = tmp_path / "best.pt"
+    shutil.copy(whole.run.best, alone)  # without its folds
     with pytest.raises(UserError, match=reason):
-        evaluate_checkpoints([whole.run.best], corpus, "valid", (), torch.device("cpu"))
+        evaluate_checkpoints([alone], corpus, "valid", (), torch.device("cpu"))
     with pytest.raises(UserError, match=reason):
         average_checkpoints(whole.run.path, whole.run.path / "mean.pt")
     assert evaluate_checkpoints([whole.run.best], corpus, "test", (), torch.device("cpu"))

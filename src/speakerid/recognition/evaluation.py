@@ -1,7 +1,8 @@
 """Checkpoints held against utterances whose speakers are known."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,13 +14,14 @@ from speakerid.batches import Crops
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Corpus, Part
+from speakerid.corpus.split import Split
 from speakerid.corpus.store import FrameStore
 from speakerid.distributed import rank
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled, Row, evaluate
 from speakerid.recognition.submission import check_features, load_ensemble
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.cross_validation import check_held_out, parts_of
+from speakerid.training.cross_validation import check_held_out, fold_folders, number_of_folds, parts_of
 from speakerid.training.utterance_record import never_trained_on
 
 
@@ -37,7 +39,8 @@ def evaluate_checkpoints(
     Args:
         checkpoints: one, or several of the same speakers, averaged.
         data: the corpus; by default the one the first checkpoint was trained on.
-        part: the validation split of the first checkpoint's run, or the corpus's test utterances.
+        part: the validation split of the first checkpoint's run, or the corpus's test utterances. With folds each
+            validation utterance is judged by the model of the fold that held it out, and rows are means over folds.
         seconds: durations.
         device: where the models run.
         frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting.
@@ -52,13 +55,45 @@ def evaluate_checkpoints(
     check_features(checkpoints[0], first.features, corpus)
     if corpus.speakers != first.speakers:
         raise UserError(f"{corpus.root}: its speakers are not those of {checkpoints[0]}")
-    train, valid = labelled_parts(corpus, store, loaded) if part == "valid" else _split(corpus, store, first.config)
-    tested = valid if part == "valid" else test_part(*open_for(data, first.config, "test"), loaded)
     rate = corpus.features.frames_per_second
     durations = [*(max(1, round(s * rate)) for s in seconds), None]
-    models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
-    return evaluate(models, train, tested, durations, frames_per_batch, rate, crops)
+
+    def rows(judges: Sequence[Checkpoint], train: Labelled, tested: Labelled) -> list[Row]:
+        models = [checkpoint.build_model().to(device) for checkpoint in judges]
+        return evaluate(models, train, tested, durations, frames_per_batch, rate, crops)
+
+    if part == "test":
+        tested = test_part(*open_for(data, first.config, "test"), loaded)
+        return rows(loaded, _split(corpus, store, parts_of(first.config, corpus.labelled))[0], tested)
+    folders = fold_folders(checkpoints[0].parent, number_of_folds(first.config, corpus.labelled))
+    if len(loaded) > 1 or not folders or not all((folder / "best.pt").exists() for folder in folders):
+        return rows(loaded, *labelled_parts(corpus, store, loaded))
+    judged, utterances = [], []
+    for number, folder in enumerate(folders):
+        fold = Checkpoint.load(folder / "best.pt")
+        train, valid = _split(corpus, store, parts_of(first.config, corpus.labelled, number))
+        valid = _chosen(valid, _judging(corpus, "labelled", valid, [fold]))
+        judged.append(rows([fold], train, valid))
+        utterances.append(len(valid.labels))
+    return _mean_of(judged, utterances)
+
+
+def _mean_of(folds: Sequence[Sequence[Row]], utterances: Sequence[int]) -> list[Row]:
+    """The rows of several folds, each counted by its number of utterances."""
+
+    def mean(values: Iterable[float]) -> float:
+        return float(np.average(list(values), weights=utterances))
+
+    return [
+        replace(
+            same[0],
+            accuracy=mean(row.accuracy for row in same),
+            macro_accuracy=mean(row.macro_accuracy for row in same),
+            baseline=mean(row.baseline for row in same),
+        )
+        for same in zip(*folds, strict=True)
+    ]
 
 
 def labelled_parts(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoint]) -> tuple[Labelled, Labelled]:
@@ -71,7 +106,7 @@ def labelled_parts(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Chec
         UserError: all validation utterances were trained on.
     """
     check_held_out(parts_of(checkpoints[0].config, corpus.labelled), corpus.root)
-    train, valid = _split(corpus, store, checkpoints[0].config)
+    train, valid = _split(corpus, store, parts_of(checkpoints[0].config, corpus.labelled))
     judging = _judging(corpus, "labelled", valid, checkpoints)
     trained = _chosen(valid, ~judging)
     more = Labelled(store, [*train.indices, *trained.indices], [*train.labels, *trained.labels])
@@ -92,8 +127,7 @@ def _chosen(part: Labelled, rows: NDArray[np.bool_]) -> Labelled:
     return Labelled(part.store, indices, labels)
 
 
-def _split(corpus: Corpus, store: FrameStore, config: Config) -> tuple[Labelled, Labelled]:
-    parts = parts_of(config, corpus.labelled)
+def _split(corpus: Corpus, store: FrameStore, parts: Split) -> tuple[Labelled, Labelled]:
     labels, sessions = corpus.labelled.speakers, corpus.labelled.sessions
     known = np.asarray(parts.train)[~corpus.labelled.company[parts.train]].tolist()  # company is never an answer
     train, valid = (
