@@ -69,14 +69,18 @@ def evaluate_checkpoints(
     folders = fold_folders(checkpoints[0].parent, number_of_folds(first.config, corpus.labelled))
     if len(loaded) > 1 or not folders or not all((folder / "best.pt").exists() for folder in folders):
         return rows(loaded, *labelled_parts(corpus, store, loaded))
-    judged, utterances = [], []
-    for number, folder in enumerate(folders):
-        fold = Checkpoint.load(folder / "best.pt")
-        train, valid = _split(corpus, store, parts_of(first.config, corpus.labelled, number))
-        valid = _chosen(valid, _judging(corpus, "labelled", valid, [fold]))
-        judged.append(rows([fold], train, valid))
-        utterances.append(len(valid.labels))
-    return _mean_of(judged, utterances)
+    folds = [Checkpoint.load(folder / "best.pt") for folder in folders]
+    parts = [_of_fold(corpus, store, first.config, number, fold) for number, fold in enumerate(folds)]
+    judged = [rows([fold], train, valid) for fold, (train, valid) in zip(folds, parts, strict=True)]
+    return _mean_of(judged, [len(valid.labels) for _, valid in parts])
+
+
+def _of_fold(
+    corpus: Corpus, store: FrameStore, config: Config, number: int, fold: Checkpoint
+) -> tuple[Labelled, Labelled]:
+    """What a fold trains on, and what it judges."""
+    train, valid = _split(corpus, store, parts_of(config, corpus.labelled, number))
+    return train, _chosen(valid, _judging(corpus, "labelled", valid, [fold]))
 
 
 def _mean_of(folds: Sequence[Sequence[Row]], utterances: Sequence[int]) -> list[Row]:
