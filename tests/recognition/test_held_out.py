@@ -14,7 +14,7 @@ from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.held_out import flattery, held_out_rows, one_session_alone
+from speakerid.recognition.held_out import HeldOutEmbedder, flattery, held_out_rows, one_session_alone
 from speakerid.training.checkpoint import Checkpoint
 
 
@@ -106,6 +106,15 @@ def test_voice_prints_find_their_speakers_as_often_as_the_folds_do(bundle: Bundl
     before = (scores.argmax(1) == places).mean()
     scores[np.arange(200), places] -= taken
     assert (scores.argmax(1) == places).mean() == pytest.approx(min(found, before), abs=0.01)
+
+
+def test_a_bundle_is_fitted_on_no_more_found_speakers_than_its_folds_find(
+    folded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HeldOutEmbedder, "found", lambda *_: 0.25)
+    bundle = make_bundle(folded / "best.pt")
+    for some in bundle.evidence:
+        assert some.of_known(bundle.profiles).found.mean() <= 0.25 + 1 / len(some.known)
 
 
 def test_a_bundle_is_a_function_of_its_run(folded: Path, bundle: Bundle) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -88,6 +88,32 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     Raises:
         UserError: checkpoint and corpus do not belong together, or features that no single recording has.
     """
+    loaded, corpus, labelled = _opened(checkpoint, data)
+    train, valid = _parts(corpus, labelled, loaded)
+    embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
+    embedder.take_model(loaded)
+    try:
+        embedder.fit(train.store, train.indices, train.labels, loaded.features)
+    except UserError as error:
+        raise UserError(f"{checkpoint}: {error}") from error
+    chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
+    prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
+    profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
+    others = _strangers(corpus, data, loaded, train, strangers)
+    unheard: Embeds = embedder
+    theirs: Embeds = embedder
+    if number_of_folds(loaded.config, corpus.labelled):
+        unheard = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
+        if not corpus.strangers or not strangers:
+            others = _left_out(loaded.config, corpus, labelled) or others
+            theirs = held_out.of_strangers(loaded.config, corpus.labelled) if others.are_speakers else embedder
+    evidence = evidence_of(unheard, valid, profiles, theirs, others, loaded.features)
+    card = _card(checkpoint, loaded, corpus, valid, others)
+    return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
+
+
+def _opened(checkpoint: Path, data: Path | None) -> tuple[Checkpoint, Corpus, FrameStore]:
+    """A checkpoint, its corpus, and the features of the labelled utterances; see `make_bundle`."""
     loaded = Checkpoint.load(checkpoint)
     if loaded.features.equalise:
         raise UserError(
@@ -103,30 +129,7 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
             check_name(name)
         except UserError as error:
             raise UserError(f"{corpus.root}: speaker {error}; rename it, prepare and train again") from error
-    train, valid = _parts(corpus, labelled, loaded)
-    embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
-    embedder.take_model(loaded)
-    try:
-        embedder.fit(train.store, train.indices, train.labels, loaded.features)
-    except UserError as error:
-        raise UserError(f"{checkpoint}: {error}") from error
-    chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
-    prints = embedder.embed(train.store, [train.indices[row] for row in chosen])
-    profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
-    others = _strangers(corpus, data, loaded, train, strangers)
-    unheard: Embeds = embedder
-    theirs: Embeds = embedder
-    held_out = None
-    if number_of_folds(loaded.config, corpus.labelled):
-        unheard = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
-        if not corpus.strangers or not strangers:
-            others = _left_out(loaded.config, corpus, labelled) or others
-            theirs = held_out.of_strangers(loaded.config, corpus.labelled) if others.are_speakers else embedder
-    evidence = evidence_of(unheard, valid, corpus.speakers, theirs, others, loaded.features)
-    if held_out:
-        evidence = _unflattered(evidence, held_out, valid, profiles, loaded.features)
-    card = _card(checkpoint, loaded, corpus, valid, others)
-    return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
+    return loaded, corpus, labelled
 
 
 def _parts(corpus: Corpus, labelled: FrameStore, loaded: Checkpoint) -> tuple[Labelled, Labelled]:
@@ -145,7 +148,7 @@ def _parts(corpus: Corpus, labelled: FrameStore, loaded: Checkpoint) -> tuple[La
 def evidence_of(
     embedder: Embeds,
     known: Labelled,
-    names: Sequence[str],
+    profiles: Profiles,
     embedder_of_strangers: Embeds,
     strangers: Strangers,
     features: FeatureConfig,
@@ -157,12 +160,13 @@ def evidence_of(
 
     Args:
         embedder: makes those of known speakers.
-        known: utterances of known speakers; `labels` are places in `names`.
-        names: of the known speakers.
+        known: utterances of known speakers; `labels` are places in `profiles`.
+        profiles: of the known speakers.
         embedder_of_strangers: makes those of strangers.
         strangers: others.
         features: of all of them.
     """
+    names = profiles.names
     some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
     rows: list[Evidence] = []
     shorter = 0
@@ -171,7 +175,10 @@ def evidence_of(
         mine, theirs = _longer(some, shorter), _longer(others, shorter)
         if rows and not (_most(mine, some) and _most(theirs, others)):
             break
-        prints = embedder.embed(mine.store, mine.indices, frames)
+        prints, taken = _half(embedder.embed(mine.store, mine.indices, frames)), 0.0
+        if isinstance(embedder, HeldOutEmbedder):
+            found = embedder.found(mine.store, mine.indices, mine.labels, frames)
+            taken = flattery(profiles, prints, mine.labels, found)
         foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
         for place, factor in enumerate(strangers.factors if theirs.labels else ()):
             bands = None if factor == 1 else shift(features, factor)
@@ -182,24 +189,7 @@ def evidence_of(
             whose = np.concatenate([whose, labels])
         speakers = np.array([names[label] for label in mine.labels], str)
         themselves = np.array([names[label] for label in theirs.labels] if strangers.are_speakers else [], str)
-        rows.append(Evidence(seconds, _half(prints), speakers, _half(foreign), whose, themselves))
-        shorter = frames
-    return rows
-
-
-def _unflattered(
-    evidence: Sequence[Evidence],
-    held_out: HeldOutEmbedder,
-    known: Labelled,
-    profiles: Profiles,
-    features: FeatureConfig,
-) -> list[Evidence]:
-    """With what is to be taken off the scores of the known speakers' utterances, the same at all of a duration."""
-    rows, mine, shorter = [], _even(known, MOST), 0
-    for some in evidence:
-        mine, frames = _longer(mine, shorter), round(some.seconds * features.frames_per_second)
-        found = held_out.found(mine.store, mine.indices, mine.labels, frames)
-        rows.append(replace(some, flattery=flattery(profiles, some.known, mine.labels, found)))
+        rows.append(Evidence(seconds, prints, speakers, _half(foreign), whose, themselves, taken))
         shorter = frames
     return rows
 
