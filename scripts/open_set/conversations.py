@@ -25,7 +25,7 @@ PAUSE = 1.0
 """Seconds of silence between two turns at most."""
 
 RIGHT, ANOTHER, UNKNOWN, MISSED = SAID = "right name", "another name", "unknown", "missed"
-"""What a timeline may say while somebody speaks; where it has no segment it missed it."""
+"""What a timeline can say of a stretch of speech; where it has no segment, it missed the speech."""
 KNOWN, STRANGER, SILENCE = "known speakers", "strangers", "silence"
 """Whom there is to hear."""
 
@@ -100,12 +100,12 @@ def seconds(turns: Sequence[Turn], segments: Sequence[Segment], names: Sequence[
 
 
 def _at(moment: float, stretches: Sequence[Turn]) -> str | None:
-    """Who it is at a moment, None if it is no one."""
+    """Name at a moment; None where there is none."""
     return next((name for start, end, name in stretches if start <= moment < end), None)
 
 
 def _drawn(recordings: Sequence[Recording], count: int, rng: np.random.Generator) -> list[list[Recording]]:
-    """The recordings of one session of each of so many people."""
+    """Recordings of one session of each speaker drawn."""
     people = sorted({one.speaker for one in recordings})
     if len(people) < count:
         raise UserError(f"a conversation needs {count} people, found recordings of {len(people)}")

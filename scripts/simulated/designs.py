@@ -1,4 +1,4 @@
-"""Who is known, which recordings train and which test, and on how many simulated occasions.
+"""Designs of a test: known speakers, training and test recordings, and numbers of simulated occasions.
 
 The session of every recording begins with its role, `training`, `test` or `stranger`, and so says what becomes of it.
 """
@@ -26,20 +26,20 @@ from speakerid.files import atomic_folder
 
 ROLES = ("training", "test", "stranger")
 STRANGER_RECORDINGS = 10
-"""Of each stranger at most."""
+"""Most recordings of a stranger."""
 SYNTHETIC = 60
 """Synthetic voices, and how many of them are known."""
 
 
 @dataclass(frozen=True)
 class Design:
-    """How recordings become a test.
+    """Design of a test.
 
     Attributes:
-        training: at most so many recordings of each known speaker train,
-        occasions: dealt out to so many simulated occasions; 0 leaves them as they are.
-        test: at most so many behind them test,
-        test_occasions: dealt out to so many others.
+        training: most training recordings of a known speaker.
+        occasions: number of simulated occasions that they are dealt out to; 0 leaves them as they are.
+        test: most test recordings of a known speaker, those behind the training ones.
+        test_occasions: number of other occasions that these are dealt out to.
         known: speakers who are known, others are strangers; by default all.
         synthetic: whether the speakers are synthetic voices.
     """

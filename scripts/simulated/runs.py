@@ -1,4 +1,4 @@
-"""What contestants make of a test: which known speaker is nearest to each utterance, and how near.
+"""Scores of contestants on a test: the nearest known speaker of each utterance, and the score.
 
 Shapes: N test utterances of known speakers, I of strangers, S known speakers, D width of an embedding.
 """
@@ -90,7 +90,7 @@ class Answers:
         right: N times, whether the nearest known speaker is the right one.
         known: N scores of the nearest known speaker; none of a classifier that turns no stranger away.
         strangers: I likewise.
-        named: N times, whether the contestant would name somebody, at 1 % of strangers; none without thresholds.
+        named: N times, whether the contestant would give a name, at 1 % of strangers; none without thresholds.
         strangers_named: I likewise.
         promised: share of known speakers' utterances that would be named right, by the contestant's own word.
     """

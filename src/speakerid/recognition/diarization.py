@@ -1,4 +1,4 @@
-"""Which windows of a recording have the same voice, whoever's it is.
+"""Clusters of the windows of a recording by voice, known or not.
 
 Agglomerative clustering finds more clusters than there are voices. A hidden Markov model then has one state for each:
 a voice with the prior that the PLDA model has of speakers. Variational Bayes fits it, and superfluous states die out
