@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """`speakerid.Recognizer`, imported when it is asked for: commands that do not recognise do without torch."""
+    """Import `speakerid.Recognizer` on first use, since not every command needs torch."""
     if name != "Recognizer":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from speakerid.recognition.recognizer import Recognizer

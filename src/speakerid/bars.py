@@ -1,4 +1,4 @@
-"""How far long work has come: a bar on a terminal, and one line at the end where a log is kept."""
+"""Progress of long work: a bar on a terminal, otherwise one line at the end."""
 
 import sys
 import time
@@ -10,13 +10,13 @@ from tqdm import tqdm
 
 @contextmanager
 def bar(total: int, title: str, unit: str, shown: bool = True) -> Iterator[Callable[[int], object]]:
-    """Yield what is to be called with the count of units done since the last call.
+    """Yield a function to call with the number of units done since its last call.
 
     Args:
-        total: units there are to do.
-        title: what is done, in front of the bar.
-        unit: of what, in the plural.
-        shown: whether to tell at all.
+        total: number of units to do.
+        title: what is being done, shown before the bar.
+        unit: name of the units, in the plural.
+        shown: whether to show progress at all.
     """
     if shown and sys.stderr.isatty():
         with tqdm(total=total, desc=title, unit=f" {unit}", ncols=0) as drawn:

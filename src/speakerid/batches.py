@@ -1,6 +1,6 @@
 """The batch of step k, and the batches of a whole corpus.
 
-Letters: B utterances in a batch, T frames, M mel bands, N utterances.
+Shapes: B batch, T frames, M mel bands, N utterances of a group.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ from speakerid.draws import CROP, LENGTH, Draws
 from speakerid.layers.masks import frame_mask
 
 RESIDENT_SHARE = 0.5
-"""Of a GPU's free memory that the corpus may take; the rest is the model's."""
+"""Share of a GPU's free memory that the corpus may use; the rest is for the model."""
 CROP_LENGTHS = 8
-"""Lengths that crops of drawn lengths may have; each is a CUDA graph, or compiled, by itself."""
+"""Number of different lengths of randomly sized crops; each is captured or compiled separately."""
 UPLOAD = 1 << 20
-"""Frames copied to the GPU at a time, so that the host never holds the corpus."""
+"""Frames copied to the GPU at a time, so that the host never holds the whole corpus."""
 RELEASE = 512
-"""Utterances after which the pages of the store that they lay in are given back; the system maps many around each."""
+"""Utterances read before their memory-mapped pages are released; the system maps many pages around each."""
 AHEAD = 4
-"""Batches that are gathered and on their way while a step is at work."""
+"""Batches prefetched while a step runs."""
 
 
 class Batches(Protocol):
@@ -37,23 +37,23 @@ class Batches(Protocol):
 
 
 class TrainingBatches:
-    """Random crops of shuffled utterances; `batches[k]` depends on the arguments and k alone, so nothing needs saving.
+    """Random crops of shuffled utterances; `batches[k]` depends on the arguments and k only, so nothing needs saving.
 
-    Every epoch is a new permutation, and a batch may span two of them: nothing is dropped. A crop starts at any
-    frame from which it fits; an utterance shorter than the crop is repeated until it fills it. Where several processes
-    train together, each gets its share of the same batch.
+    Every epoch is a new permutation, and a batch may span two epochs, so that nothing is dropped. A crop starts at any
+    frame from which it fits; an utterance shorter than the crop is repeated to fill it. If several processes train
+    together, each gets its share of the same batch.
 
     Args:
         store: the features.
-        indices: places of the training utterances in the store.
+        indices: indices of the training utterances in the store.
         labels: class of every utterance of the store.
-        batch_size: B, of all processes together.
+        batch_size: B, over all processes.
         crop_frames: T.
-        seed: of order and crops.
-        device: where batches are wanted. If it is a GPU with room for the corpus, the frames live there.
-        longest_crop_frames: draw T anew for every batch, from `CROP_LENGTHS` between `crop_frames` and this.
-        company: whether each utterance of the store is company, see `Utterances.company`; none is by default.
-        company_share: share of a batch that is company at most, see `speakerid.draws.Draws`.
+        seed: seed of order and crops.
+        device: device of the batches. On a GPU with room for the corpus, all frames are kept in its memory.
+        longest_crop_frames: draw T for every batch, from `CROP_LENGTHS` lengths between `crop_frames` and this.
+        company: whether each utterance of the store is company, see `Utterances.company`; by default none is.
+        company_share: largest share of a batch that is company, see `speakerid.draws.Draws`.
     """
 
     def __init__(
@@ -83,25 +83,25 @@ class TrainingBatches:
 
     @property
     def resident(self) -> bool:
-        """Whether the frames live in the GPU's memory."""
+        """Whether the frames are kept in the GPU's memory."""
         return self._resident is not None
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        """(B, T, M) float32 features and (B,) int64 labels of step `step`, counted from 0."""
+        """(B, T, M) float32 features and (B,) int64 labels of a step, counted from 0."""
         if step % max(1, RELEASE // self._batch_size) == 0:
             self._store.release()
         batch = self._draws[step]
         crop_frames = np.random.default_rng([self._seed, LENGTH, step]).choice(self._crop_lengths)
         rng = np.random.default_rng([self._seed, CROP, step])
         starts = rng.integers(0, np.maximum(self._store.lengths[batch] - crop_frames, 0) + 1)
-        mine = share(self._batch_size)  # drawn for all, so that a batch is the same on any number of processes
+        mine = share(self._batch_size)  # drawn for all processes, so that a batch does not depend on their number
         batch, starts = batch[mine], starts[mine]
         within = (starts[:, None] + np.arange(crop_frames)) % self._store.lengths[batch][:, None]
         frames = self._gathered(self._store.offsets[batch][:, None] + within)
         return frames, self._sent(torch.from_numpy(self._labels[batch]))
 
     def _gathered(self, places: NDArray[np.int64]) -> Tensor:
-        """(B, T) places of frames to (B, T, M) frames on the device."""
+        """(B, T) indices of frames to (B, T, M) frames on the device."""
         if self._resident is not None:
             return self._resident[self._sent(torch.from_numpy(places))].float()
         return self._sent(torch.from_numpy(self._store.frames[places].astype(np.float32, copy=False)))
@@ -125,10 +125,10 @@ class TrainingBatches:
 
 
 class Prefetched:
-    """The same batches, the next few of them gathered by a thread while the present one is at work.
+    """The same batches, with the next few gathered by a thread while the current one is used.
 
     Args:
-        batches: pure in the step.
+        batches: batches that depend on the step only.
     """
 
     def __init__(self, batches: Batches) -> None:
@@ -144,39 +144,39 @@ class Prefetched:
 
 @dataclass(frozen=True)
 class Crops:
-    """Evenly spaced pieces to look at besides an utterance that is longer than they are."""
+    """Evenly spaced crops to evaluate besides the whole of an utterance that is longer than a crop."""
 
     count: int
-    """The first begins where the utterance does, the last ends where it does; a single one is its middle."""
+    """Number of crops: the first at the start of the utterance, the last at its end; a single one in the middle."""
     frames: int
-    """Of each of them."""
+    """Frames of each crop."""
 
 
 @dataclass(frozen=True)
 class PaddedBatch:
-    """Utterances, or pieces of them, side by side."""
+    """Padded batch of whole utterances, or of crops of them."""
 
     places: NDArray[np.int64]
-    """(B,) which of the utterances these are."""
+    """(B,) indices of the utterances."""
     features: Tensor
-    """(B, T, M), zero where padded."""
+    """(B, T, M), zero at padded frames."""
     mask: Tensor | None
-    """(B, T), true at real frames; None where nothing is padded."""
+    """(B, T), true at real frames; None if nothing is padded."""
 
 
 def whole_utterances(
     store: FrameStore, indices: Sequence[int], frames_per_batch: int, crop_frames: int | None = None
 ) -> Iterator[PaddedBatch]:
-    """Every utterance once, neighbours in length together.
+    """Every utterance once, in batches of similar length.
 
     Args:
         store: the features.
-        indices: places of the utterances in the store.
-        frames_per_batch: bound on B × T; an utterance longer than this goes alone.
-        crop_frames: only so many frames from the middle of each utterance; all of them by default.
+        indices: indices of the utterances in the store.
+        frames_per_batch: bound on B × T; a longer utterance is a batch of its own.
+        crop_frames: take only this many frames, from the middle of each utterance; all by default.
 
     Yields:
-        Batches from the shortest utterances to the longest, each in the order of `indices` among equals.
+        Batches in the order of length; utterances of equal length are in the order of `indices`.
     """
     for places, batches in utterances_in_views(store, indices, frames_per_batch, crop_frames):
         for batch in batches:
@@ -192,20 +192,22 @@ def utterances_in_views(
     every: int = 1,
     first_of: int = 0,
 ) -> Iterator[tuple[NDArray[np.int64], Iterator[PaddedBatch]]]:
-    """Every utterance in all its views, a few utterances at a time: as many as `whole_utterances` has in a batch.
+    """All views of every utterance (the whole of it and its crops), a group of utterances at a time.
+
+    A group is what `whole_utterances` has in one batch.
 
     Args:
         store: the features.
-        indices: places of the utterances in the store.
-        frames_per_batch: bound on B × T; a view longer than this goes alone.
-        crop_frames: only so many frames from the middle of each utterance; all of them by default.
-        crops: to look at besides; none by default.
-        every: yield only one in so many groups of utterances, where processes share the work,
-        first_of: beginning with this one.
+        indices: indices of the utterances in the store.
+        frames_per_batch: bound on B × T; a longer view is a batch of its own.
+        crop_frames: take only this many frames, from the middle of each utterance; all by default.
+        crops: crops to add; none by default.
+        every: yield one group in this many, if several processes share the work.
+        first_of: index of the first group to yield.
 
     Yields:
-        (N,) places in `indices` of the utterances of a group, and batches of their views, to be read before the next
-        group; `places` of a batch are places in the group.
+        (N,) indices into `indices` of the utterances of a group, and batches of their views, to be read before the next
+        group; `places` of a batch are indices into the group.
     """
     chosen = np.asarray(indices, dtype=np.int64)
     starts, lengths = store.offsets[chosen], store.lengths[chosen]
@@ -224,7 +226,7 @@ def utterances_in_views(
 
 
 def _neighbours(lengths: NDArray[np.integer], frames_per_batch: int) -> Iterator[NDArray[np.int64]]:
-    """Places of neighbours in length, as many as padded have so many frames."""
+    """Indices in the order of length, in groups of at most `frames_per_batch` padded frames or of one."""
     order = np.argsort(lengths, kind="stable")
     first = 0
     while first < len(order):
@@ -242,7 +244,7 @@ def _padded_views(
     frames_per_batch: int,
     crops: Crops | None,
 ) -> Iterator[PaddedBatch]:
-    """The stretches of the store that begin and are as long as told, and crops of those that are longer than a crop."""
+    """Batches of the utterances at `starts` with `lengths`, and of crops of those longer than a crop."""
     places = np.arange(len(starts))
     if crops is not None:
         longer = places[lengths > crops.frames]

@@ -1,4 +1,4 @@
-"""Every setting of an experiment, its default and its check. Nothing below this file knows that YAML exists."""
+"""Settings of an experiment, with their defaults and checks."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from speakerid.train_config import TrainConfig
 from speakerid.yaml_reader import read_yaml
 
 DEMO_ROOT = Path("data/demo")
-"""Where the demonstration corpus lives; written on first use when it is missing."""
+"""Folder of the demonstration corpus, which is written on first use if it is missing."""
 
 
 class FeatureConfig(Settings, frozen=True):
     """How a waveform becomes log-mel features; stored in every corpus (`features.yaml`) and every checkpoint."""
 
     sample_rate: Count = 16_000
-    """Hz."""
+    """In Hz."""
     window_length: Count = 400
-    """Samples of the Hann window, and of the Fourier transform: 25 ms."""
+    """Length of the Hann window and of the Fourier transform, in samples: 25 ms."""
     hop_length: Count = 160
     """Samples between frames: 10 ms."""
     n_mels: Annotated[int, Numeric, Field(ge=1, le=10_000)] = 40
     f_min: Annotated[float, Numeric, Field(ge=0)] = 50.0
-    """Hz, the lower edge of the lowest band."""
+    """Lower edge of the lowest band, in Hz."""
     floor: Positive = 1e-9
     """Power below which the logarithm is clamped: log(1e-9) = -20.723."""
     level: Annotated[float, Numeric, Field(le=0)] = -3.0
-    """Peak level in dB of full scale to which a recording is brought."""
+    """Peak level to which a recording is normalized, in dB of full scale."""
     trim_silence: bool = True
-    """Remove silences, within a recording too."""
+    """Remove silences, also within a recording."""
     equalise: bool = False
-    """Every band standardised over all frames of a speaker, which takes the channel out.
+    """Standardize every band over all frames of a speaker, which removes the channel.
 
-    It needs to know who speaks, so it is for measuring (`speakerid prepare --equalise`), not for use.
+    This needs the speaker's identity, so it is for measuring (`speakerid prepare --equalise`), not for use.
     """
 
     @property
@@ -47,45 +47,45 @@ class FeatureConfig(Settings, frozen=True):
 
 
 class DataConfig(Settings, frozen=True):
-    """Which corpus, and which part of it validates."""
+    """The corpus, and the part of it that is held out for validation."""
 
     root: FilePath = DEMO_ROOT
-    """Folder in HW4 layout (see data/README.md)."""
+    """Folder in HW4 layout (homework 4 of Machine Learning, National Taiwan University; see data/README.md)."""
     split: Literal["auto", "session", "order", "random"] = "auto"
-    """How each speaker's utterances are parted: `session` keeps sessions whole, `order` takes the last ones,
-    `random` mixes sessions into both parts; `auto` is `session` for every speaker of two known sessions or more,
-    and `order` for the others."""
+    """How each speaker's utterances are split: `session` keeps sessions whole, `order` holds the last utterances out,
+    `random` mixes sessions into both parts; `auto` is `session` for every speaker with two known sessions or more, and
+    `order` for the others."""
     valid_fraction: Annotated[float, Numeric, Field(gt=0, lt=1)] = 0.1
-    """Share of each speaker's utterances that validates."""
+    """Share of each speaker's utterances that is held out for validation."""
     folds: Annotated[int, Numeric, Field(ge=0, le=10)] = 0
-    """Folds of a cross-validation over sessions, in place of `valid_fraction`: a model is trained without the sessions
-    of each fold to be judged by them, and the model that ships is trained on everything. Takes `folds` + 1 times as
-    long. Corpora of more than 5,000 labelled utterances hold `valid_fraction` out all the same; 0 always does."""
+    """Folds of a cross-validation over sessions, instead of `valid_fraction`: for each fold a model is trained without
+    its sessions and validated on them, and the final model is trained on everything. Takes `folds` + 1 times as long.
+    Corpora of more than 5,000 labeled utterances use `valid_fraction` anyway, and so does 0."""
     dtype: Literal["float16", "float32"] | None = None
-    """Of the packed copy; float16 by default (rounded by one part in 2,048 at most, and half the size), or what
-    `prepare` packed the corpus as."""
+    """Data type of the packed copy; by default float16 (rounded by at most one part in 2,048, and half the size), or
+    the one in which `prepare` packed the corpus."""
     packed: FilePath | None = None
     """Folder for the packed copy of the features; by default `packed/` inside `root`."""
     company_share: Probability = 0.5
-    """Share of every training batch that is company, where the corpus has any (`prepare --company`). It is less where
-    company is few people: nobody of them is drawn more often than a speaker is on average."""
+    """Share of every training batch that is company, if the corpus has any (`prepare --company`). Reduced if company is
+    few people, so that none of them is drawn more often than the average speaker."""
     frames_per_batch: Count = 16_384
-    """Padded frames in one batch of whole utterances (validation and inference), which bounds the memory."""
+    """Padded frames in a batch of whole utterances (validation and inference), which bounds the memory."""
 
 
 class Config(Settings, frozen=True):
-    """One experiment."""
+    """Settings of an experiment."""
 
     run_dir: FilePath
-    """Folder of everything the run writes."""
+    """Folder for everything the run writes."""
     init_from: FilePath | None = None
-    """Checkpoint whose weights a run begins with, of the same speakers or others: all in front of the classifier, and
-    the classifier where its classes and its settings are the same. A run that is resumed does not need the file."""
+    """Checkpoint with the initial weights, of the same speakers or others: everything before the classifier, and the
+    classifier if its classes and settings are the same. Resuming a run does not need the file."""
     seed: Annotated[int, Numeric, Field(ge=0, lt=2**64)] = 0
     device: str = "auto"
-    """`cpu`, `cuda`, `cuda:1`, …; `auto` takes the first GPU, else the CPU."""
+    """`cpu`, `cuda`, `cuda:1`, …; `auto` is the first GPU, or the CPU if there is none."""
     deterministic: bool = False
-    """Use only operations on a GPU that give the same bits every time; on a CPU they do anyway."""
+    """Use only deterministic operations on a GPU; those on a CPU always are."""
     data: DataConfig = DataConfig()
     model: ModelConfig
     train: TrainConfig = TrainConfig()
@@ -119,7 +119,7 @@ class Config(Settings, frozen=True):
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
-    """The experiment in a YAML file, with `section.setting=value` overrides laid over it.
+    """Read the experiment in a YAML file and apply `section.setting=value` overrides.
 
     Raises:
         UserError: naming every unknown or wrong setting at once.
@@ -132,7 +132,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def parse_features(overrides: Sequence[str]) -> FeatureConfig:
-    """The feature settings with `setting=value` laid over the defaults.
+    """The default feature settings with `setting=value` overrides applied.
 
     Raises:
         UserError: naming every unknown or wrong setting at once.

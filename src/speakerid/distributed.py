@@ -1,4 +1,4 @@
-"""The processes of one run and what they tell each other. A process alone is rank 0 of 1, and needs no network.
+"""Processes of one run and their communication. A single process is rank 0 of 1 and needs no network.
 
 `torchrun` (or anything else that sets RANK, LOCAL_RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT) starts the processes.
 """
@@ -19,48 +19,48 @@ from torch.distributed.rendezvous import rendezvous
 from speakerid.errors import LostProcess, UserError
 
 PATIENCE = timedelta(minutes=30)
-"""A process that has not answered for so long is given up: packing a large corpus for the first time takes minutes."""
+"""Timeout of the communication; packing a large corpus for the first time takes minutes."""
 
 _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
-"""What gloo says then; it has no exception of its own."""
+"""Messages of gloo when a process is lost; it has no exception type for that."""
 
 _Result = TypeVar("_Result")
 
 
 def rank() -> int:
-    """Of this process, 0 where it is alone."""
+    """Rank of this process, 0 if not distributed."""
     return dist.get_rank() if is_shared() else 0
 
 
 def world_size() -> int:
-    """Processes of the run."""
+    """Number of processes of the run."""
     return dist.get_world_size() if is_shared() else 1
 
 
 def local_rank() -> int:
-    """Of this process on its machine: which of its GPUs it takes."""
+    """Rank of this process on its machine, which is the index of its GPU."""
     return int(os.environ.get("LOCAL_RANK", 0))
 
 
 def is_shared() -> bool:
-    """Whether there are other processes."""
+    """Whether the run has more than one process."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def was_restarted() -> bool:
-    """Whether torchrun started these processes again after one was lost."""
+    """Whether torchrun has restarted the processes after one was lost."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes that torchrun started, if it did.
+    """Join the other processes of the run, if torchrun started any.
 
-    CPU tensors travel by gloo, GPU tensors by NCCL.
+    CPU tensors are sent with gloo, GPU tensors with NCCL.
 
     Raises:
-        UserError: the others do not answer.
-        LostProcess: one of them ended while the block ran.
+        UserError: the other processes do not answer.
+        LostProcess: another process ended while the block ran.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1 or dist.is_initialized():
         yield
@@ -69,8 +69,8 @@ def process_group() -> Iterator[None]:
     try:
         store, number, count = next(rendezvous("env://", timeout=PATIENCE))
         if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-            # torchrun keeps one store over its restarts, with the addresses of the dead in it
-            # (github.com/pytorch/pytorch/issues/135712); its count of restarts is of use on one machine only.
+            # torchrun reuses its store after a restart, with the addresses of the dead processes in it
+            # (github.com/pytorch/pytorch/issues/135712); its restart count is reliable on a single machine only.
             store = PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
         dist.init_process_group(backend, store=store, rank=number, world_size=count, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
@@ -80,28 +80,28 @@ def process_group() -> Iterator[None]:
         ) from error
     try:
         yield
-        dist.barrier()  # nobody leaves while another still listens
+        dist.barrier()  # no process leaves while another still listens
     except RuntimeError as error:
         if any(sign in str(error) for sign in _LOST):
             raise LostProcess("another process of the run has ended") from error
         raise
     finally:
-        gc.collect()  # what still holds the group would end its threads after the interpreter, which aborts the process
+        gc.collect()  # an object that still holds the group would stop its threads after the interpreter, and abort
         dist.destroy_process_group()
 
 
 def share(count: int) -> slice:
-    """This process's part of `count` things in a row; parts differ by one at most."""
+    """This process's share of `count` consecutive items; shares differ by at most one item."""
     return slice(count * rank() // world_size(), count * (rank() + 1) // world_size())
 
 
 def summed(tensor: Tensor) -> Tensor:
-    """The sum of this tensor over all processes; gradients flow back to every one of them."""
+    """Sum of the tensor over all processes; gradients flow back to all of them."""
     return _Sum.apply(tensor) if is_shared() else tensor
 
 
 class _Sum(torch.autograd.Function):
-    """Every process's summand goes into every process's sum, so gradients are summed as values are."""
+    """All-reduce sum; every process's input enters every process's output, so gradients are summed too."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class _Sum(torch.autograd.Function):
 
 
 def highest(tensor: Tensor) -> Tensor:
-    """The highest of this tensor over all processes, element by element."""
+    """Elementwise maximum of the tensor over all processes."""
     if not is_shared():
         return tensor
     result = tensor.clone()
@@ -124,7 +124,7 @@ def highest(tensor: Tensor) -> Tensor:
 
 
 def from_rank_0(function: Callable[[], _Result]) -> _Result:
-    """What the function returns on rank 0, on every rank; what it raises there is raised everywhere."""
+    """Call the function on rank 0 and return its result on every rank; a UserError is raised on every rank too."""
     if not is_shared():
         return function()
     answer: list[Any] = [None, None]
@@ -140,7 +140,7 @@ def from_rank_0(function: Callable[[], _Result]) -> _Result:
 
 
 def gathered(mine: _Result) -> list[_Result]:
-    """What every process has, in the order of their ranks, in every process."""
+    """The objects of all processes, by rank, in every process."""
     if not is_shared():
         return [mine]
     everybody_s: list[Any] = [None] * world_size()
@@ -150,7 +150,7 @@ def gathered(mine: _Result) -> list[_Result]:
 
 @contextmanager
 def first_on_each_machine() -> Iterator[None]:
-    """The block runs in one process of each machine first, for what it leaves on the disk, and then in the others."""
+    """Run the block in one process of each machine first, then in the others, which find what it left on the disk."""
     if is_shared() and local_rank() != 0:
         dist.barrier()
     try:

@@ -1,6 +1,6 @@
 """Which utterances are in the batch of step k.
 
-Letters: B utterances in a batch.
+Shapes: B batch.
 """
 
 from functools import lru_cache
@@ -9,23 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORDER, CROP, LENGTH, COMPANY = range(4)
-"""Independent streams of random numbers behind the batches of a run."""
+"""Keys of the independent random streams from which the batches of a run are drawn."""
 
 
 class Draws:
-    """Shuffled utterances, and beside them random ones of company; `draws[k]` depends on the arguments and k alone.
+    """Shuffled utterances of speakers and random ones of company; `draws[k]` depends on the arguments and k only.
 
-    Every epoch is a new permutation of the speakers' utterances, and a batch may span two of them. Company takes the
-    same number of rows of every batch, at random ones: a person uniformly, then an utterance of that person.
+    Every epoch is a new permutation of the speakers' utterances, and a batch may span two epochs. Company has the same
+    number of rows in every batch, at random positions: a person is drawn uniformly, then an utterance of that person.
 
     Args:
-        indices: training utterances, company among them.
-        labels: class of each of them.
-        is_company: whether each of them is company.
+        indices: training utterances, including company.
+        labels: class of each utterance.
+        is_company: whether each utterance is company.
         batch_size: B.
         company_share: share of a batch that is company. It is reduced to the share of company among all voices if that
-            is smaller, so that nobody is drawn more often than a speaker is on average.
-        seed: of the draws.
+            is smaller, so that no one is drawn more often than the average speaker.
+        seed: seed of the draws.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Draws:
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def __getitem__(self, step: int) -> NDArray[np.int64]:
-        """(B,) utterances of step `step`, counted from 0."""
+        """(B,) utterances of a step, counted from 0."""
         epochs, places = np.divmod(np.arange(step * self._own_rows, (step + 1) * self._own_rows), len(self._own))
         batch = np.empty(self._own_rows, np.int64)
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
@@ -71,7 +71,7 @@ def _by_label(indices: NDArray[np.integer], labels: NDArray[np.integer]) -> list
 
 
 def _rows_of_company(people: int, speakers: int, batch_size: int, share: float) -> int:
-    """Number of rows of a batch that are company; at least one is left to the speakers."""
+    """Number of rows of a batch that are company; at least one row is left for the speakers."""
     if not people or not share:
         return 0
     rows = round(batch_size * min(share, people / (people + speakers)))

@@ -1,4 +1,4 @@
-"""What a user can get wrong, said in one line each: file, field, what was found, what was expected, what to do."""
+"""Errors for users, one line each: file, field, what was found, what was expected, what to do."""
 
 from collections.abc import Sequence
 
@@ -22,19 +22,19 @@ _LACKS = (
 
 
 class UserError(Exception):
-    """A mistake the user can mend; the command line prints it without a traceback and exits with status 2."""
+    """An error that the user can fix; the command line prints it without a traceback and exits with status 2."""
 
 
 class LostProcess(UserError):
-    """Another process of the run has ended; why, it says itself."""
+    """Another process of the run has ended; that process reports why."""
 
 
 class CorpusError(UserError):
-    """Every problem found in a corpus at once, the first 20 of them shown.
+    """All problems found in a corpus, of which the first 20 are shown.
 
     Args:
-        where: the folder or file that holds the problems.
-        problems: one line each.
+        where: folder or file with the problems.
+        problems: a line for each problem.
     """
 
     def __init__(self, where: object, problems: Sequence[str]) -> None:
@@ -48,18 +48,18 @@ class CorpusError(UserError):
 
 
 def is_lack_of_memory(error: Exception) -> bool:
-    """Whether an error means too little memory, as Python, PyTorch or the dynamic loader reports it."""
+    """Whether an error of Python, PyTorch or the dynamic loader means that memory ran out."""
     text = str(error)
     return isinstance(error, MemoryError) or any(phrase in text for phrase in _LACKS)
 
 
 def message(error: UserError) -> str:
-    """What to print: one line, or for a `CorpusError` a line for each problem, in visible characters."""
+    """Text to print, in visible characters: one line, or one line per problem of a `CorpusError`."""
     return str(error) if isinstance(error, CorpusError) else visible(str(error))
 
 
 def describe(error: ValidationError) -> list[tuple[str, str]]:
-    """Pydantic's complaints as (dotted field, reason with the value found)."""
+    """Pydantic's errors as (dotted field, reason with the value found)."""
     lines = []
     for problem in error.errors():
         field = ".".join(str(part) for part in problem["loc"])

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and locks."""
+"""Atomic files and folders, and file locks."""
 
 import errno
 import fcntl
@@ -16,18 +16,18 @@ from speakerid.errors import UserError
 
 _PARTIAL = ".partial"
 _LONGEST_PREFIX = 200
-"""Bytes of a name."""
+"""In bytes of the name."""
 
 
 @contextmanager
 def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
-    """Yield a temporary file beside the one that `path` names; renamed over it when the block ends well, else removed.
+    """Yield a temporary file next to `path`, which replaces it if the block succeeds and is removed otherwise.
 
-    A symbolic link stays, and the file it points to is replaced. A file that is replaced keeps its mode and its owner.
+    A symbolic link is kept, and the file it points to is replaced. A replaced file keeps its mode and owner.
 
     Args:
-        path: name of the file.
-        mode: permissions of a new file, less the umask; 0o600 for personal data.
+        path: the file to write.
+        mode: permissions of a new file, before the umask; 0o600 for personal data.
 
     Raises:
         UserError: the folder cannot be written, the disk is full, or `path` names a device, a pipe or a socket; an
@@ -39,7 +39,7 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         target = real_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f"{hidden_prefix(target)}{secrets.token_hex(4)}{_PARTIAL}")
-        # Made here, so that its content is never readable to more people than the file that it becomes.
+        # Created here, so that its content is never readable by more users than the final file's.
         os.close(
             os.open(
                 partial,
@@ -60,15 +60,15 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         ) from error
     finally:
         if partial:
-            with suppress(OSError):  # if it could not be made, the reason has been raised already
+            with suppress(OSError):  # if it could not be created, the reason has already been raised
                 partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; renamed to `path` when the block ends well, else removed.
+    """Yield a temporary folder next to `path`, which is renamed to `path` if the block succeeds and removed otherwise.
 
-    What killed processes left of earlier attempts at the same folder is removed first.
+    Temporary folders that killed processes left for the same `path` are removed first.
 
     Raises:
         UserError: `path` already exists, or cannot be written.
@@ -93,13 +93,13 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_partials(folder: Path, of: Path | None = None) -> None:
-    """Remove the temporary files that killed processes left, in a folder or of a file that no other process writes now.
+    """Remove the temporary files that killed processes left; no other process may be writing them.
 
     Args:
-        folder: where.
-        of: only those of this file; by default all.
+        folder: folder of the files.
+        of: remove only those of this file; by default all.
     """
-    # The one word between name and ending keeps the files of `b.c` out of those of `b`.
+    # Only hexadecimal digits between name and suffix: the temporary files of `b.c` are not those of `b`.
     name = re.compile(rf"{re.escape(hidden_prefix(of))}[0-9a-f]+{re.escape(_PARTIAL)}" if of else ".*")
     for path in folder.glob(f".*{_PARTIAL}"):
         if name.fullmatch(path.name):
@@ -107,22 +107,22 @@ def remove_partials(folder: Path, of: Path | None = None) -> None:
 
 
 def _locked_folder(path: Path) -> tuple[Path, int]:
-    """A new temporary folder beside one, and the handle that holds its lock for as long as this process lives."""
+    """A new temporary folder next to `path`, and the handle that holds its lock until it is closed."""
     while True:
         partial = path.with_name(f"{hidden_prefix(path)}{secrets.token_hex(4)}{_PARTIAL}")
         partial.mkdir()
         handle = _folder_handle(partial)
-        if handle is None:  # another process took it for abandoned before it was opened
+        if handle is None:  # another process considered it abandoned before it was opened
             continue
-        with suppress(OSError):  # not every network file system has locks
+        with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)
-        if partial.exists():  # else another process took it for abandoned before it was locked
+        if partial.exists():  # otherwise another process considered it abandoned before it was locked
             return partial, handle
         os.close(handle)
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary folders beside a folder whose processes have ended: nobody holds their locks."""
+    """Remove the temporary folders of `path` whose processes have ended, so that no one holds their locks."""
     name = re.compile(rf"{re.escape(hidden_prefix(path))}[0-9a-f]+{re.escape(_PARTIAL)}")
     for partial in path.parent.iterdir():
         if name.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
@@ -132,14 +132,14 @@ def _remove_abandoned(path: Path) -> None:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(partial, ignore_errors=True)
-            except OSError:  # at work, or on a file system without locks
+            except OSError:  # in use, or on a file system without locks
                 continue
             finally:
                 os.close(handle)
 
 
 def _folder_handle(path: Path) -> int | None:
-    """An open handle of a folder, None if the folder has been removed or renamed meanwhile."""
+    """An open handle of a folder, None if the folder has been removed or renamed in the meantime."""
     try:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -147,16 +147,16 @@ def _folder_handle(path: Path) -> int | None:
 
 
 def real_path(path: Path) -> Path:
-    """The path with every symbolic link followed, so that two names of one file have one lock and one folder."""
+    """The path with all symbolic links resolved, so that two names of a file share its lock and its folder."""
     return Path(os.path.realpath(path))
 
 
 def check_regular(path: Path) -> None:
-    """Refuse what would block or never end when it is read.
+    """Check that a path is a regular file; reading anything else could block or never end.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UserError: a folder, device, pipe or socket; the message does not name it.
+        FileNotFoundError: the file does not exist.
+        UserError: a folder, device, pipe or socket; the message does not contain its name.
     """
     try:
         mode = os.stat(path).st_mode
@@ -170,16 +170,16 @@ def check_regular(path: Path) -> None:
 def sole_user(
     path: Path, wait: bool = False, mode: int | None = None, owner: tuple[int, int] | None = None
 ) -> Iterator[None]:
-    """Hold a lock file while the block runs; it is released however the process ends.
+    """Hold a file lock while the block runs; it is released even if the process is killed.
 
     Args:
-        path: of the lock file, which stays; its content is never changed.
-        wait: until another process has released it.
+        path: the lock file, which is not removed; its content is never changed.
+        wait: wait until another process has released the lock.
         mode: permissions of the lock file; by default those of any new file.
-        owner: user and group that get the lock file, where this process may give it to them.
+        owner: user and group of the lock file, if this process may set them.
 
     Raises:
-        UserError: another process holds it and `wait` is false, or the file cannot be made.
+        UserError: another process holds the lock and `wait` is false, or the file cannot be created.
     """
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -204,9 +204,9 @@ def sole_user(
 
 
 def hidden_prefix(path: Path) -> str:
-    """What the names of hidden files beside a file begin with.
+    """Prefix of the names of hidden files that belong to a file.
 
-    A name takes 255 bytes at most, so a long one is cut, and told apart by its digest.
+    File names have at most 255 bytes, so a long one is cut and made unique by its digest.
     """
     name = os.fsencode(path.name)
     if len(name) <= _LONGEST_PREFIX:
@@ -215,10 +215,10 @@ def hidden_prefix(path: Path) -> str:
 
 
 def _writable(path: Path) -> os.stat_result | None:
-    """Status of the file that `path` names, None if there is none.
+    """Status of a file that may be replaced, None if it does not exist.
 
     Raises:
-        OSError: it cannot be looked at, or is a folder.
+        OSError: its status cannot be read, or it is a folder.
         UserError: a device, pipe or socket.
     """
     try:
@@ -253,7 +253,7 @@ def _kind(mode: int) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
-    # Without this a crash of the machine can undo the rename, though not tear the file.
+    # Without this a crash of the machine can undo the rename, but not damage the file.
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Memory that is given back is memory that has to be asked for again."""
+"""Memory of the process and of the machine."""
 
 import ctypes
 import os
@@ -11,11 +11,11 @@ _KEPT = 1 << 30
 
 
 def keep_freed_memory() -> None:
-    """Let freed tensors of up to 1 GiB leave their memory to the next ones, and not to the system.
+    """Keep glibc from returning freed tensor memory to the system, for blocks of up to 1 GiB.
 
-    By default glibc gives a large block back as soon as it is free. A training step on a CPU frees and asks for
-    hundreds of megabytes, and the system has to clear them anew. The peak stays what it is. Where the C library is
-    another one, nothing happens.
+    By default glibc returns a large block as soon as it is freed. A training step on a CPU frees and allocates hundreds
+    of megabytes, which the system has to clear every time. The peak usage does not change. With another C library this
+    does nothing.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -24,10 +24,10 @@ def keep_freed_memory() -> None:
 
 
 def machine_memory() -> int:
-    """Bytes of memory that this machine, or the container that the process runs in, has."""
+    """Memory of the machine, or of the container that the process runs in, in bytes."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = [Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")]
     for limit in limits:
-        with suppress(OSError, ValueError):  # there is no such group, or its limit is "max"
+        with suppress(OSError, ValueError):  # no such control group, or its limit is "max"
             physical = min(physical, int(limit.read_text()))
     return physical

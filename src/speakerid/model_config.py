@@ -10,28 +10,28 @@ from speakerid.settings import LARGEST, Choice, Count, Named, Numeric, Positive,
 
 
 class _Stack(Settings, frozen=True):
-    """What every encoder has."""
+    """Settings of every encoder."""
 
     kind: str
     num_layers: Annotated[int, Numeric, Field(ge=1, le=200)] = 3
     nhead: Count = 1
-    """Attention heads; they divide `d_model`."""
+    """Number of attention heads; divides `d_model`."""
     dropout: Probability = 0.1
     share_layers: bool = False
     """Apply one layer's weights `num_layers` times."""
     concat_layers: bool = False
-    """Hand every layer's output to the pooling, side by side, and not only the last one's."""
+    """Pool the concatenated outputs of all layers instead of the last one's."""
     layer_drop: Probability = 0.0
-    """Probability that an utterance skips the last layer in training; it falls in proportion towards the first."""
+    """Probability that an utterance skips the last layer in training; it decreases linearly toward the first."""
 
 
 class _Convolutional(Settings, frozen=True):
-    """What encoders with a convolution have, too."""
+    """Settings of encoders with a convolution."""
 
     kernel_size: Count = 31
-    """Frames seen by the depthwise convolution; odd."""
+    """Kernel size of the depthwise convolution in frames; odd."""
     positions: Literal["relative", "rotary", "none"] = "relative"
-    """How attention knows of distances: `relative` positions in the scores, or `rotary` queries and keys."""
+    """Positional encoding of the attention: `relative` positions in the scores, or `rotary` queries and keys."""
 
     @model_validator(mode="after")
     def _odd_kernels(self) -> _Convolutional:
@@ -46,7 +46,7 @@ class TransformerConfig(_Stack, frozen=True):
     dim_feedforward: Count = 256
     qkv_bias: bool = True
     norm_first: bool = False
-    """Normalise before each sub-layer (pre-norm) instead of after it (post-norm)."""
+    """Normalize before each sub-layer (pre-norm) instead of after it (post-norm)."""
     positions: Literal["none", "rotary"] = "none"
 
 
@@ -56,13 +56,13 @@ class ConformerConfig(_Convolutional, _Stack, frozen=True):
     conv_channels: Count | None = None
     """Channels of the depthwise convolution; by default `d_model`."""
     glu: bool = True
-    """Gated linear unit in front of the depthwise convolution, as in the paper; SiLU where false."""
+    """Gated linear unit before the depthwise convolution, as in the paper; SiLU if false."""
     macaron: bool = True
-    """Half a feed-forward step at each end of a block, as in the paper; where false, a whole one at the end."""
+    """Half a feed-forward step at each end of a block, as in the paper; if false, a full one at the end."""
 
 
 class _Gated(_Convolutional, _Stack, frozen=True):
-    """What both Branchformers have."""
+    """Settings of both Branchformers."""
 
     dim_gating: Annotated[int, Numeric, Field(gt=0, le=LARGEST, multiple_of=2)] = 512
     """Inner width of the convolutional gating MLP; one half gates the other."""
@@ -76,7 +76,7 @@ class EBranchformerConfig(_Gated, frozen=True):
     kind: Literal["e_branchformer"]
     dim_feedforward: Count = 256
     merge_kernel_size: Count = 31
-    """Frames seen by the depthwise convolution that merges the branches; odd."""
+    """Kernel size of the depthwise convolution that merges the branches, in frames; odd."""
 
 
 EncoderConfig = Annotated[
@@ -99,9 +99,9 @@ class SelfAttentiveConfig(Choice, frozen=True):
 
     kind: Literal["self_attentive"]
     nhead: Count = 1
-    """Weightings; each makes a mean of all channels."""
+    """Number of heads; each gives a mean of all channels."""
     dim_attention: Count = 128
-    """Inner width of the network that weighs the frames."""
+    """Inner width of the network that weights the frames."""
 
 
 class AttentiveStatisticsConfig(Choice, frozen=True):
@@ -109,9 +109,9 @@ class AttentiveStatisticsConfig(Choice, frozen=True):
 
     kind: Literal["attentive_statistics"]
     nhead: Count = 1
-    """Weightings; each serves its own group of channels, so it divides their number."""
+    """Number of heads; each weights a group of channels, so it divides their number."""
     dim_attention: Count = 128
-    """Inner width of the network that weighs the frames."""
+    """Inner width of the network that weights the frames."""
 
 
 PoolingConfig = Annotated[
@@ -138,14 +138,14 @@ class BatchNormConfig(Choice, frozen=True):
 
 
 class CosineConfig(Choice, frozen=True):
-    """`scale` times the cosine between an embedding and a speaker's centre."""
+    """`scale` times the cosine between an embedding and a speaker's center."""
 
     kind: Literal["cosine"]
     scale: Positive = 30.0
     sub_centers: Count = 1
-    """Centres a speaker, of which the nearest counts."""
+    """Number of centers per speaker, of which the nearest counts."""
     batch_norm: bool = False
-    """BatchNorm1d in front, which takes out what all embeddings have in common."""
+    """BatchNorm1d on the embeddings, which removes what they all have in common."""
 
 
 ClassifierConfig = Annotated[
@@ -158,19 +158,19 @@ class ModelConfig(Settings, frozen=True):
 
     d_model: Count = 80
     subtract_mean: bool = False
-    """Subtract from every band its mean over the utterance, which takes out what a microphone adds throughout."""
+    """Subtract from every band its mean over the utterance, which removes a microphone's frequency response."""
     subsampling: Annotated[Literal[1, 2], Numeric] = 1
-    """Frames in front of the encoder for each that it sees; 2 by a strided convolution."""
+    """Factor by which the frame rate is reduced before the encoder; 2 is a strided convolution."""
     encoder: EncoderConfig
     pooling_width: Count | None = None
-    """Channels of a Linear and ReLU between encoder and pooling, so that statistics are taken of more channels than the
-    encoder has; by default there is none."""
+    """Width of a Linear and ReLU between encoder and pooling, to pool more channels than the encoder has; by default
+    there is no such layer."""
     pooling: PoolingConfig = MeanConfig()
-    """A kind by its name, or with its settings: `{kind: attentive_statistics, nhead: 4}`."""
+    """A kind by name, or with its settings: `{kind: attentive_statistics, nhead: 4}`."""
     embedding_dim: Count | None = None
-    """Width of a Linear between pooling and classifier; by default there is none."""
+    """Width of a Linear between pooling and classifier; by default there is no such layer."""
     classifier: ClassifierConfig = BatchNormConfig()
-    """A kind by its name, or with its settings: `{kind: cosine, sub_centers: 3}`."""
+    """A kind by name, or with its settings: `{kind: cosine, sub_centers: 3}`."""
 
     @property
     def frame_width(self) -> int:
@@ -184,7 +184,7 @@ class ModelConfig(Settings, frozen=True):
 
     @property
     def normalises_over_batch(self) -> bool:
-        """Whether the classifier sees what it learns from only in the light of the other embeddings of a batch."""
+        """Whether the classifier normalizes embeddings over the batch while training."""
         classifier = self.classifier
         return isinstance(classifier, BatchNormConfig) or (
             isinstance(classifier, CosineConfig) and classifier.batch_norm
@@ -192,7 +192,7 @@ class ModelConfig(Settings, frozen=True):
 
     @property
     def logit_scale(self) -> float:
-        """Logits divided by this are cosines, where the classifier is one of cosines."""
+        """Factor of the logits of a cosine classifier: divided by it, they are cosines; 1 for the other classifiers."""
         return self.classifier.scale if isinstance(self.classifier, CosineConfig) else 1.0
 
     @model_validator(mode="after")

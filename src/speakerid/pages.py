@@ -1,4 +1,4 @@
-"""Reports as one HTML file that needs nothing else, no network and no scripts, with figures in the page's colours."""
+"""Self-contained HTML reports, without scripts or network access, and their figures."""
 
 import io
 import re
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inks:
-    """What a figure is drawn with, whatever the paper."""
+    """Colors of a figure."""
 
     ink: str
-    """Of text that must be read."""
+    """Color of text."""
     faint: str
-    """Of axes and what is beside the point."""
+    """Color of axes and of secondary text."""
     bar: str
-    """Of what is shown."""
+    """Color of the data."""
     limit: str
-    """Of what is beyond a limit."""
+    """Color of data beyond a limit."""
 
 
 PAGE_INKS = Inks("#010206", "#010203", "#010204", "#010205")
-"""Stand-ins for the page's own colours, which change with the reader's light or dark mode."""
+"""Placeholders for the page's CSS variables, which follow the reader's light or dark mode."""
 PAPER_INKS = Inks("#1c1e21", "#6b7078", "#4a7fa7", "#c0492f")
-"""On white."""
+"""Colors on a white background."""
 _VARIABLES = Inks("var(--ink)", "var(--faint)", "var(--bar)", "var(--limit)")
 
 Size = tuple[float, float]
@@ -40,31 +40,31 @@ Draw = Callable[["Axes", Inks], None]
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure of the page."""
+    """A figure of the page."""
 
     title: str
     caption: str
     svg: str
-    """Empty where there is nothing to draw."""
+    """Empty if there is nothing to draw."""
 
 
 def html_page(title: str, body: Iterable[str]) -> str:
-    """A page of the given pieces of HTML."""
+    """HTML page with the given pieces of HTML as its body."""
     return _PAGE.format(title=escape(title), style=_STYLE, body="\n".join(body))
 
 
 def html_plot(plot: Plot) -> str:
-    """A figure with its title and caption."""
+    """HTML of a figure with its title and caption."""
     return f"<figure><h3>{escape(plot.title)}</h3>{plot.svg}<figcaption>{escape(plot.caption)}</figcaption></figure>"
 
 
 def svg(title: str, draw: Draw, size: Size = (4.4, 2.0)) -> str:
-    """A figure that takes its colours and its font from the page around it, the same bytes for the same drawing.
+    """SVG of a figure in the colors and the font of the page around it; the same drawing gives the same bytes.
 
     Args:
-        title: another one for every figure of a page, for the names of shapes within it.
-        draw: on what, and with which inks.
-        size: of which the page keeps the proportions.
+        title: unique within the page, since the names of the figure's shapes are derived from it.
+        draw: draws on the given axes, in the given colors.
+        size: of the figure; the page keeps its proportions.
     """
     file = io.StringIO()
     metadata = {"Date": None, "Creator": None}
@@ -79,12 +79,12 @@ def svg(title: str, draw: Draw, size: Size = (4.4, 2.0)) -> str:
 
 
 def save_png(path: Path, title: str, draw: Draw, size: Size = (4.4, 2.0)) -> None:
-    """The same figure as a picture on white, under its title.
+    """Save the same figure as a PNG file on white, with its title.
 
     Args:
-        path: of the file.
-        title: above the figure.
-        draw: on what, and with which inks.
+        path: file to write.
+        title: title above the figure.
+        draw: draws on the given axes, in the given colors.
         size: of the figure.
     """
 
@@ -96,7 +96,7 @@ def save_png(path: Path, title: str, draw: Draw, size: Size = (4.4, 2.0)) -> Non
 
 
 def _drawn(save: Callable[["Figure"], None], draw: Draw, inks: Inks, size: Size, settings: dict[str, Any]) -> None:
-    """Save a figure of its own, on which `draw` draws, whatever the user's matplotlibrc says."""
+    """Draw and save a new figure, regardless of the user's matplotlibrc."""
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
     from matplotlib.figure import Figure
 
@@ -119,7 +119,7 @@ _FIGURE: dict[str, Any] = {
 
 
 def _for_the_page(figure: str) -> str:
-    """Without prolog, fixed size and the names of groups, which would stand in the page once for every plot."""
+    """Remove prolog, fixed size and the names of groups, which would not be unique in a page with several figures."""
     figure = re.sub(r"<metadata>.*?</metadata>", "", figure[figure.index("<svg") :], flags=re.DOTALL)
     figure = re.sub(
         r'<svg [^>]*?(viewBox="[^"]*")[^>]*>',

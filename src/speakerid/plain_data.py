@@ -1,4 +1,4 @@
-"""Files of tensors and plain Python data, which execute nothing when they are read."""
+"""Files of tensors and plain Python data; reading them executes no code."""
 
 import io
 import pickle
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def save_plain(path: Path, content: object) -> None:
-    """Write tensors and plain Python data; a full disk is an OSError, where `torch.save` to a path crashes."""
-    import torch  # here, for processes that prepare recordings do without
+    """Write tensors and plain Python data; a full disk raises an OSError, while `torch.save` to a path crashes."""
+    import torch  # here, since processes that prepare recordings do not need it
 
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    # Not getbuffer(): an export still alive in a traceback crashes the garbage collector of Python 3.12.1.
+    # Not getbuffer(): a buffer kept alive by a traceback crashes the garbage collector of Python 3.12.1.
     path.write_bytes(buffer.getvalue())
 
 
 def load_plain(path: Path) -> object:
-    """What `save_plain` or `torch.save` wrote, on the CPU, without executing anything from it.
+    """Load what `save_plain` or `torch.save` wrote to the CPU, without executing any code.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        UserError: it cannot be read, is damaged or carries code; the message does not name it.
+        FileNotFoundError: the file does not exist.
+        UserError: the file cannot be read, is damaged or contains code; the message does not contain its name.
     """
     import torch
 
@@ -46,7 +46,7 @@ def load_plain(path: Path) -> object:
     try:
         check_claims(content)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old or foreign formats: they are read or refused below
+            warnings.simplefilter("ignore")  # about old or foreign formats, which are read or refused below
             loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if any(tensor.layout is torch.strided and _is_repeated(tensor) for tensor in _tensors(loaded)):
             raise UserError("damaged: a tensor claims more elements than the file holds")
@@ -59,12 +59,12 @@ def load_plain(path: Path) -> object:
         raise UserError(
             "holds Python objects or code instead of plain data; refused, do not trust its source"
         ) from error
-    except Exception as error:  # damaged bytes end in any of a dozen exceptions of torch, zipfile and pickle
+    except Exception as error:  # damaged bytes raise any of a dozen exceptions of torch, zipfile and pickle
         raise UserError("truncated or not a tensor file; write it again") from error
 
 
 def _is_repeated(tensor: "Tensor") -> bool:
-    """Whether a tensor shows its storage more than once, so that a copy of it can be of any size."""
+    """Whether a tensor repeats elements of its storage, so that a copy of it could have any size."""
     return tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes()
 
 

@@ -1,15 +1,15 @@
-"""Names, messages and values as text for terminals, tables and pictures."""
+"""Formatting of names, messages and values for terminals, tables and figures."""
 
 import reprlib
 import unicodedata
 from collections.abc import Sequence
 
 NAMED = 10
-"""Names that a list of names spells out."""
+"""Names that `listed` spells out."""
 
 
 def visible(text: str) -> str:
-    """Text that a terminal can be given: control characters, line breaks and bytes that are not UTF-8 become escapes.
+    """Text that is safe to print: control characters, line breaks and bytes that are not UTF-8 become escapes.
 
     Idempotent, so a message may quote another one.
     """
@@ -19,20 +19,20 @@ def visible(text: str) -> str:
 
 
 def printable(name: object) -> str:
-    """A path or a speaker's name as text that can be written anywhere, a different text for every name.
+    """A path or a speaker's name as safe text, different for every name.
 
-    As `visible`, and a backslash is doubled.
+    Like `visible`, with backslashes doubled.
     """
     return visible(str(name).replace("\\", "\\\\"))
 
 
 def one_form(name: str) -> str:
-    """A name with its accents composed (Unicode's NFC); names from macOS have them apart and look the same."""
+    """A name in Unicode's NFC (composed accents); names from macOS are decomposed and look the same."""
     return unicodedata.normalize("NFC", name)
 
 
 def short(value: object) -> str:
-    """A value from a file in one short line."""
+    """A value from a file as one short line."""
     try:
         return " ".join(reprlib.repr(value).split())
     except ValueError:  # Python does not write out numbers of more than 4,300 digits
@@ -40,11 +40,11 @@ def short(value: object) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first ten names, and how many more there are."""
+    """The first ten names, and the number of remaining ones."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def counted(count: int, what: str) -> str:
-    """A number with its noun, in the plural where need be."""
+    """A number with its noun, in the plural unless the number is 1."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"

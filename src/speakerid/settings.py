@@ -1,4 +1,4 @@
-"""How settings are read from YAML and refused: strict about names, and every error says what is meant."""
+"""Base classes and types of settings, and their strict parsing, with errors that say what is expected."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from speakerid.printing import short
 from speakerid.yaml_reader import parse_yaml
 
 LARGEST = 10**9
-"""Bound on every whole number that is a setting, but the seed."""
+"""Bound on every integer setting except the seed."""
 
 
 def _not_boolean(value: Any) -> Any:
@@ -33,7 +33,7 @@ def _not_boolean(value: Any) -> Any:
 
 
 Numeric = BeforeValidator(_not_boolean)
-"""Refuses `true` for a number, which Pydantic would take for 1."""
+"""Reject `true` for a number, which Pydantic would read as 1."""
 Count = Annotated[int, Numeric, Field(ge=1, le=LARGEST)]
 CountOrZero = Annotated[int, Numeric, Field(ge=0, le=LARGEST)]
 Positive = Annotated[float, Numeric, Field(gt=0)]
@@ -53,17 +53,17 @@ def _usable(path: Path) -> Path:
 
 
 FilePath = Annotated[Path, AfterValidator(_usable)]
-"""Path that the system can be asked for; it need not exist."""
+"""Path that the system accepts; it need not exist."""
 _S = typing.TypeVar("_S", bound="Settings")
 
 
 class Settings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """Frozen, and strict about names: an unknown key is an error."""
+    """Base of all settings: frozen, and an unknown key is an error."""
 
     def differences(self: _S, other: _S) -> dict[str, tuple[Any, Any]]:
-        """Every setting that differs from another's, by its dotted name: its value here and there.
+        """Dotted name of every setting that differs from another's, with its value here and there.
 
-        Of sections of two kinds the kinds are named, and not what follows from them.
+        If two sections are of different kinds, only the kinds are given.
         """
         found: dict[str, tuple[Any, Any]] = {}
         for name, mine in self:
@@ -76,7 +76,7 @@ class Settings(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Choice(Settings, frozen=True):
-    """One of several kinds of a part, each with settings of its own; a kind without any is written as its name."""
+    """One of several kinds of a part, each with its own settings; a kind without any is written as its name."""
 
     @model_serializer(mode="wrap")
     def _as_written(self, serialise: SerializerFunctionWrapHandler) -> Any:
@@ -85,14 +85,14 @@ class Choice(Settings, frozen=True):
 
 
 Named = BeforeValidator(lambda value: {"kind": value} if isinstance(value, str) else value)
-"""Reads `mean` as `{kind: mean}`."""
+"""Read `mean` as `{kind: mean}`."""
 
 
 def lay_over(content: dict[str, Any], override: str) -> None:
-    """Set one `section.setting=value`; the value is read as YAML.
+    """Apply a `section.setting=value` override; the value is read as YAML.
 
     Raises:
-        UserError: the override has another form, or its value is no YAML.
+        UserError: the override has another form, or its value is not valid YAML.
     """
     name, equals, text = override.partition("=")
     if not equals or not all(name.split(".")):
@@ -103,7 +103,7 @@ def lay_over(content: dict[str, Any], override: str) -> None:
         raise UserError(f"override {override!r}: the value is not valid YAML") from error
     *sections, setting = name.split(".")
     for section in sections:
-        if content.get(section) is None:  # missing, or written without anything below it
+        if content.get(section) is None:  # missing or empty
             content[section] = {}
         content = content[section]
         if not isinstance(content, dict):
@@ -112,7 +112,7 @@ def lay_over(content: dict[str, Any], override: str) -> None:
 
 
 def parse(settings: type[_S], content: object, source: object) -> _S:
-    """`content` as checked settings; `source` names the file in the error.
+    """Check `content` and return it as settings; `source` names the file in errors.
 
     Raises:
         UserError: naming every unknown or wrong setting at once.
@@ -121,7 +121,7 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
         return settings.model_validate(content)
     except ValidationError as error:
         problems = [*zip(describe(error), error.errors(), strict=True)]
-        # Near matches are looked for one by one, so only where they are shown.
+        # Close matches are slow to find, so only for the problems that are shown.
         lines = [_explained(settings, reason, problem) for (_, reason), problem in problems[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"… and {len(problems) - SHOWN} more")
@@ -129,7 +129,7 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
 
 
 def _explained(settings: type[Settings], reason: str, problem: Any) -> str:
-    """One of Pydantic's complaints with the dotted name of the setting, and what is meant where that can be guessed."""
+    """One of Pydantic's errors, with the dotted name of the setting and a suggestion if there is one."""
     keys, section = _walk(settings, problem["loc"])
     if problem["type"] == "extra_forbidden":
         reason = _unknown(settings, section, keys[-1])
@@ -140,7 +140,7 @@ def _explained(settings: type[Settings], reason: str, problem: Any) -> str:
 
 
 def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel]]:
-    """The keys of `loc` as they stand in the file, without pydantic's tags of kinds; and the last one's section."""
+    """The keys of `loc` as in the file, without Pydantic's tags of kinds, and the section of the last key."""
     keys: list[str] = []
     home = below = settings
     kinds: dict[str, type[BaseModel]] = {}
@@ -162,7 +162,7 @@ def _kind_in(content: Any) -> str:
 
 
 def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> str:
-    """Why a key of `section` is refused, with the nearest known name or where it would belong."""
+    """Why a key of `section` is refused, with the closest known name or the sections it belongs to."""
     elsewhere = _places(settings, key)
     if elsewhere:
         return f"no setting here; it belongs to {' or '.join(elsewhere)}"
@@ -173,7 +173,7 @@ def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> st
 
 
 def _places(section: type[BaseModel], key: str, prefix: str = "") -> list[str]:
-    """Dotted names of all settings called `key` in and below `section`, with the kinds that have it."""
+    """Dotted names of all settings named `key` in and below `section`, with the kinds that have it."""
     places = [prefix + key] if key in section.model_fields else []
     for name, field in section.model_fields.items():
         if _is_section(field.annotation):
@@ -185,7 +185,7 @@ def _places(section: type[BaseModel], key: str, prefix: str = "") -> list[str]:
 
 
 def _kinds(annotation: Any) -> dict[str, type[BaseModel]]:
-    """The sections that a field may hold one of, by their `kind`."""
+    """The alternative sections of a field, by `kind`."""
     sections = [choice for choice in typing.get_args(annotation) if _is_section(choice)]
     kinds = {choice: choice.model_fields["kind"].annotation for choice in sections if "kind" in choice.model_fields}
     return {typing.get_args(kind)[0]: choice for choice, kind in kinds.items()}

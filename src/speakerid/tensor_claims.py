@@ -1,7 +1,7 @@
-"""What the pickle inside a tensor file claims, checked against the file before `torch.load` allocates or maps it.
+"""Check the sizes that the pickle in a tensor file claims against the file, before `torch.load` relies on them.
 
-`torch.load` takes the size of a storage from the pickle: in an archive it reads as far beyond the record as the pickle
-says, and in the format before torch 1.6 it allocates that much first.
+`torch.load` takes the size of a storage from the pickle: in an archive it reads beyond the end of the record, and in
+the format before torch 1.6 it allocates the claimed size first.
 """
 
 import io
@@ -15,10 +15,10 @@ from speakerid.errors import UserError
 
 _MARK = object()
 _FOLDER = 0x10
-"""The bit of a record's MS-DOS attributes that marks a folder in a zip archive."""
+"""Bit of a record's MS-DOS attributes that marks a folder in a zip archive."""
 _PUT, _GET = ("PUT", "BINPUT", "LONG_BINPUT"), ("GET", "BINGET", "LONG_BINGET")
 _PROTOCOL = 2
-"""The newest pickle protocol that `torch.load` reads without executing anything."""
+"""Newest pickle protocol that `torch.load` reads without executing code."""
 _WIDTHS = {
     "ComplexDoubleStorage": 16, "DoubleStorage": 8, "ComplexFloatStorage": 8, "LongStorage": 8, "FloatStorage": 4,
     "IntStorage": 4, "QInt32Storage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "ShortStorage": 2, "CharStorage": 1,
@@ -29,13 +29,13 @@ _WIDTHS = {
 
 
 def check_claims(content: bytes) -> None:
-    """Refuse a tensor file that is damaged or that claims more than it holds.
+    """Check that a tensor file is undamaged and does not claim more than it holds.
 
     Args:
-        content: of the whole file.
+        content: content of the whole file.
 
     Raises:
-        UserError: without the name of the file.
+        UserError: the file is damaged or claims too much; the message does not contain its name.
         ValueError, KeyError, IndexError, zipfile.BadZipFile: not a tensor file.
     """
     if content.startswith(b"\x93NUMPY"):
@@ -46,14 +46,14 @@ def check_claims(content: bytes) -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         records = archive.infolist()
         sizes = {record.filename: record.file_size for record in records}
-        # A record marked as a folder is skipped by torch, which then takes whatever the memory held for its content.
+        # torch skips a record marked as a folder, and then uses uninitialized memory as its content.
         if archive.testzip() or any(record.external_attr & _FOLDER for record in records):
             raise UserError("damaged: a part of it differs from its checksum; write it again")
         if len(sizes) < len(records) or any(record.compress_type != zipfile.ZIP_STORED for record in records):
             raise UserError("found a repacked archive, expected what torch.save writes; write it again")
         pickled = [name for name in sizes if name.endswith("/data.pkl")]
         if not pickled:
-            return  # torch says what it is
+            return  # torch reports what it is
         folder = pickled[0].removesuffix("/data.pkl")
         for key, claimed in _storages(io.BytesIO(archive.read(pickled[0]))):
             if claimed > sizes[f"{folder}/data/{key}"]:
@@ -61,7 +61,7 @@ def check_claims(content: bytes) -> None:
 
 
 def _check_old_format(content: bytes) -> None:
-    """Of torch before 1.6: three pickles, the one of the tensors, one of their keys, and the tensors themselves."""
+    """Check a file of torch before 1.6: three pickles, that of the tensors, one of their keys, and the tensors."""
     file = io.BytesIO(content)
     for _ in range(3):
         _check_protocol(file)
@@ -84,9 +84,9 @@ def _refuse_newer(protocol: Any) -> None:
 
 
 def _storages(file: BinaryIO) -> Iterator[tuple[str, int]]:
-    """Key and claimed bytes of every storage that a pickle refers to; nothing of it is executed.
+    """Key and claimed bytes of every storage that a pickle refers to, without executing it.
 
-    Follows the stack of the pickle machine, on which only constants and tuples of them matter here.
+    Simulates the stack of the pickle machine, on which only constants and tuples of them matter here.
     """
     stack: list[Any] = []
     memo: dict[Any, Any] = {}
@@ -113,7 +113,7 @@ def _storages(file: BinaryIO) -> Iterator[tuple[str, int]]:
 
 
 def _down_to_mark(stack: list[Any]) -> list[Any]:
-    """Take everything above the last mark, and the mark, from the stack."""
+    """Pop the last mark and everything above it; return what was above it."""
     above: list[Any] = []
     while (top := stack.pop()) is not _MARK:
         above.append(top)
@@ -121,7 +121,7 @@ def _down_to_mark(stack: list[Any]) -> list[Any]:
 
 
 def _claim(reference: Any) -> tuple[str, int]:
-    """Key and bytes of `("storage", "torch FloatStorage", key, device, number of elements, …)`."""
+    """Key and size in bytes of `("storage", "torch FloatStorage", key, device, number of elements, …)`."""
     if not isinstance(reference, tuple) or len(reference) < 5:
         raise pickle.UnpicklingError("an unknown reference")
     _, kind, key, _, count = reference[:5]

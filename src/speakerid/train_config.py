@@ -1,4 +1,4 @@
-"""Settings of the training: steps, batches, loss, augmentation, optimizer, checkpoints."""
+"""Settings of training: steps, batches, loss, augmentation, optimizer, checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from speakerid.settings import Choice, Count, CountOrZero, Named, Numeric, Posit
 
 class _Smoothed(Choice, frozen=True):
     label_smoothing: Probability = 0.0
-    """Share of the target that is spread evenly over all classes (Szegedy et al., 2016, section 7)."""
+    """Share of the target distributed evenly over all classes (Szegedy et al., 2016, section 7)."""
 
 
 class CrossEntropyConfig(_Smoothed, frozen=True):
@@ -20,8 +20,8 @@ class CrossEntropyConfig(_Smoothed, frozen=True):
 
 class _Margin(_Smoothed, frozen=True):
     margin_warmup: Annotated[float, Numeric, Field(ge=0, le=1)] = 0.3
-    """Share of the run over which the margin rises from 0 in a straight line: whole at once, it keeps many a model
-    from learning anything."""
+    """Share of the run over which the margin rises linearly from 0; with the full margin from the start, many models
+    learn nothing."""
 
 
 class AmSoftmaxConfig(_Margin, frozen=True):
@@ -29,11 +29,11 @@ class AmSoftmaxConfig(_Margin, frozen=True):
 
     kind: Literal["am_softmax"]
     margin: Annotated[float, Numeric, Field(ge=0, lt=2)] = 0.2
-    """Taken from the cosine of the true speaker."""
+    """Subtracted from the cosine of the true speaker."""
 
 
 class AamSoftmaxConfig(_Margin, frozen=True):
-    """Additive margin on the angle; with `sub_centers` of the classifier it is sub-center AAM."""
+    """Additive margin on the angle; with the classifier's `sub_centers`, this is sub-center AAM."""
 
     kind: Literal["aam_softmax"]
     margin: Annotated[float, Numeric, Field(ge=0, lt=1.57)] = 0.2
@@ -44,86 +44,86 @@ LossConfig = Annotated[CrossEntropyConfig | AmSoftmaxConfig | AamSoftmaxConfig, 
 
 
 class SpecAugmentConfig(Settings, frozen=True):
-    """Stretches of frames and of bands hidden from the model, anew for every crop; off by default."""
+    """SpecAugment: random masks over frames and bands, drawn for every crop; off by default."""
 
     time_masks: Annotated[int, Numeric, Field(ge=0, le=100)] = 0
     time_width: Count = 20
-    """Frames that a mask hides at most."""
+    """Largest width of a mask in frames."""
     band_masks: Annotated[int, Numeric, Field(ge=0, le=100)] = 0
     band_width: Count = 6
-    """Mel bands that a mask hides at most."""
+    """Largest width of a mask in mel bands."""
 
 
 class ChannelAugmentConfig(Settings, frozen=True):
-    """Probabilities that a crop passes through another channel, anew for every crop; off by default.
+    """Channel augmentation: probability of each part of a random channel, drawn for every crop; off by default.
 
-    See `speakerid.layers.channel_augment.ChannelAugment`. Features with `equalise` have no channel, and are refused.
+    See `speakerid.layers.channel_augment.ChannelAugment`. Features with `equalise` have no channel and are refused.
     """
 
     reverberation: Probability = 0.0
-    """A decaying tail, as rooms make it."""
+    """Add a decaying tail, like a room."""
     babble: Probability = 0.0
-    """One to three other utterances of the batch, 5 to 25 dB below."""
+    """Add one to three other utterances of the batch, 5 to 25 dB below the crop."""
     noise: Probability = 0.0
-    """Noise of a random smooth spectrum, 0 to 25 dB below."""
+    """Add noise with a random smooth spectrum, 0 to 25 dB below the crop."""
     equalization: Probability = 0.0
-    """A random smooth gain over the bands, up to 6 dB (root mean square)."""
+    """Apply a random smooth gain over the bands, up to 6 dB (root mean square)."""
     band_limit: Probability = 0.0
-    """Bands above 3 to 8 kHz, and half the time below 50 to 400 Hz, at the floor."""
+    """Set bands above 3 to 8 kHz, and half of the time those below 50 to 400 Hz, to the floor."""
 
 
 class TrainConfig(Settings, frozen=True):
     total_steps: Count = 70_000
     warmup_steps: CountOrZero = 1_000
-    """Steps of linear warm-up, before half a cosine down to zero."""
+    """Steps of linear warm-up, which is followed by half a cosine down to zero."""
     valid_steps: Count = 2_000
-    """Validate, and perhaps save best.pt, every so many steps and after the last one."""
+    """Validate every this many steps and after the last one, and save best.pt if the model has improved."""
     classifier_steps: CountOrZero = 0
-    """Batches behind the last step from which the classifier alone learns on, where a training is too short for its
-    classes; each costs a third of a step, and the memory of its embeddings. A bundle has no classifier, so it gains
-    nothing."""
+    """Batches after the last step on which only the classifier is trained further, for trainings that are too short for
+    their number of classes. Each costs a third of a step and the memory of its embeddings. Bundles do not benefit, as
+    they have no classifier."""
     save_steps: Count = 500
-    """Write last.pt, from which a run resumes, every so many steps."""
+    """Write last.pt, from which a run resumes, every this many steps."""
     log_steps: Count = 100
-    """Write loss, accuracy and learning rate to metrics.jsonl and TensorBoard every so many steps."""
+    """Write loss, accuracy and learning rate to metrics.jsonl and TensorBoard every this many steps."""
     batch_size: Count = 32
     crop_frames: Count = 128
     """Frames of every training crop."""
     longest_crop_frames: Count | None = None
-    """Draw the crops' length anew for every batch, between `crop_frames` and this."""
+    """Draw the length of the crops for every batch, between `crop_frames` and this."""
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
     channel_augment: ChannelAugmentConfig = ChannelAugmentConfig()
     mixup: Annotated[float, Numeric, Field(ge=0)] = 0.0
-    """Both parameters of the beta distribution from which the share of each crop in its mixture with another is drawn;
-    0 is no mixing, 1 any share alike."""
+    """Both parameters of the beta distribution from which the weight of each crop in its mixture with another is drawn;
+    0 turns mixup off, 1 makes all weights equally likely."""
     loss: LossConfig = CrossEntropyConfig()
-    """A kind by its name, or with its settings: `{kind: aam_softmax, margin: 0.3}`; margins want cosines."""
+    """A kind by name, or with its settings: `{kind: aam_softmax, margin: 0.3}`; margins need a cosine classifier."""
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """`muon` moves the matrices and kernels in front of the classifier by orthogonal steps, of which fewer are
-    needed, and the rest as `adamw` does."""
+    """`muon` updates the matrices and kernels before the classifier by orthogonal steps, of which fewer are needed, and
+    the other weights like `adamw`."""
     learning_rate: Positive = 1e-3
     weight_decay: Annotated[float, Numeric, Field(ge=0)] = 0.01
-    """Of matrices and kernels; norms and biases do not decay."""
+    """Weight decay of matrices and kernels; norms and biases have none."""
     max_grad_norm: Positive = 5.0
-    """Gradients are scaled down to this 2-norm."""
+    """2-norm to which gradients are clipped."""
     ema: Probability = 0.0
-    """Decay of the moving average of the weights which then validates and recognises; 0 is none, 0.999 remembers about
-    a thousand steps."""
+    """Decay of the moving average of the weights, which is then used in validation and recognition; 0 turns it off,
+    0.999 averages over about a thousand steps."""
     accumulate: Count = 1
-    """Parts a batch is worked through in, one after the other, to fit in memory: the same gradient, but for
-    BatchNorm, which sees each part by itself."""
+    """Parts into which a batch is split to fit in memory. The gradient stays the same, except that BatchNorm sees each
+    part separately."""
     precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
-    """Of the arithmetic in training steps: `bfloat16` by autocast, `tf32` for matrix products on a GPU. Validation and
-    recognition are float32 (float64 where training is)."""
+    """Arithmetic of training steps: `bfloat16` with autocast, `tf32` for matrix products on a GPU. Validation and
+    recognition use float32 (float64 with `float64`)."""
     compile: bool = False
-    """Compile the model with `torch.compile`; where that fails, training goes on without it and says so."""
+    """Compile the model with `torch.compile`; if that fails, training continues without it and reports so."""
     keep_last: Count = 2
-    """Newest checkpoints to keep: where the last one is damaged, a run resumes from the one before."""
+    """Number of newest checkpoints to keep; if the last one is damaged, a run resumes from the one before."""
     keep_best: Count = 1
-    """Best checkpoints to keep."""
+    """Number of best checkpoints to keep."""
     rollbacks: CountOrZero = 0
-    """How often a run that diverges or collapses goes back to its last checkpoint and on with half the learning rate
-    before it is given up."""
+    """How often a run that diverges or collapses returns to a good checkpoint and continues with half the learning rate
+    before it fails."""
 
     @model_validator(mode="after")
     def _warm_up_ends(self) -> TrainConfig:

@@ -1,4 +1,4 @@
-"""YAML as settings need it: text keys over plain values, of bounded size, and one line for everything else."""
+"""YAML for settings: text keys and plain values of bounded size; anything else is an error of one line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from speakerid.files import check_regular
 
 MAX_BYTES = 1 << 20
 MAX_VALUES = 10_000
-"""Keys and values of one document, with every alias counted as what it stands for."""
+"""Keys and values of a document, with aliases expanded."""
 MAX_DEPTH = 32
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -23,7 +23,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class _Strict(yaml.constructor.SafeConstructor):
-    """Refuses a key written twice, where YAML would silently keep the last."""
+    """Rejects duplicate keys, of which PyYAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -47,7 +47,7 @@ class _Fast(_Strict, _CLoader): ...
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    """Read a YAML file that holds a mapping.
 
     Raises:
         UserError: the file is missing, is not a regular file, is not valid YAML, or does not hold a mapping.
@@ -75,13 +75,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that a YAML text stands for.
+    """Parse a YAML text.
 
     Raises:
-        UserError: what is wrong and where, in one line; also for tags, for deep nesting and for more than `MAX_VALUES`
-            values.
+        UserError: the text is not valid YAML, or has tags, deep nesting or more than `MAX_VALUES` values. The message
+            is one line that says where.
     """
-    # libyaml refuses the escapes that PyYAML writes for names of files that are not UTF-8.
+    # libyaml rejects the escapes that PyYAML writes for file names that are not UTF-8.
     loader: Any = _Slow if _SURROGATE.search(text) else _Fast
     try:
         _check_size(yaml.parse(text, loader))
@@ -95,7 +95,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def _check_size(events: Iterator[yaml.Event]) -> None:
-    """Refuse what would take long, or much memory, to build from a short text.
+    """Reject texts whose value would need much time or memory to build.
 
     Raises:
         yaml.MarkedYAMLError: a tag, an alias within its own anchor, deep nesting, too many values.

@@ -1,6 +1,6 @@
-"""Multi-head self-attention, without and with relative positions.
+"""Multi-head self-attention, with and without relative positions.
 
-Letters: B utterances in a batch, T frames, D width, H heads, E = D / H.
+Shapes: B batch, T frames, D width, H heads, E = D / H width of a head.
 """
 
 import math
@@ -14,7 +14,7 @@ from speakerid.layers.positions import relative_positions, relative_shift
 from speakerid.layers.rotary import rotate
 
 QUERY_CHUNK = 256
-"""Queries answered at a time, so that their scores stay in the cache and fewer distances are scored in vain."""
+"""Queries processed at a time, so that their scores stay in the cache and fewer unused distances are scored."""
 
 
 class MultiHeadAttention(nn.Module):
@@ -22,10 +22,10 @@ class MultiHeadAttention(nn.Module):
 
     Args:
         d_model: width of input and output, a multiple of `nhead`.
-        nhead: heads.
+        nhead: number of heads.
         dropout: on the attention weights.
         qkv_bias: biases in the projections to queries, keys and values.
-        rotary: turn queries and keys by their places, see `rotate`; without it attention knows of no order.
+        rotary: rotate queries and keys by their positions, see `rotate`; without it attention ignores order.
     """
 
     def __init__(self, d_model: int, nhead: int, dropout: float, qkv_bias: bool = True, rotary: bool = False) -> None:
@@ -44,10 +44,10 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             x: (B, T, D).
-            mask: (B, T), true at real frames; None where all are.
+            mask: (B, T), true at real frames; None if all frames are real.
 
         Returns:
-            (B, T, D); what stands at padded frames is of no meaning.
+            (B, T, D); padded frames are undefined.
         """
         q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
         if self.rotary:
@@ -62,7 +62,7 @@ class RelativePositionAttention(nn.Module):
 
     Args:
         d_model: width of input and output, a multiple of `nhead`.
-        nhead: heads.
+        nhead: number of heads.
         dropout: on the attention weights.
     """
 
@@ -85,7 +85,7 @@ class RelativePositionAttention(nn.Module):
         frames, d_model = x.shape[1:]
         positions = relative_positions(frames - 1, 1 - frames, d_model, x.device, x.dtype)
         p = split_heads(self.position(positions)[None], self.nhead).transpose(2, 3)  # (1, H, E, 2T − 1)
-        # A trace repeats a loop as often as its example did.
+        # Tracing unrolls a loop for the length of its example, so there is only one chunk then.
         chunk = frames if torch.jit.is_tracing() else QUERY_CHUNK  # type: ignore[reportPrivateImportUsage]
         chunks = [self._attend(q, k, v, p, start, chunk, mask) for start in range(0, frames, chunk)]
         return self.output(join_heads(chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2)))
@@ -93,10 +93,10 @@ class RelativePositionAttention(nn.Module):
     def _attend(
         self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, chunk: int, mask: Tensor | None
     ) -> Tensor:
-        """Answer the (B, H, T, E) queries from `start` on, `chunk` of them where there are as many."""
+        """Attend with at most `chunk` of the (B, H, T, E) queries, from `start` on."""
         frames, head_width = q.shape[2:]
         q = q[:, :, start : start + chunk]
-        p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from last query and first key on
+        p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from (last query, first key) on
         bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
         if mask is not None:
             bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
@@ -110,7 +110,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropou
         q: (B, H, Q, E) queries.
         k: (B, H, T, E) keys.
         v: (B, H, T, E) values.
-        mask: something to add to the scores, or true where they count; None where all do.
+        mask: values to add to the scores, or booleans, true where a key counts; None if all keys count.
         dropout: applied to the weights.
 
     Returns:
@@ -118,7 +118,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropou
     """
     if not (dropout.training and q.device.type == "cpu"):
         return F.scaled_dot_product_attention(q, k, v, mask, dropout.p if dropout.training else 0.0)
-    # There PyTorch's own is slower forward and backward, and waits for a random number for every weight it drops.
+    # PyTorch's CPU version is slower with dropout, forward and backward: it draws one random number per weight.
     scores = (q / math.sqrt(q.shape[-1])) @ k.mT
     if mask is not None:
         scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask

@@ -1,6 +1,6 @@
-"""Batch normalisation over the batch of all processes.
+"""Batch normalization over the examples of all processes.
 
-Letters: N examples of this process, C channels.
+Shapes: N examples of this process, C channels.
 """
 
 import torch
@@ -10,10 +10,10 @@ from speakerid.distributed import is_shared, summed
 
 
 class BatchNorm(nn.BatchNorm1d):
-    """`torch.nn.BatchNorm1d` whose statistics are those of the whole batch, however many processes share it.
+    """`torch.nn.BatchNorm1d` with the statistics of the whole batch, across all processes that share it.
 
-    `torch.nn.SyncBatchNorm` does the same on GPUs only. Mean and variance are summed one after the other (two passes),
-    since a difference of sums of squares would lose digits.
+    `torch.nn.SyncBatchNorm` does the same on GPUs only. Mean and variance take two passes, since a difference of sums
+    of squares would lose precision.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Other channels while training: band limits, noise, other voices, equalization and reverberation of log-mel crops.
+"""Channel augmentation of log-mel crops: reverberation, other voices, noise, equalization and band limits.
 
-Shapes: B utterances in a batch, T frames, M mel bands.
+Shapes: B batch, T frames, M mel bands.
 """
 
 import math
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 LOWEST_CUT, HIGHEST_CUT = 0.6, 0.15
-"""Smallest share of the mel bands that a low-pass filter keeps, and largest share that a high-pass filter removes: with
-40 bands from 50 Hz to 8 kHz, cuts at 2.9 kHz and above, and at 400 Hz and below, as those of telephones are."""
+"""Smallest share of the mel bands that a low-pass filter keeps, and largest share that a high-pass filter removes.
+With 40 bands from 50 Hz to 8 kHz these are cuts at 2.9 kHz and above, and at 400 Hz and below, as in telephones."""
 NOISE_DB = 0.0, 25.0
 BABBLE_DB = 5.0, 25.0
 """Signal-to-noise ratios, in dB, of noise and of other voices."""
@@ -18,28 +18,28 @@ BABBLE_VOICES = 3
 EQUALIZATION_DB = 6.0
 """Largest root mean square of an equalization curve."""
 SPECTRUM_DB = 15.0
-"""Root mean square of the slope and of the shape of a noise spectrum, at most."""
+"""Largest root mean square of the slope and of the shape of a noise spectrum."""
 CURVES = 5
-"""Cosines that a smooth curve over the bands is made of."""
+"""Number of cosines in a smooth curve over the bands."""
 REVERBERATION_SECONDS = 0.1, 0.85
-"""Time in which the tail falls by 60 dB."""
+"""Reverberation time: the tail falls by 60 dB in it."""
 DIRECT_DB = -2.0, 12.0
-"""Direct sound over the tail."""
+"""Level of the direct sound relative to the tail."""
 NEPER = 10 / math.log(10)
-"""dB of power in one unit of a natural logarithm."""
+"""dB of power per unit of the natural logarithm."""
 
 
 class ChannelAugment(nn.Module):
-    """Passes every utterance of a batch through a random channel, in the order of a recording.
+    """Pass every utterance of a batch through a random channel.
 
-    A room adds a decaying tail of each band's power; other voices of the batch and noise of a random smooth spectrum
-    are added; a microphone shapes the spectrum; a band limit cuts it. Each happens with its own probability. Nothing
-    depends on values on the host, so that a step can be captured as a CUDA graph.
+    The stages are in the order of a real recording: a room adds a decaying tail to each band's power, other voices of
+    the batch and noise with a random smooth spectrum are added, a microphone shapes the spectrum, a band limit cuts it.
+    Each has its own probability. Nothing depends on values on the host, so a step can be captured as a CUDA graph.
 
     Args:
-        reverberation, babble, noise, equalization, band_limit: probabilities.
-        floor: lowest value of a log-mel, which a band limit leaves.
-        frames_per_second: of the features.
+        reverberation, babble, noise, equalization, band_limit: probability of each stage.
+        floor: lowest value of a log-mel, to which a band limit sets the bands that it cuts.
+        frames_per_second: frame rate of the features.
     """
 
     def __init__(
@@ -80,13 +80,13 @@ class ChannelAugment(nn.Module):
 
 
 def _tail(power: Tensor, frames_per_second: float) -> Tensor:
-    """What a room adds: the power of a frame in those behind it, at a random decay and level."""
+    """Reverberation tail: each frame's power added to the later frames, at a random decay and level."""
     seconds, direct = _uniform(power, *REVERBERATION_SECONDS), _uniform(power, *DIRECT_DB)
-    slope = 60 / NEPER / (seconds * frames_per_second)  # nepers a frame
+    slope = 60 / NEPER / (seconds * frames_per_second)  # nepers per frame
     frames = torch.arange(power.shape[1], device=power.device)
     behind = frames[:, None] - frames
     tail = torch.where(behind > 0, torch.exp(-slope * behind.clamp(min=1)), 0.0)
-    tail = tail * (slope.exp() - 1) * torch.exp(-direct / NEPER)  # a unit impulse leaves 1 / direct in all
+    tail = tail * (slope.exp() - 1) * torch.exp(-direct / NEPER)  # a unit impulse's tail sums to 1 / direct
     return tail @ power
 
 
@@ -100,11 +100,11 @@ def _voices(power: Tensor, _: float) -> Tensor:
 
 
 def _noise(power: Tensor, _: float) -> Tensor:
-    """Noise of a random smooth spectrum."""
+    """Noise with a random smooth spectrum."""
     bands = power.shape[2]
-    tilt = torch.linspace(-1.7, 1.7, bands, device=power.device) * _normal(power)  # of unit root mean square
+    tilt = torch.linspace(-1.7, 1.7, bands, device=power.device) * _normal(power)  # unit root mean square
     spectrum = (tilt + _curves(power)) * _uniform(power, 0, SPECTRUM_DB) / NEPER
-    # The power of a narrow band fluctuates as that of one bin does, of a wide one less.
+    # A narrow band's power fluctuates like that of a single bin, a wide band's less.
     spread = torch.linspace(1.2, 0.4, bands, device=power.device)
     return _scaled(torch.exp(spectrum + spread * torch.randn_like(power)), power, NOISE_DB)
 
@@ -119,13 +119,13 @@ def _outside_band(x: Tensor) -> Tensor:
 
 
 def _scaled(added: Tensor, power: Tensor, decibels: tuple[float, float]) -> Tensor:
-    """`added` at a random level, that many decibels below `power` in each utterance."""
+    """Scale `added` to a random level below `power` in each utterance, between the two bounds in dB."""
     below = torch.exp(-_uniform(power, *decibels) / NEPER)
     return added * (below * power.sum((1, 2), keepdim=True) / added.sum((1, 2), keepdim=True))
 
 
 def _curves(x: Tensor) -> Tensor:
-    """(B, 1, M) smooth random curves over the bands, of unit root mean square on average and of mean 0."""
+    """(B, 1, M) smooth random curves over the bands, with mean 0 and on average unit root mean square."""
     numbers = torch.arange(1, CURVES + 1, device=x.device, dtype=x.dtype)
     bands = (torch.arange(x.shape[2], device=x.device) + 0.5) / x.shape[2]
     cosines = torch.cos(math.pi * numbers[:, None] * bands) / numbers[:, None]
@@ -134,12 +134,12 @@ def _curves(x: Tensor) -> Tensor:
 
 
 def _chosen(x: Tensor, probability: float) -> Tensor:
-    """(B, 1, 1), true with this probability."""
+    """(B, 1, 1) random booleans, true with this probability."""
     return torch.rand(len(x), 1, 1, device=x.device) < probability
 
 
 def _uniform(x: Tensor, low: float, high: float) -> Tensor:
-    """(B, 1, 1) numbers between two bounds."""
+    """(B, 1, 1) uniform random numbers between two bounds."""
     return low + (high - low) * torch.rand(len(x), 1, 1, device=x.device, dtype=x.dtype)
 
 

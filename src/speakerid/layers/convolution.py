@@ -1,6 +1,6 @@
-"""The Conformer's convolution module.
+"""Convolution module of the Conformer.
 
-Letters: B utterances in a batch, T frames, D width, C channels.
+Shapes: B batch, T frames, D width, C channels.
 """
 
 import torch.nn.functional as F
@@ -12,11 +12,11 @@ from speakerid.layers.masks import zero_padding
 
 
 class DepthwiseConv(nn.Conv1d):
-    """Depthwise convolution over time of batch-first features, zero outside the utterance.
+    """Depthwise convolution over time of batch-first features, zero-padded at both ends.
 
     Args:
         channels: C.
-        kernel_size: frames, odd.
+        kernel_size: in frames, odd.
     """
 
     def __init__(self, channels: int, kernel_size: int) -> None:
@@ -25,7 +25,7 @@ class DepthwiseConv(nn.Conv1d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, T, C) to (B, T, C)."""
-        # (B, T, C) seen as an image of height 1 already lies in channels-last order, for which
+        # (B, T, C) viewed as an image of height 1 is already in channels-last order, for which
         # PyTorch's CPU convolution is several times faster than for Conv1d's order.
         image = input.transpose(1, 2).unsqueeze(2)
         out = F.conv2d(image, self.weight.unsqueeze(2), self.bias, padding=(0, self.padding[0]), groups=self.groups)  # type: ignore[arg-type]
@@ -37,10 +37,10 @@ class ConvolutionModule(nn.Module):
 
     Args:
         d_model: width of input and output.
-        kernel_size: frames of the depthwise convolution, odd.
-        channels: of the depthwise convolution; the paper's is `d_model`.
+        kernel_size: of the depthwise convolution in frames, odd.
+        channels: C, width of the depthwise convolution; `d_model` in the paper.
         dropout: at the end.
-        glu: gated linear unit after the first pointwise convolution, which doubles its output; SiLU where false.
+        glu: gated linear unit after the first pointwise convolution, which doubles its output; SiLU if false.
     """
 
     def __init__(self, d_model: int, kernel_size: int, channels: int, dropout: float, glu: bool = True) -> None:
@@ -54,7 +54,7 @@ class ConvolutionModule(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask to (B, T, D); a convolution over one frame is an `nn.Linear`."""
+        """(B, T, D) and (B, T) frame mask to (B, T, D); the pointwise convolutions are `nn.Linear`s."""
         x = self.gate(self.expand(x))
         x = self.depthwise(zero_padding(x, mask))
         x = self.activation(self.norm(x.flatten(0, 1)).view_as(x))

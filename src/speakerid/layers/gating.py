@@ -1,6 +1,6 @@
-"""The convolutional gating MLP of the Branchformers.
+"""Convolutional gating MLP of the Branchformer and E-Branchformer.
 
-Letters: B utterances in a batch, T frames, D width, G inner width.
+Shapes: B batch, T frames, D width, G inner width.
 """
 
 from torch import Tensor, nn
@@ -13,13 +13,13 @@ from speakerid.layers.masks import zero_padding
 class GatingMLP(nn.Module):
     """Linear, GELU, one half gating the other, linear (cgMLP, Sakuma et al., 2022; Peng et al., 2022, section 2.3).
 
-    The gate is a depthwise convolution of its half, so each frame is weighed by what surrounds it. It starts near
-    one everywhere (Liu et al., 2021, gMLP, section 2.1).
+    The gate is a depthwise convolution of its half, so each frame is weighted by its neighbors. It is initialized close
+    to one (Liu et al., 2021, gMLP, section 2.1).
 
     Args:
         d_model: width of input and output.
         dim_gating: G, even.
-        kernel_size: frames of the depthwise convolution, odd.
+        kernel_size: of the depthwise convolution in frames, odd.
         dropout: after the gate and at the end.
     """
 

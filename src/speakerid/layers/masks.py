@@ -1,6 +1,6 @@
-"""Which frames are real.
+"""Frame masks: which frames are real and which are padding.
 
-Letters: B utterances in a batch, T frames, D width.
+Shapes: B batch, T frames, D width.
 """
 
 import torch
@@ -13,5 +13,5 @@ def frame_mask(lengths: Tensor, frames: int) -> Tensor:
 
 
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
-    """(B, T, D) with padded frames set to zero; no mask means that every frame is real."""
+    """Set padded frames of (B, T, D) to zero; without a mask every frame is real."""
     return x if mask is None else x.masked_fill(~mask[..., None], 0.0)

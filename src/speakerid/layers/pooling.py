@@ -1,6 +1,6 @@
-"""From the frames of an utterance to one vector; and a constant channel taken out with the help of one.
+"""Pooling of an utterance's frames to one vector, and mean subtraction.
 
-Letters: B utterances in a batch, T frames, D width, H weightings.
+Shapes: B batch, T frames, D width, H heads.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from speakerid.layers.masks import zero_padding
 
 VARIANCE_FLOOR = 1e-5
-"""Below it a variance counts as this much, so that the gradient of its square root stays finite."""
+"""Lower bound of a variance, so that the gradient of its square root stays finite."""
 
 
 class MeanPooling(nn.Module):
@@ -23,9 +23,9 @@ class MeanPooling(nn.Module):
 
 
 class MeanSubtraction(nn.Module):
-    """Subtract the average over the real frames (cepstral mean normalisation, Atal, 1974).
+    """Subtract the average over the real frames (cepstral mean normalization, Atal, 1974).
 
-    In log-mel features a microphone's curve is a constant added to every frame, and goes with the mean.
+    A microphone's frequency response adds a constant to every log-mel frame, so it is removed with the mean.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class StatisticsPooling(nn.Module):
 
 
 class FrameWeights(nn.Module):
-    """How much each frame counts, by its content: softmax over the frames of Linear, tanh, Linear.
+    """Attention weights of the frames: Linear, tanh, Linear, softmax over time.
 
     Args:
         d_model: D.
@@ -58,10 +58,10 @@ class FrameWeights(nn.Module):
     def __init__(self, d_model: int, nhead: int, dim_attention: int) -> None:
         super().__init__()
         self.expand = nn.Linear(d_model, dim_attention)
-        self.score = nn.Linear(dim_attention, nhead, bias=False)  # the softmax would take a bias out
+        self.score = nn.Linear(dim_attention, nhead, bias=False)  # the softmax would cancel a bias
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask to (B, T, H) weights, which sum to one over the real frames."""
+        """(B, T, D) and (B, T) frame mask to (B, T, H) weights that sum to one over the real frames."""
         scores = self.score(self.expand(x).tanh())
         if mask is not None:
             scores = scores.masked_fill(~mask[..., None], -torch.inf)
@@ -69,7 +69,7 @@ class FrameWeights(nn.Module):
 
 
 class SelfAttentivePooling(nn.Module):
-    """H weighted means of all channels (Lin et al., 2017, section 2.1, without their penalty; Zhu et al., 2018).
+    """H weighted means of all channels (Lin et al., 2017, section 2.1, without the penalty; Zhu et al., 2018).
 
     Args:
         d_model: D.
@@ -90,8 +90,8 @@ class SelfAttentivePooling(nn.Module):
 class AttentiveStatisticsPooling(nn.Module):
     """Weighted mean and standard deviation (Okabe et al., 2018, section 3).
 
-    With H weightings the channels form H groups and each group has its own; one a channel is what ECAPA-TDNN
-    does (Desplanques et al., 2020, section 3.1).
+    The channels form H groups, and each group has its own weights. ECAPA-TDNN has one head per channel (Desplanques et
+    al., 2020, section 3.1).
 
     Args:
         d_model: D, a multiple of `nhead`.
@@ -114,16 +114,16 @@ def weighted_statistics(x: Tensor, weights: Tensor) -> Tensor:
     """Weighted mean and standard deviation over time.
 
     Args:
-        x: (B, T, D), finite at padded frames, too.
-        weights: (B, T, H), each for its group of D / H channels; they sum to one over time and are zero at padded
+        x: (B, T, D), finite at padded frames too.
+        weights: (B, T, H), each for one group of D / H channels; they sum to one over time and are zero at padded
             frames.
 
     Returns:
-        (B, 2·D), the means in front.
+        (B, 2·D), the means first.
     """
     groups = x.unflatten(-1, (weights.shape[-1], -1))  # (B, T, H, D / H)
     weights = weights[..., None]
     mean = (weights * groups).sum(1, keepdim=True)
-    variance = (weights * (groups - mean).square()).sum(1)  # a difference of squares would lose digits
+    variance = (weights * (groups - mean).square()).sum(1)  # a difference of squares would lose precision
     deviation = variance.clamp(min=VARIANCE_FLOOR).sqrt()
     return torch.cat([mean.flatten(1), deviation.flatten(1)], 1)

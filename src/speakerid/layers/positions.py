@@ -1,6 +1,6 @@
-"""Relative positions.
+"""Relative positional encoding.
 
-Letters: Q queries, K keys, D width.
+Shapes: Q queries, K keys, D width.
 """
 
 import math
@@ -16,7 +16,7 @@ def relative_positions(first: int, last: int, d_model: int, device: torch.device
     Args:
         first: greatest distance, query minus key, in frames.
         last: smallest distance.
-        d_model: width, sines in the even places and cosines in the odd ones.
+        d_model: width, with sines at even indices and cosines at odd ones.
 
     Returns:
         (first − last + 1, D).
@@ -28,20 +28,20 @@ def relative_positions(first: int, last: int, d_model: int, device: torch.device
 
 
 def relative_shift(scores: Tensor) -> Tensor:
-    """Align scores by distance to scores by key: out[…, q, k] = scores[…, q, Q − 1 − q + k].
+    """Turn scores by distance into scores by key: out[…, q, k] = scores[…, q, Q − 1 − q + k].
 
-    Read along its rows from column Q − 1 on, the matrix has the wanted row every K + Q − 2 places: that is the trick of
-    Dai et al., 2019 (Transformer-XL, appendix B), without their padding, and copies nothing.
+    In the flattened matrix, the rows of the result start at element Q − 1 and follow every K + Q − 2 elements. This is
+    the trick of Dai et al., 2019 (Transformer-XL, appendix B), without the padding and without a copy.
 
     Args:
-        scores: (…, Q, K + Q − 1); column c belongs to the distance "last query's to first key" − c.
+        scores: (…, Q, K + Q − 1); column c is for the distance from the last query to the first key, minus c.
 
     Returns:
-        (…, Q, K); of two queries and more a view of `scores`, where its rows lie behind one another.
+        (…, Q, K); a view of `scores` if these are contiguous and Q is at least 2.
     """
     queries, distances = scores.shape[-2:]
     keys = distances - queries + 1
-    # A single query's row is longer than K + Q − 2. A trace is for any Q.
+    # With a single query the row is longer than K + Q − 2. A trace has to work for any Q.
     if torch.jit.is_tracing() or queries == 1:  # type: ignore[reportPrivateImportUsage]
         scores, distances = F.pad(scores, (0, 1)), distances + 1
     rows = scores.flatten(-2)[..., queries - 1 : queries * distances - 1].unflatten(-1, (queries, distances - 1))

@@ -1,6 +1,6 @@
-"""Rotary positions.
+"""Rotary positional encoding.
 
-Letters: T frames, E width of one head.
+Shapes: T frames, E width of a head.
 """
 
 import math
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def rotate(x: Tensor) -> Tensor:
-    """Turn each pair of neighbouring channels by its frame's place (Su et al., 2021, RoFormer, section 3.2.2).
+    """Rotate each pair of adjacent channels by the frame's position (Su et al., 2021, RoFormer, section 3.2.2).
 
-    Pair i of frame t turns by t · 10000^(−2i/E). A query's product with a key then depends on how far apart they are,
-    and not on where.
+    Pair i of frame t is rotated by t · 10000^(−2i/E). The product of a query and a key then depends on their distance
+    only.
 
     Args:
         x: (…, T, E), E even.

@@ -1,6 +1,6 @@
-"""Hiding stretches of frames and bands while training.
+"""SpecAugment: random masks over frames and mel bands.
 
-Letters: B utterances in a batch, T frames, M mel bands, K masks.
+Shapes: B batch, T frames, M mel bands, K masks.
 """
 
 import torch
@@ -8,17 +8,17 @@ from torch import Tensor, nn
 
 
 class SpecAugment(nn.Module):
-    """Park et al., 2019, section 2, without the time warping, which that paper found to matter least.
+    """SpecAugment (Park et al., 2019, section 2) without time warping, which the paper found to matter least.
 
-    Every utterance gets masks of its own. A mask's width is any whole number up to the widest alike, and it lies
-    anywhere that it fits. What is hidden of a log-mel is set to a mean, as in the paper, where features have mean 0:
-    bands to the utterance's, and then frames to each band's, so that a model that subtracts a band's mean sees 0.
+    Every utterance gets its own masks. A mask's width is uniform between 0 and the largest, its start uniform where it
+    fits. Masked values become a mean, as in the paper, where features have mean 0: masked bands the mean of the
+    utterance, then masked frames the mean of each band, so that a model that subtracts a band's mean sees 0.
 
     Args:
-        time_masks: K for stretches of frames.
-        time_width: frames that a mask hides at most.
-        band_masks: K for stretches of bands.
-        band_width: bands that a mask hides at most.
+        time_masks: K of the masks over frames.
+        time_width: largest width of a mask over frames.
+        band_masks: K of the masks over bands.
+        band_width: largest width of a mask over bands.
     """
 
     def __init__(self, time_masks: int = 2, time_width: int = 20, band_masks: int = 2, band_width: int = 6) -> None:
@@ -39,7 +39,7 @@ class SpecAugment(nn.Module):
 
 
 def stretches(n_rows: int, count: int, widest: int, length: int, device: torch.device | str = "cpu") -> Tensor:
-    """(n_rows, length), true in `count` stretches of 0 to `widest` places, which may overlap."""
+    """(n_rows, length), true in `count` random spans of 0 to `widest` elements, which may overlap."""
     widths, starts = torch.rand(2, n_rows, count, 1, device=device)
     widths = (widths * (min(widest, length) + 1)).floor()
     starts = (starts * (length - widths + 1)).floor()

@@ -1,6 +1,6 @@
-"""Layers on top of one another.
+"""Stack of layers.
 
-Letters: B utterances in a batch, T frames, D width, L applications.
+Shapes: B batch, T frames, D width, L applications.
 """
 
 from collections.abc import Callable
@@ -10,19 +10,20 @@ from torch import Tensor, nn
 
 
 class LayerStack(nn.Module):
-    """`num_layers` applications of independent layers, or of one.
+    """`num_layers` layers in sequence, or one layer applied `num_layers` times.
 
     Args:
-        make_layer: builds a layer with `forward(x, mask)`; called once for each set of weights, so that
-            independent layers start from different values.
+        make_layer: builds a layer with `forward(x, mask)`; called once per set of weights, so that independent layers
+            are initialized differently.
         num_layers: L.
-        share_layers: apply one layer's weights every time (Lan et al., 2020, ALBERT, section 3.1).
+        share_layers: apply the same layer every time (Lan et al., 2020, ALBERT, section 3.1).
         layer_drop: probability that an utterance skips the last application in training; application l is skipped with
-            l / L times this (stochastic depth, Huang et al., 2016, section 3). Every utterance draws for itself. All
-            layers are computed all the same, so that only values depend on a random number: it regularises, and saves
-            no time. Nothing is scaled (as in LayerDrop, Fan et al., 2019), for most layers end in a LayerNorm.
-        concat_layers: return the outputs of all applications side by side (Zhang et al., 2022, MFA-Conformer,
-            section 2.2) instead of the last one's.
+            probability l / L times this (stochastic depth, Huang et al., 2016, section 3), drawn for each utterance.
+            Skipped layers are computed too, so that the graph does not depend on a random number: this regularizes, but
+            saves no time. The kept output is not scaled up (as in LayerDrop, Fan et al., 2019), since most layers end
+            in a LayerNorm.
+        concat_layers: return the concatenated outputs of all applications (Zhang et al., 2022, MFA-Conformer,
+            section 2.2) instead of the last one.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class LayerStack(nn.Module):
         self.layers = nn.ModuleList(make_layer() for _ in range(1 if share_layers else num_layers))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask to (B, T, D), or (B, T, L·D) where layers are concatenated."""
+        """(B, T, D) and (B, T) frame mask to (B, T, D), or (B, T, L·D) with `concat_layers`."""
         outputs = []
         for place in range(self.num_layers):
             y = self.layers[place % len(self.layers)](x, mask)
@@ -56,8 +57,8 @@ def skip_some(x: Tensor, y: Tensor, p: float) -> Tensor:
     """y, or x with probability p, drawn for each of the B utterances.
 
     Args:
-        x: (B, T, D), what a layer was given.
-        y: (B, T, D), what it made of it.
+        x: (B, T, D), input of a layer.
+        y: (B, T, D), its output.
         p: probability, below 1.
     """
     return torch.where(torch.rand(len(x), 1, 1, device=x.device) < p, x, y)

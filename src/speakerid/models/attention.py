@@ -1,4 +1,4 @@
-"""The self-attention of a block, by how it knows of distances."""
+"""Self-attention of a block, by its positional encoding."""
 
 from typing import Literal
 

@@ -1,6 +1,6 @@
-"""The Branchformer (Peng et al., 2022) and E-Branchformer (Kim et al., 2022) encoders.
+"""Branchformer (Peng et al., 2022) and E-Branchformer (Kim et al., 2022) encoders.
 
-Letters: B utterances in a batch, T frames, D width, L layers.
+Shapes: B batch, T frames, D width, L layers.
 """
 
 import torch
@@ -16,15 +16,15 @@ from speakerid.models.attention import Positions, build_attention
 
 
 class Branches(nn.Module):
-    """Attention for the global and a gating MLP for the local relation, side by side.
+    """Parallel branches: attention for global context, a gating MLP for local context.
 
     Args:
         d_model: width, a multiple of `nhead`.
-        nhead: attention heads.
+        nhead: number of attention heads.
         dim_gating: inner width of the gating MLP, even.
-        kernel_size: frames of the gate's depthwise convolution, odd.
+        kernel_size: of the gate's depthwise convolution in frames, odd.
         dropout: on the attention weights, in the gating MLP and after both.
-        positions: how attention knows of distances.
+        positions: positional encoding of the attention.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class BranchformerBlock(nn.Module):
 class EBranchformerBlock(nn.Module):
     """Half a feed-forward step, two branches merged by convolution, half a feed-forward step, LayerNorm.
 
-    Kim et al., 2022, section 3: neighbouring frames take part in the merging, and the feed-forward networks are the
-    Conformer's.
+    Kim et al., 2022, section 3: a depthwise convolution over neighboring frames merges the branches, and the
+    feed-forward networks are those of the Conformer.
 
     Args:
         dim_feedforward: inner width of both feed-forward networks.
-        merge_kernel_size: frames of the depthwise convolution that merges, odd.
+        merge_kernel_size: of the merging depthwise convolution in frames, odd.
         others: see `Branches`.
     """
 
@@ -116,9 +116,9 @@ class BranchformerEncoder(nn.Module):
     """`num_layers` Branchformer blocks.
 
     Args:
-        num_layers, share_layers, layer_drop, concat_layers: of the stack, see `LayerStack`; concatenated outputs are
-            followed by a LayerNorm.
-        others: of each block, see `BranchformerBlock`.
+        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`; concatenated outputs are followed by a
+            LayerNorm.
+        others: see `BranchformerBlock`.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class BranchformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) where concatenated."""
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
         return self.norm(self.stack(x, mask))
 
 
@@ -151,9 +151,9 @@ class EBranchformerEncoder(nn.Module):
     """`num_layers` E-Branchformer blocks.
 
     Args:
-        num_layers, share_layers, layer_drop, concat_layers: of the stack, see `LayerStack`; concatenated outputs are
-            followed by a LayerNorm.
-        others: of each block, see `EBranchformerBlock`.
+        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`; concatenated outputs are followed by a
+            LayerNorm.
+        others: see `EBranchformerBlock`.
     """
 
     def __init__(
@@ -182,5 +182,5 @@ class EBranchformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) where concatenated."""
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
         return self.norm(self.stack(x, mask))

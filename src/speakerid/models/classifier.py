@@ -1,6 +1,6 @@
-"""From log-mel frames to one score a speaker.
+"""Speaker classifier: from log-mel frames to one logit per speaker.
 
-Letters: B utterances in a batch, T frames, M mel bands, D width, S speakers.
+Shapes: B batch, T frames, M mel bands, D width, S speakers.
 """
 
 from torch import Tensor, nn
@@ -39,17 +39,17 @@ from speakerid.models.transformer import TransformerEncoder
 
 
 class SpeakerClassifier(nn.Module):
-    """prenet → encoder → pooling → classifier, with what the settings put between.
+    """prenet → encoder → pooling → classifier, with the optional parts that the settings ask for.
 
-    With `pooling_width` a Linear and ReLU widen the frames in front of the pooling, as the last frame layer does in
-    x-vectors (512 to 1,500 channels, Snyder et al., 2018) and in ECAPA-TDNN (Desplanques et al., 2020, section 3.3).
+    With `pooling_width` a Linear and ReLU widen the frames before pooling, like the last frame-level layer of x-vectors
+    (512 to 1,500 channels, Snyder et al., 2018) and of ECAPA-TDNN (Desplanques et al., 2020, section 3.3).
 
     Args:
-        config: the settings.
+        config: settings of the model.
         n_mels: M.
         n_speakers: S.
-        n_extra: classes behind the speakers' for voices that only help to train, such as speed-perturbed ones; in
-            evaluation mode there are no logits of them.
+        n_extra: extra classes after the speakers', for voices that only help to train, such as speed-perturbed ones; in
+            evaluation mode their logits are dropped.
     """
 
     def __init__(self, config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int = 0) -> None:
@@ -66,7 +66,7 @@ class SpeakerClassifier(nn.Module):
         self.classifier = build_classifier(config.classifier, self.embedding_width, n_speakers + n_extra)
 
     def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask, true at real frames, to embeddings: (B, width of pooling or embedding)."""
+        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, `embedding_width`) embeddings."""
         if self.input_norm:
             features = self.input_norm(features, mask)
         x = self.prenet(features)
@@ -75,13 +75,13 @@ class SpeakerClassifier(nn.Module):
         return self.embedding(self.pooling(self.expansion(self.encoder(x, mask)), mask))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, S) logits; in training with the extra ones."""
+        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, S) logits; (B, S + `n_extra`) in training."""
         logits = self.classifier(self.embed(features, mask))
         return logits if self.training else logits[:, : self.n_speakers]
 
 
 def build_encoder(config: EncoderConfig, d_model: int) -> nn.Module:
-    """The encoder of the given kind, with `forward(x, mask)` from (B, T, D) to (B, T, `ModelConfig.frame_width`)."""
+    """Encoder with `forward(x, mask)` from (B, T, D) to (B, T, `ModelConfig.frame_width`)."""
     settings = config.model_dump(exclude={"kind"})
     match config:
         case TransformerConfig():
@@ -95,14 +95,14 @@ def build_encoder(config: EncoderConfig, d_model: int) -> nn.Module:
 
 
 def build_expansion(config: ModelConfig) -> nn.Module:
-    """(B, T, `frame_width`) frames to the (B, T, `pooled_width`) that are pooled."""
+    """Layer before the pooling, from (B, T, `frame_width`) to (B, T, `pooled_width`) frames."""
     if config.pooling_width is None:
         return nn.Identity()
     return nn.Sequential(nn.Linear(config.frame_width, config.pooling_width), nn.ReLU())
 
 
 def build_pooling(config: PoolingConfig, width: int) -> tuple[nn.Module, int]:
-    """Pooling of (B, T, width) frames, and the width of what it makes of them."""
+    """Pooling of (B, T, width) frames, and the width of its output."""
     match config:
         case MeanConfig():
             return MeanPooling(), width
@@ -115,7 +115,7 @@ def build_pooling(config: PoolingConfig, width: int) -> tuple[nn.Module, int]:
 
 
 def build_classifier(config: ClassifierConfig, width: int, n_speakers: int) -> nn.Module:
-    """(B, width) embeddings to (B, S) logits."""
+    """Classifier from (B, width) embeddings to (B, S) logits."""
     if isinstance(config, CosineConfig):
         return CosineClassifier(width, n_speakers, config.scale, config.sub_centers, config.batch_norm)
     linear = nn.Linear(width, n_speakers)

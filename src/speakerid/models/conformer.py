@@ -1,6 +1,6 @@
-"""The Conformer encoder (Gulati et al., 2020), report Task 2.
+"""Conformer encoder (Gulati et al., 2020), the model of Task 2 of the lab report on HW4 (see README.md).
 
-Letters: B utterances in a batch, T frames, D width, L layers.
+Shapes: B batch, T frames, D width, L layers.
 """
 
 from torch import Tensor, nn
@@ -17,15 +17,15 @@ class ConformerBlock(nn.Module):
 
     Args:
         d_model: width, a multiple of `nhead`.
-        nhead: attention heads.
+        nhead: number of attention heads.
         dim_feedforward: inner width of the feed-forward networks.
-        kernel_size: frames of the depthwise convolution, odd.
+        kernel_size: of the depthwise convolution in frames, odd.
         conv_channels: channels of the depthwise convolution; by default `d_model`.
         dropout: on the attention weights and in and after every module.
-        glu: gate of the convolution module, see `ConvolutionModule`.
-        macaron: a feed-forward network at both ends, each half a step (Lu et al., 2019); where false, one at the
-            end and a whole step.
-        positions: how attention knows of distances.
+        glu: gated linear unit in the convolution module, see `ConvolutionModule`.
+        macaron: a feed-forward network at both ends, each with half a step (Lu et al., 2019); if false, one at the end
+            with a full step.
+        positions: positional encoding of the attention.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class ConformerEncoder(nn.Module):
     """`num_layers` Conformer blocks.
 
     Args:
-        num_layers, share_layers, layer_drop, concat_layers: of the stack, see `LayerStack`; concatenated outputs are
-            followed by a LayerNorm.
-        others: of each block, see `ConformerBlock`.
+        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`; concatenated outputs are followed by a
+            LayerNorm.
+        others: see `ConformerBlock`.
     """
 
     def __init__(
@@ -101,5 +101,5 @@ class ConformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) where concatenated."""
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
         return self.norm(self.stack(x, mask))

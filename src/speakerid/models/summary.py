@@ -1,4 +1,4 @@
-"""How many parameters a model has, and how many it applies."""
+"""Parameter counts of a model: unique, and as applied."""
 
 from torch import nn
 
@@ -6,12 +6,12 @@ from speakerid.layers.stack import LayerStack
 
 
 def unique_parameters(module: nn.Module) -> int:
-    """Parameters, each counted once."""
+    """Number of parameters, each counted once."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 def applied_parameters(module: nn.Module) -> int:
-    """Parameters counted as often as a forward pass applies them: a shared layer once for every application."""
+    """Number of parameters, each counted as often as a forward pass applies it (shared layers several times)."""
     total = unique_parameters(module)
     for stack in module.modules():
         if isinstance(stack, LayerStack):
@@ -20,7 +20,7 @@ def applied_parameters(module: nn.Module) -> int:
 
 
 def summary(model: nn.Module) -> str:
-    """A table of a classifier's parts, ending in the course's line on the encoder."""
+    """Table of a classifier's parts, ending in the line on the encoder's size that the report quotes."""
     parts = [(name, child) for name, child in model.named_children() if unique_parameters(child)]
     lines = [f"{'part':<12}{'parameters':>12}{'applied':>12}"]
     for name, part in [*parts, ("model", model)]:

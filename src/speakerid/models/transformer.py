@@ -1,6 +1,6 @@
-"""The Transformer encoder (Vaswani et al., 2017), report Task 1.
+"""Transformer encoder (Vaswani et al., 2017), the model of Task 1 of the lab report on HW4 (see README.md).
 
-Letters: B utterances in a batch, T frames, D width, L layers.
+Shapes: B batch, T frames, D width, L layers.
 """
 
 from typing import Literal
@@ -16,16 +16,16 @@ from speakerid.layers.stack import LayerStack
 class TransformerEncoderLayer(nn.Module):
     """Self-attention and feed-forward network, each with a residual connection and a LayerNorm.
 
-    With the same weights it equals `torch.nn.TransformerEncoderLayer(batch_first=True)`.
+    Computes the same as `torch.nn.TransformerEncoderLayer(batch_first=True)` with the same weights.
 
     Args:
         d_model: width, a multiple of `nhead`.
-        nhead: attention heads.
+        nhead: number of attention heads.
         dim_feedforward: inner width of the feed-forward network.
         dropout: on the attention weights, in the feed-forward network and on both residual branches.
         qkv_bias: biases in the projections to queries, keys and values.
-        norm_first: LayerNorm in front of each branch (Xiong et al., 2020) instead of after each sum.
-        positions: how attention knows of distances.
+        norm_first: LayerNorm before each branch (Xiong et al., 2020) instead of after each sum.
+        positions: positional encoding of the attention.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class TransformerEncoderLayer(nn.Module):
 
 
 class TransformerEncoder(nn.Module):
-    """`num_layers` Transformer layers; pre-norm layers and concatenated ones are followed by one more LayerNorm.
+    """`num_layers` Transformer layers, followed by a LayerNorm if they are pre-norm or concatenated.
 
     Args:
-        num_layers, share_layers, layer_drop, concat_layers: of the stack, see `LayerStack`.
-        others: of each layer, see `TransformerEncoderLayer`.
+        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`.
+        others: see `TransformerEncoderLayer`.
     """
 
     def __init__(
@@ -87,5 +87,5 @@ class TransformerEncoder(nn.Module):
         self.norm = nn.LayerNorm(width) if norm_first or concat_layers else nn.Identity()
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) where concatenated."""
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
         return self.norm(self.stack(x, mask))
