@@ -42,7 +42,7 @@ def write_corpus(
         seed: of everything.
 
     Returns:
-        Features by path: the labelled ones in the order of metadata.json, then those of testdata.json.
+        Features by path: the labeled ones in the order of metadata.json, then those of testdata.json.
     """
     root.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)

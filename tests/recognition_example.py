@@ -1,4 +1,4 @@
-"""A recogniser that never was: scores drawn around what each speaker would have."""
+"""A recognizer that never was: scores drawn around what each speaker would have."""
 
 import numpy as np
 from numpy.typing import NDArray

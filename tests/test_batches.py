@@ -180,7 +180,7 @@ def test_whole_utterances_come_once_within_the_bound(
             assert abs(before - after) <= 1
         places += batch.places.tolist()
     assert sorted(places) == list(range(len(indices)))
-    # Neighbours in length, the first come first among equals, and no batch smaller than it must be.
+    # Neighbors in length, the first come first among equals, and no batch smaller than it must be.
     assert places == sorted(range(len(indices)), key=expected.__getitem__)
     for batch, following in pairwise(batches):
         assert (len(batch.places) + 1) * expected[following.places[0]] > bound

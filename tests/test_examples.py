@@ -1,4 +1,4 @@
-"""The examples run, with no more than they say they need, and say what the recogniser says."""
+"""The examples run, with no more than they say they need, and say what the recognizer says."""
 
 import subprocess
 import sys

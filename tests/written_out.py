@@ -1,6 +1,6 @@
 """The arithmetic of the papers for the frames of one utterance, from a module's own parameters.
 
-Letters: T frames, D width, H heads, E = D / H, C channels.
+Shapes: T frames, D width, H heads, E = D / H, C channels.
 """
 
 import cmath

@@ -1,6 +1,6 @@
 """Attention against the formulas of its papers, written out one score at a time in float64.
 
-Letters: B utterances in a batch, T frames, D width, E = width of one head.
+Shapes: B batch, T frames, D width, E = width of one head.
 """
 
 import math

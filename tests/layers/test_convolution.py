@@ -1,6 +1,6 @@
 """The convolution module against PyTorch's and torchaudio's.
 
-Letters: B utterances in a batch, T frames, D width, C channels.
+Shapes: B batch, T frames, D width, C channels.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """Pooling against a loop over the frames of one utterance.
 
-Letters: B utterances in a batch, T frames, D width.
+Shapes: B batch, T frames, D width.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Rotary positions against complex numbers.
 
-Letters: B utterances in a batch, T frames, D width, H heads, E = D / H.
+Shapes: B batch, T frames, D width, H heads, E = D / H.
 """
 
 import pytest

@@ -1,6 +1,6 @@
 """The Branchformer blocks against their papers' arithmetic, written out from the block's own parameters.
 
-Letters: T frames, D width.
+Shapes: T frames, D width.
 """
 
 import math

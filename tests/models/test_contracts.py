@@ -1,6 +1,6 @@
 """What every model keeps: one suite over every encoder with every pooling and every classifier.
 
-Letters: B utterances in a batch, T frames, M mel bands, S speakers.
+Shapes: B batch, T frames, M mel bands, S speakers.
 """
 
 from functools import cache

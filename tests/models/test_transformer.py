@@ -1,6 +1,6 @@
 """Our Transformer against PyTorch's, with the same weights, in float64.
 
-Letters: B utterances in a batch, T frames, D width.
+Shapes: B batch, T frames, D width.
 """
 
 import pytest

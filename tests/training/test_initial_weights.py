@@ -38,7 +38,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def source(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose average recognises."""
+    """A checkpoint whose average recognizes."""
     return train(small_config(corpus, tmp_path_factory.mktemp("initial") / "source", ema=0.8)).run.last
 
 

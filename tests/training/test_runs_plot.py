@@ -96,7 +96,7 @@ def test_no_axis_of_shares_runs_past_them(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def styles(runs: Sequence[Run], path: Path) -> list[tuple[str, bool]]:
-    """Colour and whether it is dashed, of every line of the accuracy axes."""
+    """Color and whether it is dashed, of every line of the accuracy axes."""
     plot_runs(runs, "runs", path)
     (axes,) = re.findall(r'<g id="axes_1">.*?<g id="axes_2">', path.read_text(encoding="utf-8"), re.DOTALL)
     lines = re.findall(r'clip-path="[^"]*" style="fill: none; (.*?)"', axes)

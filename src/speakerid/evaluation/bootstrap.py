@@ -1,6 +1,6 @@
 """How far a figure may be chance: what it would be of other speakers and other utterances.
 
-Letters: N utterances, K statistics.
+Shapes: N utterances, K statistics.
 """
 
 from collections.abc import Callable, Iterator

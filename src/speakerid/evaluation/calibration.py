@@ -1,6 +1,6 @@
 """Whether probabilities mean what they say.
 
-Letters: T trials, B bins.
+Shapes: T trials, B bins.
 """
 
 from dataclasses import dataclass

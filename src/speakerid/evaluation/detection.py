@@ -3,7 +3,7 @@
 A trial asks whether one speaker said two things; it is accepted where its score reaches a threshold. A false accept
 takes another speaker for the one asked for, a miss refuses the right one.
 
-Letters: T trials, P points of a curve.
+Shapes: T trials, P points of a curve.
 """
 
 import math
@@ -71,7 +71,7 @@ def equal_error_rate(curve: DetCurve) -> float:
 
     Between two corners of the hull the rates are those of accepting by the one threshold or the other at random; so the
     rate is defined where no single threshold makes both errors equal, it does not depend on how ties are broken, and it
-    is never above that of a line through neighbouring points (Brümmer and de Villiers, 2013, The BOSARIS toolkit).
+    is never above that of a line through neighboring points (Brümmer and de Villiers, 2013, The BOSARIS toolkit).
     """
     hull = convex_hull(curve)
     return float(np.interp(0.0, hull.misses - hull.false_accepts, hull.misses))

@@ -1,6 +1,6 @@
 """Embeddings in a plane, where near ones are alike.
 
-Letters: N utterances, D width of an embedding.
+Shapes: N utterances, D width of an embedding.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from speakerid.evaluation.sufficiency import NotMeasured, no_map
 MOST_POINTS = 1_000
 """Embeddings in the map."""
 FEWEST_POINTS = 30
-"""Embeddings below which t-SNE has no neighbourhoods to keep, and principal components serve."""
+"""Embeddings below which t-SNE has no neighborhoods to keep, and principal components serve."""
 
 
 def embedding_map(

@@ -1,6 +1,6 @@
 """Accuracy at several durations, beside the linear baseline's.
 
-Letters: N utterances.
+Shapes: N utterances.
 """
 
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def evaluate(
     Args:
         models: an ensemble of the same speakers.
         train: what the baseline is fitted on.
-        test: what is recognised.
+        test: what is recognized.
         durations: frames taken from the middle of each test utterance; None for all of them.
         frames_per_batch: bound on the padded frames of a batch.
         frames_per_second: of the features, to name the durations.

@@ -1,7 +1,7 @@
 """How much of a validation accuracy is the recording session's: what a linear channel classifier reaches.
 
 Under a random split the sessions of the validation utterances were trained on. A linear classifier that looks at
-nothing but the average spectrum and its spread, and learns to tell sessions apart, then recognises the room and the
+nothing but the average spectrum and its spread, and learns to tell sessions apart, then recognizes the room and the
 microphone, and thereby who was recorded there; under a split that keeps sessions whole, it cannot. The difference is
 what a random split would flatter.
 """
@@ -43,11 +43,11 @@ class Leakage:
 def leakage(
     store: FrameStore, utterances: Utterances, valid_fraction: float = 0.1, seed: int = 0
 ) -> Leakage | NotMeasured:
-    """Measure the leakage of the labelled part of a corpus.
+    """Measure the leakage of the labeled part of a corpus.
 
     Args:
         store: its frames.
-        utterances: its labelled utterances.
+        utterances: its labeled utterances.
         valid_fraction: share of each speaker's utterances that validates.
         seed: of the random split.
     """

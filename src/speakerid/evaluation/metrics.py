@@ -1,6 +1,6 @@
 """How often a classifier is right.
 
-Letters: N utterances.
+Shapes: N utterances.
 """
 
 import math

@@ -5,7 +5,7 @@ otherwise. A known speaker's utterance counts where it is given the right name, 
 is given any (Phillips, Grother and Micheals, Evaluation methods in face recognition; chapter of Li and Jain, 2011,
 Handbook of Face Recognition).
 
-Letters: N utterances of known speakers, I of strangers, S known speakers, P points of a curve.
+Shapes: N utterances of known speakers, I of strangers, S known speakers, P points of a curve.
 """
 
 from dataclasses import dataclass

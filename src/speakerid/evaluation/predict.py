@@ -1,6 +1,6 @@
 """What a model says of whole utterances, in one place for validation, evaluation and inference.
 
-Letters: N utterances, B of them in a batch, S speakers.
+Shapes: N utterances, B of them in a batch, S speakers.
 """
 
 from collections.abc import Iterator, Sequence

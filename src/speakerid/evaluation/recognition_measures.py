@@ -1,6 +1,6 @@
 """Scores of utterances against known speakers, and of pairs of utterances, as rows of figures with their intervals.
 
-Letters: N utterances of known speakers, I of strangers, S known speakers, T trials.
+Shapes: N utterances of known speakers, I of strangers, S known speakers, T trials.
 """
 
 import math
@@ -92,7 +92,7 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Decided:
-    """What the recogniser makes of the scores: log-odds of its answers, and from where on it gives them."""
+    """What the recognizer makes of the scores: log-odds of its answers, and from where on it gives them."""
 
     answers: Answers
     """With log-odds in place of scores."""
@@ -130,7 +130,7 @@ def identification_row(name: str, scored: Scored, decided: Decided | None = None
     Args:
         name: of the row.
         scored: every utterance against every known speaker.
-        decided: what the recogniser makes of that; by default the highest score ranks, and there are no thresholds.
+        decided: what the recognizer makes of that; by default the highest score ranks, and there are no thresholds.
         resamples: for the intervals.
     """
     right = scored.known.argmax(1) == scored.labels
@@ -164,7 +164,7 @@ def identification_row(name: str, scored: Scored, decided: Decided | None = None
 
 
 def _decisions(decided: Decided, known: Numbers, strangers: Numbers) -> dict[Measure, float]:
-    """What the recogniser's own thresholds and probabilities are worth."""
+    """What the recognizer's own thresholds and probabilities are worth."""
     answers = decided.answers
     if not len(strangers):
         return {IDENTIFIED: float(np.average(answers.right & (answers.known >= decided.thresholds), weights=known))}

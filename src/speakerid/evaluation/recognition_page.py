@@ -1,4 +1,4 @@
-"""What a recogniser was found to do, as one HTML page with its pictures beside it."""
+"""What a recognizer was found to do, as one HTML page with its pictures beside it."""
 
 from collections.abc import Iterator
 from html import escape

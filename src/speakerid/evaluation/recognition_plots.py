@@ -1,6 +1,6 @@
 """The pictures of the recognition page.
 
-Letters: P points of a curve, C speakers.
+Shapes: P points of a curve, C speakers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,11 +21,11 @@ from speakerid.pages import Inks, Plot, Size, svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours for all kinds of colour vision, those that can be read on white and on black.
+# Okabe and Ito's colors for all kinds of color vision, those that can be read on white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vP"
 COLOURED = 12
-"""Speakers with a colour and a name of their own in the map, those with the most utterances."""
+"""Speakers with a color and a name of their own in the map, those with the most utterances."""
 STEPS = 400
 """Points of a curve that are drawn."""
 _TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)

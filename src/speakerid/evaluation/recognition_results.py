@@ -1,6 +1,6 @@
-"""What is known of a recogniser when it has been held against utterances whose speakers are known.
+"""What is known of a recognizer when it has been held against utterances whose speakers are known.
 
-Letters: C speakers, P points.
+Shapes: C speakers, P points.
 """
 
 import math
@@ -127,11 +127,11 @@ class Results:
     det: Mapping[str, DetCurve] = field(default_factory=dict)
     """By duration."""
     det_point: tuple[float, float] | None = None
-    """False-accept and miss rate at the recogniser's own threshold."""
+    """False-accept and miss rate at the recognizer's own threshold."""
     open_set: Mapping[str, OpenSetCurve] = field(default_factory=dict)
     """By duration; none without strangers."""
     open_set_point: tuple[float, float] | None = None
-    """Strangers named and known speakers identified at the recogniser's own threshold."""
+    """Strangers named and known speakers identified at the recognizer's own threshold."""
     confusions: Confusions | None = None
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
     """Of the probabilities of each kind of answer."""

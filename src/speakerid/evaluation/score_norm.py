@@ -1,6 +1,6 @@
 """Scores on one scale, whoever is enrolled and however the test utterance sounds.
 
-Letters: N utterances or profiles, C members of the cohort, T trials.
+Shapes: N utterances or profiles, C members of the cohort, T trials.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class TopCohort:
         top = -np.sort(-np.partition(self._scores, -self._k - 1, axis=1)[:, -self._k - 1 :], axis=1)
         self._center = top[:, : self._k].mean(1)
         self._lowest, self._next = top[:, self._k - 1], top[:, self._k]
-        # About the centre, so that the square of the mean does not swallow the variance.
+        # About the center, so that the square of the mean does not swallow the variance.
         self._squares = ((top[:, : self._k] - self._center[:, None]) ** 2).sum(1)
 
     def statistics(

@@ -10,7 +10,7 @@ A line has two names, and a label in front of them or behind them:
 Columns are separated by blanks, tabs, commas or semicolons. A heading, empty lines and lines that begin with # are
 skipped, and so is NIST's channel (`a`, `b` or `x`) between the names and the label.
 
-Letters: T trials.
+Shapes: T trials.
 """
 
 import csv

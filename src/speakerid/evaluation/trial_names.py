@@ -1,6 +1,6 @@
 """The utterances that a list of trials names: by feature path, or by the recording an utterance was computed from.
 
-Letters: N utterances.
+Shapes: N utterances.
 """
 
 from __future__ import annotations

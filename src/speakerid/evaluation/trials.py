@@ -1,6 +1,6 @@
 """Verification trials: pairs of utterances, and whether one speaker said both.
 
-Letters: T trials, N utterances.
+Shapes: T trials, N utterances.
 """
 
 from dataclasses import dataclass

@@ -37,13 +37,13 @@ def average_checkpoints(
 ) -> tuple[Validated, Validated]:
     """Write the mean of the weights of a run's last checkpoints, and validate it beside best.pt.
 
-    Vaswani et al., 2017, section 6.1; Izmailov et al., 2018. The weights that recognise are averaged: moving averages,
+    Vaswani et al., 2017, section 6.1; Izmailov et al., 2018. The weights that recognize are averaged: moving averages,
     where the run has them. So are the running statistics of BatchNorm, which Izmailov et al. take anew from the
     training data.
 
     Args:
         run_dir: the run.
-        output: the checkpoint to write, whole or not at all. It recognises, and a run may begin with it (`init_from`),
+        output: the checkpoint to write, whole or not at all. It recognizes, and a run may begin with it (`init_from`),
             but none can be resumed from it, for it has no optimizer.
         last: how many checkpoints; by default all that `train.keep_last` kept. One from before the first step, or that
             was kept only since it is among the best, does not count.

@@ -51,7 +51,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     """What training goes on from."""
     average: dict[str, Tensor] | None
-    """Moving average of it, which recognises where there is one."""
+    """Moving average of it, which recognizes where there is one."""
     optimizers: list[dict[str, Any]]
     progress: dict[str, float]
     """Sums since the last line of the log, and what the watch over collapses knows."""
@@ -120,7 +120,7 @@ class Checkpoint:
 
     @property
     def recognising(self) -> dict[str, Tensor]:
-        """The weights that recognise: the average, or where there is none the model's."""
+        """The weights that recognize: the average, or where there is none the model's."""
         return self.model if self.average is None else self.average
 
     def restore_weights(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:

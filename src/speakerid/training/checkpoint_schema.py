@@ -1,6 +1,6 @@
 """What the plain data of a checkpoint has to look like, and what is wrong with it otherwise.
 
-Letters: N utterances.
+Shapes: N utterances.
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ need no gradient, so a batch costs a third of a training step, and once they are
 less than a second (Kang et al., 2020, "Decoupling representation and classifier for long-tailed recognition",
 section 4.1).
 
-Letters: N embeddings, D their width.
+Shapes: N embeddings, D their width.
 """
 
 import copy

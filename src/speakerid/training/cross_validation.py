@@ -1,7 +1,7 @@
 """Cross-validation over sessions: models that have not heard the occasions they are judged by.
 
 With `data.folds` a run trains a model for each fold first, below `folds/` in its folder, and then the one that ships,
-on all labelled utterances. The validation figures of the latter are those of the folds at the same step.
+on all labeled utterances. The validation figures of the latter are those of the folds at the same step.
 """
 
 from collections.abc import Sequence
@@ -20,20 +20,20 @@ FOLDER = "folds"
 LEAST_LEFT_OUT = 3
 """One speaker in so many is left out of a fold at most: more would leave too few to train on."""
 LARGEST = 5000
-"""Labelled utterances up to which folds pay: of more, a held-out part says enough and costs little."""
+"""Labeled utterances up to which folds pay: of more, a held-out part says enough and costs little."""
 
 
 def number_of_folds(config: Config, utterances: Utterances) -> int:
-    """Folds of a run on these labelled utterances; 0 if a part of them is held out instead."""
+    """Folds of a run on these labeled utterances; 0 if a part of them is held out instead."""
     return len(_folds(config, utterances))
 
 
 def parts_of(config: Config, utterances: Utterances, fold: int | None = None) -> Split:
-    """Which labelled utterances train, and which validate.
+    """Which labeled utterances train, and which validate.
 
     Args:
         config: of the run.
-        utterances: labelled.
+        utterances: labeled.
         fold: index of the fold; None for the model that ships, which trains on everything if there are folds.
     """
     parts = _folds(config, utterances)

@@ -15,7 +15,7 @@ _WITHOUT_WEIGHTS = ("model.encoder.dropout", "model.encoder.layer_drop", "model.
 
 
 def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> tuple[str, Checkpoint]:
-    """Put a checkpoint's weights, those that recognise, into a model at its first step.
+    """Put a checkpoint's weights, those that recognize, into a model at its first step.
 
     What lies in front of the classifier is taken in any case; the classifier where its classes are the same in the
     same order, and its settings too.

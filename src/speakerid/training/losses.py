@@ -1,6 +1,6 @@
 """Losses of a batch of logits, with or without a margin between the speakers.
 
-Letters: N examples, S classes.
+Shapes: N examples, S classes.
 """
 
 import torch

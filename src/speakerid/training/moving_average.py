@@ -1,4 +1,4 @@
-"""An average of the weights of the last steps, which recognises better than any of them."""
+"""An average of the weights of the last steps, which recognizes better than any of them."""
 
 import copy
 

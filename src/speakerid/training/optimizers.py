@@ -1,6 +1,6 @@
 """What takes a step: AdamW, and Muon for the matrices.
 
-Letters: N matrices, R rows, C columns, R ≤ C.
+Shapes: N matrices, R rows, C columns, R ≤ C.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from speakerid.train_config import TrainConfig
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
-"""Of the polynomial a x + b x³ + c x⁵ that moves singular values towards 1 (Jordan et al., 2024)."""
+"""Of the polynomial a x + b x³ + c x⁵ that moves singular values toward 1 (Jordan et al., 2024)."""
 ITERATIONS = 5
 MOMENTUM = 0.95
 ADAMW_STEP = 0.2

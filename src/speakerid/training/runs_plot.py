@@ -27,13 +27,13 @@ FEW = 20
 WIDE = 60
 """Characters of a legend entry up to which two stand side by side."""
 
-# Okabe and Ito's colours for all kinds of colour vision, without yellow, which is faint on white. A marker tells apart
-# what a colour does not; with a dash as well, the lines differ where they have no marker near.
+# Okabe and Ito's colors for all kinds of color vision, without yellow, which is faint on white. A marker tells apart
+# what a color does not; with a dash as well, the lines differ where they have no marker near.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = "osD^vPX<>*"
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)))
 SHOWN = len(_MARKERS)
-"""Runs with a colour of their own, the best ones; the others are grey."""
+"""Runs with a color of their own, the best ones; the others are gray."""
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps, and a value at each."""

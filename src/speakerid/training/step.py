@@ -1,8 +1,8 @@
-"""One optimisation step: forward, backward, clipping, optimizers, and sums for the log.
+"""One optimization step: forward, backward, clipping, optimizers, and sums for the log.
 
 Nothing here waits for the device: losses are added up where they are computed and read when a line of the log is due.
 
-Letters: B examples in this process's part of a batch.
+Shapes: B examples in this process's part of a batch.
 """
 
 import math
@@ -138,10 +138,10 @@ class TrainingStep:
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
 
     def _augmented(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, M) features through other channels, with stretches hidden, and mixed with their neighbours'.
+        """(B, T, M) features through other channels, with stretches hidden, and mixed with their neighbors'.
 
         Returns:
-            (B, T, M) features and (B,) the neighbours' labels.
+            (B, T, M) features and (B,) the neighbors' labels.
         """
         features = self._augment(features)
         if not self._settings.mixup:

@@ -3,7 +3,7 @@
 An utterance is known by its feature path, which preparation derives from the recording, and by its length. So a corpus
 that is moved, packed again, or packed as another dtype stays the same corpus.
 
-Letters: N utterances.
+Shapes: N utterances.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class UtteranceRecord:
         """The record of a run that begins.
 
         Args:
-            utterances: labelled.
+            utterances: labeled.
             parts: which of them train and which validate.
         """
         keys = _keys(utterances)
