@@ -1,4 +1,4 @@
-"""The mean of a run's last checkpoints, as a checkpoint."""
+"""Average the last checkpoints of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,10 +20,10 @@ from speakerid.training.validation import validate
 
 @dataclass(frozen=True)
 class Validated:
-    """Weights of a run on its validation utterances."""
+    """Validation of the mean of some checkpoints of a run."""
 
     steps: tuple[int, ...]
-    """Whose weights they are the mean of."""
+    """Steps of the checkpoints."""
     figures: dict[str, float]
     """See `speakerid.training.validation.validate`."""
 
@@ -35,27 +35,27 @@ def average_checkpoints(
     device: torch.device | str = "cpu",
     frames_per_batch: int | None = None,
 ) -> tuple[Validated, Validated]:
-    """Write the mean of the weights of a run's last checkpoints, and validate it beside best.pt.
+    """Write a checkpoint with the mean weights of a run's last checkpoints, and validate it and best.pt.
 
-    Vaswani et al., 2017, section 6.1; Izmailov et al., 2018. The weights that recognize are averaged: moving averages,
-    where the run has them. So are the running statistics of BatchNorm, which Izmailov et al. take anew from the
-    training data.
+    Vaswani et al., 2017, section 6.1; Izmailov et al., 2018. The weights used for inference are averaged: the moving
+    average if the run has one. The running statistics of BatchNorm are averaged too, while Izmailov et al. recompute
+    them on the training data.
 
     Args:
-        run_dir: the run.
-        output: the checkpoint to write, whole or not at all. It recognizes, and a run may begin with it (`init_from`),
-            but none can be resumed from it, for it has no optimizer.
-        last: how many checkpoints; by default all that `train.keep_last` kept. One from before the first step, or that
-            was kept only since it is among the best, does not count.
-        device: where the models run.
-        frames_per_batch: bound on the padded frames of a batch, by default the run's setting.
+        run_dir: folder of the run.
+        output: checkpoint to write, atomically. It serves for inference and as `init_from`, but no run can resume from
+            it, since it has no optimizer state.
+        last: number of checkpoints; by default all that `train.keep_last` kept. A checkpoint from before the first
+            step, or one that was kept only as one of the best, does not count.
+        device: device of the models.
+        frames_per_batch: bound on the padded frames of a batch; by default the run's setting.
 
     Returns:
-        The mean and best.pt, validated.
+        The validations of the mean and of best.pt.
 
     Raises:
-        UserError: no run, or too few checkpoints; a damaged or foreign one; a corpus that is no longer the run's; an
-            output that is one of the run's own checkpoints.
+        UserError: not a run, too few checkpoints, a damaged checkpoint or one of another run, a corpus that is not the
+            run's, or an output that is one of the run's own checkpoints.
     """
     if not RunDirectory.holds_a_run(run_dir):
         raise UserError(f"{run_dir}: no run with checkpoints; expected the run_dir of one")
@@ -73,7 +73,7 @@ def average_checkpoints(
 def _validated(
     checkpoints: Sequence[Checkpoint], run_dir: Path, device: torch.device | str, frames_per_batch: int | None
 ) -> list[dict[str, float]]:
-    """Figures of checkpoints of one run, on the run's validation utterances."""
+    """Figures of checkpoints of one run on its validation utterances."""
     first = checkpoints[0]
     progress = Progress("auto" if rank() == 0 else "silent")
     corpus, store, parts = open_training_data(first.config, progress)
@@ -104,7 +104,7 @@ def _check_output(run: RunDirectory, output: Path) -> None:
 
 
 def _last_of(run: RunDirectory, last: int | None) -> dict[int, Path]:
-    """The checkpoints to average by their steps, from the first to the last."""
+    """Checkpoints to average, by step in ascending order."""
     kept = [(step, path) for step, path in run.kept().items() if step > 0]
     if kept:
         kept = kept[-Checkpoint.load(kept[-1][1]).config.train.keep_last :]
@@ -120,7 +120,7 @@ def _last_of(run: RunDirectory, last: int | None) -> dict[int, Path]:
 
 
 def _mean(paths: Sequence[Path]) -> Checkpoint:
-    """The last checkpoint with the mean of all weights in place of its own; whole numbers are its own."""
+    """The last checkpoint with the mean of all weights; integers are those of the last."""
     newest = Checkpoint.load(paths[-1])
     weights = newest.build_model().state_dict()
     totals = {name: torch.zeros_like(w, dtype=torch.float64) for name, w in weights.items() if w.is_floating_point()}

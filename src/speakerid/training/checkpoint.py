@@ -1,6 +1,6 @@
-"""A checkpoint says everything: settings, speakers, features, utterances, weights, optimizers, progress of the run.
+"""Checkpoints: settings, speakers, features, utterances, weights, optimizers and progress of a run.
 
-There is no random state and no scheduler: both are functions of the step.
+They hold no random state and no scheduler, since both are functions of the step.
 """
 
 from collections.abc import Mapping
@@ -23,44 +23,44 @@ from speakerid.training.utterance_record import UtteranceRecord
 
 FORMAT = "speakerid checkpoint 7"
 FORMER = "speakerid checkpoint 6"
-"""Is read too; it does not say which utterances it was trained on."""
+"""Earlier format that can still be read; it has no record of the training utterances."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of a run after `step` steps."""
+    """State of a run after `step` steps."""
 
     config: Config
     features: FeatureConfig
     speakers: tuple[str, ...]
-    """In the order of the classes."""
+    """Names in the order of the classes."""
     extra_classes: int
-    """Behind the speakers', of voices that only helped to train."""
+    """Number of classes after the speakers', for voices that only help to train."""
     step: int
     """Steps done."""
     validated: int
-    """Of them, at the last validation."""
+    """Steps done at the last validation."""
     accuracy: float | None
-    """Of the last validation."""
+    """Accuracy of the last validation."""
     best_accuracy: float | None
-    """Of the run so far."""
+    """Accuracy of the best validation so far."""
     best_loss: float | None
-    """Of the validation with that accuracy; of several the lowest."""
+    """Loss of the best validation so far; ties in accuracy are broken by loss."""
     rollbacks: int
-    """How often the run has gone back so far."""
+    """Number of rollbacks so far."""
     model: dict[str, Tensor]
-    """What training goes on from."""
+    """Weights from which training continues."""
     average: dict[str, Tensor] | None
-    """Moving average of it, which recognizes where there is one."""
+    """Moving average of the weights, used for inference if there is one."""
     optimizers: list[dict[str, Any]]
     progress: dict[str, float]
-    """Sums since the last line of the log, and what the watch over collapses knows."""
+    """Sums since the last line of the log, and the state of `Health`."""
     utterances: UtteranceRecord | None
-    """Utterances that train and validate; None in a checkpoint of a former format."""
+    """Training and validation utterances; None in a checkpoint of an earlier format."""
     code_version: str = speakerid.__version__
 
     def save(self, path: Path) -> None:
-        """Write to a temporary file, sync, rename: at every moment there is a whole checkpoint at `path`."""
+        """Write the checkpoint atomically: to a temporary file, which is synced and renamed."""
         content = {field.name: getattr(self, field.name) for field in fields(self)}
         content |= {
             "format": FORMAT,
@@ -74,10 +74,10 @@ class Checkpoint:
 
     @staticmethod
     def load(path: Path) -> "Checkpoint":
-        """Read a checkpoint onto the CPU without executing anything from it.
+        """Load a checkpoint to the CPU, without executing any code in it.
 
         Raises:
-            UserError: it is missing, damaged, of another format, incomplete, or carries code.
+            UserError: the checkpoint is missing, damaged, incomplete, of another format, or contains code.
         """
         try:
             content = load_plain(path)
@@ -101,10 +101,10 @@ class Checkpoint:
         )
 
     def build_model(self) -> SpeakerClassifier:
-        """The model with this checkpoint's weights, in evaluation mode, on the CPU.
+        """Build the model with this checkpoint's weights, in evaluation mode, on the CPU.
 
         Raises:
-            UserError: the settings describe a model with other weights; nothing of its size is allocated then.
+            UserError: the weights do not fit the settings; detected before the model is allocated.
         """
         described = self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes
         try:
@@ -120,14 +120,14 @@ class Checkpoint:
 
     @property
     def recognising(self) -> dict[str, Tensor]:
-        """The weights that recognize: the average, or where there is none the model's."""
+        """Weights for inference: the moving average if there is one, else the model's."""
         return self.model if self.average is None else self.average
 
     def restore_weights(self, model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-        """Put weights of this checkpoint into a model of the same settings.
+        """Load weights of this checkpoint into a model of the same settings.
 
         Raises:
-            UserError: it has others.
+            UserError: the weights do not fit the model.
         """
         if reason := difference(model.state_dict(), weights):
             raise self._refusal(reason)

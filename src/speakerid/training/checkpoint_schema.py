@@ -1,4 +1,4 @@
-"""What the plain data of a checkpoint has to look like, and what is wrong with it otherwise.
+"""Schema of the plain data in a checkpoint.
 
 Shapes: N utterances.
 """
@@ -15,11 +15,11 @@ from speakerid.settings import CountOrZero
 from speakerid.training.utterance_record import UtteranceRecord
 
 SHOWN = 3
-"""Problems that one message names."""
+"""Problems listed in an error message."""
 
 
 def _tensor(value: object) -> Tensor:
-    """A tensor that can be copied and computed with."""
+    """Check for a tensor that can be copied and computed with."""
     if not isinstance(value, Tensor):
         raise ValueError(f"found {type(value).__name__}, expected a tensor")
     if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_complex():
@@ -76,14 +76,14 @@ class _Content(BaseModel):
 
 
 def parse_content(content: Mapping[Any, object], source: str) -> dict[str, Any]:
-    """The fields of a checkpoint, but for its settings.
+    """Check the fields of a checkpoint, except its settings.
 
     Args:
-        content: what the file holds.
-        source: names the file in the error.
+        content: content of the file.
+        source: name of the file for the error.
 
     Raises:
-        UserError: naming the first few fields that are wrong.
+        UserError: some fields are wrong; the message names the first few.
     """
     try:
         known = _Content.model_validate({name: content.get(name) for name in _Content.model_fields})
@@ -97,11 +97,11 @@ def parse_content(content: Mapping[Any, object], source: str) -> dict[str, Any]:
 
 
 def difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
-    """The first difference between the weights that a model has and those that are offered; None if there is none.
+    """First difference between the weights of a model and those to load; None if they fit.
 
     Args:
-        expected: state of the model; may lie on the meta device.
-        found: what would be loaded.
+        expected: state of the model; may be on the meta device.
+        found: weights to load.
     """
     for name, tensor in expected.items():
         if name not in found:

@@ -1,11 +1,10 @@
-"""The classifier alone learns on, by what the finished encoder makes of further batches.
+"""Train the classifier further on the embeddings of more batches, with the encoder fixed.
 
-When a short training is over, each class has been in few batches, and the classifier is behind the encoder. Embeddings
-need no gradient, so a batch costs a third of a training step, and once they are there an epoch over all of them takes
-less than a second (Kang et al., 2020, "Decoupling representation and classifier for long-tailed recognition",
-section 4.1).
+After a short training each class has been in few batches, and the classifier lags behind the encoder. Embeddings need
+no gradient, so a batch costs a third of a training step, and an epoch over all embeddings takes less than a second
+(Kang et al., 2020, "Decoupling representation and classifier for long-tailed recognition", section 4.1).
 
-Shapes: N embeddings, D their width.
+Shapes: N embeddings, D width.
 """
 
 import copy
@@ -22,14 +21,14 @@ from speakerid.training.losses import Loss
 from speakerid.training.progress import Progress
 
 EPOCHS = 10
-"""Over the embeddings."""
+"""Passes over the embeddings."""
 BATCH_SIZE = 256
 LEARNING_RATE = 2e-3
-"""Of Adam; it falls to zero in a straight line."""
+"""Initial learning rate of Adam; it decreases linearly to zero."""
 
 
 class Classifying(Protocol):
-    """What is asked of a model: `classifier` reads what `embed` makes."""
+    """Model whose `classifier` takes the output of `embed`."""
 
     classifier: nn.Module
 
@@ -37,19 +36,19 @@ class Classifying(Protocol):
 
 
 def train_classifier(model: nn.Module, batches: Batches, config: Config, progress: Progress) -> dict[str, float]:
-    """Change the classifier, and nothing else, by `train.classifier_steps` batches behind the last one of the run.
+    """Train only the classifier, on the `train.classifier_steps` batches after the last step of the run.
 
-    Embeddings are those of evaluation mode, and a BatchNorm of the classifier keeps its running statistics. The
-    result depends on the weights, the batches and the seed alone.
+    Embeddings are computed in evaluation mode, and a BatchNorm of the classifier keeps its running statistics. The
+    result depends on the weights, the batches and the seed only.
 
     Args:
-        model: `Classifying`, on its device.
-        batches: of the run, random crops; a process has its share of each.
-        config: of the run.
-        progress: is shown a bar.
+        model: a `Classifying` model on its device; changed in place.
+        batches: batches of the run; a process has its share of each.
+        config: settings of the run.
+        progress: shows a bar.
 
     Returns:
-        Accuracy and loss on these crops over the last epoch, and the seconds that all of it took.
+        Accuracy and loss on these crops over the last epoch, and the duration in seconds.
     """
     began = time.perf_counter()
     learner = cast("Classifying", model)
@@ -64,7 +63,7 @@ def train_classifier(model: nn.Module, batches: Batches, config: Config, progres
 
 @torch.inference_mode()
 def _embedded(model: Classifying, batches: Batches, config: Config, progress: Progress) -> tuple[Tensor, Tensor]:
-    """(N, D) embeddings and (N,) classes, in the order of the batches, whoever's share they were in."""
+    """(N, D) embeddings and (N,) classes of all processes, in the order of the batches."""
     first, count = config.train.total_steps, config.train.classifier_steps
     parameter = next(model.classifier.parameters())
     mine: list[tuple[Tensor, Tensor]] = []
@@ -84,7 +83,7 @@ def _embedded(model: Classifying, batches: Batches, config: Config, progress: Pr
 def _fitted(
     classifier: nn.Module, embeddings: Tensor, labels: Tensor, config: Config
 ) -> tuple[dict[str, Any], dict[str, float]]:
-    """Weights of the classifier, trained, and figures of its last epoch."""
+    """Train a copy of the classifier; returns its weights and the figures of the last epoch."""
     classifier = copy.deepcopy(classifier).requires_grad_(True)
     loss = Loss(config.train.loss, config.model.logit_scale)
     margin = embeddings.new_tensor(loss.margin(config.train.total_steps, config.train.total_steps))

@@ -1,7 +1,7 @@
-"""Cross-validation over sessions: models that have not heard the occasions they are judged by.
+"""Cross-validation over sessions: each model is validated on sessions that it was not trained on.
 
-With `data.folds` a run trains a model for each fold first, below `folds/` in its folder, and then the one that ships,
-on all labeled utterances. The validation figures of the latter are those of the folds at the same step.
+With `data.folds` a run first trains a model for each fold, below `folds/` in its folder, and then the final model, on
+all labeled utterances. The validation figures of the final model are those of the folds at the same step.
 """
 
 from collections.abc import Sequence
@@ -18,23 +18,23 @@ from speakerid.training.metrics_log import METRICS, read_lines
 
 FOLDER = "folds"
 LEAST_LEFT_OUT = 3
-"""One speaker in so many is left out of a fold at most: more would leave too few to train on."""
+"""A fold leaves out at most one speaker in this many, so that enough are left to train on."""
 LARGEST = 5000
-"""Labeled utterances up to which folds pay: of more, a held-out part says enough and costs little."""
+"""Largest number of labeled utterances for which folds are used; with more, a held-out part is large enough."""
 
 
 def number_of_folds(config: Config, utterances: Utterances) -> int:
-    """Folds of a run on these labeled utterances; 0 if a part of them is held out instead."""
+    """Number of folds of a run on these labeled utterances; 0 if a part of them is held out instead."""
     return len(_folds(config, utterances))
 
 
 def parts_of(config: Config, utterances: Utterances, fold: int | None = None) -> Split:
-    """Which labeled utterances train, and which validate.
+    """Split labeled utterances into training and validation.
 
     Args:
-        config: of the run.
-        utterances: labeled.
-        fold: index of the fold; None for the model that ships, which trains on everything if there are folds.
+        config: settings of the run.
+        utterances: labeled utterances.
+        fold: index of the fold; None for the final model, which is trained on everything if there are folds.
     """
     parts = _folds(config, utterances)
     if not parts:
@@ -47,11 +47,11 @@ def parts_of(config: Config, utterances: Utterances, fold: int | None = None) ->
 
 
 def stranger_folds(config: Config, utterances: Utterances) -> NDArray[np.int64]:
-    """(N,) index of the fold that leaves an utterance's speaker out whole; UNKNOWN if none does.
+    """(N,) index of the fold that leaves out all utterances of an utterance's speaker; UNKNOWN if no fold does.
 
-    To the model of that fold the speaker is a stranger, by whom thresholds can be fitted. With three folds or more each
-    speaker is left out once, in turn, with two folds two speakers of three are. Where this would be one speaker a fold,
-    too few would be left to train on, and none is left out.
+    To the model of that fold the speaker is a stranger, so thresholds can be fitted on it. With three folds or more,
+    every speaker is left out once, in turn; with two folds, two speakers of three are. With fewer than two speakers per
+    fold too few would be left to train on, and no speaker is left out.
     """
     parts, rows = _folds(config, utterances), utterances.held_out_from
     count = len(parts)
@@ -66,7 +66,7 @@ def stranger_folds(config: Config, utterances: Utterances) -> NDArray[np.int64]:
 
 
 def _folds(config: Config, utterances: Utterances) -> list[Split]:
-    """Parts of the folds, strangers included; none if a part is held out instead."""
+    """Splits of the folds, before strangers are removed; empty if a part is held out instead."""
     count = config.data.folds
     if not count or len(utterances.held_out_from) > LARGEST:
         return []
@@ -74,10 +74,10 @@ def _folds(config: Config, utterances: Utterances) -> list[Split]:
 
 
 def check_held_out(parts: Split, root: Path) -> None:
-    """Refuse to validate a model that was trained on everything.
+    """Check that the split has validation utterances; a model trained on everything has none.
 
     Raises:
-        UserError: what judges it instead.
+        UserError: there are none; the message says what to evaluate on instead.
     """
     if not parts.valid:
         raise UserError(
@@ -87,19 +87,19 @@ def check_held_out(parts: Split, root: Path) -> None:
 
 
 def fold_folders(run_dir: Path, count: int) -> list[Path]:
-    """Where the models of a run's folds lie."""
+    """Folders of the models of a run's folds."""
     return [run_dir / FOLDER / str(number) for number in range(1, count + 1)]
 
 
 def fold_figures(folders: Sequence[Path], step: int) -> dict[str, float]:
-    """Validation figures at a step over all folds, each utterance counted once.
+    """Validation figures at a step over all folds, in which each utterance counts once.
 
     Args:
-        folders: of the folds, which have all been validated at this step.
+        folders: folders of the folds, all of which have been validated at this step.
         step: steps done.
 
     Raises:
-        UserError: a line of a fold's log is missing or damaged.
+        UserError: a fold's log has no such validation, or the line is damaged.
     """
     figures = []
     for folder in folders:

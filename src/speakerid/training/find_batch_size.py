@@ -1,4 +1,4 @@
-"""Which batch size is worth its memory here: the largest that fits, and the smallest that is nearly as fast as any."""
+"""Find a batch size: the largest that fits into memory, and the smallest that is nearly as fast as any."""
 
 import itertools
 import time
@@ -19,19 +19,19 @@ from speakerid.training.step import TrainingStep, is_out_of_memory
 
 SMALLEST = 8
 GAIN = 1.05
-"""Twice the batch must give so many times the examples a second, or larger ones are not tried."""
+"""Smallest factor by which doubling the batch has to speed up training for larger sizes to be tried."""
 SECONDS = 1.0
-"""Of timed steps for each size, at least."""
+"""Shortest time to measure each size for."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one batch size came to."""
+    """Result of one batch size."""
 
     batch_size: int
     examples_per_second: float
     memory: int
-    """Peak of the GPU's memory in bytes; 0 on a CPU."""
+    """Peak GPU memory in bytes; 0 on a CPU."""
 
     def __str__(self) -> str:
         memory = f", {self.memory / 2**30:.2f} GiB" if self.memory else ""
@@ -39,14 +39,14 @@ class Trial:
 
 
 def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], int | None]:
-    """Train a few steps with 8, 16, 32, … examples, until memory runs out or more examples bring no more speed.
+    """Train a few steps with 8, 16, 32, … examples, until memory runs out or larger batches are not faster.
 
     Args:
-        config: everything but the batch size; nothing is written to its run folder.
-        progress: is told of each size.
+        config: settings of the run; its batch size is ignored, and nothing is written to its folder.
+        progress: reports each size.
 
     Returns:
-        The sizes that fitted, and the first that did not, if one was met.
+        The sizes that fit, and the first that does not, if it was reached.
 
     Raises:
         UserError: a bad corpus, several processes, or not even the smallest size fits.
@@ -83,7 +83,7 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
 
 
 def recommended(trials: list[Trial]) -> Trial:
-    """The smallest size within 5 % of the fastest."""
+    """Smallest size within 5 % of the fastest."""
     fastest = max(trial.examples_per_second for trial in trials)
     return next(trial for trial in trials if GAIN * trial.examples_per_second >= fastest)
 

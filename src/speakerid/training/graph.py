@@ -1,4 +1,4 @@
-"""A training step captured as a CUDA graph: hundreds of kernels for the price of one launch."""
+"""Capture of a training step as a CUDA graph, which launches its hundreds of kernels at once."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,17 +7,17 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3
-"""Steps done as ever before the capture, so that every lazy buffer exists (PyTorch's notes on CUDA graphs)."""
+"""Ordinary steps before the capture, so that all lazily allocated buffers exist (PyTorch's notes on CUDA graphs)."""
 
 
 class StepGraph:
-    """Replays `work` on the batches it is given, by a graph for each shape of them.
+    """Replays `work` on batches, with one graph per shape.
 
-    The first steps of a shape run as they are and the next one is captured; all of them learn, so nothing has to be
-    undone.
+    The first steps of a shape run without a graph and the next one is captured. All of them are real training steps, so
+    nothing has to be undone.
 
     Args:
-        work: what a step does to (features, labels), and maybe more tensors, without waiting for the device.
+        work: computes a step on (features, labels) and optional further tensors, without waiting for the device.
     """
 
     def __init__(self, work: Callable[..., None]) -> None:
@@ -25,17 +25,17 @@ class StepGraph:
         self._done: Counter[torch.Size] = Counter()
         self._graphs: dict[torch.Size, tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...]]] = {}
         self._stream = torch.cuda.Stream()
-        self._memory = torch.cuda.graph_pool_handle()  # one for all shapes, of which only one is at work at a time
+        self._memory = torch.cuda.graph_pool_handle()  # shared, since only one graph runs at a time
         self.reason = ""
         """Why the capture failed."""
 
     def __call__(self, *batch: Tensor) -> bool:
-        """Do the step; false where it had to be done without a graph because the capture failed."""
+        """Run a step; returns false if it ran without a graph because the capture failed."""
         shape = batch[0].shape
         if self._done[shape] < WARM_UP:
             self._done[shape] += 1
             self._stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self._stream):  # capturing needs what was warmed up on a side stream
+            with torch.cuda.stream(self._stream):  # capture requires a warm-up on a side stream
                 self._work(*batch)
             torch.cuda.current_stream().wait_stream(self._stream)
             return True

@@ -1,16 +1,16 @@
-"""Whether a run still learns: losses that are no numbers, and models that have forgotten everything."""
+"""Detection of runs that diverge (loss not finite) or collapse (the model only guesses)."""
 
 import math
 from dataclasses import dataclass
 
 WINDOW = 1_000
-"""Examples, at least, whose mean loss is looked at: a few batches say nothing."""
+"""Smallest number of examples to average the loss over; a few batches are too noisy."""
 LEARNED, FORGOTTEN = 0.8, 0.98
-"""Shares of ln(classes), the loss of guessing: a run that was below the one and is above the other has collapsed."""
+"""Shares of ln(classes), the loss of guessing: a run that was below the first and is above the second has collapsed."""
 
 
 class Diverged(Exception):
-    """The run is of no use from here on; the message says why."""
+    """The run cannot continue from here; the message says why."""
 
 
 class Collapsed(Diverged):
@@ -19,16 +19,16 @@ class Collapsed(Diverged):
 
 @dataclass
 class Health:
-    """Watches the training loss.
+    """Monitor of the training loss.
 
-    The collapse the report describes ("accuracy falling to zero") leaves every loss finite: the classifier answers
-    the same for everybody, and the loss is back at that of guessing.
+    In the collapse that the lab report describes ("accuracy falling to zero"), every loss is finite: the classifier
+    gives the same answer for all inputs, and the loss is that of guessing again.
 
     Attributes:
-        classes: of the classifier.
-        lowest: mean loss of the best window so far.
-        loss: summed over the present window.
-        count: examples of the present window.
+        classes: number of classes.
+        lowest: lowest mean loss of a window so far.
+        loss: sum over the current window.
+        count: number of examples in the current window.
     """
 
     classes: int
@@ -37,7 +37,9 @@ class Health:
     count: float = 0.0
 
     def check(self, sums: dict[str, float], step: int) -> None:
-        """Look at the sums of cross-entropies (without margins, as of guessing) and examples since the last look.
+        """Check the sums of cross-entropies and examples since the last check.
+
+        The cross-entropies are without margins, to be comparable with the loss of guessing.
 
         Raises:
             Collapsed: the loss is back at that of guessing.
@@ -47,7 +49,7 @@ class Health:
         if self.count < WINDOW:
             return
         mean, guessing = self.loss / self.count, math.log(self.classes)
-        if self.lowest <= LEARNED * guessing < FORGOTTEN * guessing <= mean:  # of one class nothing is forgotten
+        if self.lowest <= LEARNED * guessing < FORGOTTEN * guessing <= mean:  # never with a single class
             raise Collapsed(
                 f"step {step}: the training loss is {mean:.2f}, as by guessing (ln {self.classes} = {guessing:.2f}), "
                 f"after it had been {self.lowest:.2f}: the model has collapsed"

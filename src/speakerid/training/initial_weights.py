@@ -1,4 +1,4 @@
-"""What a run begins with in place of random weights: another run's, of the same speakers or of others."""
+"""Initialize a run with the weights of another one, of the same speakers or of others."""
 
 from pathlib import Path
 
@@ -11,27 +11,27 @@ from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 
 _WITHOUT_WEIGHTS = ("model.encoder.dropout", "model.encoder.layer_drop", "model.classifier.scale")
-"""Settings on which no weight depends, so they may differ."""
+"""Settings that may differ, since no weight depends on them."""
 
 
 def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> tuple[str, Checkpoint]:
-    """Put a checkpoint's weights, those that recognize, into a model at its first step.
+    """Load the inference weights of a checkpoint into a new model.
 
-    What lies in front of the classifier is taken in any case; the classifier where its classes are the same in the
-    same order, and its settings too.
+    Everything before the classifier is always taken; the classifier if it has the same settings and the same classes in
+    the same order.
 
     Args:
-        model: of the run that begins.
-        path: `init_from` of the run; rank 0 alone reads it.
+        model: model of the new run.
+        path: `init_from` of the run; only rank 0 reads it.
         config: settings of the model.
-        corpus: what the run trains on.
+        corpus: training corpus.
 
     Returns:
-        A line that says which parts were taken, and why the classifier was not; and the checkpoint.
+        A line that says which parts were taken, and why if the classifier was not; and the checkpoint.
 
     Raises:
-        UserError: a bad checkpoint, or other features or other settings in front of the classifier than its own; the
-            message names each.
+        UserError: a bad checkpoint, or features or settings before the classifier that differ from the checkpoint's;
+            the message names all of them.
     """
     checkpoint = from_rank_0(lambda: _load(path))
     differences = _differences(checkpoint, config, corpus)
@@ -61,7 +61,7 @@ def _load(path: Path) -> Checkpoint:
 
 
 def _differences(checkpoint: Checkpoint, config: ModelConfig, corpus: Corpus) -> list[str]:
-    """A line for each setting of features and model that is not the checkpoint's."""
+    """A line for each setting of features and model that differs from the checkpoint's."""
     features = corpus.features.differences(checkpoint.features)
     model = config.differences(checkpoint.config.model)
     values = {f"features.{name}": pair for name, pair in features.items()}
@@ -82,6 +82,6 @@ def _other_classes(checkpoint: Checkpoint, corpus: Corpus) -> list[str]:
 
 
 def _parted(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Those in front of the classifier, and the classifier's."""
+    """Split weights into those before the classifier and those of the classifier."""
     in_front = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
     return in_front, {name: value for name, value in weights.items() if name not in in_front}

@@ -1,4 +1,4 @@
-"""Losses of a batch of logits, with or without a margin between the speakers.
+"""Cross-entropy losses, with or without a margin.
 
 Shapes: N examples, S classes.
 """
@@ -10,17 +10,17 @@ from torch import Tensor
 from speakerid.train_config import AamSoftmaxConfig, CrossEntropyConfig, LossConfig
 
 NEARLY_ZERO = 1e-6
-"""Smallest squared sine of an angle, where the slope of the root would be infinite."""
+"""Lower bound of a squared sine, so that the gradient of its square root stays finite."""
 
 
 class Loss:
-    """Cross-entropy of logits from which a margin was taken at the true class.
+    """Cross-entropy with a margin on the logit of the true class.
 
-    What a model is asked for in training only: accuracy and scores are read off the logits as they are.
+    The margin applies to the training loss only: accuracy and scores come from the unmodified logits.
 
     Args:
         settings: kind, margin, label smoothing.
-        scale: of cosine logits.
+        scale: scale of cosine logits.
     """
 
     def __init__(self, settings: LossConfig, scale: float = 1.0) -> None:
@@ -29,23 +29,23 @@ class Loss:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is the cross-entropy and nothing else."""
+        """Whether this is the cross-entropy without margin and label smoothing."""
         return isinstance(self.settings, CrossEntropyConfig) and not self.settings.label_smoothing
 
     def margin(self, step: int, total_steps: int) -> float:
-        """The margin of a step, counted from 0."""
+        """Margin at a step, counted from 0."""
         if isinstance(self.settings, CrossEntropyConfig):
             return 0.0
         rising = self.settings.margin_warmup * total_steps
         return self.settings.margin * (min(1.0, step / rising) if rising else 1.0)
 
     def __call__(self, logits: Tensor, labels: Tensor, margin: Tensor) -> Tensor:
-        """Sum over the batch.
+        """Sum of the losses of a batch.
 
         Args:
-            logits: (N, S), scale · cos θ where there is a margin.
+            logits: (N, S); scale · cos θ if there is a margin.
             labels: (N,) classes.
-            margin: (), of this step.
+            margin: () margin of this step.
         """
         if not isinstance(self.settings, CrossEntropyConfig):
             angular = isinstance(self.settings, AamSoftmaxConfig)
@@ -64,7 +64,7 @@ def additive_cosine_margin(cosines: Tensor, margin: Tensor) -> Tensor:
 def additive_angular_margin(cosines: Tensor, margin: Tensor) -> Tensor:
     """cos(θ + m): AAM-softmax (Deng et al., 2019, "ArcFace", equation 3).
 
-    From θ = π − m on, where cos(θ + m) would rise again, it is cos θ − m sin m, as in the authors' code.
+    For θ > π − m, where cos(θ + m) would increase again, it is cos θ − m sin m, as in the authors' code.
     """
     sines = (1 - cosines.square()).clamp(min=NEARLY_ZERO).sqrt()
     turned = cosines * margin.cos() - sines * margin.sin()

@@ -1,4 +1,4 @@
-"""metrics.jsonl, the log of a run: a JSON object a line. Read without torch, and damaged lines are passed over."""
+"""metrics.jsonl, the log of a run: a JSON object per line. It is read without torch, and damaged lines are skipped."""
 
 import math
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ METRICS = "metrics.jsonl"
 
 
 class Record(BaseModel, frozen=True, extra="ignore", strict=True):
-    """What every reader of a line relies on."""
+    """Known fields of a line."""
 
     step: Annotated[int, Field(ge=0, lt=2**63)]
-    """Steps done; of a rollback, the step it went back to."""
+    """Steps done; for a rollback, the step it returned to."""
     part: str
-    """`train`, `valid`, `classifier`, `rollback` or `given up`; others, of another version, are passed over."""
+    """`train`, `valid`, `classifier`, `rollback` or `given up`; readers ignore others, which other versions write."""
     accuracy: float | None = None
     loss: float | None = None
     steps_per_second: float | None = None
@@ -36,24 +36,24 @@ class Record(BaseModel, frozen=True, extra="ignore", strict=True):
 
     @property
     def rank(self) -> tuple[float, float] | None:
-        """Key by which the best validation is the greatest; None for what is not a validation or not finite."""
+        """Sort key of a validation, the best has the greatest; None if not a validation or not finite."""
         if self.part != "valid" or self.accuracy is None or not math.isfinite(self.accuracy):
             return None
         return rank(self.accuracy, self.loss)
 
 
 def rank(accuracy: float, loss: float | None) -> tuple[float, float]:
-    """Key of a validation: the greater accuracy is better, and the lower loss among equal accuracies."""
+    """Sort key of a validation, the best has the greatest: by accuracy, ties broken by loss."""
     return accuracy, -math.inf if loss is None or math.isnan(loss) else -loss
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the log.
+    """A line of the log.
 
     Attributes:
-        text: as it stands in the file, without its line break.
-        content: the object; empty if the line is damaged.
+        text: as in the file, without the line break.
+        content: the whole object; empty if the line is damaged.
         record: its known fields; None if the line is damaged.
     """
 
@@ -63,14 +63,16 @@ class Line:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of a log, damaged ones included; a last one without a line break was torn by a crash and is left out.
+    """Read the lines of a log, including damaged ones.
+
+    A last line without a line break, which a crash leaves, is dropped.
 
     Args:
         path: metrics.jsonl.
 
     Raises:
         OSError: the file cannot be read.
-        UserError: it is not a regular file; the message does not name it.
+        UserError: not a regular file; the message does not contain its name.
     """
     check_regular(path)
     return [_parsed(line) for line in path.read_bytes().split(b"\n")[:-1]]

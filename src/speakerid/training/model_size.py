@@ -1,4 +1,4 @@
-"""How much memory a training takes at least, before anything of it is built."""
+"""Lower bound on the memory of a training, before anything is allocated."""
 
 import torch
 
@@ -11,17 +11,17 @@ from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import unique_parameters
 
 STATES = 4
-"""Copies of the parameters that AdamW trains with: the weights, their gradients and two moments."""
+"""Copies of the parameters in training with AdamW: weights, gradients and two moments."""
 
 
 def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
-    """Refuse settings whose model or batches cannot fit into memory.
+    """Check that the model and the batches can fit into memory.
 
-    What is counted is a lower bound: parameters with their optimizer, and the frames of a batch in front of the encoder
-    and behind its first layer. Whether the rest fits is found out by the first step.
+    The estimate is a lower bound: parameters with their optimizer state, the frames of a batch as features and after
+    the prenet, and the embeddings of `classifier_steps`. The first step shows whether the rest fits.
 
     Raises:
-        UserError: naming what is too large.
+        UserError: training cannot fit; the message names the largest part.
     """
     model, settings = config.model, config.train
     try:

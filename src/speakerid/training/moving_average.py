@@ -1,4 +1,4 @@
-"""An average of the weights of the last steps, which recognizes better than any of them."""
+"""Moving average of the weights, which is more accurate than the weights of any single step."""
 
 import copy
 
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 class MovingAverage:
     """Exponential moving average of weights and running statistics (Tarvainen and Valpola, 2017).
 
-    Its memory grows with the steps, min(decay, (1 + k) / (10 + k)) at step k, so that it forgets where it began.
+    The decay at step k is min(decay, (1 + k) / (10 + k)), so that the initial weights are soon forgotten.
 
     Args:
-        model: what is averaged; it stays as it is.
-        decay: share of the average that a step leaves.
+        model: model whose weights are averaged; it is not changed.
+        decay: largest weight of the previous average.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -26,7 +26,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after step `step`, counted from 0."""
+        """Update the average with the weights after a step, counted from 0."""
         weight = 1 - min(self._decay, (1 + step) / (10 + step))
         torch._foreach_lerp_(self._averages, self._sources, weight)  # pyright: ignore[reportPrivateImportUsage]
         for average, source in self._counts:

@@ -1,4 +1,4 @@
-"""What takes a step: AdamW, and Muon for the matrices.
+"""Optimizers: AdamW, and Muon for matrices.
 
 Shapes: N matrices, R rows, C columns, R ≤ C.
 """
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from speakerid.train_config import TrainConfig
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
-"""Of the polynomial a x + b x³ + c x⁵ that moves singular values toward 1 (Jordan et al., 2024)."""
+"""Coefficients of the polynomial a x + b x³ + c x⁵ that moves singular values toward 1 (Jordan et al., 2024)."""
 ITERATIONS = 5
 MOMENTUM = 0.95
 ADAMW_STEP = 0.2
@@ -22,17 +22,18 @@ ADAMW_STEP = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum for matrices, made orthogonal, so that a step moves every direction of a matrix as far as any other.
+    """Muon: orthogonalized momentum, so that a step moves a matrix equally far in every direction.
 
     Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", with Nesterov momentum and
-    decoupled weight decay. Steps are as large as AdamW's (Liu et al., 2025, "Muon is scalable for LLM training",
-    equation 4), so one learning rate serves both. A kernel is a matrix with a row for each channel that it makes.
+    decoupled weight decay. Steps have the size of AdamW's (Liu et al., 2025, "Muon is scalable for LLM training",
+    equation 4), so that both use the same learning rate. A convolution kernel is a matrix with a row for each output
+    channel.
 
-    `torch.optim.Muon` does the same to one matrix after the other, in bfloat16, and waits for the device to read the
+    `torch.optim.Muon` does the same for one matrix at a time, in bfloat16, and waits for the device to read the
     learning rate.
 
     Args:
-        groups: parameters of two dimensions or more, with their `weight_decay`.
+        groups: parameter groups with `weight_decay`; parameters have two dimensions or more.
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
@@ -48,7 +49,7 @@ class Muon(torch.optim.Optimizer):
                 self._move(parameters, group["lr"], group["weight_decay"])
 
     def _move(self, parameters: list[Tensor], learning_rate: Tensor | float, weight_decay: float) -> None:
-        """Step parameters that are (R, C) or (C, R)."""
+        """Update parameters that are (R, C) or (C, R)."""
         steps = orthogonalised(torch.stack([_wide(_matrix(self._momentum(parameter))) for parameter in parameters]))
         size = ADAMW_STEP * math.sqrt(steps.shape[-1])
         for parameter, step in zip(parameters, steps, strict=True):
@@ -56,7 +57,7 @@ class Muon(torch.optim.Optimizer):
             parameter.mul_(1 - learning_rate * weight_decay).sub_(learning_rate * size * upright.reshape_as(parameter))
 
     def _momentum(self, parameter: Tensor) -> Tensor:
-        """Nesterov's, with this step's gradient taken in."""
+        """Nesterov momentum after this step's gradient."""
         assert parameter.grad is not None
         state = self.state[parameter]
         if not state:
@@ -66,9 +67,9 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalised(x: Tensor) -> Tensor:
-    """(N, R, C) matrices with their singular values moved near 1, between about 0.7 and 1.2; zeros stay zeros.
+    """(N, R, C) matrices with their singular values moved close to 1, between about 0.7 and 1.2; zeros stay zeros.
 
-    Newton-Schulz iterations, of matrix products alone, which every device is fast at.
+    Newton-Schulz iterations, which consist of matrix products only and are fast on every device.
     """
     a, b, c = COEFFICIENTS
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
@@ -79,9 +80,9 @@ def orthogonalised(x: Tensor) -> Tensor:
 
 
 def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Those of a run; matrices and kernels decay, norms and biases do not.
+    """Optimizers of a run, with weight decay for matrices and kernels but not for norms and biases.
 
-    Muon leaves the classifier to AdamW, as its authors do: its rows are a class each, which a batch has or has not.
+    With Muon the classifier is trained by AdamW, as its authors do: each row is a class, which is in a batch or not.
     """
     inner: list[nn.Parameter] = []
     outer: list[nn.Parameter] = []
@@ -102,13 +103,13 @@ def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Opti
 
 
 def restore(optimizers: Sequence[torch.optim.Optimizer], states: Sequence[dict[str, Any]]) -> float:
-    """Let optimizers go on from saved states; their settings stay as they are.
+    """Restore the states of optimizers, but not their settings.
 
     Returns:
-        The learning rate that was saved.
+        The saved learning rate.
 
     Raises:
-        ValueError: the states are those of other optimizers, or damaged.
+        ValueError: the states are damaged or of other optimizers.
     """
     if len(states) != len(optimizers):
         raise ValueError(f"it has {len(states)} optimizers, and this run {len(optimizers)}")

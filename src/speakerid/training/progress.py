@@ -1,4 +1,4 @@
-"""How a run tells of itself: the course's progress lines, quiet, or JSON."""
+"""Progress output of a run: bars or lines in the style of HW4's sample code, quiet, or JSON."""
 
 import errno
 import json
@@ -13,23 +13,23 @@ from tqdm import tqdm
 from speakerid.printing import visible
 
 Style = Literal["auto", "quiet", "json", "silent"]
-"""`auto`: progress bars on a terminal, plain lines elsewhere; `quiet`: only what must be known; `json`: the records of
-metrics.jsonl and the messages, an object a line, on stdout; `silent`: nothing, as every process but the first."""
+"""`auto`: progress bars on a terminal, plain lines elsewhere; `quiet`: warnings only; `json`: the records of
+metrics.jsonl and the messages on stdout, an object per line; `silent`: nothing, for all processes but the first."""
 REFRESH_SECONDS = 0.2
-"""Between two looks at the figures of a bar: each look waits for the device."""
+"""Interval between updates of a bar; reading its figures waits for the device."""
 LINE_SECONDS = 60.0
-"""Between two lines of a bar where there is no terminal."""
+"""Interval between lines if there is no terminal."""
 
 
 class Bar:
-    """One stretch of steps or utterances; `due` says when its figures are worth reading."""
+    """Progress bar over steps or utterances; `due` is true when it is time to update it."""
 
     def __init__(self, title: str, unit: str, total: int, done: int, shown: bool) -> None:
         self._terminal = shown and sys.stderr.isatty()
         self._lines = shown and not self._terminal
         self._seconds = REFRESH_SECONDS if self._terminal else LINE_SECONDS
         self._next = time.monotonic() + self._seconds
-        # ncols=0 draws figures without a bar; some pseudo-terminals claim 0 rows, on which tqdm would draw nothing.
+        # ncols=0 shows figures without a bar; some pseudo-terminals report 0 rows, for which tqdm would draw nothing.
         self._bar = tqdm(
             total=total, initial=done, desc=title, unit=f" {unit}", ncols=0, nrows=20, delay=self._seconds,
             disable=not self._terminal,
@@ -38,28 +38,28 @@ class Bar:
         self._title, self._unit, self._total, self._first, self.done = title, unit, total, done, done
 
     def update(self, count: int = 1) -> None:
-        """So many more are done."""
+        """Add to the number of units done."""
         self.done = min(self.done + count, self._total)
 
     @property
     def due(self) -> bool:
-        """Whether `show` is called for."""
+        """Whether it is time to call `show`."""
         if not self._terminal and not self._lines:
             return False
         return self.done == self._total or time.monotonic() >= self._next
 
     @property
     def rate(self) -> float:
-        """Done a second, since the bar began."""
+        """Units per second since the bar was created."""
         return (self.done - self._first) / (time.monotonic() - self._began)
 
     def close(self) -> None:
-        """Leave it as it stands."""
+        """Stop updating the bar and leave it on the screen."""
         with _listened_to():
             self._bar.close()
 
     def show(self, **figures: str | int) -> None:
-        """Draw the bar, or print it as a line."""
+        """Draw the bar with these figures, or print it as a line."""
         self._next = time.monotonic() + self._seconds
         postfix = ", ".join(f"{name}={value}" for name, value in figures.items())
         if self._terminal:
@@ -77,11 +77,11 @@ class Bar:
 
 
 class Progress:
-    """What a run says on its way. A run whose terminal was closed goes on in silence.
+    """Progress output of a run. If the terminal is closed, the run continues silently.
 
     Args:
         style: see `Style`.
-        part: name of the part of the run that it is the progress of.
+        part: name of the part of the run, if it is the progress of a part.
     """
 
     def __init__(self, style: Style = "auto", part: str = "") -> None:
@@ -89,16 +89,16 @@ class Progress:
         self._part = part
 
     def within(self, part: str) -> "Progress":
-        """Progress of one part of the run, whose name stands in front of every line and bar."""
+        """Progress of a part of the run, whose name prefixes every line and bar."""
         return Progress(self._style, part)
 
     @property
     def is_for_people(self) -> bool:
-        """Whether others may print lines and draw bars beside it."""
+        """Whether other code may print lines and draw bars too."""
         return self._style == "auto"
 
     def say(self, text: str) -> None:
-        """Something that is good to know."""
+        """Print an informational message."""
         if self._part:
             text = f"{self._part}: {text}"
         with _listened_to():
@@ -108,7 +108,7 @@ class Progress:
                 _print({"message": text})
 
     def warn(self, text: str) -> None:
-        """Something that must be known."""
+        """Print a message that `quiet` shows too."""
         if self._style != "quiet":
             return self.say(text)
         with _listened_to():
@@ -116,14 +116,14 @@ class Progress:
         return None
 
     def record(self, record: dict[str, Any]) -> None:
-        """A line of metrics.jsonl."""
+        """Print a record of metrics.jsonl in the `json` style."""
         if self._style == "json":
             with _listened_to():
                 _print({"of": self._part, **record} if self._part else record)
 
     @contextmanager
     def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """A bar for the block."""
+        """Show a bar while the block runs."""
         bar = Bar(f"{self._part}: {title}" if self._part else title, unit, total, done, shown=self.is_for_people)
         try:
             yield bar
@@ -136,7 +136,7 @@ def _listened_to() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno != errno.EIO:  # what a terminal that was closed answers
+        if error.errno != errno.EIO:  # error of a closed terminal
             raise
 
 
@@ -145,6 +145,6 @@ def _print(content: dict[str, Any]) -> None:
 
 
 def duration(seconds: float) -> str:
-    """h:mm:ss."""
+    """Format a duration as h:mm:ss."""
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

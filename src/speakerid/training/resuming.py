@@ -1,4 +1,4 @@
-"""Whether a checkpoint is one of the run that is to go on."""
+"""Check that a checkpoint belongs to the run to resume."""
 
 from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
@@ -8,20 +8,20 @@ _MAY_CHANGE = (
     "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
     "train.keep_best", "train.rollbacks",
 )  # fmt: skip
-"""Settings that say where and how a run happens and not what it computes."""
+"""Settings that do not affect the result of a run."""
 _MAY_CHANGE_BEFORE_THE_END = ("train.classifier_steps",)
-"""What acts behind the last step only."""
+"""Settings that take effect only after the last step."""
 
 
 def check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
-    """Refuse to go on from a checkpoint with other settings or another corpus than it was trained with.
+    """Check that a run to resume has the settings and the corpus of its checkpoint.
 
     Args:
-        checkpoint: the newest of the run.
-        trainer: of the run, at its first step.
+        checkpoint: newest checkpoint of the run.
+        trainer: trainer of the run, at its first step.
 
     Raises:
-        UserError: what has changed, and how to begin another run with the weights of this one.
+        UserError: something has changed; the message says what, and how to start another run with these weights.
     """
     config = trainer.config
     has_ended = checkpoint.validated == config.train.total_steps

@@ -1,4 +1,4 @@
-"""A run from its settings to its checkpoints: corpus → store → batches → model → training."""
+"""Run a training from its settings: corpus → store → batches → model → training."""
 
 import os
 import signal
@@ -44,12 +44,12 @@ MakeModel = Callable[[ModelConfig, int, int, int], nn.Module]
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run came to."""
+    """Outcome of a run."""
 
     run: RunDirectory
     best_accuracy: float | None
     stopped_by: signal.Signals | None
-    """The signal that interrupted it; None at its end."""
+    """Signal that interrupted the run; None if it finished."""
 
 
 def train(
@@ -58,17 +58,17 @@ def train(
     make_model: MakeModel = SpeakerClassifier,
     style: Style = "auto",
 ) -> TrainResult:
-    """Train a classifier by its settings, or go on where the last sound checkpoint stands.
+    """Train a classifier, or resume its training from the last intact checkpoint.
 
     Args:
-        config: the settings.
-        resume: go on with the run in `config.run_dir`; `if any` begins one where there is none.
-        make_model: builds the classifier from settings, mel bands, speakers and extra classes, so that a study can
-            train another one in the same way.
-        style: how the run tells of itself.
+        config: settings of the run.
+        resume: resume the run in `config.run_dir`; `if any` starts a new run if there is none.
+        make_model: builds the classifier from settings and the numbers of mel bands, speakers and extra classes; a
+            study can pass its own.
+        style: style of the progress output.
 
     Raises:
-        UserError: bad settings, a bad corpus, a run folder in use, a run of other settings to resume, divergence.
+        UserError: bad settings, a bad corpus, a run folder in use, a run with other settings to resume, divergence.
     """
     with process_group():
         return _train(config, resume, make_model, style)
@@ -89,7 +89,7 @@ def _train_model(
     device: torch.device,
     fold: int | None = None,
 ) -> TrainResult:
-    """One model of a run: that of a fold, or the one that ships, behind those of the folds."""
+    """Train one model of a run: that of a fold, or the final one, which trains the folds first."""
     settings = config.train
     run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
     trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress, resume, fold)
@@ -112,7 +112,7 @@ def _train_model(
 def _train_folds(
     config: Config, trainer: Trainer, make_model: MakeModel, progress: Progress, device: torch.device
 ) -> signal.Signals | None:
-    """Train the models of the folds, or go on with them; returns the signal that interrupted it."""
+    """Train or resume the models of the folds; returns the signal that interrupted them, if any."""
     if trainer.validated == config.train.total_steps:
         return None
     folders = fold_folders(config.run_dir, trainer.folds)
@@ -134,10 +134,10 @@ def build_trainer(
     resume: bool = False,
     fold: int | None = None,
 ) -> Trainer:
-    """Everything a model's training needs, at its first step; to be restored from a checkpoint where it is resumed.
+    """Build the trainer of a model, at its first step; to resume, restore it from a checkpoint.
 
     Raises:
-        UserError: a bad corpus, or a bad checkpoint to begin with.
+        UserError: a bad corpus, or a bad checkpoint in `init_from`.
     """
     corpus, store, parts = open_training_data(config, progress, fold)
     count = 0 if fold is not None else number_of_folds(config, corpus.labelled)
@@ -178,10 +178,10 @@ def build_trainer(
 
 
 def _build_model(config: Config, corpus: Corpus, make_model: MakeModel, device: torch.device) -> nn.Module:
-    """The model with its first weights, on its device.
+    """The model with random weights, on its device.
 
     Raises:
-        UserError: it does not fit into the memory, or its settings do not fit the corpus.
+        UserError: the model does not fit into memory, or the settings do not fit the corpus.
     """
     if corpus.features.equalise and any(config.train.channel_augment.model_dump().values()):
         raise UserError(
@@ -217,7 +217,7 @@ def _begin_with(
 def training_batches(
     config: Config, store: FrameStore, indices: Sequence[int], utterances: Utterances, device: torch.device
 ) -> Batches:
-    """The batches of a run, on its device; gathered ahead by a thread where a GPU has no room for the corpus."""
+    """Batches of a run, on its device; prefetched by a thread if a GPU has no room for the corpus."""
     settings = config.train
     if settings.batch_size < world_size() * settings.accumulate:
         raise UserError(
@@ -242,18 +242,18 @@ def training_batches(
 def open_training_data(
     config: Config, progress: Progress | None = None, fold: int | None = None
 ) -> tuple[Corpus, FrameStore, Split]:
-    """The corpus, its packed features and its split; the demonstration corpus is written where it is missing.
+    """The corpus, its packed features and its split; the demonstration corpus is written if it is missing.
 
     Args:
-        config: of the run.
-        progress: where it is told.
+        config: settings of the run.
+        progress: reports the size of the corpus.
         fold: see `parts_of`.
     """
     progress = progress or Progress()
     data, say = config.data, progress.say
     with first_on_each_machine():
         if data.root == DEMO_ROOT and not data.root.exists():
-            from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, without which the rest can train
+            from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, training does not
 
             say(f"{data.root} does not exist: writing the demonstration corpus first")
             write_demo_corpus(data.root)
@@ -270,10 +270,10 @@ def open_training_data(
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a setting; `auto` is the first GPU (of several processes, each takes one), else the CPU.
+    """Device for a `device` setting; `auto` is the GPU with the local rank of this process, or the CPU.
 
     Raises:
-        UserError: there is no such device here.
+        UserError: the device does not exist.
     """
     if name == "auto":
         return torch.device("cuda", local_rank()) if torch.cuda.is_available() else torch.device("cpu")
@@ -287,7 +287,7 @@ def choose_device(name: str) -> torch.device:
 
 @contextmanager
 def _numerics(config: Config) -> Iterator[torch.device]:
-    """The run's device, and the arithmetic it asks for while the block runs."""
+    """Yield the device of the run, with the arithmetic of its settings while the block runs."""
     device = choose_device(config.device)
     if config.train.precision == "tf32" and device.type == "cpu":
         raise UserError("train.precision: found tf32, which only a GPU has; on a CPU use float32 or bfloat16")

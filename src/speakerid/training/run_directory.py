@@ -1,4 +1,4 @@
-"""Everything a run writes: settings, metrics, TensorBoard scalars, curves, checkpoints."""
+"""Folder of a run: settings, metrics, TensorBoard scalars, curves, checkpoints."""
 
 import json
 import os
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class RunDirectory:
-    """The folder of one run.
+    """Folder of a run.
 
-    `checkpoints/` holds the last few states of the run and the best few, each named by its step; `last.pt` and
-    `best.pt` are second names of two of them.
+    `checkpoints/` holds the newest and the best checkpoints, each named by its step; `last.pt` and `best.pt` are hard
+    links to two of them.
 
     Args:
         path: the folder.
-        resume: go on with the run that is there.
-        keep_last: newest checkpoints that are kept.
-        keep_best: best checkpoints that are kept.
+        resume: continue the run in the folder.
+        keep_last: number of newest checkpoints to keep.
+        keep_best: number of best checkpoints to keep.
 
     Raises:
-        UserError: the folder holds a run and `resume` is false, or holds none to resume.
+        UserError: the folder holds a run and `resume` is false, or there is no run to resume.
     """
 
     def __init__(self, path: Path, resume: bool, keep_last: int = 1, keep_best: int = 1) -> None:
@@ -63,40 +63,40 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from writing here while the block runs.
+        """Keep other processes from writing to the folder while the block runs.
 
-        What the constructor checked is checked again: a run that held the lock may have ended meanwhile.
+        The checks of the constructor are repeated, since a run that held the lock may have ended in the meantime.
 
         Raises:
-            UserError: another process trains in this folder, it cannot be written, or it holds a run now.
+            UserError: another process trains in this folder, it cannot be written, or it holds a run by now.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with sole_user(self.path / ".lock"):
                 self._check()
                 yield
-        except BrokenPipeError:  # of stdout, whose reader has seen enough
+        except BrokenPipeError:  # from stdout, when its reader has exited
             raise
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
     def begin(self, config: Config, step: int, validated: int, rollbacks: int) -> None:
-        """Write the settings, and log from `step` on; what an interrupted run wrote beyond it is dropped.
+        """Write the settings and prepare to log from `step` on; anything later from an interrupted run is removed.
 
         Args:
-            config: the settings.
-            step: steps done; there is a checkpoint of it unless it is 0.
-            validated: of them, at the last validation.
-            rollbacks: how often the run has gone back so far.
+            config: settings of the run.
+            step: steps done; they have a checkpoint unless they are 0.
+            validated: steps done at the last validation.
+            rollbacks: number of rollbacks so far.
         """
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import, which --help need not
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and --help does not need it
 
         for folder in (self.path, self._folder):
             remove_partials(folder)
         for later in _steps(self._folder):
             if later > step:
                 self._file(later).unlink()
-        # Damaged lines stay as they are: somebody may want to mend them.
+        # Damaged lines are kept: the user may want to repair them.
         kept = [
             line.text
             for line in self._lines()
@@ -106,7 +106,7 @@ class RunDirectory:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
             partial.write_bytes(b"".join(line + b"\n" for line in kept))
-        if self._file(step).exists():  # a kill may have come between a checkpoint and its second name
+        if self._file(step).exists():  # the process may have been killed before it linked last.pt
             _second_name(self._file(step), self.last)
         self._name_best(step)
         self._remove_superseded()
@@ -114,7 +114,7 @@ class RunDirectory:
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def log(self, part: str, step: int, **scalars: float | str) -> dict[str, Any]:
-        """One line of metrics.jsonl, and the same scalars for TensorBoard; returns what the line says."""
+        """Write a line of metrics.jsonl and the same scalars to TensorBoard; returns the record."""
         record = {"step": step, "part": part, **scalars}
         try:
             with self.metrics.open("a", encoding="utf-8") as file:
@@ -129,7 +129,7 @@ class RunDirectory:
         return record
 
     def records(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl that can be read; see `speakerid.training.metrics_log.Record` for their fields."""
+        """The intact records of metrics.jsonl; see `speakerid.training.metrics_log.Record` for their fields."""
         return [line.content for line in self._lines() if line.record]
 
     def _lines(self) -> list[Line]:
@@ -145,7 +145,7 @@ class RunDirectory:
             raise UserError(f"{self.metrics}: cannot be read: {error}") from error
 
     def save(self, checkpoint: Checkpoint, is_best: bool) -> None:
-        """Write a checkpoint as the last one, and perhaps as the best; then remove what need not be kept."""
+        """Write a checkpoint as last.pt, and as best.pt if it is the best; then remove those not to keep."""
         path = self._file(checkpoint.step)
         try:
             checkpoint.save(path)
@@ -157,10 +157,10 @@ class RunDirectory:
         self._remove_superseded()
 
     def newest(self) -> tuple[Checkpoint, list[str]]:
-        """The newest checkpoint that is whole, and a line for each newer one that is not and for a damaged log.
+        """The newest intact checkpoint, and a line for each newer one that is damaged and for a damaged log.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no intact checkpoint.
         """
         damaged: list[str] = []
         for path in self._candidates():
@@ -173,17 +173,18 @@ class RunDirectory:
         raise UserError("; ".join(damaged) or f"{self.last}: no such checkpoint")
 
     def good_checkpoint(self, validated: bool) -> Checkpoint:
-        """Where a run that went wrong can go back to.
+        """Checkpoint to which a run that diverged or collapsed can return.
 
         Args:
-            validated: to the best checkpoint, or else the oldest, since the newest may be as bad; else to the newest.
+            validated: return the best checkpoint, or the oldest if there is no best, since the newest may have
+                collapsed too; if false, the newest.
         """
         if not validated:
             return self.newest()[0]
         return Checkpoint.load(self.best if self.best.exists() else self._candidates()[-1])
 
     def kept(self) -> dict[int, Path]:
-        """The checkpoints that lie under their steps, from the first to the last."""
+        """Paths of the checkpoints in `checkpoints/` by step, in ascending order."""
         return {step: self._file(step) for step in _steps(self._folder)}
 
     def _candidates(self) -> list[Path]:
@@ -192,14 +193,14 @@ class RunDirectory:
         return [*self.kept().values()][::-1] or named
 
     def _remove_superseded(self) -> None:
-        """Remove all checkpoints but the newest and the best."""
+        """Remove all checkpoints except the newest and the best."""
         steps = _steps(self._folder)
         best = [step for step in self._ranked() if step in steps]
         for step in {*steps} - {*steps[-self._keep_last :]} - {*best[: self._keep_best]}:
             self._file(step).unlink()
 
     def _ranked(self) -> list[int]:
-        """Steps of the validations, the best first: by accuracy, and by loss where that is equal."""
+        """Steps of the validations, the best first: by accuracy, ties broken by loss."""
         return [record.step for record in self._validations()]
 
     def _validations(self) -> list[Record]:
@@ -207,7 +208,7 @@ class RunDirectory:
         return sorted(records, key=lambda record: record.rank or (), reverse=True)
 
     def _name_best(self, step: int) -> None:
-        """Let best.pt be the best checkpoint up to `step`, unless it is a better one whose line in the log is lost."""
+        """Link best.pt to the best checkpoint up to `step`, unless it is a better one that is missing from the log."""
         best = next(iter(self._validations()), None)
         if best is None or best.rank is None or not self._file(best.step).exists():
             return
@@ -222,7 +223,7 @@ class RunDirectory:
         _second_name(self._file(best.step), self.best)
 
     def _damage_of_the_log(self) -> list[str]:
-        """One line about the lines of the log that cannot be read, if any."""
+        """A line about the damaged lines of the log, if there are any."""
         damaged = [number for number, line in enumerate(self._lines(), 1) if line.record is None]
         if not damaged:
             return []
@@ -236,7 +237,7 @@ class RunDirectory:
         return self._folder / f"{step:08}.pt"
 
     def draw_curves(self) -> None:
-        """Loss and accuracy over the steps, as a picture."""
+        """Plot loss and accuracy over the steps."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second to import
         from matplotlib.figure import Figure
 
@@ -258,13 +259,13 @@ class RunDirectory:
             figure.savefig(partial, format="png", dpi=120)
 
     def close(self) -> None:
-        """Flush what TensorBoard holds back."""
+        """Flush TensorBoard's buffer."""
         if self._board:
             self._board.close()
 
 
 def _is_before(record: Record, step: int, validated: int, rollbacks: int) -> bool:
-    """Whether a line of the log belongs to a run that has come so far."""
+    """Whether a line of the log is no later than this state of the run."""
     if record.part == "rollback" and record.rollbacks is not None:
         return record.rollbacks <= rollbacks
     return record.step <= (validated if record.part in ("classifier", "valid") else step)
@@ -275,7 +276,7 @@ def _steps(folder: Path) -> list[int]:
 
 
 def _second_name(path: Path, name: Path) -> None:
-    """Let `name` be this file from one moment to the next; a copy where the file system knows no second names."""
+    """Atomically make `name` a hard link to the file, or a copy if the file system has no hard links."""
     with atomic_file(name) as partial:
         partial.unlink(missing_ok=True)
         try:

@@ -1,7 +1,7 @@
-"""The runs below a folder: what each is, how far and how good it got, and whether it is still at work.
+"""Runs below a folder: their models, progress, accuracy, and whether they are still running.
 
-A run is a folder with metrics.jsonl. It is read leniently and without torch: one of another version, or with damaged
-files, is listed with what can be read of it.
+A run is a folder with metrics.jsonl. It is read leniently and without torch: runs of another version or with damaged
+files are listed with what can be read.
 """
 
 import difflib
@@ -23,67 +23,70 @@ from speakerid.printing import printable
 from speakerid.training.metrics_log import METRICS, Record, read_lines
 
 RECENT_SECONDS = 300.0
-"""A run at work that has written nothing for longer is called silent: its validation is long, or it hangs."""
+"""Time without output after which a running process is called silent: its validation is long, or it hangs."""
 
 State = Literal["running", "silent", "finished", "stopped", "diverged", "unknown"]
 
 
 @dataclass(frozen=True)
 class Log:
-    """What metrics.jsonl tells. Lines that a rollback undid are left out, so that steps never fall."""
+    """Content of metrics.jsonl, without the lines that a rollback undid, so that steps never decrease."""
 
     step: int
-    """Of the last line; 0 where there is none."""
+    """Step of the last line; 0 if there is none."""
     train: list[Record]
     valid: list[Record]
     rollbacks: int
     given_up: bool
-    """Whether it ended because it diverged."""
+    """Whether the run ended because it diverged."""
     damaged: int
-    """Lines that cannot be read. A torn last one is none of them: a run that is killed leaves one."""
+    """Number of damaged lines, except an incomplete last one, which a killed run leaves."""
 
     @property
     def best(self) -> Record | None:
-        """The validation in best.pt: the best accuracy, ties broken by loss."""
+        """Validation of best.pt: the best accuracy, ties broken by loss."""
         return max((r for r in self.valid if r.rank), key=lambda r: r.rank or (), default=None)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run as it is listed; None where nothing is known."""
+    """Summary of a run; unknown values are None."""
 
     name: str
-    """The folder relative to the one that was searched."""
+    """Path of the run relative to the searched folder."""
     path: Path
     encoder: str | None
     classifier: str | None
     step: int | None
     total_steps: int | None
     best_accuracy: float | None
-    """On the validation part."""
+    """Best validation accuracy."""
     best_step: int | None
     loss: float | None
-    """The last on the training part."""
+    """Last training loss."""
     steps_per_second: float | None
     age_seconds: float | None
-    """Since the last line was written."""
+    """Time since the last line was written."""
     state: State
     rollbacks: int
     resume: str | None
-    """The command that goes on with it, where it stopped and left a checkpoint."""
+    """Command that resumes the run, if it stopped and left a checkpoint."""
     problems: tuple[str, ...]
-    """One line for each file that is damaged or missing."""
+    """A line for each damaged or missing file."""
 
 
 def find_runs(folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
-    """The folders of all runs below a folder, or of those named, and one line for each subfolder that cannot be read.
+    """Find the folders of all runs below a folder, or of the named ones.
 
     Args:
-        folder: searched to any depth, but not inside of runs; symbolic links are not followed.
-        names: of runs, relative to `folder` or as paths.
+        folder: searched to any depth, but not inside runs; symbolic links are not followed.
+        names: names of runs, relative to `folder` or as paths.
+
+    Returns:
+        The folders, and a line for each subfolder that cannot be read.
 
     Raises:
-        UserError: there is no such folder, no run in it, or none of a name.
+        UserError: the folder does not exist or contains no run, or a name is unknown.
     """
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; expected one that holds runs")
@@ -117,7 +120,7 @@ def _named(found: list[Path], folder: Path, names: Sequence[str]) -> list[Path]:
 
 
 def read_run(path: Path, folder: Path) -> Run:
-    """The run at `path`, found below `folder`."""
+    """Read the run at `path`, found below `folder`."""
     problems: list[str] = []
     config: dict[str, Any] = {}
     log = age = None
@@ -162,11 +165,11 @@ def read_run(path: Path, folder: Path) -> Run:
 
 
 def read_log(path: Path) -> Log:
-    """What metrics.jsonl of the run at `path` tells.
+    """Read metrics.jsonl of the run at `path`.
 
     Raises:
-        OSError: it cannot be read.
-        UserError: it is not a regular file; the message does not name it.
+        OSError: the file cannot be read.
+        UserError: not a regular file; the message does not contain its name.
     """
     kept: list[Record] = []
     step = rollbacks = damaged = 0
@@ -191,9 +194,9 @@ def read_log(path: Path) -> Log:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a process holds the lock of a run, see `speakerid.files.sole_user`; leaves no trace."""
+    """Whether a process holds the lock of a run, see `speakerid.files.sole_user`; changes nothing."""
     try:
-        # Without waiting: opening a named pipe blocks otherwise.
+        # Non-blocking, since opening a named pipe would block.
         handle = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
         try:
             if stat.S_ISDIR(os.fstat(handle).st_mode):
@@ -217,12 +220,12 @@ def _state(log: Log | None, age: float | None, locked: bool, total: int | None) 
         return "unknown"
     if log.given_up:
         return "diverged"
-    # Not by the last line of training: a run that was killed in its last validation has that to do again.
+    # Not by the last training line: a run that was killed in its last validation has to repeat it.
     return "finished" if log.valid and log.valid[-1].step >= total else "stopped"
 
 
 def _setting(config: dict[str, Any], name: str, kind: type) -> Any:
-    """The setting of a dotted name, or None where there is none of this type."""
+    """Value of a setting by its dotted name, None if it is missing or has another type."""
     value: Any = config
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -236,11 +239,11 @@ def _has_checkpoint(path: Path) -> bool:
 def _resume_command(path: Path, config: dict[str, Any]) -> str:
     arguments = ["--config", str(path / "config.yaml"), "--resume"]
     run_dir = _setting(config, "run_dir", str)
-    if run_dir is None or os.path.realpath(run_dir) != os.path.realpath(path):  # it was moved, or begun elsewhere
+    if run_dir is None or os.path.realpath(run_dir) != os.path.realpath(path):  # moved, or relative to another folder
         arguments.append(f"run_dir={path}")
     return "python scripts/train.py " + shlex.join(arguments)
 
 
 def best_first(run: Run) -> tuple[float, str]:
-    """Key to sort runs by: the best accuracy first, those without one last, equal ones by name."""
+    """Sort key of runs: the best accuracy first, those without one last, ties broken by name."""
     return (math.inf if run.best_accuracy is None else -run.best_accuracy), run.name

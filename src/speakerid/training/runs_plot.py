@@ -1,4 +1,4 @@
-"""Runs in one figure: validation accuracy and training loss over the steps."""
+"""Plot runs in one figure: validation accuracy and training loss over the steps."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,34 +21,34 @@ FORMATS = (".png", ".svg", ".pdf")
 SMOOTHED_SHARE = 0.02
 """Share of the longest run's steps over which the training loss is averaged."""
 DIVERGED = 1.5
-"""The loss axis ends at so many times the greatest loss that a run began with."""
+"""Upper end of the loss axis, as a multiple of the greatest initial loss of a run."""
 FEW = 20
-"""Points up to which each has a marker."""
+"""Largest number of points for which every point has a marker."""
 WIDE = 60
-"""Characters of a legend entry up to which two stand side by side."""
+"""Longest legend entry, in characters, for a legend of two columns."""
 
-# Okabe and Ito's colors for all kinds of color vision, without yellow, which is faint on white. A marker tells apart
-# what a color does not; with a dash as well, the lines differ where they have no marker near.
+# Okabe and Ito's colors for all kinds of color vision, without yellow, which is faint on white. Markers distinguish
+# lines of similar color, and dashes distinguish them between the markers.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = "osD^vPX<>*"
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)))
 SHOWN = len(_MARKERS)
-"""Runs with a color of their own, the best ones; the others are gray."""
+"""Number of runs in color, the best ones; the others are gray."""
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Steps, and a value at each."""
+"""Steps, and the value at each step."""
 
 
 def plot_runs(runs: Sequence[Run], folder: str, path: Path) -> None:
-    """Write the figure.
+    """Plot runs to a file.
 
     Args:
-        runs: the best first; those without a line yet are left out.
-        folder: where they were found, for the title.
-        path: .png, .svg or .pdf.
+        runs: the best first; runs that have logged nothing yet are left out.
+        folder: folder of the runs, for the title.
+        path: a .png, .svg or .pdf file.
 
     Raises:
-        UserError: another format, nothing to draw, or the file cannot be written.
+        UserError: another format, nothing to plot, or the file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
@@ -89,7 +89,7 @@ def _title(count: int, folder: str) -> str:
 
 
 def _draw(left: "Axes", right: "Axes", curves: Sequence[tuple[Run, Curve, Curve]]) -> "list[Line2D]":
-    """Accuracy on the left, loss on the right; returns the lines for the legend."""
+    """Plot accuracy on the left and loss on the right; returns the lines for the legend."""
     window = SMOOTHED_SHARE * max(steps[-1] for _, *both in curves for steps, _ in both if len(steps))
     handles = []
     for place, (run, accuracy, loss) in reversed(list(enumerate(curves))):  # the best drawn last, over the others
@@ -124,7 +124,7 @@ def _style(place: int, curve: Curve) -> dict[str, Any]:
         "color": _COLOURS[place % len(_COLOURS)],
         "linestyle": _DASHES[place // len(_COLOURS)],
         "marker": _MARKERS[place],
-        # A tenth of the axes apart, and not on top of another run's.
+        # A tenth of the axes apart, offset so that markers of different runs do not coincide.
         "markevery": (0.01 * place, 0.1) if len(curve[0]) > FEW else None,
         "zorder": 2,
     }
@@ -142,7 +142,7 @@ def _curve(records: Sequence[Record], name: str) -> Curve:
 
 
 def _smoothed(curve: Curve, window: float) -> NDArray[np.float64]:
-    """Means over `window` steps around every step of a curve."""
+    """Moving average of a curve over `window` steps."""
     steps, values = curve
     first = np.searchsorted(steps, steps - window / 2, "left")
     last = np.searchsorted(steps, steps + window / 2, "right")

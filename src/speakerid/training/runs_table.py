@@ -1,4 +1,4 @@
-"""Runs as text: a table to read, or a line of JSON each."""
+"""Runs as text: a table, or a line of JSON for each."""
 
 import dataclasses
 import json
@@ -10,7 +10,7 @@ from speakerid.training.runs import Run
 
 
 def listing(runs: Sequence[Run]) -> str:
-    """A table of one line a run, then how to go on with those that stopped, then what could not be read."""
+    """Table with a line per run, then the commands to resume those that stopped, then what could not be read."""
     rows = [_COLUMNS, *map(_cells, runs)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
     left = {place for place, name in enumerate(_COLUMNS) if name in ("run", "encoder", "classifier", "state")}
@@ -70,7 +70,7 @@ def _duration(seconds: float) -> str:
 
 
 def json_line(run: Run) -> str:
-    """The run as one JSON object, with the fields of `Run`; what is not finite is null."""
+    """A run as a JSON object with the fields of `Run`; values that are not finite become null."""
     fields = dataclasses.asdict(run) | {"path": str(run.path)}
     for name, value in fields.items():
         if isinstance(value, float) and not math.isfinite(value):

@@ -1,13 +1,13 @@
-"""The learning rate of step k."""
+"""Learning rate schedule."""
 
 import math
 
 
 def warmup_half_cosine(step: int, warmup_steps: int, total_steps: int) -> float:
-    """Factor on the learning rate: a straight line up, then half a cosine down to zero.
+    """Factor on the learning rate: linear warm-up, then half a cosine down to zero.
 
-    The course's schedule (Hugging Face's `get_cosine_schedule_with_warmup`), but for its first step, which there
-    has rate 0 and learns nothing.
+    The schedule of HW4's sample code (`get_cosine_schedule_with_warmup` of Hugging Face), except that the first step
+    has a rate above 0 and so is not wasted.
 
     Args:
         step: counted from 0.

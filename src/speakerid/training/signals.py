@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop: it finishes its step, saves, and says how to go on."""
+"""Signals that stop a run: it finishes its step and saves first."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -11,17 +11,17 @@ from speakerid.distributed import highest
 
 
 def agreed(caught: list[signal.Signals]) -> signal.Signals | None:
-    """The signal that any process caught: all stop after the same step, or one would wait for the others for ever."""
+    """The signal that any process caught, so that all stop after the same step and none waits for the others forever."""
     number = int(highest(torch.tensor(int(caught[0]) if caught else 0)))
     return signal.Signals(number) if number else None
 
 
 @contextmanager
 def caught_signals(say: Callable[[str], None]) -> Iterator[list[signal.Signals]]:
-    """A list that SIGINT, SIGTERM or SIGHUP (the terminal was closed) appends itself to; a second one acts as ever."""
+    """Yield a list of caught signals: the first SIGINT, SIGTERM or SIGHUP is appended, a second one acts as usual."""
     caught: list[signal.Signals] = []
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    if before[signal.SIGHUP] == signal.SIG_IGN:  # under nohup: a closed terminal is no reason to stop
+    if before[signal.SIGHUP] == signal.SIG_IGN:  # under nohup, a closed terminal does not stop the run
         del before[signal.SIGHUP]
 
     def catch(number: int, frame: FrameType | None) -> None:

@@ -1,8 +1,8 @@
-"""One optimization step: forward, backward, clipping, optimizers, and sums for the log.
+"""Training step: forward, backward, clipping, optimizers, and sums for the log.
 
-Nothing here waits for the device: losses are added up where they are computed and read when a line of the log is due.
+Nothing here waits for the device: losses are summed on it, and read only for a line of the log.
 
-Shapes: B examples in this process's part of a batch.
+Shapes: B examples in this process's share of a batch, T frames, M mel bands.
 """
 
 import math
@@ -26,22 +26,22 @@ from speakerid.training.losses import Loss
 from speakerid.training.optimizers import optimizers, restore
 
 _SUMS = ("loss", "cross_entropy", "correct", "count")
-_MIXTURE = 1  # of NumPy's generator; rank 1 has the same words, but seeds PyTorch's with them
+_MIXTURE = 1  # key of NumPy's generator; rank 1 has the same key, but for PyTorch's generator
 
 
 class TrainingStep:
-    """The steps of one run.
+    """Training steps of a run.
 
-    The random numbers of a step (dropout) depend on the seed, the step and the rank alone, so no generator's state
-    needs saving, and a run that was saved by four processes goes on with one.
+    The random numbers of a step (dropout, augmentation) depend on the seed, the step and the rank only. So the state of
+    the generators need not be saved, and a run that was saved by four processes can continue with one.
 
     Args:
         model: the classifier, on its device.
-        settings: optimizer, precision, accumulation, compilation.
-        seed: of the random numbers.
-        say: prints a line, where something is done otherwise than asked for.
-        scale: of the logits of a cosine classifier, which a loss with a margin wants to know.
-        features: how the log-mels were made, for channel augmentation; those of the HW4 corpus by default.
+        settings: settings of training, such as optimizer, precision, accumulation and compilation.
+        seed: seed of the random numbers.
+        say: prints a line if something could not be done as the settings ask.
+        scale: scale of the logits of a cosine classifier, which losses with a margin need.
+        features: settings of the log-mels, for channel augmentation; by default those of HW4.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class TrainingStep:
         self._seed = seed
         self._say = say
         self.device = next(model.parameters()).device
-        # Tensors, for a captured step reads them where they lie.
+        # Tensors, since a captured step reads them from fixed addresses.
         self._learning_rate = torch.tensor(settings.learning_rate, device=self.device)
         self._margin = torch.zeros((), device=self.device)
         self._share = torch.ones((), device=self.device)
@@ -84,13 +84,13 @@ class TrainingStep:
         self._graph = StepGraph(self._work) if self.device.type == "cuda" and not is_shared() else None
 
     def __call__(self, features: Tensor, labels: Tensor, step: int, learning_rate: float) -> None:
-        """Learn from this process's part of batch `step`, counted from 0.
+        """Train on this process's share of a batch.
 
         Args:
             features: (B, T, M).
             labels: (B,) classes.
-            step: what the random numbers of the step depend on.
-            learning_rate: of this step.
+            step: number of the step, counted from 0; the random numbers depend on it.
+            learning_rate: learning rate of this step.
         """
         self._learning_rate.fill_(learning_rate)
         self._margin.fill_(self._loss.margin(step, self._settings.total_steps))
@@ -103,7 +103,7 @@ class TrainingStep:
         except RuntimeError as error:
             if not self._is_the_compiler_s(error):
                 raise
-            # Raised in front of the first step, so nothing was learned yet.
+            # Raised before the first step, so no weight has changed yet.
             self._say(f"train.compile: failed, training goes on without it ({str(error).strip().splitlines()[0]})")
             self._forward = self._shared
             self._seed_generator(step)
@@ -117,7 +117,7 @@ class TrainingStep:
             self._graph = None
 
     def _work(self, features: Tensor, labels: Tensor) -> None:
-        """What happens on the device, the same for every step."""
+        """Work of a step on the device, the same for every step."""
         for optimizer in self._optimizers:
             optimizer.zero_grad()
         parts = self._settings.accumulate
@@ -127,7 +127,7 @@ class TrainingStep:
         for part, (x, y, z) in enumerate(zip(*pieces, strict=True)):
             with self._unsynchronised() if part < parts - 1 else nullcontext():
                 loss, figures = self._examine(x, y, z)
-                # DistributedDataParallel averages over processes what is a sum over all examples.
+                # DistributedDataParallel averages gradients over processes, but they have to be summed.
                 (loss * (world_size() / self._settings.batch_size)).backward()
             sums += figures
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
@@ -138,10 +138,10 @@ class TrainingStep:
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
 
     def _augmented(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, T, M) features through other channels, with stretches hidden, and mixed with their neighbors'.
+        """Apply channel augmentation, SpecAugment and mixup with the neighbor in the batch to (B, T, M) features.
 
         Returns:
-            (B, T, M) features and (B,) the neighbors' labels.
+            (B, T, M) features and (B,) labels of the neighbors.
         """
         features = self._augment(features)
         if not self._settings.mixup:
@@ -149,7 +149,7 @@ class TrainingStep:
         return torch.lerp(features.roll(1, 0), features, self._share), labels.roll(1)
 
     def _examine(self, features: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss, summed over the part of a batch, and its `_SUMS`; `others` are what `labels` are mixed with."""
+        """The loss summed over a part of a batch, and its `_SUMS`; `others` are the labels that mixup mixes in."""
         autocast = self._settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             logits = self._forward(features.to(next(self.model.parameters()).dtype))
@@ -161,7 +161,7 @@ class TrainingStep:
             return figure(labels) if not self._settings.mixup else figure(others).lerp(figure(labels), share)
 
         loss = mixed(lambda classes: self._loss(logits, classes, self._margin))
-        with torch.no_grad():  # of the logits as they are: no margin makes accuracy or cross-entropy worse
+        with torch.no_grad():  # from the unmodified logits: a margin must not lower accuracy or raise the cross-entropy
             chosen = logits.argmax(-1)
             correct = mixed(lambda classes: (chosen == classes).sum(dtype=logits.dtype))
             cross_entropy = loss
@@ -171,27 +171,27 @@ class TrainingStep:
         return loss, figures.to(self._sums.dtype)
 
     def local_sums(self) -> dict[str, float]:
-        """`sums` of this process alone, which needs nobody else to ask for them too."""
+        """`sums` of this process only; needs no communication."""
         return dict(zip(_SUMS, self._sums.tolist(), strict=True))
 
     def sums(self) -> dict[str, float]:
-        """Of loss, correct answers and examples of all processes, since `clear`."""
+        """Sums of losses, cross-entropies, correct answers and examples of all processes since `clear`."""
         return dict(zip(_SUMS, summed(self._sums).tolist(), strict=True))
 
     def bad_step(self) -> int:
-        """The first step, counted from 1, whose loss or gradient was not finite; 0 where there was none."""
+        """First step, counted from 1, whose loss or gradient was not finite; 0 if there is none."""
         return int(highest(self._bad_step))
 
     def clear(self) -> None:
-        """Begin to sum anew."""
+        """Reset the sums."""
         self._sums.zero_()
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """Of every optimizer."""
+        """States of the optimizers."""
         return [optimizer.state_dict() for optimizer in self._optimizers]
 
     def load_state_dict(self, states: list[dict[str, Any]], sums: dict[str, float]) -> None:
-        """Go on from the optimizers and the sums of a checkpoint.
+        """Restore the optimizers and the sums of a checkpoint.
 
         Raises:
             ValueError: the states are not those of these optimizers.
@@ -200,14 +200,14 @@ class TrainingStep:
         self._learning_rate.fill_(restore(self._optimizers, states))
         self._prepare_optimizers()
         self._bad_step.zero_()
-        mine = [sums[name] if rank() == 0 else 0.0 for name in _SUMS]  # they are everybody's
+        mine = [sums[name] if rank() == 0 else 0.0 for name in _SUMS]  # they are of all processes
         self._sums.copy_(torch.tensor(mine, dtype=torch.float64))
-        if self._graph is not None:  # it writes to the optimizers' former tensors
+        if self._graph is not None:  # the captured step writes to the optimizers' former tensors
             self._graph = StepGraph(self._work)
 
     def _prepare_optimizers(self) -> None:
         for optimizer in self._optimizers:
-            for group in optimizer.param_groups:  # what a checkpoint says of them may be of another device
+            for group in optimizer.param_groups:  # a checkpoint's may be for another device
                 group["lr"] = self._learning_rate
                 if "capturable" in group:
                     group["capturable"] = self.device.type == "cuda"
@@ -215,19 +215,19 @@ class TrainingStep:
     def _is_the_compiler_s(self, error: RuntimeError) -> bool:
         if self._forward is self._shared:
             return False
-        from torch._dynamo.exc import TorchDynamoException  # takes a second to import; by now torch.compile has
+        from torch._dynamo.exc import TorchDynamoException  # slow to import; torch.compile has done so by now
 
         return isinstance(error, TorchDynamoException)
 
     def _share_of(self, step: int) -> float:
-        """Of its own crop in every mixture of a step; the same in all processes."""
+        """Weight of a crop in its mixture with the neighbor, for all crops of a step; the same in all processes."""
         rng = np.random.default_rng([self._seed, step, _MIXTURE])
         return float(rng.beta(self._settings.mixup, self._settings.mixup))
 
     def _seed_generator(self, step: int) -> None:
         sequence = np.random.SeedSequence([self._seed, step, rank()])
         seed = int(sequence.generate_state(1, np.uint64)[0])
-        # Not torch.manual_seed, which visits the generators of every device there could be.
+        # Not torch.manual_seed, which seeds the generators of all devices.
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
@@ -242,13 +242,13 @@ class TrainingStep:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a GPU or the machine has no more memory; for the latter PyTorch has no exception of its own."""
+    """Whether a GPU or the machine ran out of memory; for the latter PyTorch has no exception type."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 @contextmanager
 def enough_memory(advice: Callable[[], str]) -> Iterator[None]:
-    """Where memory runs out in the block, that is said, with this advice."""
+    """Raise a UserError with this advice if memory runs out in the block."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

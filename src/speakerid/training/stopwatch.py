@@ -1,4 +1,4 @@
-"""How fast a run trains."""
+"""Training speed of a run."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Steps a second, and the share of the time that went into waiting for batches."""
+    """Measures steps per second and the share of the time spent waiting for batches."""
 
     def __init__(self) -> None:
         self.restart()
@@ -23,7 +23,7 @@ class Stopwatch:
         self._waited += time.perf_counter() - began
 
     def read(self) -> dict[str, float]:
-        """Since the last reading, which begins a new one."""
+        """Figures since the last call, which also restarts the measurement."""
         seconds = time.perf_counter() - self._began
         figures = {"steps_per_second": round(self.steps / seconds, 3), "data_wait": round(self._waited / seconds, 4)}
         self.restart()

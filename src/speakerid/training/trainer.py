@@ -1,4 +1,4 @@
-"""Steps, validations and checkpoints. Knows a classifier, batches and a way to validate; nothing of speech."""
+"""Training loop: steps, validations and checkpoints of a classifier on batches, independent of speech."""
 
 import signal
 from collections.abc import Callable
@@ -23,12 +23,12 @@ from speakerid.training.stopwatch import Stopwatch
 from speakerid.training.utterance_record import UtteranceRecord
 
 ROLLBACK_FACTOR = 0.5
-"""On the learning rate, each time a run goes back."""
+"""Factor on the learning rate at each rollback."""
 
 
 @dataclass
 class Trainer:
-    """One run, from any of its steps to the end; every process of the run has one."""
+    """Trains a model from any step to the end; every process of the run has one."""
 
     config: Config
     features: FeatureConfig
@@ -36,26 +36,26 @@ class Trainer:
     extra_classes: int
     """See `speakerid.models.classifier.SpeakerClassifier`."""
     utterances: UtteranceRecord
-    """Utterances that train and validate, for the checkpoints."""
+    """Training and validation utterances, for the checkpoints."""
     model: nn.Module
     batches: Batches
     validate: Callable[[nn.Module, int], dict[str, float]]
-    """Figures of the model after a number of steps: `accuracy`, `loss`, and what else is worth a line in the log."""
+    """Figures of the model after a number of steps: `accuracy`, `loss`, and others for the log."""
     folds: int
-    """Number of models that are trained before, whose validation figures are this one's; 0 if it has its own."""
+    """Number of folds that are trained first and whose validation figures are used; 0 to validate this model."""
     run: RunDirectory | None
-    """None in every process but the first, which alone writes."""
+    """None in all processes except the first, which does all the writing."""
     progress: Progress
     step: int = 0
     """Steps done."""
     validated: int = 0
-    """Of them, at the last validation."""
+    """Steps done at the last validation."""
     accuracy: float | None = None
     best_accuracy: float | None = None
     best_loss: float | None = None
-    """Of the best validation: among equal accuracies the lower loss is better."""
+    """Loss of the best validation; ties in accuracy are broken by loss."""
     rollbacks: int = 0
-    """How often the run has gone back so far."""
+    """Number of rollbacks so far."""
 
     def __post_init__(self) -> None:
         self._settings = self.config.train
@@ -71,13 +71,13 @@ class Trainer:
         """Train to the last step.
 
         Args:
-            before: what has to be done first, once the run can be resumed; gives the signal that stopped it.
+            before: called first, once the run can be resumed; returns the signal that interrupted it, if any.
 
         Returns:
-            None at the end of the run; the signal (Ctrl-C, SIGTERM, SIGHUP) that stopped it after a saved step.
+            None at the end of the run, or the signal (SIGINT, SIGTERM, SIGHUP) that stopped it after a saved step.
 
         Raises:
-            UserError: the run diverged or collapsed more often than it may go back, or memory ran out.
+            UserError: the run diverged or collapsed more often than `train.rollbacks` allows, or memory ran out.
         """
         if self.run:
             self.run.begin(self.config, self.step, self.validated, self.rollbacks)
@@ -103,7 +103,7 @@ class Trainer:
     def _train_to_validation(self, caught: list[signal.Signals]) -> signal.Signals | None:
         settings, start = self._settings, self.validated
         end = min(start + settings.valid_steps, settings.total_steps)
-        if self.step == end:  # saved in front of a validation, and interrupted in it
+        if self.step == end:  # interrupted in a validation, which a save precedes
             return None
         self._stopwatch.restart()
         with self.progress.bar("Train", "step", end - start, self.step - start) as bar:
@@ -168,7 +168,7 @@ class Trainer:
             self.best_accuracy, self.best_loss = result["accuracy"], result["loss"]
         if self.run:
             self._record("valid", **result)
-            self.run.draw_curves()  # first, so that a run cut off here draws them when it validates again
+            self.run.draw_curves()  # before saving, so that a run killed here draws them when it repeats the validation
         self._save(is_best)
         if self.run and is_best:
             self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
@@ -180,7 +180,7 @@ class Trainer:
             self._record("classifier", **figures)
 
     def _beats_best(self, accuracy: float, loss: float) -> bool:
-        """Few validation utterances are soon all right, and then only the loss tells models apart."""
+        """Whether a validation is the best so far; the loss breaks ties, which are common with few utterances."""
         if self.best_accuracy is None or self.best_loss is None:
             return True
         return (accuracy, -loss) > (self.best_accuracy, -self.best_loss)
@@ -194,7 +194,7 @@ class Trainer:
         return settings.learning_rate * ROLLBACK_FACTOR**self.rollbacks * factor
 
     def _go_back(self, reason: Diverged) -> None:
-        """To the last good checkpoint, and on with a lower learning rate."""
+        """Return to the last good checkpoint, with a lower learning rate."""
         failed_at, times = self.step, self.rollbacks + 1
         if times > self._settings.rollbacks:
             if self.run:
@@ -267,10 +267,10 @@ class Trainer:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to the state of a run of the same settings and utterances.
+        """Restore the state of a run with the same settings and utterances.
 
         Raises:
-            UserError: weights or optimizers are those of another model.
+            UserError: the weights or optimizers are of another model.
         """
         if checkpoint.utterances:
             self.utterances = checkpoint.utterances

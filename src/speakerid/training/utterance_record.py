@@ -1,7 +1,7 @@
-"""Which utterances a model was trained on, so that it is never judged by them unawares.
+"""Record of the utterances that a model was trained on, so that it is never evaluated on them by accident.
 
-An utterance is known by its feature path, which preparation derives from the recording, and by its length. So a corpus
-that is moved, packed again, or packed as another dtype stays the same corpus.
+An utterance is identified by its feature path, which preparation derives from the recording, and its length. So a
+corpus that is moved, packed again or packed as another dtype is the same corpus.
 
 Shapes: N utterances.
 """
@@ -25,18 +25,18 @@ UNRECORDED = (
     "an older version wrote the checkpoint, which does not say what it was trained on; if the corpus has changed "
     "since, some validation utterances may have been trained on"
 )
-"""For a checkpoint without a record."""
+"""Warning about a checkpoint without a record."""
 
 
 @dataclass(frozen=True, eq=False)
 class UtteranceRecord:
-    """The utterances of a run, each as a hash of 64 bits: 8 bytes beside the 40 kB of its features.
+    """Utterances of a run, each as a 64-bit hash: 8 bytes, compared with about 40 kB of features.
 
     Attributes:
-        train: (N,) int64, ascending; those that train.
-        valid: (N,) int64, ascending; those that validate.
-        earlier: (N,) int64, ascending; those that the weights of `init_from` were trained on.
-        digest: of all utterances that train or validate, with their speakers, in any order.
+        train: (N,) int64, ascending; training utterances.
+        valid: (N,) int64, ascending; validation utterances.
+        earlier: (N,) int64, ascending; utterances that the weights of `init_from` were trained on.
+        digest: digest of all training and validation utterances with their speakers, regardless of order.
     """
 
     train: Tensor
@@ -46,11 +46,11 @@ class UtteranceRecord:
 
     @staticmethod
     def of(utterances: Utterances, parts: Split) -> UtteranceRecord:
-        """The record of a run that begins.
+        """Record of a new run.
 
         Args:
-            utterances: labeled.
-            parts: which of them train and which validate.
+            utterances: labeled utterances.
+            parts: their split into training and validation.
         """
         keys = _keys(utterances)
         speakers = [utterances.speaker_names[speaker] for speaker in utterances.speakers.tolist()]
@@ -63,7 +63,7 @@ class UtteranceRecord:
         return UtteranceRecord(_sorted(keys[parts.train]), _sorted(keys[parts.valid]), _sorted(keys[:0]), digest)
 
     def beginning_with(self, former: UtteranceRecord | None) -> UtteranceRecord:
-        """This record for a run whose first weights are those of another run."""
+        """This record for a run that starts from the weights of another run."""
         if former is None:
             return self
         return replace(self, earlier=torch.cat([former.train, former.earlier]).unique())
@@ -79,7 +79,7 @@ class UtteranceRecord:
         return int(torch.isin(self.valid, self.earlier).sum())
 
     def changes(self, former: UtteranceRecord) -> str | None:
-        """What differs from the utterances of another record, None if nothing does."""
+        """Differences from the utterances of another record, None if there are none."""
         if self.digest == former.digest:
             return None
         now, then = (torch.cat([record.train, record.valid]) for record in (self, former))
@@ -107,19 +107,19 @@ def _sorted(keys: NDArray[np.int64]) -> Tensor:
 def never_trained_on(
     utterances: Utterances, rows: Sequence[int], records: Sequence[UtteranceRecord | None], where: str
 ) -> tuple[NDArray[np.bool_], list[str]]:
-    """Which utterances can judge models, and what to say about the others.
+    """Find the utterances that none of some models was trained on.
 
     Args:
-        utterances: of one part of a corpus.
-        rows: (N,) the utterances that are meant to judge.
-        records: of the models; None for a checkpoint that has none.
-        where: names corpus and part in the lines.
+        utterances: utterances of a part of a corpus.
+        rows: (N,) indices of the utterances to evaluate on.
+        records: records of the models; None for a checkpoint without one.
+        where: name of corpus and part, for the lines.
 
     Returns:
-        (N,) true at utterances that no model was trained on, and lines to print.
+        (N,) true at utterances that no model was trained on, and lines to print about the others.
 
     Raises:
-        UserError: there are none.
+        UserError: the models were trained on all of the utterances.
     """
     trained = np.zeros(len(rows), bool)
     for record in records:

@@ -1,4 +1,4 @@
-"""Figures of a model on utterances that it was not trained on."""
+"""Validation of a model in training."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def validate(
     frames_per_batch: int,
     progress: Progress,
 ) -> dict[str, float]:
-    """Accuracy, macro accuracy, mean cross-entropy and number of whole utterances, none dropped, as inference does."""
+    """Accuracy, macro accuracy, mean cross-entropy and number of whole utterances, computed as in inference."""
     truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
     predicted = torch.zeros_like(truth)
     loss, right, done = 0.0, 0, 0
@@ -38,7 +38,7 @@ def validate(
             bar.update(len(places) * world_size())  # the others are about as far
             if bar.due:
                 bar.show(accuracy=f"{right / done:.2f}", loss=f"{loss / done:.2f}")
-    predicted = summed(predicted)  # each place was filled by one process
+    predicted = summed(predicted)  # each element was filled by one process
     loss = summed(torch.tensor(loss, dtype=torch.float64)).item() / len(truth)
     right = int((predicted == truth).sum())
     return {
