@@ -1,4 +1,4 @@
-"""Linear baseline beside every result: how much the channel and the average spectrum tell about the speaker.
+"""Linear baseline for every result: accuracy from the channel and the average spectrum alone.
 
 Shapes: N utterances, M mel bands.
 """
@@ -25,9 +25,9 @@ def linear_baseline(
     sessions: ArrayLike | None = None,
     answers: ArrayLike | None = None,
 ) -> Tensor:
-    """Predict classes by linear discriminant analysis on each utterance's mean and standard deviation over frames.
+    """Predict classes by linear discriminant analysis on the mean and standard deviation of each utterance's frames.
 
-    Its shrinkage is chosen by cross-validation over sessions on the training utterances, see `fit_linear`.
+    The shrinkage is chosen by cross-validation over sessions on the training utterances, see `fit_linear`.
 
     Args:
         train: features to fit.
@@ -36,8 +36,8 @@ def linear_baseline(
         test: features to classify.
         test_indices: indices in `test`.
         crop_frames: number of frames to classify, from the middle of each test utterance; None for all of them.
-        sessions: of the training utterances; without them, blocks of consecutive utterances are held out.
-        answers: of the training utterances, what counts as right, if not the class.
+        sessions: sessions of the training utterances; without them, blocks of consecutive utterances are held out.
+        answers: correct answers for the training utterances, if these are not the classes.
 
     Returns:
         (N,) predicted classes in the order of `test_indices`.

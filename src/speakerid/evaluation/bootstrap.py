@@ -1,4 +1,4 @@
-"""How far a figure may be chance: what it would be of other speakers and other utterances.
+"""Bootstrap confidence intervals: resample speakers, then their utterances.
 
 Shapes: N utterances, K statistics.
 """
@@ -12,14 +12,14 @@ RESAMPLES = 500
 
 
 def resampled(speakers: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.int64]:
-    """(N,) how often each utterance was drawn: speakers with replacement, and of each draw its utterances likewise.
+    """(N,) number of times each utterance is drawn, with replacement: speakers first, then utterances of each.
 
-    Utterances of one speaker are alike, so those who are drawn are speakers first (Davison and Hinkley, 1997, Bootstrap
+    Utterances of a speaker are not independent, so speakers are drawn first (Davison and Hinkley, 1997, Bootstrap
     methods and their application, section 3.8).
 
     Args:
-        speakers: (N,) who speaks; there may be none.
-        rng: moved on.
+        speakers: (N,) speaker of each utterance; N may be 0.
+        rng: random generator, which is advanced.
     """
     if not len(speakers):
         return np.empty(0, np.int64)
@@ -34,14 +34,15 @@ def resampled(speakers: NDArray[np.integer], rng: np.random.Generator) -> NDArra
 def bootstrap_interval(
     statistic: Callable[..., ArrayLike], *speakers: NDArray[np.integer], resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Between which values 95 % of the resamples lie (Efron, 1979, the percentile interval).
+    """95 % percentile interval of a statistic (Efron, 1979).
 
     Args:
-        statistic: of one array a group, how often each of its utterances counts; one number, or (K,) of them. Where a
-            resample does not define one (no target trial is left), it is not a number and is left out.
-        speakers: (N,) who speaks, a group of utterances each, drawn independently: known speakers and strangers.
-        resamples: how often.
-        seed: the same interval for the same seed.
+        statistic: function of one array per group, the number of times each of its utterances counts, that returns a
+            number or (K,) numbers. NaN if a resample does not define it (no target trial is left); these are ignored.
+        speakers: (N,) speakers of the utterances of each group; groups, such as known speakers and strangers, are drawn
+            independently.
+        resamples: number of resamples.
+        seed: seed of the draws.
 
     Returns:
         Lower and upper bounds in the shape of the statistic.
@@ -53,8 +54,8 @@ def bootstrap_interval(
             yield np.asarray(statistic(*(resampled(group, rng) for group in speakers)), np.float64)
 
     found = np.stack(list(values()))
-    undefined = np.isnan(found).all(0)  # in every resample, of which NumPy would warn
-    # Observed values: between an infinite one and its neighbor nothing can be interpolated.
+    undefined = np.isnan(found).all(0)  # in every resample, about which NumPy would warn
+    # Observed values only: there is no interpolation between a finite and an infinite one.
     found = np.where(undefined, 0.0, found)
     low, high = np.nanquantile(found, [0.025, 0.975], axis=0, method="inverted_cdf")
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say.
+"""Calibration of probabilities.
 
 Shapes: T trials, B bins.
 """
@@ -13,20 +13,20 @@ from speakerid.evaluation.detection import Numbers
 
 @dataclass(frozen=True)
 class Reliability:
-    """Trials in bins of equal width by their probability (Guo et al., 2017, On calibration of modern networks)."""
+    """Reliability diagram: trials in bins of equal width (Guo et al., 2017, On calibration of modern networks)."""
 
     edges: NDArray[np.float64]
-    """(B + 1,) from 0 to 1; a bin holds its lower edge, the last one both."""
+    """(B + 1,) from 0 to 1; a bin includes its lower edge, the last one both edges."""
     counts: NDArray[np.float64]
-    """(B,) trials, by their weights."""
+    """(B,) total weight of the trials."""
     predicted: NDArray[np.float64]
-    """(B,) mean probability; not a number in an empty bin."""
+    """(B,) mean probability; NaN in an empty bin."""
     observed: NDArray[np.float64]
-    """(B,) share of the trials that came true; not a number in an empty bin."""
+    """(B,) share of positive outcomes; NaN in an empty bin."""
 
     @property
     def expected_calibration_error(self) -> float:
-        """How far the two lie apart, averaged over the trials."""
+        """Mean absolute difference between predicted and observed, over the trials."""
         filled = self.counts > 0
         gaps = np.abs(self.predicted - self.observed)[filled]
         return float(np.average(gaps, weights=self.counts[filled]))
@@ -35,13 +35,13 @@ class Reliability:
 def reliability(
     probabilities: NDArray[np.floating], outcomes: NDArray[np.bool_], weights: Numbers | None = None, bins: int = 10
 ) -> Reliability:
-    """Compare what was promised with what came true.
+    """Compare predicted probabilities with outcomes.
 
     Args:
         probabilities: (T,) from 0 to 1.
-        outcomes: (T,) whether it came true.
-        weights: (T,) how often each trial counts, at least one of them; once by default.
-        bins: B
+        outcomes: (T,) whether the predicted event occurred.
+        weights: (T,) weight of each trial, not all 0; by default all are 1.
+        bins: B.
     """
     edges = np.linspace(0, 1, bins + 1)
     places = np.searchsorted(edges[1:-1], probabilities, "right")

@@ -1,7 +1,7 @@
-"""How well scores tell target trials from non-target ones: DET curve, EER, minDCF, C_llr.
+"""Measures of detection, that is, of separating target from non-target trials: DET curve, EER, minDCF, Cllr.
 
-A trial asks whether one speaker said two things; it is accepted where its score reaches a threshold. A false accept
-takes another speaker for the one asked for, a miss refuses the right one.
+A trial asks whether two utterances are of the same speaker. It is accepted if its score reaches a threshold. A false
+accept is an accepted non-target trial, a miss a rejected target trial.
 
 Shapes: T trials, P points of a curve.
 """
@@ -20,24 +20,24 @@ Numbers: TypeAlias = NDArray[np.floating | np.integer]
 
 @dataclass(frozen=True)
 class DetCurve:
-    """Both error rates at every threshold that makes a difference (Martin et al., 1997, The DET curve)."""
+    """Both error rates at every distinct threshold (Martin et al., 1997, The DET curve)."""
 
     thresholds: NDArray[np.floating]
-    """(P,) ascending; the last is infinite and stands for accepting nothing, not even an infinite score."""
+    """(P,) ascending; the last is infinite and accepts nothing, not even an infinite score."""
     false_accepts: NDArray[np.float64]
     """(P,) share of the non-target trials that reach the threshold: from 1 down to 0."""
     misses: NDArray[np.float64]
-    """(P,) share of the target trials that do not: from 0 up to 1."""
+    """(P,) share of the target trials that do not reach it: from 0 up to 1."""
 
 
 def det_curve(scores: NDArray[np.floating], targets: NDArray[np.bool_], weights: Numbers | None = None) -> DetCurve:
-    """The curve of T trials.
+    """DET curve of T trials.
 
     Args:
-        scores: (T,) larger where the speaker is more likely the same; fast where they ascend already. They may be
-            infinite, but not NaN.
-        targets: (T,) whether it is; at least one trial of either kind has a weight.
-        weights: (T,) how often each trial counts; once by default.
+        scores: (T,) larger if the speakers are more likely the same; may be infinite, but not NaN. Sorted scores are
+            faster.
+        targets: (T,) whether the speakers are the same; both kinds need a trial of positive weight.
+        weights: (T,) weight of each trial; by default all are 1.
     """
     assert not np.isnan(scores).any(), "scores that are not numbers have no order"
     order = np.argsort(scores, kind="stable")
@@ -54,10 +54,10 @@ def det_curve(scores: NDArray[np.floating], targets: NDArray[np.bool_], weights:
 
 
 def convex_hull(curve: DetCurve) -> DetCurve:
-    """The points of a curve that no mixture of two others beats: what it is with the best recalibration.
+    """Corners of the convex hull of a curve, which is the curve after optimal recalibration.
 
-    Isotonic regression of the answers on the scores finds them (Fawcett and Niculescu-Mizil, 2007, PAV and the ROC
-    convex hull).
+    They are found by isotonic regression of the targets on the scores (Fawcett and Niculescu-Mizil, 2007, PAV and the
+    ROC convex hull).
     """
     targets, nontargets = np.diff(curve.misses), -np.diff(curve.false_accepts)
     both = targets + nontargets
@@ -67,24 +67,26 @@ def convex_hull(curve: DetCurve) -> DetCurve:
 
 
 def equal_error_rate(curve: DetCurve) -> float:
-    """Where false accepts and misses are equal on the convex hull of the curve, 0.5 at most.
+    """EER: the rate at which false accepts and misses are equal on the convex hull of the curve, at most 0.5.
 
-    Between two corners of the hull the rates are those of accepting by the one threshold or the other at random; so the
-    rate is defined where no single threshold makes both errors equal, it does not depend on how ties are broken, and it
-    is never above that of a line through neighboring points (Brümmer and de Villiers, 2013, The BOSARIS toolkit).
+    Between two corners of the hull the rates are those of choosing one of two thresholds at random. So the EER is
+    defined even if no single threshold makes both errors equal, does not depend on how ties are broken, and is never
+    above that of linear interpolation of the curve (Brümmer and de Villiers, 2013, The BOSARIS toolkit).
     """
     hull = convex_hull(curve)
     return float(np.interp(0.0, hull.misses - hull.false_accepts, hull.misses))
 
 
 def min_dcf(curve: DetCurve, p_target: float = 0.01, cost_miss: float = 1.0, cost_false_accept: float = 1.0) -> float:
-    """The least detection cost over all thresholds, 1 for what accepts all or nothing (NIST SRE evaluation plans).
+    """minDCF: the lowest detection cost over all thresholds, normalized (NIST SRE evaluation plans).
+
+    The cost is 1 for a system that accepts everything or nothing, whichever is cheaper.
 
     Args:
-        curve: of the trials.
-        p_target: share of target trials where the system is used; NIST's are 0.01 and 0.05.
-        cost_miss: of a target trial refused.
-        cost_false_accept: of a non-target trial accepted.
+        curve: DET curve of the trials.
+        p_target: prior probability of target trials; 0.01 and 0.05 at NIST.
+        cost_miss: cost of a miss.
+        cost_false_accept: cost of a false accept.
     """
     miss, false_accept = cost_miss * p_target, cost_false_accept * (1 - p_target)
     costs = miss * curve.misses + false_accept * curve.false_accepts
@@ -92,29 +94,29 @@ def min_dcf(curve: DetCurve, p_target: float = 0.01, cost_miss: float = 1.0, cos
 
 
 def cllr(log_ratios: NDArray[np.floating], targets: NDArray[np.bool_], weights: Numbers | None = None) -> float:
-    """What log-likelihood ratios cost in bits a trial, over all thresholds: 0 is perfect, 1 knows nothing.
+    """Cllr: cost of log-likelihood ratios in bits per trial, over all thresholds: 0 is perfect, 1 is uninformative.
 
-    It is infinite where a ratio is infinite and wrong.
+    It is infinite if a ratio is infinite and wrong.
 
     Brümmer and du Preez, 2006, Application-independent evaluation of speaker detection.
 
     Args:
-        log_ratios: (T,) natural logarithm of how much likelier the score is of the same speaker than of others.
-        targets: (T,) whether the speaker is the same; at least one trial of either kind has a weight.
-        weights: (T,) how often each trial counts; once by default.
+        log_ratios: (T,) natural log-likelihood ratios of the same speaker against different speakers.
+        targets: (T,) whether the speakers are the same; both kinds need a trial of positive weight.
+        weights: (T,) weight of each trial; by default all are 1.
     """
     assert not np.isnan(log_ratios).any(), "a log-likelihood ratio is not a number"
     costs = np.logaddexp(0, np.where(targets, -log_ratios, log_ratios)) / math.log(2)
     weights = np.ones(len(costs)) if weights is None else weights
     means = []
     for kind in (targets, ~targets):
-        counted = kind & (weights > 0)  # the others cost nothing, even infinite ones
+        counted = kind & (weights > 0)  # the others are ignored, even infinite ones
         means.append(float(np.average(costs[counted], weights=weights[counted])))
     return sum(means) / 2
 
 
 def min_cllr(curve: DetCurve) -> float:
-    """`cllr` of the best log-likelihood ratios that rise with the scores: what no calibration can mend."""
+    """`cllr` of the best log-likelihood ratios that increase with the scores, that is, after perfect calibration."""
     hull = convex_hull(curve)
     targets, nontargets = np.diff(hull.misses), -np.diff(hull.false_accepts)
     both = targets + nontargets  # between two corners the ratio is targets / nontargets
@@ -127,13 +129,13 @@ def error_rates(
     threshold: float | NDArray[np.floating],
     weights: Numbers | None = None,
 ) -> tuple[float, float]:
-    """False-accept and miss rate where scores that reach the threshold are accepted.
+    """False-accept and miss rate if scores that reach the threshold are accepted.
 
     Args:
-        scores: (T,)
-        targets: (T,) whether the speaker is the same; at least one trial of either kind has a weight.
-        threshold: of all trials, or (T,) of each.
-        weights: (T,) how often each trial counts; once by default.
+        scores: (T,).
+        targets: (T,) whether the speakers are the same; both kinds need a trial of positive weight.
+        threshold: a threshold for all trials, or (T,) one for each.
+        weights: (T,) weight of each trial; by default all are 1.
     """
     accepted = scores >= threshold
     weights = np.ones(len(scores)) if weights is None else weights

@@ -1,4 +1,4 @@
-"""Embeddings in a plane, where near ones are alike.
+"""Two-dimensional map of embeddings.
 
 Shapes: N utterances, D width of an embedding.
 """
@@ -14,21 +14,21 @@ from speakerid.evaluation.recognition_results import EmbeddingMap
 from speakerid.evaluation.sufficiency import NotMeasured, no_map
 
 MOST_POINTS = 1_000
-"""Embeddings in the map."""
+"""Largest number of embeddings in the map."""
 FEWEST_POINTS = 30
-"""Embeddings below which t-SNE has no neighborhoods to keep, and principal components serve."""
+"""Smallest number of embeddings for t-SNE; with fewer, principal components are used."""
 
 
 def embedding_map(
     embeddings: NDArray[np.floating], labels: NDArray[np.integer], speakers: Sequence[str], seed: int = 0
 ) -> EmbeddingMap | NotMeasured:
-    """Lay them out by t-SNE (van der Maaten and Hinton, 2008).
+    """Map embeddings to the plane by t-SNE (van der Maaten and Hinton, 2008).
 
     Args:
-        embeddings: (N, D), finite; of more than a thousand some are drawn.
-        labels: (N,) places in `speakers`, negative for strangers.
-        speakers: their names.
-        seed: of the draw; t-SNE itself begins with the principal components and draws nothing.
+        embeddings: (N, D), finite; `MOST_POINTS` of them are drawn if there are more.
+        labels: (N,) indices into `speakers`, negative for strangers.
+        speakers: names of the speakers.
+        seed: seed of the draw; t-SNE is initialized with the principal components and is not random.
     """
     if len(embeddings) > MOST_POINTS:
         drawn = np.sort(np.random.default_rng(seed).choice(len(embeddings), MOST_POINTS, replace=False))

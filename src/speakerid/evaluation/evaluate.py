@@ -1,4 +1,4 @@
-"""Accuracy at several durations, beside the linear baseline's.
+"""Accuracy at several durations, with the linear baseline.
 
 Shapes: N utterances.
 """
@@ -18,20 +18,20 @@ from speakerid.evaluation.predict import predict
 
 @dataclass(frozen=True)
 class Labelled:
-    """N utterances whose speakers are known."""
+    """N labeled utterances."""
 
     store: FrameStore
     indices: Sequence[int]
-    """Places in the store."""
+    """Indices in the store."""
     labels: Sequence[int]
     """Their classes, in the same order."""
     sessions: Sequence[int] | None = None
-    """Their sessions, in the same order; UNKNOWN where a session is not known."""
+    """Their sessions, in the same order; UNKNOWN if a session is not known."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table."""
+    """A row of the table."""
 
     duration: str
     accuracy: float
@@ -49,16 +49,16 @@ def evaluate(
     frames_per_second: float,
     crops: Crops | None = None,
 ) -> list[Row]:
-    """One row for every duration.
+    """Evaluate an ensemble and the linear baseline at several durations, a row for each.
 
     Args:
-        models: an ensemble of the same speakers.
-        train: what the baseline is fitted on.
-        test: what is recognized.
-        durations: frames taken from the middle of each test utterance; None for all of them.
+        models: models of the ensemble, with the same speakers.
+        train: utterances that the baseline is fitted on.
+        test: utterances to classify.
+        durations: number of frames taken from the middle of each test utterance; None for all of them.
         frames_per_batch: bound on the padded frames of a batch.
-        frames_per_second: of the features, to name the durations.
-        crops: that the models look at besides, see `predict_batches`; the baseline does not.
+        frames_per_second: frame rate of the features, to name the durations.
+        crops: crops for the models, see `predict_batches`; the baseline does not use them.
     """
     labels = torch.tensor(test.labels)
     rows = []

@@ -1,9 +1,9 @@
-"""How much of a validation accuracy is the recording session's: what a linear channel classifier reaches.
+"""Session leakage: how much of a validation accuracy is due to recording sessions, by a linear classifier.
 
-Under a random split the sessions of the validation utterances were trained on. A linear classifier that looks at
-nothing but the average spectrum and its spread, and learns to tell sessions apart, then recognizes the room and the
-microphone, and thereby who was recorded there; under a split that keeps sessions whole, it cannot. The difference is
-what a random split would flatter.
+With a random split the model has been trained on the sessions of the validation utterances. A linear classifier of
+sessions, which sees only the mean spectrum and its spread, then recognizes the room and the microphone, and so the
+speaker who was recorded there. With a split that keeps sessions whole it cannot. The difference is by how much a random
+split overestimates accuracy.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from speakerid.evaluation.metrics import macro_accuracy
 from speakerid.evaluation.sufficiency import NotMeasured, no_leakage
 
 LARGEST = 20_000
-"""Utterances that are looked at; of a larger corpus the first speakers."""
+"""Largest number of utterances to use; in a larger corpus, only the first speakers are used."""
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """Macro accuracy over speakers on validation utterances."""
+    """Macro accuracy over speakers, on validation utterances."""
 
     random: float
-    """Utterances drawn at random."""
+    """With a random split."""
     disjoint: float
-    """Utterances parted by `how`."""
+    """With the split of `how`."""
     how: str
     """See `Split.how`."""
 
@@ -48,8 +48,8 @@ def leakage(
     Args:
         store: its frames.
         utterances: its labeled utterances.
-        valid_fraction: share of each speaker's utterances that validates.
-        seed: of the random split.
+        valid_fraction: share of each speaker's utterances to validate on.
+        seed: seed of the random split.
     """
     known = utterances.speakers[~utterances.company]
     speakers = np.unique(known)
@@ -59,7 +59,7 @@ def leakage(
     originals = utterances.origins == np.arange(len(utterances))
     if missing := no_leakage(utterances, np.flatnonzero(inside & originals)):
         return missing
-    # A class for each session; what has no known session is one of its speaker's.
+    # A class for each session; a speaker's utterances without a known session are one class.
     pairs = np.stack([utterances.speakers, utterances.sessions], 1)
     occasions, session = np.unique(pairs, axis=0, return_inverse=True)
     speaker_of = torch.from_numpy(occasions[:, 0].astype(np.int64))
@@ -67,7 +67,7 @@ def leakage(
     def reached(by: By) -> tuple[float, str]:
         parts = split(utterances, by, valid_fraction, seed)
         train, valid = ([row for row in part if inside[row]] for part in (parts.train, parts.valid))
-        held_out = None if by == "random" else session[train]  # the shrinkage is chosen for the split it serves
+        held_out = None if by == "random" else session[train]  # choose the shrinkage for this kind of split
         answers = utterances.speakers[train]
         predicted = linear_baseline(store, train, session[train].tolist(), store, valid, None, held_out, answers)
         truth = torch.from_numpy(utterances.speakers[valid].astype(np.int64))

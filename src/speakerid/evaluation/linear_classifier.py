@@ -1,4 +1,4 @@
-"""Linear discriminant analysis with shrinkage, chosen by cross-validation on the training data.
+"""Linear discriminant analysis with a shrinkage chosen by cross-validation on the training data.
 
 Shapes: N utterances, D features, C classes, A answers.
 """
@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHRINKAGES = (0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0)
-"""Weights of the sphere in the covariance; 1 is the nearest centroid of standardized features."""
+"""Candidates for the weight of the scaled identity in the covariance; 1 gives the nearest centroid of
+standardized features."""
 FOLDS = 5
 MOST_COMPARED = 12_000_000
-"""Pairs of a held-out utterance and a class, of all folds together, so that the choice takes seconds for any corpus."""
+"""Bound on the pairs of held-out utterance and class over all folds, so that the choice takes seconds at most."""
 _CELLS = 2**22
-"""Scores held in memory at a time."""
+"""Number of scores in memory at a time."""
 CONSTANT = 1e-6
-"""Standard deviation, relative to the mean, at or below which a feature is constant."""
+"""Standard deviation, relative to the mean, up to which a feature is considered constant."""
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.integer]
@@ -26,14 +27,14 @@ Labels = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """Gaussian classes with one covariance and equal priors.
+    """Gaussian classes with a common covariance and equal priors.
 
     Attributes:
         shift: (D,) subtracted from the features.
-        scale: (D,) the features are divided by it.
-        axes: (D, D) eigenvectors of the covariance within classes, as columns.
+        scale: (D,) divisor of the features.
+        axes: (D, D) eigenvectors of the within-class covariance, as columns.
         variances: (D,) its eigenvalues, before shrinkage.
-        means: (C, D) of the classes, along the axes.
+        means: (C, D) means of the classes, in the basis of the axes.
         classes: (C,) labels, ascending.
     """
 
@@ -46,9 +47,9 @@ class LinearClassifier:
 
     @staticmethod
     def fit(features: Array, labels: Labels) -> LinearClassifier:
-        """Fit to (N, D) features and their (N,) labels, at least one of them.
+        """Fit to (N, D) features and (N,) labels, N at least 1.
 
-        Constant features have no effect. If every class has one utterance, the covariance is the unit matrix.
+        Constant features have no effect. If every class has a single utterance, the covariance is the identity.
         """
         shift, scale = features.mean(0), features.std(0)
         scale = np.where(scale <= CONSTANT * np.maximum(1, np.abs(shift)), np.inf, scale)
@@ -65,7 +66,7 @@ class LinearClassifier:
         return LinearClassifier(shift, scale, axes, variances, means @ axes, classes)
 
     def predict(self, features: Array, shrinkage: float) -> Labels:
-        """(N,) labels of (N, D) features; of equally near classes the first."""
+        """(N,) labels of (N, D) features; ties go to the first class."""
         rows = max(1, _CELLS // len(self.means))
         starts = range(0, max(1, len(features)), rows)
         return self.classes[
@@ -73,7 +74,7 @@ class LinearClassifier:
         ]
 
     def scores(self, features: Array, shrinkage: float) -> Array:
-        """(N, C) log-likelihoods of (N, D) features, less what they have in common for an utterance."""
+        """(N, C) log-likelihoods of (N, D) features, up to a constant per utterance."""
         spread = np.sqrt((1 - shrinkage) * self.variances + shrinkage * self.variances.mean())
         means = self.means / spread
         x = ((features - self.shift) / self.scale) @ self.axes / spread
@@ -88,13 +89,14 @@ def fit_linear(
     Args:
         features: (N, D).
         labels: (N,) classes.
-        answers: (N,) what counts as right, the same for all utterances of a class; the classes by default.
-        sessions: (N,) held out together in cross-validation. Utterances of an answer that has one session, and all
-            utterances by default, are held out in blocks of consecutive utterances of a class.
+        answers: (N,) correct answers, the same for all utterances of a class; by default the classes.
+        sessions: (N,) sessions, whose utterances are held out together in cross-validation. Utterances of an answer
+            with a single session, and all utterances by default, are held out in blocks of consecutive utterances of a
+            class.
 
     Returns:
-        The classifier, and the shrinkage of the highest macro accuracy over answers in cross-validation, the largest of
-        equally good ones.
+        The classifier, and the shrinkage with the highest macro accuracy over answers in cross-validation; ties go to
+        the largest.
     """
     answers = labels if answers is None else answers
     folds = _folds(labels, answers, sessions)
@@ -134,6 +136,6 @@ def _folds(labels: Labels, answers: Labels, sessions: Labels | None) -> Labels:
 
 
 def _groups(keys: Labels) -> list[NDArray[np.int64]]:
-    """The rows of every key, ascending."""
+    """Rows of each key, by key in ascending order."""
     order = np.argsort(keys, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)

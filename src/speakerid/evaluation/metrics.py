@@ -1,4 +1,4 @@
-"""How often a classifier is right.
+"""Accuracy of a classifier.
 
 Shapes: N utterances.
 """
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 Z = 1.96
-"""Standard deviations that hold 95 % of a normal distribution on both sides of its mean."""
+"""Half-width of the central 95 % of a normal distribution, in standard deviations."""
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
@@ -18,7 +18,7 @@ def accuracy(predicted: Tensor, labels: Tensor) -> float:
 
 
 def macro_accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Accuracy of each speaker that occurs among the (N,) labels, averaged: every speaker counts the same."""
+    """Mean of the accuracies of the speakers among the (N,) labels, so that every speaker has the same weight."""
     right = (predicted == labels).double()
     counts = torch.bincount(labels)
     hits = torch.bincount(labels, weights=right)
@@ -27,10 +27,10 @@ def macro_accuracy(predicted: Tensor, labels: Tensor) -> float:
 
 
 def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
-    """Where the accuracy lies with a confidence of 95 %, as far as `count` utterances can tell (Wilson, 1927).
+    """95 % confidence interval of an accuracy measured on `count` utterances (Wilson, 1927).
 
-    It takes the utterances to be independent, so of few speakers or sessions it promises too much. Without utterances
-    it is 0 to 1.
+    It assumes independent utterances, so it is too narrow for few speakers or sessions. Without utterances it is 0
+    to 1.
     """
     if not count:
         return 0.0, 1.0

@@ -1,8 +1,8 @@
-"""Identification where strangers come by: who of the known speakers is it, or nobody?
+"""Open-set identification: which known speaker is it, or is it a stranger?
 
-The watch-list task: an utterance is given the speaker of its highest score if that reaches a threshold, and nobody
-otherwise. A known speaker's utterance counts where it is given the right name, a stranger's is a false accept where it
-is given any (Phillips, Grother and Micheals, Evaluation methods in face recognition; chapter of Li and Jain, 2011,
+The watch-list task: an utterance is assigned the speaker with the highest score if that reaches a threshold, and no
+speaker otherwise. A known speaker's utterance is identified if it gets the right name; a stranger's is a false accept
+if it gets any (Phillips, Grother and Micheals, Evaluation methods in face recognition; chapter of Li and Jain, 2011,
 Handbook of Face Recognition).
 
 Shapes: N utterances of known speakers, I of strangers, S known speakers, P points of a curve.
@@ -18,46 +18,46 @@ from speakerid.evaluation.detection import Numbers
 
 @dataclass(frozen=True)
 class Answers:
-    """What the highest scores say, whatever the threshold."""
+    """Highest score of each utterance, before any threshold."""
 
     known: NDArray[np.floating]
     """(N,) highest score of each known speaker's utterance."""
     right: NDArray[np.bool_]
-    """(N,) whether it is the right speaker's."""
+    """(N,) whether it is that of the right speaker."""
     strangers: NDArray[np.floating]
     """(I,) highest score of each stranger's utterance."""
 
     @staticmethod
     def of(known: NDArray[np.floating], labels: NDArray[np.integer], strangers: NDArray[np.floating]) -> "Answers":
-        """Of (N, S) scores, the (N,) speakers, and (I, S) scores of strangers."""
+        """Answers from (N, S) scores, the (N,) true speakers, and (I, S) scores of strangers."""
         return Answers(known.max(1), known.argmax(1) == labels, strangers.max(1))
 
 
 @dataclass(frozen=True)
 class OpenSetCurve:
-    """Both rates at every threshold that makes a difference."""
+    """Both rates at every distinct threshold."""
 
     thresholds: NDArray[np.floating]
-    """(P,) ascending; the last is infinite and stands for giving no name, not even for an infinite score."""
+    """(P,) ascending; the last is infinite and gives no name, not even for an infinite score."""
     false_accepts: NDArray[np.float64]
-    """(P,) share of the strangers' utterances that are given a name, from 1 down to 0."""
+    """(P,) share of the strangers' utterances that get a name, from 1 down to 0."""
     identified: NDArray[np.float64]
-    """(P,) share of the known speakers' utterances that are given the right name, from the top-1 accuracy to 0."""
+    """(P,) share of the known speakers' utterances that get the right name, from the top-1 accuracy down to 0."""
 
     def identified_at(self, false_accept: float) -> float:
-        """Detection and identification rate where no more than the given share of strangers is accepted."""
+        """Detection and identification rate (DIR) at the given false-accept rate of strangers."""
         return float(self.identified[np.argmax(self.false_accepts <= false_accept)])
 
 
 def open_set_curve(
     answers: Answers, known_weights: Numbers | None = None, stranger_weights: Numbers | None = None
 ) -> OpenSetCurve:
-    """The whole curve.
+    """Curve over all thresholds.
 
     Args:
-        answers: at least one utterance of each kind has a weight.
-        known_weights: (N,) how often each utterance counts; once by default.
-        stranger_weights: (I,) likewise.
+        answers: both kinds need an utterance of positive weight.
+        known_weights: (N,) weight of each known speaker's utterance; by default all are 1.
+        stranger_weights: (I,) weight of each stranger's utterance; by default all are 1.
     """
     known_weights = np.ones(len(answers.known)) if known_weights is None else known_weights
     stranger_weights = np.ones(len(answers.strangers)) if stranger_weights is None else stranger_weights
@@ -70,7 +70,7 @@ def open_set_curve(
 
 
 def _reaching(thresholds: NDArray[np.floating], scores: NDArray[np.floating], weights: Numbers) -> NDArray[np.float64]:
-    """(P,) weight of the scores that reach each threshold; none reaches the last."""
+    """(P,) total weight of the scores that reach each threshold; no score reaches the last."""
     assert not np.isnan(scores).any(), "scores that are not numbers have no order"
     order = np.argsort(scores, kind="stable")
     below = np.append(0.0, np.cumsum(weights[order]))
@@ -84,14 +84,14 @@ def open_set_rates(
     known_weights: Numbers | None = None,
     stranger_weights: Numbers | None = None,
 ) -> tuple[float, float]:
-    """Share of strangers' utterances that are given a name, and of known speakers' that are given the right one.
+    """Share of strangers' utterances that get a name, and of known speakers' utterances that get the right one.
 
     Args:
-        answers: at least one utterance of each kind has a weight.
-        threshold: of all utterances, or (N,) of each, where it depends on the duration for instance.
-        stranger_threshold: of the strangers' utterances, or (I,) of each; the same as `threshold` by default.
-        known_weights: (N,) how often each utterance counts; once by default.
-        stranger_weights: (I,) likewise.
+        answers: both kinds need an utterance of positive weight.
+        threshold: one for all utterances, or (N,) thresholds, for example by duration.
+        stranger_threshold: one for all strangers' utterances, or (I,) thresholds; by default `threshold`.
+        known_weights: (N,) weight of each known speaker's utterance; by default all are 1.
+        stranger_weights: (I,) weight of each stranger's utterance; by default all are 1.
     """
     stranger_threshold = threshold if stranger_threshold is None else stranger_threshold
     return (

@@ -1,6 +1,6 @@
-"""What a model says of whole utterances, in one place for validation, evaluation and inference.
+"""Predictions for whole utterances, shared by validation, evaluation and inference.
 
-Shapes: N utterances, B of them in a batch, S speakers.
+Shapes: N utterances, B batch, S speakers.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.distributed import gathered, rank, world_size
 
 CPU_FRAMES = 2048
-"""Padded frames at a time on a CPU: what a layer computes of them stays in the cache."""
+"""Padded frames in a batch on a CPU, few enough for a layer's output to stay in the cache."""
 
 
 @torch.inference_mode()
@@ -25,22 +25,22 @@ def predict_batches(
     crop_frames: int | None = None,
     crops: Crops | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Log-probabilities of every utterance, batch by batch, averaged over the models and over views of the utterance.
+    """Log-probabilities of every utterance, in batches, averaged over the models and over views of the utterance.
 
-    Where several processes run, each gets its share of the batches.
+    With several processes, each gets its share of the batches.
 
     Args:
-        models: classifiers of the same speakers, on one device; left in evaluation mode while this runs.
+        models: classifiers of the same speakers, on the same device; in evaluation mode while this runs.
         store: the features.
-        indices: places of the utterances in the store.
-        frames_per_batch: bound on the padded frames of a batch; on a CPU it is `CPU_FRAMES` at most.
-        crop_frames: only so many frames from the middle of each utterance; all of them by default.
-        crops: of an utterance that is longer than they are, taken besides the whole of it: the log-probabilities of
-            all these views are averaged, each with the same weight (test-time augmentation; crops at regular intervals
-            are those of Chung et al., 2020, In defence of metric learning for speaker recognition). None by default.
+        indices: indices of the utterances in the store.
+        frames_per_batch: bound on the padded frames of a batch; at most `CPU_FRAMES` on a CPU.
+        crop_frames: take only this many frames, from the middle of each utterance; all by default.
+        crops: crops to add to utterances longer than they are. The log-probabilities of all these views have the same
+            weight (test-time augmentation; evenly spaced crops as in Chung et al., 2020, In defence of metric learning
+            for speaker recognition). None by default.
 
     Yields:
-        (B,) places in `indices` and (B, S) log-probabilities, on the CPU.
+        (B,) indices into `indices` and (B, S) log-probabilities, on the CPU.
     """
     was_training = [model.training for model in models]
     try:
@@ -68,7 +68,7 @@ def predict(
     crop_frames: int | None = None,
     crops: Crops | None = None,
 ) -> Tensor:
-    """(N, S) log-probabilities in the order of `indices`, all in every process; arguments as for `predict_batches`."""
+    """(N, S) log-probabilities in the order of `indices`, in every process; arguments as for `predict_batches`."""
     mine = list(predict_batches(models, store, indices, frames_per_batch, crop_frames, crops))
     parts = [part for of_one in gathered(mine) for part in of_one]
     places, scores = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -76,7 +76,7 @@ def predict(
 
 
 def _log_probabilities(models: Sequence[nn.Module], batch: PaddedBatch) -> Tensor:
-    """(B, S), averaged over the models, on the CPU."""
+    """(B, S) log-probabilities averaged over the models, on the CPU."""
     parameter = next(models[0].parameters())
     features = batch.features.to(parameter.device, parameter.dtype)
     mask = None if batch.mask is None else batch.mask.to(parameter.device)

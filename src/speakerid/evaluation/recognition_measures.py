@@ -1,4 +1,4 @@
-"""Scores of utterances against known speakers, and of pairs of utterances, as rows of figures with their intervals.
+"""Figures with confidence intervals from scores of utterances against known speakers and of pairs of utterances.
 
 Shapes: N utterances of known speakers, I of strangers, S known speakers, T trials.
 """
@@ -47,14 +47,14 @@ from speakerid.evaluation.recognition_results import (
 )
 
 MOST_TRIALS = 200_000
-"""Trials of utterances and speakers that are looked at, so that 500 resamples take seconds."""
+"""Largest number of trials of an utterance and a speaker, so that 500 resamples take seconds."""
 MOST_CONFUSED = 12
-"""Speakers in the picture of confusions."""
+"""Largest number of speakers in the confusion matrix."""
 
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """Utterances against every known speaker."""
+    """Scores of utterances against every known speaker."""
 
     known: NDArray[np.floating]
     """(N, S) scores of known speakers' utterances, N and S at least 1."""
@@ -63,18 +63,18 @@ class Scored:
     strangers: NDArray[np.floating]
     """(I, S) scores of strangers' utterances."""
     stranger_speakers: NDArray[np.integer]
-    """(I,) which stranger speaks."""
+    """(I,) which stranger each utterance is of."""
 
     @property
     def answers(self) -> Answers:
         return Answers.of(self.known, self.labels, self.strangers)
 
     def of(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Scored":
-        """With some of the known speakers' utterances."""
+        """Restrict to some of the known speakers' utterances."""
         return replace(self, known=self.known[rows], labels=self.labels[rows])
 
     def trials(self, seed: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(T,) utterances and (T,) speakers: every pair, or with too many every speaker's own and some others'."""
+        """(T,) utterances and (T,) speakers: all pairs, or if these are too many, the true pairs and some others."""
         count, speakers = self.known.shape
         others = speakers - 1
         if count * speakers > MOST_TRIALS:
@@ -83,7 +83,7 @@ class Scored:
         return np.arange(count).repeat(len(away)), ((self.labels[:, None] + away) % speakers).ravel()
 
     def ordered_trials(self) -> tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.int64]]:
-        """(T,) scores, ascending, whether each is of the right speaker, and of which utterance it is."""
+        """(T,) scores in ascending order, whether each is of the right speaker, and its utterance."""
         utterances, speakers = self.trials()
         scores = self.known[utterances, speakers]
         order = np.argsort(scores, kind="stable")
@@ -92,26 +92,26 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Decided:
-    """What the recognizer makes of the scores: log-odds of its answers, and from where on it gives them."""
+    """Decisions of the recognizer: log-odds of its answers, and the thresholds at which it gives a name."""
 
     answers: Answers
-    """With log-odds in place of scores."""
+    """With log-odds instead of scores."""
     thresholds: NDArray[np.floating]
-    """(N,) of each utterance of a known speaker."""
+    """(N,) thresholds of the known speakers' utterances."""
     stranger_thresholds: NDArray[np.floating]
-    """(I,) of each utterance of a stranger."""
+    """(I,) thresholds of the strangers' utterances."""
 
     def of(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Decided":
-        """With some of the known speakers' utterances."""
+        """Restrict to some of the known speakers' utterances."""
         answers = replace(self.answers, known=self.answers.known[rows], right=self.answers.right[rows])
         return replace(self, answers=answers, thresholds=self.thresholds[rows])
 
     def reliability(self, known: Numbers | None = None, strangers: Numbers | None = None) -> Reliability:
-        """Of the probabilities, if known speakers and strangers are equally frequent.
+        """Reliability of the probabilities if known speakers and strangers are equally frequent.
 
         Args:
-            known: (N,) how often each utterance counts; once by default.
-            strangers: (I,) likewise; at least one of either kind does.
+            known: (N,) weight of each known speaker's utterance, not all 0; by default all are 1.
+            strangers: (I,) weight of each stranger's utterance, not all 0; by default all are 1.
         """
         known = np.ones(len(self.answers.known)) if known is None else known
         strangers = np.ones(len(self.answers.strangers)) if strangers is None else strangers
@@ -121,17 +121,17 @@ class Decided:
 
 
 Statistic = Callable[[Numbers, Numbers], Mapping[Measure, float]]
-"""Measures where each utterance of known speakers, and each of strangers, counts so often."""
+"""Measures as a function of the weights of the known speakers' and of the strangers' utterances."""
 
 
 def identification_row(name: str, scored: Scored, decided: Decided | None = None, resamples: int = RESAMPLES) -> Row:
-    """Who of the known speakers is it, or nobody of them?
+    """Figures of open-set identification: which known speaker is it, or none of them?
 
     Args:
-        name: of the row.
-        scored: every utterance against every known speaker.
-        decided: what the recognizer makes of that; by default the highest score ranks, and there are no thresholds.
-        resamples: for the intervals.
+        name: name of the row.
+        scored: scores of every utterance against every known speaker.
+        decided: decisions of the recognizer; without them, utterances are ranked by score and there are no thresholds.
+        resamples: number of resamples for the intervals.
     """
     right = scored.known.argmax(1) == scored.labels
     own = np.take_along_axis(scored.known, scored.labels[:, None], 1)
@@ -164,7 +164,7 @@ def identification_row(name: str, scored: Scored, decided: Decided | None = None
 
 
 def _decisions(decided: Decided, known: Numbers, strangers: Numbers) -> dict[Measure, float]:
-    """What the recognizer's own thresholds and probabilities are worth."""
+    """Figures at the recognizer's own thresholds, and of its probabilities."""
     answers = decided.answers
     if not len(strangers):
         return {IDENTIFIED: float(np.average(answers.right & (answers.known >= decided.thresholds), weights=known))}
@@ -175,31 +175,31 @@ def _decisions(decided: Decided, known: Numbers, strangers: Numbers) -> dict[Mea
 
 @dataclass(frozen=True, eq=False)
 class ScoredPairs:
-    """Trials of two utterances each."""
+    """Scores of verification trials."""
 
     scores: NDArray[np.floating]
     """(T,)"""
     targets: NDArray[np.bool_]
-    """(T,) whether one speaker said both; some of either kind."""
+    """(T,) whether both utterances are of the same speaker; some of each kind."""
     first: NDArray[np.integer]
-    """(T,) which utterances are enrolled,"""
+    """(T,) enrolled utterances."""
     second: NDArray[np.integer]
-    """(T,) and which are tested."""
+    """(T,) test utterances."""
     log_ratios: NDArray[np.floating] | None = None
-    """(T,) the scores as natural log-likelihood ratios, where they are calibrated,"""
+    """(T,) natural log-likelihood ratios, if the scores are calibrated."""
     thresholds: NDArray[np.floating] | None = None
-    """(T,) and from which of them on a trial is accepted."""
+    """(T,) log-likelihood ratios from which a trial is accepted."""
 
     def ascending(self) -> "ScoredPairs":
-        """By score."""
+        """The trials sorted by score."""
         order = np.argsort(self.scores, kind="stable")
         return replace(self, **{name: column[order] for name, column in vars(self).items() if column is not None})
 
     def reliability(self, weights: Numbers | None = None) -> Reliability:
-        """Of the probabilities, if both kinds of trials are equally frequent.
+        """Reliability of the probabilities if both kinds of trials are equally frequent.
 
         Args:
-            weights: (T,) how often each trial counts, at least one of either kind; once by default.
+            weights: (T,) weight of each trial, not all 0 for either kind; by default all are 1.
         """
         assert self.log_ratios is not None
         weights = np.ones(len(self.targets)) if weights is None else weights
@@ -208,13 +208,15 @@ class ScoredPairs:
 
 
 def verification_row(name: str, pairs: ScoredPairs, speakers: NDArray[np.integer], resamples: int = RESAMPLES) -> Row:
-    """Did one speaker say both? A trial counts as often as both its utterances were drawn (Poh and Bengio, 2007).
+    """Figures of verification: are both utterances of the same speaker?
+
+    In a resample, the weight of a trial is the product of the counts of its utterances (Poh and Bengio, 2007).
 
     Args:
-        name: of the row.
+        name: name of the row.
         pairs: the trials.
-        speakers: (N,) who says each of all utterances.
-        resamples: for the intervals.
+        speakers: (N,) speakers of all utterances.
+        resamples: number of resamples for the intervals.
     """
     pairs = pairs.ascending()
     ratios, thresholds = pairs.log_ratios, pairs.thresholds
@@ -242,7 +244,7 @@ def verification_row(name: str, pairs: ScoredPairs, speakers: NDArray[np.integer
 def detection(
     scores: NDArray[np.floating], targets: NDArray[np.bool_], weights: Numbers | None = None
 ) -> dict[Measure, float]:
-    """The measures of (T,) trials; see `det_curve`."""
+    """Detection measures of (T,) trials; see `det_curve` for the arguments."""
     curve = det_curve(scores, targets, weights)
     return {
         EER: equal_error_rate(curve),
@@ -260,11 +262,11 @@ def _estimates(
 
 
 def confusions(labels: NDArray[np.integer], named: NDArray[np.integer], speakers: Sequence[str]) -> Confusions | None:
-    """Those who are most often taken for one another; None where nobody is.
+    """Confusion matrix of the speakers that are confused most often; None if there are no confusions.
 
     Args:
-        labels: (N,) who speaks.
-        named: (N,) who is named.
+        labels: (N,) true speakers.
+        named: (N,) predicted speakers.
         speakers: S names.
     """
     wrong = labels != named

@@ -1,4 +1,4 @@
-"""What a recognizer was found to do, as one HTML page with its pictures beside it."""
+"""Results of an evaluation of a recognizer as an HTML page, with its figures as PNG files."""
 
 from collections.abc import Iterator
 from html import escape
@@ -11,18 +11,18 @@ from speakerid.pages import html_page, html_plot, save_png
 
 PAGE = "report.html"
 WIDE = 5.0
-"""Inches from which on a picture has the width of the page."""
+"""Width of a figure, in inches, from which it spans the page."""
 
 
 def write_page(results: Results, folder: Path) -> Path:
-    """Write report.html and a PNG of every picture in it.
+    """Write report.html and a PNG file of every figure in it.
 
     Args:
-        results: with a table at least.
-        folder: made if need be; files of the same names are replaced.
+        results: results with at least one table.
+        folder: created if necessary; existing files are replaced.
 
     Returns:
-        Where the page is.
+        Path of the page.
 
     Raises:
         UserError: the folder cannot be written.
@@ -32,17 +32,17 @@ def write_page(results: Results, folder: Path) -> Path:
         with atomic_file(folder / f"{picture.name}.png") as partial:
             save_png(partial, picture.title, picture.draw, picture.size)
     with atomic_file(folder / PAGE) as partial:
-        # The title has file names, which may be any bytes.
+        # The title contains file names, which may be any bytes.
         partial.write_text(recognition_page(results, drawn), encoding="utf-8", errors="backslashreplace")
     return folder / PAGE
 
 
 def recognition_page(results: Results, drawn: list[Picture] | None = None) -> str:
-    """The page; the same bytes for the same results.
+    """HTML of the page; the same results give the same bytes.
 
     Args:
-        results: with a table at least.
-        drawn: its pictures, by default all there are.
+        results: results with at least one table.
+        drawn: its figures; by default all of them.
     """
     drawn = pictures(results) if drawn is None else drawn
     return html_page(
@@ -77,7 +77,7 @@ def _row(table: Table, row: Row) -> str:
 
 
 def _meanings(results: Results) -> Iterator[str]:
-    """What the columns are."""
+    """Explanation of the columns."""
     yield "<h2>What the columns say</h2><ul class='findings'>"
     for measure in dict.fromkeys(measure for table in results.tables for measure in table.measures):
         yield f"<li><b>{escape(measure.title)}</b>: {escape(measure.meaning)}</li>"

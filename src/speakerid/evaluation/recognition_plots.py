@@ -1,4 +1,4 @@
-"""The pictures of the recognition page.
+"""Figures of the recognition page.
 
 Shapes: P points of a curve, C speakers.
 """
@@ -21,25 +21,25 @@ from speakerid.pages import Inks, Plot, Size, svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colors for all kinds of color vision, those that can be read on white and on black.
+# Okabe and Ito's colors for all kinds of color vision, those that are readable on white and on black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 MARKERS = "osD^vP"
 COLOURED = 12
-"""Speakers with a color and a name of their own in the map, those with the most utterances."""
+"""Number of speakers with a color and a name in the map, those with the most utterances."""
 STEPS = 400
-"""Points of a curve that are drawn."""
+"""Largest number of points drawn of a curve."""
 _TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 _CROSS: dict[str, Any] = {"markersize": 7, "markeredgewidth": 1.8}
 _LETTERS = 14
-"""Of a speaker's name in a picture."""
+"""Longest name of a speaker in a figure, in characters."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure, to be drawn for the page and for a file."""
+    """A figure, which can be drawn for the page and for a file."""
 
     name: str
-    """Of the file, without its ending."""
+    """Name of the file, without its suffix."""
     title: str
     caption: str
     draw: "Callable[[Axes, Inks], None]"
@@ -50,11 +50,11 @@ class Picture:
 
 
 NAMES = ("det", "open_set", "reliability", "confusions", "embeddings")
-"""Of the pictures there may be."""
+"""Names of all possible figures."""
 
 
 def pictures(results: Results) -> list[Picture]:
-    """A picture of everything there is."""
+    """All figures that the results allow."""
     drawn: list[Picture] = []
     if results.det:
         caption = (
@@ -98,7 +98,7 @@ def _map_picture(laid_out: EmbeddingMap) -> Picture:
 
 
 def _det(curves: Mapping[str, DetCurve], point: tuple[float, float] | None, axes: "Axes", inks: Inks) -> None:
-    """On axes of a normal deviate, on which the curve of normally distributed scores is a straight line."""
+    """Draw DET curves on normal-deviate axes, on which normally distributed scores give straight lines."""
     shares = [share for curve in curves.values() for share in _both(curve).ravel() if 0 < share < 0.5]
     low = max(min([*shares, 0.02]), _TICKS[0]) / 1.3
     high = min(0.95, max(0.55, *(1.1 * rate for rate in point or (0.0, 0.0))))
@@ -106,7 +106,7 @@ def _det(curves: Mapping[str, DetCurve], point: tuple[float, float] | None, axes
         within = _thinned(np.clip(_both(curve), low / 2, 1 - low / 2))
         equal = equal_error_rate(curve)
         axes.plot(*ndtri(within), color=colour, linewidth=1.4, label=f"{name} ({100 * equal:.1f} %)")
-        # In the corner, whole, if it is less than the axes show: the curve of separated scores is not within them.
+        # In the corner, unclipped, if it is below the range of the axes, as for perfectly separated scores.
         axes.plot(*ndtri([max(equal, low)] * 2), "o", color=colour, markersize=4, clip_on=equal > low)
     if point is not None:
         axes.plot(
@@ -129,7 +129,7 @@ def _open_set(curves: Mapping[str, OpenSetCurve], point: tuple[float, float] | N
     lowest = min(0.01, *(share for c in curves.values() for share in c.false_accepts if share > 0))
     lowest = max(lowest, 1e-4) / 1.5
     for (name, curve), colour in zip(curves.items(), _sequence(len(curves)), strict=True):
-        # From the right, what the lowest threshold identifies that names no more strangers than so many: in steps.
+        # Steps from the right: the share identified at the lowest threshold with no more strangers named.
         shares, identified = curve.false_accepts[::-1], curve.identified[::-1]
         first = np.searchsorted(shares, lowest, "right") - 1
         points = _thinned(np.stack([np.clip(shares, lowest, 1), identified])[:, first:])
@@ -146,7 +146,7 @@ def _open_set(curves: Mapping[str, OpenSetCurve], point: tuple[float, float] | N
 
 
 def _thinned(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(2, P) points to 400 of them at most, evenly along the curve, both ends among them."""
+    """Reduce (2, P) points to at most `STEPS`, evenly along the curve, with both ends."""
     if points.shape[1] <= STEPS:
         return points
     along = np.append(0, np.abs(np.diff(points)).sum(0).cumsum())

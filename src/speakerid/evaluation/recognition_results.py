@@ -1,4 +1,4 @@
-"""What is known of a recognizer when it has been held against utterances whose speakers are known.
+"""Results of evaluating a recognizer on labeled utterances, as tables, text and JSON.
 
 Shapes: C speakers, P points.
 """
@@ -16,15 +16,15 @@ from speakerid.evaluation.detection import DetCurve
 from speakerid.evaluation.open_set import OpenSetCurve
 
 FALSE_ACCEPT = 0.01
-"""Share of strangers that may be given a name where identification among them is measured."""
+"""False-accept rate of strangers at which the identification rate (DIR) is measured."""
 DASH = "–"
 _WIDTH = len("0.000–0.000")
-"""Of a column in a terminal."""
+"""Width of a column in a terminal."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and between which 95 % of its resamples lie."""
+    """A figure with its 95 % confidence interval."""
 
     value: float
     low: float
@@ -36,14 +36,14 @@ class Measure:
     """A column of a table."""
 
     name: str
-    """In JSON."""
+    """Key in JSON."""
     title: str
     percent: bool
     meaning: str
 
     def text(self, value: float) -> str:
         digits, shown = (1, 100 * value) if self.percent else (3, value)
-        return f"{round(shown, digits) + 0.0:.{digits}f}"  # adding 0.0 takes the sign from a negative zero
+        return f"{round(shown, digits) + 0.0:.{digits}f}"  # adding 0.0 removes the sign of a negative zero
 
 
 TOP_1 = Measure("top_1", "top 1, %", True, "utterances whose highest score is the right speaker's")
@@ -75,18 +75,18 @@ ECE = Measure("calibration_error", "ECE, %", True, "how far probabilities lie fr
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table."""
+    """A row of a table."""
 
     name: str
     size: str
-    """Of how many utterances or trials."""
+    """Number of utterances or trials."""
     estimates: Mapping[Measure, Estimate]
-    """Without those that cannot be measured."""
+    """Without measures that cannot be computed."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures beside one another."""
+    """A table of figures."""
 
     title: str
     caption: str
@@ -96,45 +96,45 @@ class Table:
 
 @dataclass(frozen=True, eq=False)
 class Confusions:
-    """The speakers that are most often taken for one another."""
+    """Confusion matrix of the speakers that are confused most often."""
 
     speakers: tuple[str, ...]
     counts: NDArray[np.int64]
-    """(C, C + 1) utterances by who speaks and who is named; the last column is anybody else."""
+    """(C, C + 1) number of utterances by true and by predicted speaker; the last column is all others."""
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingMap:
-    """Embeddings laid out in a plane."""
+    """Two-dimensional map of embeddings."""
 
     points: NDArray[np.float64]
     """(P, 2)"""
     labels: NDArray[np.integer]
-    """(P,) places in `speakers`, negative for strangers."""
+    """(P,) indices into `speakers`, negative for strangers."""
     speakers: tuple[str, ...]
     method: str
-    """How they were laid out."""
+    """Name of the method."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that the page shows."""
+    """Content of the page."""
 
     title: str
     facts: tuple[str, ...]
-    """What was held against what, a sentence each."""
+    """Sentences that say what was evaluated on what."""
     tables: tuple[Table, ...]
     det: Mapping[str, DetCurve] = field(default_factory=dict)
-    """By duration."""
+    """DET curves by duration."""
     det_point: tuple[float, float] | None = None
     """False-accept and miss rate at the recognizer's own threshold."""
     open_set: Mapping[str, OpenSetCurve] = field(default_factory=dict)
-    """By duration; none without strangers."""
+    """Open-set curves by duration; empty without strangers."""
     open_set_point: tuple[float, float] | None = None
     """Strangers named and known speakers identified at the recognizer's own threshold."""
     confusions: Confusions | None = None
     reliability: Mapping[str, Reliability] = field(default_factory=dict)
-    """Of the probabilities of each kind of answer."""
+    """Reliability of the probabilities of each kind of answer."""
     embeddings: EmbeddingMap | None = None
 
     def as_json(self) -> dict[str, object]:
@@ -158,7 +158,7 @@ def _table_json(table: Table) -> dict[str, object]:
 
 
 def _json_number(number: float) -> float | str | None:
-    """A number as JSON can hold it: NaN as null, infinity as a string."""
+    """A number for JSON: NaN becomes null, infinity a string."""
     if math.isnan(number):
         return None
     return number if math.isfinite(number) else str(number)

@@ -1,4 +1,4 @@
-"""Scores on one scale, whoever is enrolled and however the test utterance sounds.
+"""Adaptive score normalization, so that scores of all speakers and utterances are comparable.
 
 Shapes: N utterances or profiles, C members of the cohort, T trials.
 """
@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOP_K = 200
-"""Members of the cohort nearest to each side of a trial; Matějka et al. find 200 to 500 to serve."""
+"""Number of nearest cohort members for each side of a trial; Matějka et al. recommend 200 to 500."""
 NARROWEST = 1e-6
-"""Standard deviation below which a cohort says nothing, so as not to divide by none."""
+"""Lower bound of a cohort's standard deviation, to avoid division by zero."""
 
 
 class TopCohort:
-    """What the nearest members of a cohort score against each of N utterances.
+    """Statistics of the scores of the nearest cohort members, for each of N utterances.
 
     Args:
-        scores: (N, C) of every utterance, or profile, against every member of the cohort, C at least 2.
-        top_k: how many of the highest of each row count; C - 1 at most, so that one can be left out.
+        scores: (N, C) scores of every utterance, or profile, against every member of the cohort; C is at least 2.
+        top_k: number of highest scores per row to use; at most C - 1, so that one can be left out.
     """
 
     def __init__(self, scores: NDArray[np.floating], top_k: int = TOP_K) -> None:
@@ -29,7 +29,7 @@ class TopCohort:
         top = -np.sort(-np.partition(self._scores, -self._k - 1, axis=1)[:, -self._k - 1 :], axis=1)
         self._center = top[:, : self._k].mean(1)
         self._lowest, self._next = top[:, self._k - 1], top[:, self._k]
-        # About the center, so that the square of the mean does not swallow the variance.
+        # Centered, so that the square of the mean does not swamp the variance.
         self._squares = ((top[:, : self._k] - self._center[:, None]) ** 2).sum(1)
 
     def statistics(
@@ -38,15 +38,15 @@ class TopCohort:
         """Mean and standard deviation over the nearest members.
 
         Args:
-            rows: (…) of the scores.
-            left_out: (…) member that does not count for each row, such as the claimed speaker; negative where all do.
+            rows: (…) rows of the scores.
+            left_out: (…) member to leave out for each row, such as the claimed speaker; negative for none.
         """
         center, squares = self._center[rows], self._squares[rows]
         if left_out is None:
             return center, _deviation(squares / self._k)
         gone = self._scores[rows, np.maximum(left_out, 0)]
         inside = (left_out >= 0) & (gone >= self._lowest[rows])
-        # The first that was not among the nearest moves up for one that was.
+        # If one of the nearest is left out, the next one takes its place.
         shift = np.where(inside, self._next[rows] - gone, 0.0) / self._k
         change = (self._next[rows] - center) ** 2 - (gone - center) ** 2
         squares = squares + np.where(inside, change, 0.0)
@@ -59,13 +59,13 @@ def adaptive_s_norm(
 ) -> NDArray[np.float64]:
     """AS-norm (Matějka et al., 2017, Analysis of score normalization in multilingual speaker recognition, AS-norm 1).
 
-    Each side of a trial is compared with the cohort's members nearest to that side; the score is the mean over both
-    sides of how many standard deviations it lies above their mean.
+    The score is standardized with the scores of the cohort members nearest to each side of the trial, and the results
+    for both sides are averaged.
 
     Args:
         scores: (T,) or any shape.
-        sides: mean and standard deviation of the enrollment's and of the test's cohort scores, from
-            `TopCohort.statistics`, in a shape that broadcasts to the scores'.
+        sides: mean and standard deviation of the cohort scores of the enrollment and of the test side, from
+            `TopCohort.statistics`; they broadcast to the shape of the scores.
     """
     normed: Sequence[NDArray[np.float64]] = [(scores - mean) / deviation for mean, deviation in sides]
     return np.mean(normed, axis=0)

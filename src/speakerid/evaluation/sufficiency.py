@@ -1,4 +1,4 @@
-"""Whether there is enough data for a figure, and if not, why not, in words for a report.
+"""Checks that there is enough data for a figure; if not, the reason, worded for a report.
 
 Every function returns None if the figure can be computed.
 """
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from speakerid.corpus.records import Utterances
 
 SAME = 1e-6
-"""Relative difference up to which two embeddings are the same but for rounding."""
+"""Relative difference up to which two embeddings are considered equal."""
 
 
 @dataclass(frozen=True)
 class NotMeasured:
-    """In place of a figure."""
+    """Placeholder for a figure that cannot be measured, with the reason."""
 
     reason: str
 
@@ -25,11 +25,11 @@ class NotMeasured:
 
 
 def no_leakage(utterances: Utterances, rows: NDArray[np.integer]) -> NotMeasured | None:
-    """Leakage needs a session that a random split can put on both sides.
+    """Check for leakage, which needs a session that a random split can put on both sides.
 
     Args:
-        utterances: of a corpus.
-        rows: those to look at, without augmented copies.
+        utterances: utterances of a corpus.
+        rows: rows of those to use, without augmented copies.
     """
     speakers, sessions = utterances.speakers[rows], utterances.sessions[rows]
     if len(np.unique(speakers)) < 2:
@@ -42,10 +42,10 @@ def no_leakage(utterances: Utterances, rows: NDArray[np.integer]) -> NotMeasured
 
 
 def no_trials(targets: NDArray[np.bool_]) -> NotMeasured | None:
-    """Error rates need trials of one speaker and trials of two.
+    """Check for error rates, which need target and non-target trials.
 
     Args:
-        targets: (T,) whether one speaker speaks in both utterances of a trial.
+        targets: (T,) whether both utterances of a trial are of the same speaker.
     """
     if targets.any() and not targets.all():
         return None
@@ -53,7 +53,7 @@ def no_trials(targets: NDArray[np.bool_]) -> NotMeasured | None:
 
 
 def no_map(points: NDArray[np.floating]) -> NotMeasured | None:
-    """A map needs two different points.
+    """Check for a map, which needs two different points.
 
     Args:
         points: (N, D).

@@ -1,13 +1,13 @@
-"""Files of verification trials, in the formats of the common evaluations.
+"""Lists of verification trials, in the formats of common evaluations.
 
-A line has two names, and a label in front of them or behind them:
+A line has two names, with a label before or after them:
 
     1 id10270/x6uYqmx31kE/00001.wav id10270/8jEAjG6SegY/00008.wav     VoxCeleb
     id00800-enroll id00800-singing-01-001 1                           CN-Celeb
     enrollment test target                                            Kaldi, SRE; tgt and imp in VOiCES
     enrollment,test                                                   no label: the corpus knows the speakers
 
-Columns are separated by blanks, tabs, commas or semicolons. A heading, empty lines and lines that begin with # are
+Columns are separated by spaces, tabs, commas or semicolons. A header, empty lines and lines that start with # are
 skipped, and so is NIST's channel (`a`, `b` or `x`) between the names and the label.
 
 Shapes: T trials.
@@ -39,25 +39,25 @@ HEADINGS = {
 }  # fmt: skip
 CHANNELS = {"a", "b", "x"}
 _SEPARATORS = ("\t", ",", ";", None)
-"""In the order in which they are tried; None stands for blanks."""
+"""Separators in the order in which they are tried; None is whitespace."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrialList:
-    """Trials as a file names them."""
+    """Trials with the names of a file."""
 
     enrolment: tuple[str, ...]
     test: tuple[str, ...]
     targets: NDArray[np.bool_] | None
-    """(T,) whether one speaker speaks in both; None if the file does not say."""
+    """(T,) whether both utterances are of the same speaker; None if the file has no labels."""
 
 
 def read_trials(path: Path) -> TrialList:
     """Read a list of trials.
 
     Raises:
-        UserError: the file cannot be read, a line is not a trial, it is not clear which column is the label, or there
-            are only trials of one kind.
+        UserError: the file cannot be read, a line is not a trial, the column of the label is ambiguous, or all trials
+            are of one kind.
     """
     lines = _lines(path)
     separator = _separator(lines)
@@ -80,10 +80,10 @@ def read_trials(path: Path) -> TrialList:
 
 
 def checked_kinds(path: Path, targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Labels of a list, unchanged.
+    """Check that the labels of a list are of both kinds, and return them.
 
     Raises:
-        UserError: they are all of one kind.
+        UserError: all labels are of one kind.
     """
     if not (targets.any() and (~targets).any()):
         found = f"{targets.sum()} target and {(~targets).sum()} non-target trials"
@@ -92,7 +92,7 @@ def checked_kinds(path: Path, targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """Lines that may be trials, with their numbers."""
+    """Lines that may be trials, with their line numbers."""
     try:
         check_regular(path)
         text = path.read_bytes().decode("utf-8-sig")
@@ -105,7 +105,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _separator(lines: Sequence[tuple[int, str]]) -> str | None:
-    """What separates the columns: under it, the first lines are trials with a label, or else pairs of names."""
+    """Separator with which the first lines are trials with a label, or otherwise pairs of names."""
     first = [line for _, line in lines[:3]]
     for labeled in (True, False):
         for separator in _SEPARATORS:
@@ -135,10 +135,10 @@ def _is_trial(fields: Sequence[str], labeled: bool) -> bool:
 
 
 def _label_first(path: Path, rows: Sequence[tuple[int, str, list[str]]]) -> bool | None:
-    """Where the label is if a line could be read either way; None if no line could.
+    """Whether the label is the first column rather than the last; None if every line is unambiguous.
 
     Raises:
-        UserError: the other lines do not tell, either.
+        UserError: the list is ambiguous as a whole.
     """
     ends = [(fields[0].lower() in LABELS, fields[-1].lower() in LABELS) for _, _, fields in rows if len(fields) == 3]
     first, last = all(first for first, _ in ends), all(last for _, last in ends)
@@ -156,7 +156,7 @@ def _label_first(path: Path, rows: Sequence[tuple[int, str, list[str]]]) -> bool
 
 
 def _trial(fields: Sequence[str], label_first: bool | None) -> tuple[str, str, bool | None] | None:
-    """Enrollment, test and label; None if it is not a trial."""
+    """Enrollment, test and label of a trial; None if the fields are not a trial."""
     match fields:
         case [enrollment, test] if enrollment and test:
             return enrollment, test, None

@@ -1,4 +1,4 @@
-"""The utterances that a list of trials names: by feature path, or by the recording an utterance was computed from.
+"""Find the utterances named in a list of trials, by feature path or by the path of the recording.
 
 Shapes: N utterances.
 """
@@ -15,24 +15,24 @@ from speakerid.corpus.records import Corpus
 from speakerid.errors import UserError
 
 SHOWN = 3
-"""Names that a message shows of those with one problem."""
+"""Names listed in a message for each problem."""
 
 
 def rows_of_names(path: Path, names: Iterable[str], corpus: Corpus, utterances: Sequence[str]) -> dict[str, int]:
-    """The row of every name.
+    """Row of every name.
 
-    A name is the feature path of an utterance, or the path of its recording: absolute, or relative to any folder above
-    it. The file extension may be missing or another one, backslashes are slashes, and folders may be joined by hyphens
-    or underscores, as in Kaldi's utterance ids.
+    A name is the feature path of an utterance or the path of its recording: absolute, or relative to any folder above
+    it. The file extension may be missing or different, backslashes count as slashes, and folders may be joined by
+    hyphens or underscores, as in Kaldi's utterance ids.
 
     Args:
-        path: of the list of trials, for messages.
-        names: as the list writes them, repeated or not.
-        corpus: its recordings.csv names the recordings, if it has one.
+        path: the list of trials, for messages.
+        names: names in the list; may repeat.
+        corpus: the corpus, whose recordings.csv has the paths of the recordings, if it exists.
         utterances: N feature paths.
 
     Raises:
-        UserError: names that are not there, are in another part of the corpus or stand for several utterances.
+        UserError: some names are unknown, in another part of the corpus, or match several utterances.
     """
     wanted = dict.fromkeys(names)
     rows = {name.removesuffix(".pt"): row for row, name in enumerate(utterances)}
@@ -61,7 +61,7 @@ def rows_of_names(path: Path, names: Iterable[str], corpus: Corpus, utterances: 
 
 
 def _matches(names: Sequence[str], root: Path) -> dict[str, set[str]]:
-    """Utterances whose recording each name may stand for: those of the most exact way to read it that finds any."""
+    """Utterances whose recordings each name matches, by its most exact interpretation that matches any."""
     if not (root / recordings_table.NAME).exists():
         return {name: set() for name in names}
     recordings = {name: os.path.abspath(recording.path) for name, recording in recordings_table.read(root).items()}
@@ -78,11 +78,11 @@ def _matches(names: Sequence[str], root: Path) -> dict[str, set[str]]:
 
 
 def _keys(name: str, top: str) -> list[str]:
-    """What a recording may be called by a name, the most exact first.
+    """Interpretations of a name as the path of a recording, the most exact first.
 
     Args:
-        name: as the list writes it.
-        top: folder that holds all recordings.
+        name: name in the list.
+        top: folder that contains all recordings.
     """
     path = os.path.normpath(name.replace("\\", "/"))
     ways = [path, os.path.realpath(path)] if os.path.isabs(path) else [os.path.join(top, path), path]
@@ -91,11 +91,11 @@ def _keys(name: str, top: str) -> list[str]:
 
 
 def _endings(recording: str, links: bool) -> Iterator[str]:
-    """What a recording may be called: its path, and what remains of it below every folder.
+    """Names of a recording: its path, and its path relative to every folder above it.
 
     Args:
-        recording: its absolute path.
-        links: also where it leads if it is a link, which takes time.
+        recording: absolute path of the recording.
+        links: also resolve symbolic links, which takes time.
     """
     ways = {recording, os.path.realpath(recording)} if links else {recording}
     parts = recording.split("/")[1:]
@@ -107,17 +107,17 @@ def _endings(recording: str, links: bool) -> Iterator[str]:
 
 
 def _joined(path: str) -> str:
-    """Folders and file in one word, for names that join them by another character."""
+    """Path with its parts joined by hyphens, to compare with names that join them by another character."""
     return "-".join(path.replace("_", "-").split("/"))
 
 
 def _stem(path: str) -> str:
-    """Without the extension of the file."""
+    """Path without the file extension."""
     return os.path.splitext(path)[0]
 
 
 def _refuse(path: Path, total: int, problems: Mapping[str, Sequence[str]], example: str) -> None:
-    """Say in one line which names cannot be used."""
+    """Raise an error of one line about the names that cannot be used, if there are any."""
     said = []
     for problem, names in problems.items():
         if names:

@@ -1,4 +1,4 @@
-"""Verification trials: pairs of utterances, and whether one speaker said both.
+"""Verification trials: pairs of utterances, and whether both are of the same speaker.
 
 Shapes: T trials, N utterances.
 """
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 from speakerid.corpus.records import UNKNOWN, Utterances
 
 LARGEST = 2_000
-"""Utterances of a speaker among which pairs are looked for, so that there are not too many pairs."""
+"""Largest number of utterances of a speaker to draw pairs from, which bounds the number of pairs."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Trials of utterances by their places."""
+    """Trials as indices of utterances."""
 
     enrolment: NDArray[np.int64]
     """(T,)"""
     test: NDArray[np.int64]
     """(T,)"""
     targets: NDArray[np.bool_]
-    """(T,) whether one speaker said both."""
+    """(T,) whether both utterances are of the same speaker."""
 
 
 def draw_pairs(utterances: Utterances, per_speaker: int, seed: int = 0) -> Pairs:
-    """Trials of utterances whose speakers are known; as many non-target as target ones of every speaker enrolled.
+    """Draw as many non-target as target trials for every speaker.
 
-    Target trials are of two sessions wherever a speaker has two known ones; for two utterances of one session are
-    alike in more than the voice. Augmented copies are left out.
+    The two utterances of a target trial are of different sessions if the speaker has two known ones, since utterances
+    of one session are alike in more than the voice. Augmented copies are left out.
 
     Args:
-        utterances: N of them; those of unknown speakers are left out.
-        per_speaker: target trials of each speaker, fewer where there are not as many pairs.
-        seed: the same trials for the same seed.
+        utterances: N utterances; those of unknown speakers are left out.
+        per_speaker: number of target trials of each speaker, fewer if there are not as many pairs.
+        seed: seed of the draws.
     """
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero((utterances.speakers != UNKNOWN) & (utterances.origins == np.arange(len(utterances))))
@@ -54,7 +54,7 @@ def draw_pairs(utterances: Utterances, per_speaker: int, seed: int = 0) -> Pairs
 
 
 def _same_speaker(utterances: Utterances, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """All pairs of a speaker's utterances, of two sessions where they are known."""
+    """All pairs of a speaker's utterances; only those of different sessions if there are any."""
     first, second = (rows[places] for places in np.triu_indices(len(rows), 1))
     of_first, of_second = utterances.sessions[first], utterances.sessions[second]
     across = (of_first != of_second) & (of_first != UNKNOWN) & (of_second != UNKNOWN)

@@ -11,7 +11,7 @@ from speakerid.distributed import highest
 
 
 def agreed(caught: list[signal.Signals]) -> signal.Signals | None:
-    """The signal that any process caught, so that all stop after the same step and none waits for the others forever."""
+    """The signal that any process caught, so that all processes stop after the same step."""
     number = int(highest(torch.tensor(int(caught[0]) if caught else 0)))
     return signal.Signals(number) if number else None
 
