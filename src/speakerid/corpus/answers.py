@@ -1,4 +1,4 @@
-"""Who speaks in the test utterances: the course's submission format, and a column for sessions where they are known."""
+"""Speakers of the test utterances, in the HW4 submission format plus a session column if sessions are known."""
 
 import csv
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ HEADER = ["Id", "Category", "Session"]
 def write(
     path: Path, utterances: Sequence[Utterance], speakers: Sequence[str], sessions: Sequence[str | None] | None = None
 ) -> None:
-    """Write the course's submission format: `Id,Category`, one row per test utterance; and `Session`, where told."""
+    """Write one row per test utterance in the HW4 submission format, `Id,Category`; with `sessions`, also `Session`."""
     header, columns = HEADER[:2], [[utterance.feature_path for utterance in utterances], speakers]
     if sessions is not None:
         header, columns = HEADER, [*columns, sessions]
@@ -26,15 +26,15 @@ def write(
         )
         plain.writerow(header)
         for row in zip(*columns, strict=True):
-            # The csv module leaves a carriage return unquoted, at which its own reader then ends the row.
+            # The csv module does not quote a carriage return, but its reader ends the row there.
             (quoted if any("\r" in (field or "") for field in row) else plain).writerow(row)
 
 
 def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:
-    """The test utterances with their speakers, and perhaps sessions; as they are where there is no such file.
+    """Add speakers, and sessions if given, to the test utterances; return them unchanged if the file does not exist.
 
     Raises:
-        UserError: it cannot be read, or is of other utterances.
+        UserError: the file cannot be read or lists other utterances.
     """
     if not path.exists():
         return test
@@ -49,7 +49,7 @@ def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:
                 for utterance, row in zip(test, told, strict=True)
             ]
     except (OSError, ValueError, IndexError, csv.Error, UserError):
-        pass  # said below, together with readable files of another content
+        pass  # reported below, like a readable file with the wrong content
     raise UserError(
         f"{NAME}: expected the header Id,Category or {','.join(HEADER)} and one row per utterance of testdata.json, "
         "in its order"

@@ -14,7 +14,7 @@ from speakerid.corpus.split import By, Split, split
 from speakerid.errors import UserError
 
 COMPANY_STRANGERS, MOST_COMPANY_STRANGERS = 5, 100
-"""One of this many people of company trains nothing and stands for a stranger; at most so many do."""
+"""One company speaker in this many is held out as a stranger, up to the maximum."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Arranged:
     """How the test utterances were chosen, see `speakerid.corpus.split.Split`."""
 
     def with_copies(self, made: Mapping[Job, Entry]) -> "Arranged":
-        """With copies at other speeds, each behind the labelled recording it was made of."""
+        """Insert the speed-perturbed copies, each after the labelled recording that it was made from."""
         copies: dict[Job, list[Job]] = {}
         for job in made:
             copies.setdefault(Job(job.recording), []).append(job)
@@ -40,11 +40,11 @@ class Arranged:
         return replace(self, labelled=labelled)
 
     def corpus(self, root: Path, features: FeatureConfig) -> Corpus:
-        """Classes are the speakers in the order of their names, those made by a change of speed, and company."""
+        """Build the corpus. Classes are the speakers, then the speed-perturbed copies, then company; each by name."""
         company = {_speaker(job) for job in self.labelled if is_company(job)}
         made = {_speaker(job) for job in self.labelled if job.speed}
         speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made - company))
-        # Sorted by their hashed names: the order of the test data says nothing of who speaks.
+        # Sort by hashed file name so that the order of the test data does not reveal the speakers.
         test = sorted(self.test, key=lambda utterance: utterance.feature_path)
         names = (*speakers, *sorted(made), *sorted(company))
         order = {name: place for place, name in enumerate(names)}
@@ -53,12 +53,12 @@ class Arranged:
 
 
 def feature_path(job: Job, entry: Entry) -> str:
-    """Of one utterance: another one for every recording, and another one when its content changes."""
+    """File name of an utterance's features, unique to the recording and its content."""
     return f"uttr-{hashlib.blake2b(f'{job.name} {entry.key}'.encode(), digest_size=16).hexdigest()}.pt"
 
 
 def enough(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]:
-    """Without the speakers of whom only one recording is sound; these are added to `skipped`.
+    """Leave out speakers with only one usable recording, and add a line for each to `skipped`.
 
     Raises:
         UserError: fewer than two speakers are left.
@@ -77,14 +77,16 @@ def enough(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]
 def arrange(
     entries: Mapping[Job, Entry], test_fraction: float, by: By, strangers: int, company: Mapping[Job, Entry]
 ) -> Arranged:
-    """Part the recordings.
+    """Divide the recordings into labelled, test and stranger utterances.
 
     Args:
         entries: at least two speakers with two recordings each.
         test_fraction: share of each speaker's recordings for the test; at least two of each stay labelled.
-        by: how, see `speakerid.corpus.split`.
-        strangers: speakers held out whole: those whose names hash lowest, so that adding a speaker moves few.
-        company: recordings of other people. They train, but for one person in `COMPANY_STRANGERS`, held out likewise.
+        by: how to choose the test recordings, see `speakerid.corpus.split`.
+        strangers: number of speakers to hold out entirely. Those whose names hash lowest are chosen, so adding a
+            speaker changes few.
+        company: recordings of other people. They are used for training, except for one person in
+            `COMPANY_STRANGERS`, who is held out in the same way.
 
     Raises:
         UserError: fewer than two speakers would be left.

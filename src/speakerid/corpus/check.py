@@ -1,4 +1,4 @@
-"""The way into a corpus: everything read, everything checked, every problem said at once."""
+"""Open or check a corpus, and report all of its problems at once."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +20,18 @@ _REQUIRED: dict[Part, tuple[str, ...]] = {
 def open_corpus(
     root: Path, part: Part = "labelled", packed: Path | None = None, dtype: DType | None = None, quiet: bool = False
 ) -> tuple[Corpus, FrameStore]:
-    """A corpus in HW4 layout, or packed without its feature files, and the frames of one part.
+    """Open a corpus, in HW4 layout or as a packed store alone, with the frames of one part.
 
     Args:
-        root: the folder.
-        part: `labelled` to train and validate, `test` to recognise; only the files this part needs must exist.
+        root: folder of the corpus.
+        part: `labelled` to train and validate, `test` to recognize; only the files this part needs must exist.
         packed: folder of the packed copy of an HW4 corpus, see `packed_store`.
-        dtype: of the packed copy; by default float16, or what it was packed as where there are no HW4 files.
-        quiet: say nothing of packing.
+        dtype: type of the packed frames. Default: float16, or the type of the store if there are no HW4 files.
+        quiet: do not report packing.
 
     Raises:
-        UserError: there is no such folder, or its preparation is unfinished.
-        CorpusError: listing every problem of the JSON files and of the part's feature files, or of the store.
+        UserError: the folder does not exist, or its preparation is unfinished.
+        CorpusError: lists every problem of the JSON files and of the part's feature files, or of the store.
     """
     root = locate(root)
     unfinished.refuse(root)
@@ -47,11 +47,11 @@ def open_corpus(
 
 
 def check_corpus(root: Path) -> Corpus:
-    """Read all of a corpus, every feature file and every block of the packed store included.
+    """Read a whole corpus, including every feature file and every block of the packed store.
 
     Raises:
-        UserError: there is no such folder.
-        CorpusError: listing every problem.
+        UserError: the folder does not exist, or its preparation is unfinished.
+        CorpusError: lists every problem.
     """
     root = locate(root)
     unfinished.refuse(root)

@@ -1,4 +1,4 @@
-"""What the columns of a table of recordings mean, by their names."""
+"""Meaning of the columns of a table of recordings, derived from their names."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -50,7 +50,7 @@ _SYNONYMS = {
 }  # fmt: skip
 UNITS: dict[str, Unit] = {"": "s", "_ms": "ms", "_samples": "samples"}
 VAGUE = ("label", "name", "class", "user", "user_id", "voice")
-"""Names that may mean something other than a speaker, so that reading them as one is said."""
+"""Names that may mean something other than a speaker; reading one as a speaker is reported."""
 SPEECHBRAIN = {"id", "duration", "wav", "start", "stop"}
 """Columns of SpeechBrain's manifests, which give start and stop in samples and the duration of the whole file."""
 
@@ -59,7 +59,7 @@ def find_columns(header: Sequence[str]) -> dict[str, int]:
     """Index of each column by its meaning.
 
     Raises:
-        UserError: two columns with a meaning have the same name.
+        UserError: two columns that are read have the same name.
     """
     keys = [column_key(name) for name in header]
     columns: dict[str, int] = {}
@@ -68,14 +68,14 @@ def find_columns(header: Sequence[str]) -> dict[str, int]:
             columns[meaning] = keys.index(found)
             if keys.count(found) > 1:
                 raise UserError(f"first line: found several columns called {found}, expected one; rename the others")
-    if "onset" in keys and "offset" in keys:  # in lists of sound events the offset is where an event ends
+    if "onset" in keys and "offset" in keys:  # in lists of sound events, offset is the end of an event
         columns.setdefault("end", keys.index("offset"))
     if (
         "num_frames" in keys
         and "start_samples" not in columns
         and columns.get("duration_samples") == keys.index("num_frames")
     ):
-        del columns["duration_samples"]  # of features, not of sound
+        del columns["duration_samples"]  # here num_frames counts feature frames, not samples
     return columns
 
 
@@ -91,16 +91,16 @@ def unread(header: Sequence[str], columns: Mapping[str, int]) -> list[str]:
 
 
 def parse_time(column: str, text: str, unit: Unit, comma: bool) -> Time | None:
-    """A time such as 12.5, 1:05.5 or 12.5 s, None for an empty field.
+    """Parse a time such as 12.5, 1:05.5 or 12.5 s; None if the field is empty.
 
     Args:
-        column: for messages.
-        text: the field.
-        unit: of plain numbers.
-        comma: whether 12,5 is a number too; after colons it always is.
+        column: name of the column, for messages.
+        text: content of the field.
+        unit: unit of plain numbers.
+        comma: accept a decimal comma in plain numbers (12,5); it is always accepted after a colon.
 
     Raises:
-        UserError: anything else.
+        UserError: the field is not a time.
     """
     if not text:
         return None
@@ -131,10 +131,11 @@ def _expected(unit: Unit) -> str:
 
 
 def channel_indices(texts: Iterable[str]) -> dict[str, int] | None:
-    """Index from 0 of every channel that a column names: 1 and 2, A and B, left and right; 0 and 1 if a 0 is there.
+    """Zero-based index of each channel named in a column: 1 and 2, A and B, left and right; 0 and 1 if 0 occurs.
 
     Returns:
-        None if no field names a channel, so the column means something else. What names none is left out.
+        Index by field. Fields that do not name a channel are left out. None if no field names one, so the column
+        means something else.
     """
     fields = set(texts) - {""}
     numbers = {field: int(float(match[1])) for field in fields

@@ -1,4 +1,4 @@
-"""Common Voice: clips, and tables that say who speaks in them."""
+"""Common Voice: clips, and the tables with their speakers."""
 
 import csv
 import sys
@@ -13,10 +13,10 @@ from speakerid.printing import printable
 
 
 def is_common_voice(path: Path) -> bool:
-    """Whether the first line of a file names the column that Common Voice has for the speaker.
+    """Whether a table has Common Voice's speaker column, client_id.
 
     Raises:
-        UserError: the file cannot be read, or is no table.
+        UserError: the file cannot be read, or is not a table.
     """
     return "client_id" in read_header(path)
 
@@ -26,7 +26,7 @@ Language = tuple[Folder, list[Path]]
 
 
 def find_languages(folders: Iterable[Folder]) -> Iterator[Language]:
-    """The clips and the tables of every Common Voice language among the folders."""
+    """Find the clips and the tables of every Common Voice language among the folders."""
     by_parts = {folder.parts: folder for folder in folders}
     for parts, folder in by_parts.items():
         validated = [name for name in folder.listings if name == "validated.tsv"]
@@ -36,11 +36,11 @@ def find_languages(folders: Iterable[Folder]) -> Iterator[Language]:
 
 
 def common_voice(folders: Iterable[Folder], languages: Iterable[Language], remarks: Remarks) -> list[Recording]:
-    """Common Voice (Ardila et al. 2020): the client is the speaker, and nothing tells the session.
+    """Recordings of Common Voice (Ardila et al. 2020): the client is the speaker; sessions are unknown.
 
     Raises:
         UserError: a table cannot be read, or lacks a column.
-        CorpusError: every wrong row of a table.
+        CorpusError: lists every wrong row of a table.
     """
     recordings: list[Recording] = []
     reasons = {clips.parts: f"in no line of {', '.join(table.name for table in tables)}" for clips, tables in languages}
@@ -55,7 +55,7 @@ def common_voice(folders: Iterable[Folder], languages: Iterable[Language], remar
 
 
 def _clips(clips: Folder, tables: Sequence[Path], remarks: Remarks) -> Iterator[Recording]:
-    """The clips that the tables of a language name."""
+    """Clips that are listed in the tables of a language."""
     waiting, known = set(clips.recordings), set(clips.recordings)
     for table in tables:
         rows = _rows(table)
@@ -79,7 +79,7 @@ def _clips(clips: Folder, tables: Sequence[Path], remarks: Remarks) -> Iterator[
 
 
 def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
-    """Line number and fields of every row; sentences hold lone quotation marks, so nothing is quoted."""
+    """Line number and fields of every row. Quoting is off because sentences contain unpaired quotation marks."""
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)

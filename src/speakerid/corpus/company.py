@@ -1,6 +1,6 @@
-"""Company: other people's recordings, which train as further classes beside the speakers and are never an answer.
+"""Company: recordings of other people, used as additional training classes and never predicted.
 
-A person of company is called `company/FOLDER/NAME`, in every table and file of a corpus.
+Such a person is called `company/FOLDER/NAME` in every table and file of a corpus.
 """
 
 import os
@@ -21,22 +21,22 @@ from speakerid.errors import UserError
 from speakerid.printing import printable
 
 NAMED = 5
-"""People that an error names."""
+"""Maximum number of people that an error names."""
 
 
 def is_company(job: Job) -> bool:
-    """Whether this is a recording of company."""
+    """Whether a job's recording is company."""
     return job.recording.speaker.startswith(COMPANY)
 
 
 def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
-    """Every recording of the given folders or tables, in any layout, under the names of company.
+    """Find the recordings of company in folders or tables of any layout, and rename them to `company/FOLDER/NAME`.
 
-    Folders of one name are told apart by numbers. The order in which they are given has no effect.
+    Folders of the same name are numbered. The order of the sources has no effect.
 
     Raises:
-        UserError: a folder holds no recordings, or lies in another one.
-        CorpusError: every wrong row of a table.
+        UserError: a folder has no recordings, or is inside another one.
+        CorpusError: lists every wrong row of a table.
     """
     found: dict[str, tuple[Path, Scan]] = {}
     by_place = {source.resolve(): source for source in sources}
@@ -55,10 +55,10 @@ def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
 
 
 def check_names(recordings: Sequence[Recording]) -> None:
-    """Refuse company that is called like a speaker: if it is one person, two classes would part them.
+    """Refuse company with the name of a speaker: one person must not become two classes.
 
     Raises:
-        UserError: naming them.
+        UserError: a name is shared.
     """
     speakers = {look(r.speaker): r.speaker for r in recordings if not r.speaker.startswith(COMPANY)}
     company = sorted({r.speaker for r in recordings if r.speaker.startswith(COMPANY)})
@@ -74,12 +74,12 @@ def check_names(recordings: Sequence[Recording]) -> None:
 def without_doubles(
     entries: Mapping[Job, Entry], fingerprint: Callable[[Entry], NDArray[np.uint32]], skipped: list[str], expected: bool
 ) -> tuple[dict[Job, Entry], dict[Job, Entry]]:
-    """The speakers' own recordings, and those of company that are no copies of them.
+    """Separate the speakers' recordings from those of company, leaving out company that copies a speaker's recording.
 
     Args:
-        entries: of all recordings.
+        entries: entries of all recordings.
         fingerprint: see `speakerid.audio.measure.fingerprint`.
-        skipped: a line for each recording that was left out; gets one for each copy.
+        skipped: lines on recordings that were left out; one is added for each copy.
         expected: whether company was asked for.
 
     Raises:
@@ -103,10 +103,10 @@ def without_doubles(
 def _originals(
     own: Mapping[Job, Entry], company: Mapping[Job, Entry], fingerprint: Callable[[Entry], NDArray[np.uint32]]
 ) -> dict[str, Job]:
-    """Digests of recordings that are among the speakers' own, or likely copies of one, and which."""
+    """Map digests to the speaker's recording with the same content, or of which the content is a likely copy."""
     entries = {**own, **company}
     first = {entry.digest: job for job, entry in reversed(entries.items())}
-    jobs = [job for job, entry in entries.items() if first[entry.digest] == job]  # each content once, own ones first
+    jobs = [job for job, entry in entries.items() if first[entry.digest] == job]  # one per content, speakers first
     originals = {entries[job].digest: job for job in jobs if job in own}
     for group in same_sound([fingerprint(entries[job]) for job in jobs]):
         if jobs[group[0]] in own:

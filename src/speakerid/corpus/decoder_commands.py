@@ -1,4 +1,4 @@
-"""Commands that decode one file, as Kaldi's and lhotse's listings have them. They are read and never executed."""
+"""Decoding commands in the listings of Kaldi and lhotse. They are parsed, never executed."""
 
 import shlex
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from speakerid.printing import printable
 
 
 class _Decoder(NamedTuple):
-    """A program that decodes."""
+    """A decoding program."""
 
     options: dict[str, int]
-    """Those that leave the speech as it is, and how many words each takes besides itself."""
+    """Options that do not change the speech, with the number of their arguments."""
     channel: str = ""
-    """The option or effect that takes one channel, counted from 1."""
+    """Option or effect that selects one channel, counted from 1."""
     effects: tuple[str, ...] = ()
-    """Words after the output that leave the speech as it is; each takes one word."""
+    """Effects, given after the output, that do not change the speech; each has one argument."""
 
 
 _SOX = {"-t": 1, "-r": 1, "-b": 1, "-e": 1, "-G": 0, "-q": 0, "-V1": 0, "-D": 0, "-R": 0, "-c": 1, "--no-dither": 0}
@@ -34,13 +34,16 @@ _DECODERS = {
 
 
 def plain_file(command: str) -> tuple[str, int | None]:
-    """The file that a command decodes, and the index of the only channel that it takes.
+    """Get the file that a command decodes, and the index of the channel that it selects.
 
     Args:
-        command: with or without the `|` at its end.
+        command: the command, with or without a final `|`.
+
+    Returns:
+        The file, and the zero-based channel, None if the command does not select one.
 
     Raises:
-        UserError: it does anything else than decode one file.
+        UserError: the command does anything other than decode one file.
     """
     text = command.strip().removesuffix("|").strip()
     refused = UserError(
@@ -68,7 +71,7 @@ def plain_file(command: str) -> tuple[str, int | None]:
 
 
 def _sorted(words: Sequence[str], decoder: _Decoder) -> tuple[list[str], dict[str, str]]:
-    """Words that are no options, and the value of every option or effect."""
+    """Split words into files and the values of options and effects."""
     files, taken = list[str](), dict[str, str]()
     rest = iter(words)
     for word in rest:

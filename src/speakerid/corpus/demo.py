@@ -1,4 +1,4 @@
-"""The demonstration corpus: synthetic voices, each recording session with a room, a microphone and noise of its own."""
+"""Demonstration corpus of synthetic voices; every recording session has its own room, microphone and noise."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -21,18 +21,18 @@ from speakerid.files import atomic_folder
 
 TRAINING_SESSIONS = 10
 SESSIONS = TRAINING_SESSIONS + 2
-"""Of each speaker: the last but one is for validation, the last for the test."""
+"""Sessions per speaker: the second to last is for validation, the last for the test."""
 UTTERANCES = 4
-"""Of each session."""
+"""Default number of utterances per session."""
 SECONDS = (2.0, 4.0)
-"""Shortest and longest utterance."""
+"""Shortest and longest utterance, in seconds."""
 
-_VOICE, _CHANNEL, _SPEECH = range(3)  # independent streams of random numbers
+_VOICE, _CHANNEL, _SPEECH = range(3)  # independent random streams
 
 
 @dataclass(frozen=True)
 class _Session:
-    """One job: everything a speaker says on one occasion."""
+    """One job: all utterances of a speaker in one session."""
 
     speaker: int
     session: int
@@ -48,17 +48,17 @@ def write_demo_corpus(
 ) -> Corpus:
     """Write a corpus in HW4 layout whose training, validation and test utterances share no session.
 
-    The labelled utterances of a speaker are in the order of their sessions, so that `data.split=session` validates on
-    the last of them. Every utterance depends on the seed and its own place alone: more speakers leave the first ones
-    as they are, and the number of workers changes nothing.
+    A speaker's labelled utterances are in session order, so `data.split=session` validates on the last session. An
+    utterance depends only on the seed and on its speaker, session and index: adding speakers does not change the
+    existing ones, and the number of workers has no effect.
 
     Args:
-        root: the corpus; there whole at the end, or not at all.
-        speakers: at least 2.
-        utterances: of each speaker in each of the 12 sessions.
-        seed: another seed, other voices.
-        workers: processes; by default one for each core.
-        wav: folder for the recordings, `speaker/session/nn.wav`, as well; by default they are not kept.
+        root: folder of the corpus, written completely or not at all.
+        speakers: number of speakers, at least 2.
+        utterances: number of utterances per speaker in each of the 12 sessions.
+        seed: seed of the voices, channels and speech.
+        workers: number of processes. Default: one per core.
+        wav: folder for the recordings, as `speaker/session/nn.wav`. Default: they are not kept.
 
     Raises:
         UserError: fewer than two speakers, no utterances, a negative seed, or a folder that exists already.
@@ -85,7 +85,7 @@ def _write(root: Path, speakers: int, utterances: int, seed: int, workers: int |
         spoken_in_test: list[Utterance] = []
         for job, spoken in zip(jobs, parallel_map(record, jobs, "Synthesise", "sessions", workers), strict=True):
             (spoken_in_test if job.session == SESSIONS - 1 else labelled).extend(spoken)
-        # Sorted by their hashed names: the order of the test data says nothing of who speaks.
+        # Sort by hashed file name so that the order of the test data does not reveal the speakers.
         spoken_in_test.sort(key=lambda utterance: utterance.feature_path)
         test = [replace(utterance, session=None) for utterance in spoken_in_test]
         corpus = Corpus(root, features, tuple(names), Utterances.of(labelled, names), Utterances.of(test, names))

@@ -1,6 +1,6 @@
-"""Recordings that are there twice: byte for byte, or as a copy that was cut, scaled or encoded anew.
+"""Find duplicate recordings: byte for byte, or copies that were cut, scaled or encoded again.
 
-Letters: R recordings, K values of a fingerprint.
+Shapes: R recordings, K values of a fingerprint.
 """
 
 from collections.abc import Hashable, Sequence
@@ -11,14 +11,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 COMMON_VALUES, COMMON_SHARE = 8, 0.1
-"""Values, and share of the smaller fingerprint, that two recordings must have in common to be copies.
+"""Copies share at least this many values, and at least this share of the smaller fingerprint.
 
-Of 577,275 pairs of different recordings of real speech none has more than 5, and none of two speakers more than 2.
+Measured on 577,275 pairs of different recordings of real speech: none shares more than 5 values, and none from
+different speakers more than 2.
 """
 
 
 def same_content(digests: Sequence[Hashable]) -> list[list[int]]:
-    """Groups of two or more places in `digests` that hold the same, in order."""
+    """Group the indices of equal digests: groups of at least two, in ascending order."""
     places: dict[Hashable, list[int]] = {}
     for place, digest in enumerate(digests):
         places.setdefault(digest, []).append(place)
@@ -26,17 +27,17 @@ def same_content(digests: Sequence[Hashable]) -> list[list[int]]:
 
 
 def same_sound(fingerprints: Sequence[NDArray[np.uint32]]) -> list[list[int]]:
-    """Groups of recordings that are likely copies, or parts, of one another.
+    """Group recordings that are likely copies, or parts, of one another.
 
-    An inverted index, value to recordings, proposes the pairs. Only neighbours in each of its lists are proposed, so
-    that a value which many share costs no more than its list is long: R K log(R K) altogether. Copies, many as they
-    may be, are neighbours in most of the lists they stand in, and each other's by transitivity.
+    Candidate pairs come from an inverted index from values to recordings. Only neighbors in each of its lists are
+    compared, so a value that many recordings share costs no more than the length of its list: O(R K log(R K)) in all.
+    Copies are neighbors in most lists that contain them; transitivity joins the rest.
 
     Args:
-        fingerprints: R times (K,) different values, from `speakerid.audio.measure.fingerprint`.
+        fingerprints: R arrays (K,) of distinct values, from `speakerid.audio.measure.fingerprint`.
 
     Returns:
-        Groups of two or more places, ascending, in the order of their first one.
+        Groups of at least two indices, ascending, ordered by their first index.
     """
     count = len(fingerprints)
     if count < 2:
@@ -48,7 +49,7 @@ def same_sound(fingerprints: Sequence[NDArray[np.uint32]]) -> list[list[int]]:
     values, recordings = values[order], recordings[order]
     neighbours = values[1:] == values[:-1]
     pairs, common = np.unique(recordings[:-1][neighbours] * count + recordings[1:][neighbours], return_counts=True)
-    first, second = np.divmod(pairs[common > 1], count)  # one value in common is chance, mostly; spare those the look
+    first, second = np.divmod(pairs[common > 1], count)  # a single shared value is mostly chance
     linked = [_are_copies(fingerprints[a], fingerprints[b]) for a, b in zip(first, second, strict=True)]
     return _components(first[linked], second[linked], count)
 

@@ -1,8 +1,8 @@
-"""Channel equalisation: every band standardised over all frames of a speaker, so that what is constant goes.
+"""Channel equalization: standardize every band over all frames of a speaker, which removes constant channel effects.
 
-It needs to know who speaks, so it is for measuring and not for use.
+It needs to know the speaker, so it is for experiments only.
 
-Letters: T frames, M mel bands.
+Shapes: T frames, M mel bands.
 """
 
 from collections.abc import Callable, Collection
@@ -14,15 +14,15 @@ from speakerid.bars import bar
 from speakerid.corpus.records import Utterance
 
 SMALLEST = 1e-6
-"""Deviation of a band that is taken for constant."""
+"""Smallest standard deviation to divide by."""
 
 
 class Equaliser:
-    """Equalised features of utterances.
+    """Compute equalized features of utterances.
 
     Args:
-        utterances: all there are of every speaker.
-        raw: the (T, M) features of one of them.
+        utterances: all utterances of all speakers.
+        raw: returns the (T, M) features of an utterance.
     """
 
     def __init__(self, utterances: Collection[Utterance], raw: Callable[[Utterance], NDArray[np.float32]]) -> None:
@@ -38,7 +38,7 @@ class Equaliser:
         self._moments = {speaker: _moments(*rows) for speaker, rows in sums.items()}
 
     def __call__(self, utterance: Utterance) -> NDArray[np.float32]:
-        """(T, M) float32: mean 0 and deviation 1 over all frames of the speaker."""
+        """Equalized features, (T, M) float32: mean 0 and standard deviation 1 over all frames of the speaker."""
         mean, deviation = self._moments[str(utterance.speaker)]
         return ((self._raw(utterance) - mean) / deviation).astype(np.float32)
 

@@ -1,6 +1,6 @@
-"""One utterance's features in a file: a (T, M) tensor, float32 in the course's editions and in what is written here.
+"""Feature file of one utterance: a (T, M) tensor of T frames and M mel bands, float32 in the HW4 data and as written.
 
-What others have is read as well: tensors of another floating-point type, and arrays of `numpy.save`.
+Tensors of other floating-point types and arrays saved by `numpy.save` are read as well.
 """
 
 import io
@@ -20,7 +20,7 @@ from speakerid.files import atomic_file, check_regular
 from speakerid.plain_data import load_plain, save_plain
 
 _HEAD = 1 << 16
-"""Bytes of a pickle that are looked at to say what it holds."""
+"""Number of bytes of a pickle to inspect for error messages."""
 _TENSOR = re.compile(r"encode|_rebuild_(tensor|tensor_v2|parameter)|_load_from_bytes|\w+Storage|OrderedDict|storage")
 _ARRAY = re.compile(r"_reconstruct|_frombuffer|ndarray|dtype|scalar|encode|storage")
 
@@ -29,11 +29,11 @@ def save(path: Path, features: Tensor) -> None:
     """Write one utterance's (T, M) float32 features."""
     assert features.dim() == 2
     assert features.dtype == torch.float32
-    save_plain(path, features.clone())  # clone: a view would be written with the whole storage behind it
+    save_plain(path, features.clone())  # clone: a view would be saved with its whole storage
 
 
 def update(path: Path, features: Tensor) -> None:
-    """Write one utterance's (T, M) float32 features, unless the file holds them already, undamaged."""
+    """Write one utterance's (T, M) float32 features unless the file already has exactly this content."""
     assert features.dim() == 2
     assert features.dtype == torch.float32
     buffer = io.BytesIO()
@@ -47,18 +47,18 @@ def update(path: Path, features: Tensor) -> None:
 
 
 def load(path: Path, length: int, n_mels: int) -> Tensor:
-    """One utterance's features, checked.
+    """Load and check one utterance's features.
 
     Args:
-        path: of the tensor file.
-        length: frames the metadata promises.
-        n_mels: bands the metadata promises.
+        path: feature file.
+        length: number of frames in the metadata.
+        n_mels: number of mel bands in the metadata.
 
     Returns:
         (length, n_mels) float32.
 
     Raises:
-        UserError: naming what is wrong with the file; one that carries code is refused without running it.
+        UserError: the file is missing, damaged or has other content. A pickle with code is refused without running it.
     """
     try:
         features = load_plain(path)
@@ -101,10 +101,10 @@ def _check_shape(shape: tuple[int, ...], length: int, n_mels: int) -> None:
 
 
 def _load_foreign(path: Path, error: UserError) -> np.ndarray:
-    """The array in a file that holds no tensor.
+    """Load the NumPy array from a file that is not a tensor file.
 
     Raises:
-        UserError: what the file holds instead; `error` if there is nothing better to say.
+        UserError: says what the file holds instead; `error` if that is unknown.
     """
     try:
         check_regular(path)
@@ -114,9 +114,9 @@ def _load_foreign(path: Path, error: UserError) -> np.ndarray:
         raise error from None
     if begin.startswith(npy.MAGIC_PREFIX):
         try:
-            # Mapped, so that a size that the file only claims costs nothing.
+            # Memory-mapped, so a false size in the header allocates nothing.
             return np.load(path, mmap_mode="r", allow_pickle=False)
-        except Exception as reason:  # damaged headers end in any of several exceptions
+        except Exception as reason:  # damaged headers raise various exceptions
             raise UserError("a damaged array of numpy.save; write it again") from reason
     if begin.startswith((b"version https://git-lfs", b"<")):
         raise UserError("holds a web page or a Git LFS pointer, expected a tensor; fetch the file itself") from error
@@ -127,19 +127,19 @@ def _load_foreign(path: Path, error: UserError) -> np.ndarray:
 def _as_float32(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "f":
         raise UserError(f"holds {array.dtype}, expected float32 or another floating-point type")
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for afterwards
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller checks for infinite values
         return np.array(array, np.float32)
 
 
 def _foreign_pickle(content: bytes, archived: bool) -> UserError | None:
-    """What to say of a pickle that holds a tensor or an array, but not as it should; None if it holds more.
+    """Error for a pickled tensor or array that `torch.save` did not write; None if the pickle holds anything else.
 
-    The pickle is looked at and never loaded.
+    The pickle is inspected and never loaded.
     """
     if content[:1] != b"\x80":
         return None
     names, protocol = _globals(content), content[1]
-    as_torch_does = archived and protocol == 2  # then something else is wrong
+    as_torch_does = archived and protocol == 2  # something else is wrong then
     if names and all(map(_TENSOR.fullmatch, names)) and not as_torch_does:
         return UserError(
             f"holds a tensor that was not pickled as torch.save does by default (protocol {protocol}); write it by "
@@ -151,8 +151,8 @@ def _foreign_pickle(content: bytes, archived: bool) -> UserError | None:
 
 
 def _pickle_in(path: Path, begin: bytes) -> bytes:
-    """The beginning of the pickle in an archive of `torch.save`; of any other file its own."""
-    with suppress(Exception), zipfile.ZipFile(path) as archive:  # foreign bytes; what is wrong has been said
+    """Beginning of the pickle in an archive written by `torch.save`; of any other file, `begin`."""
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # the caller already has an error to raise
         (name,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
         with archive.open(name) as file:
             return file.read(_HEAD)
@@ -160,9 +160,9 @@ def _pickle_in(path: Path, begin: bytes) -> bytes:
 
 
 def _globals(content: bytes) -> set[str]:
-    """The last parts of the names that one pickle, or several behind one another, import."""
+    """Unqualified names that a pickle, or several consecutive ones, import."""
     names, stream = set[str](), io.BytesIO(content)
-    with suppress(ValueError, IndexError):  # cut off, or damaged
+    with suppress(ValueError, IndexError):  # truncated or damaged
         while True:
             texts, memo = list[str](), list[str]()
             for operation, argument, _ in pickletools.genops(stream):

@@ -1,4 +1,4 @@
-"""What the headers of recordings say, without decoding them."""
+"""Headers of recordings, read without decoding."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,16 +8,18 @@ from speakerid.errors import UserError
 
 
 class Header(NamedTuple):
-    """What the header of a recording says."""
+    """Header of a recording."""
 
     rate: int
+    """Sample rate in Hz."""
     channels: int
+    """Number of channels."""
     seconds: float | None
-    """None where it takes decoding to know."""
+    """Duration, None if unknown without decoding."""
 
 
 def read_header(path: Path) -> Header | None:
-    """The header of a recording, None if it cannot be read."""
+    """Read the header of a recording; None if it cannot be read."""
     try:
         with opened(path) as sound:
             return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)

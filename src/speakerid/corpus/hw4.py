@@ -1,8 +1,10 @@
-"""The HW4 layout of the course's three editions: metadata.json, testdata.json, mapping.json and one tensor a file.
+"""HW4 layout: metadata.json, testdata.json, mapping.json and one tensor file per utterance.
 
-Written corpora add what the course's readers skip: a `session` per utterance, `copy_of` for augmented copies,
-`features.yaml`, `answers.csv` for test data whose speakers are known, and `strangers.json` for speakers held out whole.
-Company, people whose recordings only help to train, are speakers of metadata.json called `company/...`.
+This is the data format of homework 4 of Machine Learning at National Taiwan University (Hung-yi Lee), editions 2021 to
+2023. Corpora written here have additions that HW4 code ignores: `session` and, for augmented copies, `copy_of` per
+utterance, `features.yaml`, `answers.csv` if the speakers of the test data are known, and `strangers.json` for speakers
+held out entirely. Company, people whose recordings are only for training, are speakers of metadata.json called
+`company/...`.
 """
 
 import json
@@ -25,18 +27,18 @@ JSON = (METADATA, TESTDATA, MAPPING, STRANGERS)
 
 
 def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list[str]]:
-    """Everything the JSON files of a corpus say, and every problem in them, one line each.
+    """Read the JSON files of a corpus; return the corpus and its problems, one line each.
 
-    `open_corpus` is what most callers want: it raises the problems, and checks the feature files too.
+    Most callers want `open_corpus`, which raises the problems and also checks the feature files.
 
-    Without mapping.json the classes are the speakers of metadata.json in alphabetical order, which is said.
+    Without mapping.json the classes are the speakers of metadata.json in alphabetical order; a note reports this.
 
     Args:
-        root: the folder.
-        require: of metadata.json and testdata.json, the ones that must be there.
+        root: folder of the corpus.
+        require: files that must exist, of metadata.json, testdata.json and strangers.json.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: the folder does not exist.
     """
     if not root.is_dir():
         raise UserError(
@@ -76,7 +78,7 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
 def _read_files(
     root: Path, required: Collection[str], problems: list[str]
 ) -> tuple[Metadata | None, Mapping | None, Testdata | None, Metadata | None]:
-    """The content of metadata.json, mapping.json, testdata.json and strangers.json, checked against one another."""
+    """Read metadata.json, mapping.json, testdata.json and strangers.json, and check that they agree."""
     metadata = read_json(root / METADATA, Metadata, METADATA in required, problems)
     mapping = read_json(root / MAPPING, Mapping, False, problems)
     testdata = read_json(root / TESTDATA, Testdata, TESTDATA in required, problems)
@@ -90,25 +92,25 @@ def _read_files(
 
 
 def _extra_classes(labelled: Sequence[Utterance]) -> set[str | None]:
-    """Classes that are never an answer: speakers of whom there are only copies, and company."""
+    """Classes that are never predicted: speakers with augmented copies only, and company."""
     only_copies = {u.speaker for u in labelled if u.copy_of} - {u.speaker for u in labelled if not u.copy_of}
     return only_copies | {u.speaker for u in labelled if str(u.speaker).startswith(COMPANY)}
 
 
 def is_here(root: Path) -> bool:
-    """Whether a folder holds any of the layout's JSON files."""
+    """Whether a folder has metadata.json, testdata.json or mapping.json."""
     return any((root / name).exists() for name in (METADATA, TESTDATA, MAPPING))
 
 
 def remove(root: Path) -> None:
-    """Remove the JSON files and the feature files that `write` and `feature_file.save` wrote to a folder, if any."""
+    """Remove the JSON, answer and feature files from a folder, if any."""
     for name in (*JSON, answers.NAME):
         (root / name).unlink(missing_ok=True)
     remove_features(root, keep=())
 
 
 def remove_features(root: Path, keep: Collection[str]) -> None:
-    """Remove the feature files of a folder that are not to be kept, and those that were written half."""
+    """Remove the feature files of a folder, including partially written ones, except those in `keep`."""
     for pattern in ("uttr-*.pt", "uttr-*.partial"):
         for path in root.glob(pattern):
             if path.name not in keep:
@@ -116,7 +118,7 @@ def remove_features(root: Path, keep: Collection[str]) -> None:
 
 
 def write(root: Path, corpus: Corpus) -> None:
-    """Write the JSON files of a corpus whose feature files already lie in `root`; metadata.json last."""
+    """Write the JSON files of a corpus whose feature files are already in `root`; metadata.json last."""
     n_mels = corpus.features.n_mels
     write_features_yaml(root, corpus.features)
     mapping = {
@@ -124,7 +126,7 @@ def write(root: Path, corpus: Corpus) -> None:
         "id2speaker": {str(index): speaker for index, speaker in enumerate(corpus.labelled.speaker_names)},
     }
     _write_json(root / MAPPING, mapping)
-    # Of the test data nothing but the answers may tell who speaks.
+    # Only answers.csv may reveal the speakers of the test data.
     hidden = [_entry(Utterance(utterance.feature_path, utterance.length)) for utterance in corpus.test]
     _write_json(root / TESTDATA, {"n_mels": n_mels, "utterances": hidden})
     _write_or_remove(root / STRANGERS, corpus.strangers and _by_speaker(n_mels, corpus.strangers))
@@ -138,7 +140,7 @@ def write(root: Path, corpus: Corpus) -> None:
 
 
 def write_features_yaml(root: Path, features: FeatureConfig) -> None:
-    """Write how the features of a corpus were computed."""
+    """Write the feature settings of a corpus."""
     _write_text(root / FEATURES, yaml.safe_dump(features.model_dump(), sort_keys=False))
 
 
@@ -175,7 +177,7 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _classes(root: Path, metadata: Metadata | None, mapping: Mapping | None, last: set[str | None]) -> tuple[str, ...]:
-    """The names of the classes in their order, those of `last` at the end where the order is not given."""
+    """Class names in order: that of mapping.json, else alphabetical with those of `last` at the end."""
     if mapping:
         return tuple(sorted(mapping.speaker2id, key=mapping.speaker2id.__getitem__))
     if not metadata or (root / MAPPING).exists():

@@ -1,4 +1,4 @@
-"""What must hold between the entries of a corpus in HW4 layout; one line for each thing that is wrong."""
+"""Consistency checks on the entries of a corpus in HW4 layout; one line per problem."""
 
 import posixpath
 import unicodedata
@@ -13,7 +13,7 @@ _REMEDY = f"or delete {MAPPING}: the classes then follow from {METADATA}"
 
 
 def check_speakers(metadata: Metadata, mapping: Mapping | None) -> list[str]:
-    """Problems of the speakers and of their classes."""
+    """List the problems of speakers and classes."""
     problems = []
     known = {speaker: entries for speaker, entries in metadata.speakers.items() if not speaker.startswith(COMPANY)}
     if not known:
@@ -32,7 +32,13 @@ def check_speakers(metadata: Metadata, mapping: Mapping | None) -> list[str]:
 
 
 def check_utterances(source: str, utterances: Sequence[Utterance], problems: list[str]) -> list[Utterance]:
-    """The utterances whose files may be opened: none outside the corpus."""
+    """Check utterances and return those whose files may be opened: files inside the corpus, with a printable name.
+
+    Args:
+        source: file that lists the utterances, for messages.
+        utterances: utterances to check.
+        problems: a line is added for each problem.
+    """
     inside = []
     for utterance in utterances:
         path = utterance.feature_path
@@ -69,7 +75,7 @@ def _check_mapping(mapping: Mapping, speakers: set[str]) -> list[str]:
 
 
 def _missing(where: str, section: str, names: Sequence[str], other: str) -> list[str]:
-    """Lines on speakers that one file has and another has not: one each if they are few, else one for all."""
+    """Report speakers of `other` that are missing in `where`: one line each, or one for all if there are many."""
     if len(names) <= ALIKE:
         return [
             f"{where}: {section}.{name}: missing, but {other} has this speaker; add it, {_REMEDY}" for name in names

@@ -1,4 +1,4 @@
-"""The JSON files of the HW4 layout: their schemas, and what is wrong with a file in one line each."""
+"""JSON files of the HW4 layout: schemas, and one line per problem of a file."""
 
 import codecs
 import json
@@ -15,7 +15,7 @@ from speakerid.files import check_regular
 
 METADATA, TESTDATA, MAPPING, STRANGERS = "metadata.json", "testdata.json", "mapping.json", "strangers.json"
 ALIKE = 3
-"""Of problems that differ only in where they are, this many are shown."""
+"""Number of problems to show of those that differ only in position."""
 
 _Name = Annotated[str, Field(min_length=1)]
 _Bands = Annotated[int, Field(strict=True, ge=1, le=2**16)]
@@ -31,21 +31,21 @@ class Entry(BaseModel):
 
 
 class Metadata(BaseModel):
-    """The content of metadata.json and strangers.json."""
+    """Content of metadata.json and strangers.json."""
 
     n_mels: _Bands
     speakers: dict[_Name, list[Entry]]
 
 
 class Testdata(BaseModel):
-    """The content of testdata.json."""
+    """Content of testdata.json."""
 
     n_mels: _Bands
     utterances: list[Entry]
 
 
 class Mapping(BaseModel):
-    """The content of mapping.json."""
+    """Content of mapping.json."""
 
     speaker2id: dict[_Name, Annotated[int, Field(strict=True, ge=0)]]
     id2speaker: dict[str, str]
@@ -55,13 +55,13 @@ _Json = TypeVar("_Json", bound=BaseModel)
 
 
 def read_json(path: Path, schema: type[_Json], required: bool, problems: list[str]) -> _Json | None:
-    """The content of a JSON file; None, and perhaps lines in `problems`, where it is missing or wrong.
+    """Read and validate a JSON file; None if it is missing or invalid.
 
     Args:
-        path: of the file.
-        schema: what it must hold.
-        required: whether it is a problem that the file is missing.
-        problems: gets a line for each.
+        path: JSON file.
+        schema: expected content.
+        required: whether a missing file is a problem.
+        problems: a line is added for each problem.
     """
     try:
         check_regular(path)
@@ -113,7 +113,7 @@ def _is_exchanged(content: bytes) -> bool:
 
 
 def _repeated_keys(content: bytes) -> Counter[str]:
-    """Keys that an object holds twice, of which JSON readers keep the last."""
+    """Count keys that occur more than once in an object; JSON readers keep only the last."""
     repeated = Counter[str]()
 
     def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

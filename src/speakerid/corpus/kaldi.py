@@ -23,11 +23,13 @@ class _Segment(NamedTuple):
 
 
 def read_kaldi(folder: Path, root: Path, remarks: Remarks) -> list[Recording]:
-    """The utterances of a data directory; without `segments` every recording is one, with it a session.
+    """Read the utterances of a data directory.
+
+    With a `segments` file, the recording of an utterance is its session. Without one, every recording is one utterance.
 
     Raises:
         UserError: a file is missing or cannot be read.
-        CorpusError: every wrong line.
+        CorpusError: lists every wrong line.
     """
     gathered = Gathered(folder / "wav.scp", root, remarks)
     problems = gathered.problems
@@ -54,7 +56,7 @@ def _add(gathered: Gathered, segment: _Segment, where: str, sound: str, speaker:
     try:
         path, channel = plain_file(sound) if sound.endswith("|") else (sound, None)
         if channel is None and segment.recording in sides:
-            header = gathered.header(path)  # a file of one channel is that of the side already
+            header = gathered.header(path)  # a mono file already holds just this side
             channel = sides[segment.recording] if header and header.channels > 1 else None
         channel = segment.channel if channel is None else channel
         session = segment.recording if segment.start else ""
@@ -64,10 +66,10 @@ def _add(gathered: Gathered, segment: _Segment, where: str, sound: str, speaker:
 
 
 def _pairs(path: Path, problems: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Where a line is, its first word, and what follows.
+    """Read file and line number, first word and rest of every line.
 
     Raises:
-        UserError: the file is missing, or cannot be read.
+        UserError: the file is missing or cannot be read.
     """
     seen: dict[str, str] = {}
     for where, line in _lines(path):
@@ -99,7 +101,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _speakers(folder: Path, problems: list[str]) -> dict[str, str]:
-    """Speakers by utterance, from utt2spk or else spk2utt."""
+    """Speaker of each utterance, from utt2spk or else spk2utt."""
     if (folder / "utt2spk").exists() or not (folder / "spk2utt").exists():
         return {name: rest for _, name, rest in _pairs(folder / "utt2spk", problems)}
     return {one: name for _, name, rest in _pairs(folder / "spk2utt", problems) for one in rest.split()}
@@ -116,13 +118,13 @@ def _segments(path: Path, problems: list[str]) -> dict[str, _Segment]:
         except ValueError:
             problems.append(f"{where}: found {printable(rest)!r}, expected RECORDING START END in seconds, START < END")
             continue
-        last = Time(end) if end >= 0 else None  # -1 is the end of the recording
+        last = Time(end) if end >= 0 else None  # -1 means the end of the recording
         segments[name] = _Segment(where, recording, Time(start), last, int(channel[0]) if channel else None)
     return segments
 
 
 def _sides(path: Path, problems: list[str]) -> dict[str, int]:
-    """Index of the channel of every recording that is one side of a call."""
+    """Channel index of each recording that is one side of a call."""
     if not path.exists():
         return {}
     sides = {name: (where, rest.split()[-1]) for where, name, rest in _pairs(path, problems)}

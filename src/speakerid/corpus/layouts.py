@@ -1,4 +1,4 @@
-"""Which layout a source is in, and the recordings in it by the rules of that layout."""
+"""Detect the layout of a source, and find its recordings by the rules of that layout."""
 
 import os
 import re
@@ -34,35 +34,35 @@ LAYOUTS = {
     "cmuarctic": "cmu_us_NAME_arctic/wav/arctic_a0001.wav at any depth",
     "folders": "SPEAKER/anything.wav or SPEAKER/SESSION/anything.wav",
 }
-"""Every layout and what it looks like, in the order in which they are tried.
+"""Description of every layout, in the order in which they are tried.
 
 `folders:N` is `folders` with the speakers at level N: `folders:2` is ANYTHING/SPEAKER/anything.wav.
 """
 
 NO_NAMES = {"unknown", "unk", "<unk>", "nan", "none", "null", "n/a", "?", "infer", "<na>"}
-"""Names that stand for no one, in lower case."""
+"""Lower-case names that do not identify a speaker."""
 
 
 def scan(source: Path, layout: str = "auto") -> Scan:
-    """Every recording of a folder, a table or a manifest.
+    """Find the recordings of a folder, a table or a manifest.
 
-    Links are followed, and what is hidden (`.name`) is passed over without a remark.
+    Links are followed, and hidden files and folders (`.name`) are skipped silently.
 
     Args:
         source: a folder or a file in one of `LAYOUTS`; the paths in a file are relative to it, or absolute.
-        layout: one of `LAYOUTS`; `auto` goes by their marks, and takes `folders` where there are none.
+        layout: one of `LAYOUTS`, or `auto` to detect it; `folders` if no other layout fits.
 
     Returns:
-        The recordings; none for `hw4`, which holds features already.
+        The recordings; none for `hw4`, which already holds features.
 
     Raises:
-        UserError: nothing there fits the layout, or several layouts are mixed.
-        CorpusError: every wrong row of a table or a manifest.
+        UserError: nothing in the source fits the layout, or several layouts are mixed.
+        CorpusError: lists every wrong row of a table or a manifest.
     """
     if layout not in ("auto", *LAYOUTS) and not re.fullmatch("folders:[1-9]", layout):
         raise UserError(f"layout {layout!r}: unknown; expected auto, {', '.join(LAYOUTS)}, or a level as in folders:2")
     remarks = Remarks()
-    if os.path.isfile(source):  # unlike Path.is_file without an exception where one may not look
+    if os.path.isfile(source):  # Path.is_file raises an exception without permission
         layout, recordings = _read_file(source, layout, remarks)
     elif os.path.isdir(source):
         layout, recordings = _read_folder(source, layout, remarks)
@@ -81,7 +81,7 @@ def _expected(layout: str) -> str:
 
 
 def _read_file(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
-    """The layout and what is in it."""
+    """Layout and recordings of a file."""
     clips = source.parent / "clips"
     common = layout == "auto" and source.suffix == ".tsv" and os.path.isdir(clips) and is_common_voice(source)
     if common or layout == "commonvoice":
@@ -96,7 +96,7 @@ def _read_file(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[R
 
 
 def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
-    """The layout and what is in it."""
+    """Layout and recordings of a folder."""
     if layout in ("auto", "hw4") and os.path.isfile(source / METADATA):
         return "hw4", []
     if layout == "hw4":
@@ -125,7 +125,7 @@ def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list
 
 
 def _goes_by_listings(folders: Sequence[Folder], listings: Sequence[FoundListing]) -> bool:
-    """Whether listings are all there is, or every recording lies below one of a kind that goes with no other layout."""
+    """Whether there are only listings, or every recording is below a Kaldi or lhotse listing."""
     filled = [folder.path for folder in folders if folder.recordings]
     if not filled:
         return bool(listings)
@@ -150,7 +150,7 @@ def _read_listed(
 
 
 def _recognize(source: Path, folders: Sequence[Folder]) -> str:
-    """The layout whose marks the recordings carry, by the first one in each folder."""
+    """Detect the layout by the first recording in each folder."""
     folders = [folder for folder in folders if folder.recordings]
     total = sum(len(folder.recordings) for folder in folders)
     for layout, rule in RULES.items() if folders else ():
@@ -169,7 +169,7 @@ def _recognize(source: Path, folders: Sequence[Folder]) -> str:
 
 
 def _place(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks) -> list[Recording]:
-    """What fits the layout, every utterance once."""
+    """Recordings that fit the layout, one per utterance."""
     taken: dict[tuple[str, str | None, str], tuple[int, str, Recording]] = {}
     for folder in folders:
         path, parts = Path(folder.path), tuple(one_form(printable(part)) for part in folder.parts)
@@ -189,7 +189,7 @@ def _place(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks)
 
 
 def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
-    """Speakers whose names differ in capitals, spaces, accents or the form of a number only, or stand for no one."""
+    """Report speakers whose names differ only in case, spaces, accents or number format, or do not identify anyone."""
     alike = defaultdict[str, set[str]](set)
     for speaker in sorted({recording.speaker for recording in recordings}):
         alike[look(speaker)].add(speaker)

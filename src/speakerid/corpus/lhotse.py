@@ -1,4 +1,4 @@
-"""lhotse's manifests: recordings with supervisions, or cuts, as lines of JSON."""
+"""lhotse manifests in JSON Lines: recordings with supervisions, or cuts."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,20 +13,20 @@ from speakerid.errors import UserError
 from speakerid.printing import printable
 
 WHOLE = 0.02
-"""Seconds by which a supervision of a whole recording may differ from it."""
+"""Tolerance in seconds for a supervision to count as the whole recording."""
 
 
 def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
-    """The supervisions of a manifest: of cuts, or of recordings in the manifest beside it.
+    """Read the supervisions of a manifest as recordings.
 
     Args:
-        path: one of lhotse's manifests; of recordings and supervisions either leads to the other.
-        root: folder that recordings are named from.
-        remarks: takes what is passed over.
+        path: manifest of cuts, recordings or supervisions. Recordings and supervisions are found from one another.
+        root: folder that names of recordings are relative to.
+        remarks: collects what is skipped.
 
     Raises:
-        UserError: a manifest cannot be read, or the other one is missing.
-        CorpusError: every wrong entry.
+        UserError: a manifest cannot be read, or the matching one is missing.
+        CorpusError: lists every wrong entry.
     """
     _, first = next(entries(path), ("", {}))
     kind = lhotse_kind(first)
@@ -53,13 +53,13 @@ def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
 
 
 def other_manifest(path: Path) -> Path | None:
-    """The recordings beside a manifest of supervisions, by their names."""
+    """Manifest of recordings that belongs to a manifest of supervisions, by its name; None if there is none."""
     other = path.with_name(path.name.replace("supervisions", "recordings"))
     return other if other != path and other.is_file() else None
 
 
 Found = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], float]]
-"""Where a supervision is, its recording, itself, and where in the recording its times begin."""
+"""Position for messages, recording, supervision, and offset in seconds of its times in the recording."""
 
 
 def _of_supervisions(recordings: Path, supervisions: Path, gathered: Gathered) -> Found:
@@ -87,7 +87,7 @@ def _of_cuts(path: Path, gathered: Gathered) -> Found:
 
 
 def _changed(recording: Mapping[str, Any]) -> str:
-    """Transforms that lhotse applies to a recording and that are not applied here; a resampled one sounds the same."""
+    """Transforms that lhotse applies on reading and this package does not; resampling and volume do not matter."""
     transforms = recording.get("transforms")
     listed = transforms if isinstance(transforms, list) else ()
     names = [str(one.get("name", "")) if isinstance(one, dict) else "" for one in listed]
@@ -109,7 +109,7 @@ def _row(where: str, recording: Mapping[str, Any], supervision: Mapping[str, Any
 
 
 def _source(recording: Mapping[str, Any], channels: list[int]) -> tuple[str, int | None]:
-    """The file that holds channels of a recording, and the index of the channel in it, None for all of it."""
+    """File with the given channels of a recording, and the index of the channel in it; None for all channels."""
     sources = [one for one in recording["sources"] if set(channels) & set(one.get("channels") or channels)]
     if not sources:
         raise UserError(f"channel: found {channels[0]}, which no source of recording {recording['id']} has")

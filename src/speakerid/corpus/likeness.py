@@ -1,9 +1,9 @@
-"""Labels that the sound contradicts: a recording filed under the wrong speaker, a person under two names.
+"""Find labels that contradict the sound: a recording filed under the wrong speaker, a person under two names.
 
-Judged by what microphone and average spectrum give away, the mean and standard deviation of every log-mel band; so it
-finds what was mixed up while filing, and says nothing of one voice on two microphones. Distances are Mahalanobis's.
+Recordings are compared by mean and standard deviation of every log-mel band, that is, by microphone and average
+spectrum. This finds filing mistakes; it cannot match one voice on two microphones. Distances are Mahalanobis distances.
 
-Letters: R recordings, S speakers, D features of a recording (2 M for M mel bands).
+Shapes: R recordings, S speakers, D features of a recording (2 M for M mel bands).
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,48 +15,51 @@ from scipy.stats import norm
 from sklearn.covariance import ledoit_wolf
 
 FURTHER, ODD = 1.1, 2.5
-"""A label is doubted where the own speaker is so many times as far as another, and the logarithm of that is so many
-standard deviations above its median in the corpus: where channels vary as much as voices, more must come together."""
+"""Thresholds of a doubted label: the ratio of the distances to its speaker and to the nearest other speaker, and the
+number of standard deviations of the log ratio above its median in the corpus. The second adapts to corpora in which
+channels vary as much as voices."""
 MOST_DOUBTED = 20_000
-"""Recordings compared with all others: those furthest from the mean of their speaker and session. Bounds the time."""
+"""Maximum number of recordings to compare with all others, to bound the time. Those furthest from the mean of their
+speaker and session are chosen."""
 MIXED, FEWEST_MIXED = 0.1, 3
-"""Two names are one person's where this share of the recordings, and so many, are nearest to the other name's; half
-would be by chance, of two people hardly any is."""
+"""Two names are reported as one person if at least this share of their recordings, and this number, is nearest to one
+of the other name. The share is about one half for one person, and about zero for two."""
 COMPARED, CANDIDATES = 200, 5
-"""Recordings of each speaker, evenly spaced, that are compared with those of so many speakers, the nearest by mean."""
+"""Number of recordings per speaker to compare, evenly spaced, and of other speakers to compare to, nearest by mean."""
 MANY_SESSIONS, MANY_SPEAKERS = 4, 10
-"""Sessions that let a speaker's mean say more than the microphones', and speakers that show how far apart is usual."""
+"""Minimum sessions for a speaker's mean to average out microphones, and minimum number of such speakers to know the
+usual distances."""
 FALSE_ALARMS = 0.5
-"""Pairs of different people, in the whole corpus, that are expected as near as what is reported."""
+"""Expected number of pairs of different people, in the whole corpus, that are reported by mistake."""
 _SAMPLE = 50_000
-"""Deviations from which a covariance is estimated."""
+"""Maximum number of deviations to estimate a covariance from."""
 _CELLS = 2**23
-"""Distances held in memory at a time."""
+"""Maximum number of distances in memory at a time."""
 
 Points = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """A recording that is likely someone else's."""
+    """A recording that is likely labelled with the wrong speaker."""
 
     place: int
     nearer: str
-    """The speaker whose recordings are nearest."""
+    """Speaker with the nearest recordings."""
     factor: float
-    """So many times as far are those of the speaker it is said to be of."""
+    """Distance to the labelled speaker's recordings, divided by the distance to those of `nearer`."""
 
 
 def whiten(statistics: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> Points:
-    """Rotate and scale so that recordings of one speaker and session scatter alike in all directions.
+    """Whiten statistics by the covariance of recordings within speaker and session.
 
     Args:
-        statistics: (R, D).
+        statistics: (R, D) mean and standard deviation of every band.
         speakers: R names.
-        sessions: R names, or None where unknown; not used where most have a single recording.
+        sessions: R names, None if unknown. Ignored if most sessions have a single recording.
 
     Returns:
-        (R, D); Euclidean distances here are Mahalanobis distances there.
+        (R, D) points, whose Euclidean distances are Mahalanobis distances of the statistics.
     """
     group = _numbered(list(zip(speakers, sessions, strict=True)))
     if 2 * (group.max() + 1) > len(group):
@@ -66,16 +69,16 @@ def whiten(statistics: Points, speakers: Sequence[str], sessions: Sequence[str |
 
 
 def doubted_labels(points: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[Doubt]:
-    """Recordings further from their speaker's others than from another speaker's, the most doubtful first.
+    """Find recordings that are closer to another speaker than to their own, the most doubtful first.
 
-    How far a speaker is says the mean distance to the nearest two recordings of any session. So a speaker may have many
-    sessions, each with a microphone of its own: what is in the right place has its own session beside it. A
-    recording that is alone in its session is not judged.
+    The distance to a speaker is the mean distance to the nearest two recordings of any session. So a speaker may have
+    many sessions, each with its own microphone: a correctly labelled recording is close to its own session. A recording
+    that is alone in its session is not judged.
 
     Args:
         points: (R, D) from `whiten`.
         speakers: R names.
-        sessions: R names, or None where unknown.
+        sessions: R names, None if unknown.
     """
     names, speaker = np.unique(np.asarray(speakers), return_inverse=True)
     group = _numbered(list(zip(speakers, sessions, strict=True)))
@@ -93,15 +96,15 @@ def doubted_labels(points: Points, speakers: Sequence[str], sessions: Sequence[s
 
 
 def mixed_speakers(points: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[tuple[str, str]]:
-    """Pairs of names whose recordings mix, as those of one person on one microphone do.
+    """Find pairs of names whose recordings mix like those of one person on one microphone.
 
-    After the two-sample test of Schilling (1986) and Henze (1988): how often is the nearest recording the other's?
-    Recordings that are alone in their session say nothing of this.
+    Follows the two-sample test of Schilling (1986) and Henze (1988), which counts how often the nearest recording has
+    the other name. Recordings that are alone in their session are left out.
 
     Args:
         points: (R, D) from `whiten`.
         speakers: R names.
-        sessions: R names, or None where unknown.
+        sessions: R names, None if unknown.
     """
     judged = ~_alone(speakers, sessions)
     points = points[judged]
@@ -125,16 +128,16 @@ def mixed_speakers(points: Points, speakers: Sequence[str], sessions: Sequence[s
 
 
 def equal_means(statistics: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[tuple[str, str]]:
-    """Pairs of names whose means over many sessions are as near as one person's, and nearer than two people's.
+    """Find pairs of names whose means over many sessions are as close as those of one person.
 
-    Hotelling's two-sample statistic (1931) over the means of sessions, with the covariance that sessions of one
-    speaker have. Reported is what is below its expectation for one person and far below the other pairs of this corpus:
-    so far that half a pair of different people would be expected there, the logarithms taken for normal.
+    Uses Hotelling's two-sample statistic (1931) on session means, with the covariance of sessions within a speaker. A
+    pair is reported if its statistic is below the expectation for one person and below the threshold at which
+    `FALSE_ALARMS` pairs of different people are expected, if log statistics are normal.
 
     Args:
-        statistics: (R, D).
+        statistics: (R, D) mean and standard deviation of every band.
         speakers: R names.
-        sessions: R names, or None where unknown.
+        sessions: R names, None if unknown.
     """
     known = [place for place, session in enumerate(sessions) if session is not None]
     occasions = [(speakers[place], sessions[place]) for place in known]
@@ -174,41 +177,41 @@ def _below_all(centres: Points, counts: NDArray[np.int64], judged: NDArray[np.in
 
 
 def _alone(speakers: Sequence[str], sessions: Sequence[str | None]) -> NDArray[np.bool_]:
-    """Recordings without another one of their speaker's session, where sessions are known."""
+    """Mask of the recordings with a known session that has no other recording."""
     group = _numbered(list(zip(speakers, sessions, strict=True)))
     return (np.bincount(group)[group] < 2) & np.array([session is not None for session in sessions])
 
 
 def _numbered(keys: Sequence[Hashable]) -> NDArray[np.int64]:
-    """Equal keys get equal numbers, in the order in which they first come."""
+    """Number the keys in order of first occurrence; equal keys get equal numbers."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
 def _means(rows: NDArray[np.floating], group: NDArray[np.int64]) -> NDArray[np.floating]:
-    """The mean row of every group."""
+    """Mean row of each group."""
     counts = np.bincount(group)
     order = np.argsort(group, kind="stable")
     return np.add.reduceat(rows[order], np.cumsum(counts) - counts, axis=0) / counts[:, None].astype(rows.dtype)
 
 
 def _deviations(rows: NDArray[np.floating], group: NDArray[np.int64]) -> NDArray[np.floating]:
-    """Every row less the mean of its group; zero where it is alone."""
+    """Rows minus the mean of their group; zero for a row that is alone in its group."""
     return rows - _means(rows, group)[group]
 
 
 def _whiten(rows: NDArray[np.floating], deviations: NDArray[np.floating]) -> Points:
-    """Rows in coordinates in which the deviations have unit covariance.
+    """Transform rows so that the deviations have unit covariance.
 
-    The covariance is shrunk (Ledoit & Wolf 2004) and, where there are enough, estimated twice more without the tenth of
-    the deviations that is furthest out, where the wrong labels are.
+    The covariance is shrunk (Ledoit & Wolf 2004). With at least 10 deviations, it is estimated twice more without the
+    outermost tenth of them, which contains the wrong labels.
     """
     deviations = deviations[np.any(deviations != 0, axis=1)]
-    if not len(deviations):  # nobody has two recordings
+    if not len(deviations):  # no group has two recordings
         deviations = rows - rows.mean(0)
     deviations = deviations[:: -(-len(deviations) // _SAMPLE)]
     scale = deviations.std(0)
-    scale[scale < 1e-6] = 1  # an empty band
+    scale[scale < 1e-6] = 1  # a constant band
     deviations = deviations / scale
     kept, rotation = deviations, np.eye(rows.shape[1])
     for _ in range(3 if len(deviations) >= 10 else min(1, len(deviations) - 1)):
@@ -227,7 +230,7 @@ def _squared_distances(rows: Points, columns: Points) -> Points:
 
 
 def _chunks(places: NDArray[np.int64], width: int) -> list[NDArray[np.int64]]:
-    """Pieces of `places` whose distances to `width` others fit into memory."""
+    """Split `places` into pieces whose distances to `width` other points fit in memory."""
     rows = max(1, _CELLS // max(1, width))
     return [places[start : start + rows] for start in range(0, len(places), rows)]
 
@@ -235,9 +238,9 @@ def _chunks(places: NDArray[np.int64], width: int) -> list[NDArray[np.int64]]:
 def _nearest_other(
     points: Points, speaker: NDArray[np.int64], judged: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], Points]:
-    """For each recording of `judged` the nearest other speaker, and how many times as far the own one is.
+    """Nearest other speaker of each recording in `judged`, and the ratio of the own speaker's distance to that one's.
 
-    A speaker without two recordings besides is not compared; where nothing is left to compare, the factor is 0.
+    Speakers without two recordings besides the judged one are not compared; the ratio is 0 if there is no comparison.
     """
     order = np.argsort(speaker, kind="stable")
     rank = np.argsort(order, kind="stable")
@@ -262,7 +265,7 @@ def _nearest_other(
 
 
 def _nearest_two(rows: Points, columns: Points) -> Points:
-    """Mean distance of every row to the two nearest columns other than itself; infinite where there are no two."""
+    """Mean distance of each row to the two nearest columns other than itself; infinite with fewer than two columns."""
     squared = _squared_distances(rows, columns)
     if rows is columns:
         np.fill_diagonal(squared, np.inf)
@@ -272,7 +275,7 @@ def _nearest_two(rows: Points, columns: Points) -> Points:
 
 
 def _candidates(means: Points) -> list[list[int]]:
-    """For every speaker the few whose means are nearest, and those to whom it is one of these; ascending."""
+    """For each speaker, the `CANDIDATES` nearest by mean, and those that have it among theirs; ascending."""
     candidates: list[set[int]] = [set() for _ in means]
     for rows in _chunks(np.arange(len(means)), len(means)):
         squared = _squared_distances(means[rows], means)

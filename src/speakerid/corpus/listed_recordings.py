@@ -1,4 +1,4 @@
-"""Rows of tables and manifests become recordings: one check of paths, times and channels for every kind of listing."""
+"""Turn rows of tables and manifests into recordings, with the same checks of paths, times and channels for all."""
 
 import heapq
 import math
@@ -20,13 +20,15 @@ from speakerid.errors import CorpusError, UserError
 from speakerid.printing import one_form, printable
 
 PROBED = 20
-"""Recordings whose length is compared with the times of a listing, to notice another unit."""
+"""Number of recordings whose length is compared with the listed times, to detect a wrong unit."""
 OVERLAP = 0.5
 """Seconds by which speakers may overlap without a remark."""
 Unit = Literal["s", "ms", "samples"]
 
 
 class Time(NamedTuple):
+    """A time in its unit."""
+
     value: float
     unit: Unit = "s"
 
@@ -36,15 +38,15 @@ class Row:
     """One utterance as a listing gives it.
 
     Attributes:
-        where: the line or the entry, for messages.
-        path: of the recording, as written.
-        speaker: as written.
-        session: as written; empty if not given.
-        start: of the stretch; None if not given.
-        end: of the stretch; None if not given.
-        duration: of the stretch or, without a start, perhaps of the file.
-        channel: index from 0; None if not given.
-        rate: sample rate in Hz that times in samples refer to; None is the file's own.
+        where: line or entry, for messages.
+        path: path of the recording, as written.
+        speaker: name of the speaker, as written.
+        session: name of the session, as written; empty if not given.
+        start: start of the segment; None if not given.
+        end: end of the segment; None if not given.
+        duration: duration of the segment or, without a start, possibly of the file.
+        channel: zero-based index; None if not given.
+        rate: sample rate in Hz of times in samples; None for the file's own.
     """
 
     where: str
@@ -59,13 +61,14 @@ class Row:
 
 
 class Gathered:
-    """Recordings gathered from the rows of one listing.
+    """Recordings from the rows of one listing.
 
     Args:
-        source: the listing; paths are relative to its folder, else to the current one, else to the folders above.
-        root: folder that recordings are named from.
-        remarks: takes what is doubtful.
-        unread: columns that are not read, for messages on rows that look alike.
+        source: the listing. Paths are looked up relative to its folder, the current folder and the two folders above
+            the listing's, in this order.
+        root: folder that names of recordings are relative to.
+        remarks: collects what is doubtful.
+        unread: columns that are not read, for messages on repeated rows.
     """
 
     def __init__(self, source: Path, root: Path, remarks: Remarks, unread: Iterable[str] = ()) -> None:
@@ -83,18 +86,18 @@ class Gathered:
         self.problems: list[str] = []
 
     def add(self, row: Row) -> None:
-        """Take one row, or note what is wrong with it."""
+        """Add one row, or its problem."""
         try:
             self._add(row)
         except UserError as error:
             self.problems.append(f"{row.where}: {error}")
 
     def recordings(self) -> list[Recording]:
-        """Every recording, in the order of the rows.
+        """All recordings in row order.
 
         Raises:
-            CorpusError: every wrong row.
-            UserError: the times are in another unit.
+            CorpusError: lists every wrong row.
+            UserError: the times seem to be in another unit.
         """
         if self.problems:
             raise CorpusError(self._source, self.problems)
@@ -109,10 +112,10 @@ class Gathered:
         return [recording for _, recording in self._taken.values()]
 
     def header(self, text: str) -> Header | None:
-        """The header of the recording that a row names, None if it cannot be read.
+        """Header of the recording with a path as written in a row; None if it cannot be read.
 
         Raises:
-            UserError: there is no such recording.
+            UserError: the file is not found.
         """
         full = self._find(text)
         if full not in self._headers:
@@ -152,7 +155,7 @@ class Gathered:
         self._doubts.setdefault(doubt, []).append(row)
 
     def _find(self, text: str) -> str:
-        """The absolute path; `..` is taken off the text, whatever links there are."""
+        """Absolute path of a recording; `..` is resolved without following links."""
         if text not in self._paths:
             self._paths[text] = self._search(_local(text))
         return self._paths[text]
@@ -177,7 +180,7 @@ class Gathered:
         raise UserError(f"{printable(text)}: no such file, looked for in {printable(self._bases[0])}/{hint}")
 
     def _stretch(self, row: Row) -> tuple[float | None, float | None]:
-        """Start and end in seconds, (None, None) for the whole file."""
+        """Start and end in seconds; (None, None) for the whole file."""
         start, end = self._seconds(row, "start", row.start), self._seconds(row, "end", row.end)
         duration = self._seconds(row, "duration", row.duration)
         if duration == 0:
@@ -192,7 +195,7 @@ class Gathered:
         return (start or 0.0, end) if start or end is not None else (None, None)
 
     def _is_whole(self, row: Row, duration: float) -> bool:
-        """Whether a duration without a start is that of the file, to the rounding that tables have."""
+        """Whether a duration without a start is that of the file, up to rounding."""
         header = self.header(row.path)
         if header is None or header.seconds is None:
             return False
@@ -215,7 +218,7 @@ class Gathered:
         return time.value / rate
 
     def _check_unit(self) -> None:
-        """Refuse seconds that lie beyond the files where, as samples or milliseconds, they would not."""
+        """Refuse times that exceed the files as seconds, but not as samples or milliseconds."""
         last = [(recording.end or recording.start or 0.0, recording) for recording in self._timed]
         probed = heapq.nlargest(PROBED, last, key=lambda pair: pair[0])
         read = [(value, recording, self._headers_of(recording)) for value, recording in probed]
@@ -241,7 +244,7 @@ class Gathered:
             )
 
     def _doubt_overlaps(self) -> None:
-        """Stretches that run into another speaker's, as they do where a start has no end."""
+        """Report segments that overlap another speaker's, as they do if a start has no end."""
         by_file = defaultdict[tuple[Path, int | None], list[Recording]](list)
         for _, recording in self._taken.values():
             by_file[recording.path, recording.channel].append(recording)
@@ -257,7 +260,7 @@ class Gathered:
 
 
 def _local(text: str) -> str:
-    """A path without `file://` or SpeechBrain's name for the folder of the data, and with the user's folder for `~`."""
+    """Remove `file://` or SpeechBrain's data-root variable from a path, and expand `~`."""
     text = text.removeprefix("$data_root/").removeprefix("{data_root}/")
     scheme, separator, _ = text.partition("://")
     if not separator or not scheme.isalnum():

@@ -1,4 +1,4 @@
-"""Files that list recordings: which kind each is, and what it lists."""
+"""Detect and read files that list recordings."""
 
 import os
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from speakerid.errors import UserError
 from speakerid.printing import printable
 
 MOST = 20
-"""Files of a folder that are looked into at most."""
+"""Maximum number of candidate files in a folder to open."""
 LISTED = ("table", "kaldi", "nemo", "lhotse", "speechbrain")
 """Layouts in which a file lists the recordings."""
 
 
 class FoundListing(NamedTuple):
-    """A file that lists recordings; for Kaldi the folder is what counts."""
+    """A file that lists recordings; for Kaldi, the wav.scp of its folder."""
 
     path: Path
     layout: str
@@ -32,7 +32,7 @@ class FoundListing(NamedTuple):
         return self.path.parent
 
     def pointer(self) -> str:
-        """A line that says how to go by it."""
+        """One line that says how to use the listing."""
         if self.layout == "kaldi":
             return f"{printable(self.folder)} is a Kaldi data directory; to go by it, prepare that folder"
         what = "a table of recordings" if self.layout == "table" else f"a {self.layout} manifest"
@@ -40,14 +40,14 @@ class FoundListing(NamedTuple):
 
 
 def listing_of(path: Path, layout: str = "auto") -> FoundListing | None:
-    """What a file is; None where it lists no recordings as far as its name tells.
+    """Detect the layout of a file; None if it is not a listing, judged by its name.
 
     Args:
         path: a file.
-        layout: what the user says it is.
+        layout: layout that the user gave, or `auto`.
 
     Raises:
-        UserError: the file cannot be read, is not in the layout, or is an RTTM.
+        UserError: the file cannot be read, is not in the layout, or is an RTTM file.
     """
     name = path.name.lower()
     if path.name in KALDI:
@@ -72,19 +72,19 @@ def listing_of(path: Path, layout: str = "auto") -> FoundListing | None:
 
 
 def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool = False) -> list[FoundListing]:
-    """Every listing among folders; RTTMs, and tables that cannot be read, are remarked.
+    """Find the listings in folders; RTTM files and unreadable tables get a remark.
 
     Args:
-        folders: of a source.
-        remarks: takes what is passed over.
-        everywhere: look into what lies beside a speaker's recordings too.
+        folders: folders of a source.
+        remarks: collects what is skipped.
+        everywhere: also open files beside a speaker's recordings.
     """
     found: list[FoundListing] = []
     for folder in folders:
         if "wav.scp" in folder.listings:
             found.append(FoundListing(Path(folder.path, "wav.scp"), "kaldi"))
         names = [name for name in folder.listings if name not in KALDI]
-        # Beside a speaker's recordings lie texts and labels of each, and reading thousands of them takes its time.
+        # A speaker's folder often has a transcript for each recording; opening thousands of them is slow.
         several = not everywhere and (len(names) > MOST or (folder.parts and folder.recordings))
         for name in names:
             if name.lower().endswith(".rttm"):
@@ -98,11 +98,11 @@ def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool 
 
 
 def read_listings(listings: Sequence[FoundListing], root: Path, remarks: Remarks) -> list[Recording]:
-    """The recordings of several listings; what two of them list counts once.
+    """Read the recordings of several listings; a recording in two of them counts once.
 
     Raises:
-        UserError: one cannot be read.
-        CorpusError: every wrong row of one.
+        UserError: a listing cannot be read.
+        CorpusError: lists every wrong row of a listing.
     """
     recordings: dict[object, Recording] = {}
     for listing in listings:
@@ -114,7 +114,7 @@ def read_listings(listings: Sequence[FoundListing], root: Path, remarks: Remarks
 
 
 def _listing_in(folder: Folder, name: str, remarks: Remarks) -> FoundListing | None:
-    """What a file beside recordings is; most are no listings, which is no reason to stop."""
+    """Detect whether a file beside recordings is a listing; most are not, so this does not raise."""
     path, manifest = Path(folder.path, name), name.lower().endswith(ENDINGS)
     try:
         kind = kind_of(path) if manifest else _table_kind(path)
@@ -127,7 +127,7 @@ def _listing_in(folder: Folder, name: str, remarks: Remarks) -> FoundListing | N
         remarks.ending(_ending(name))
         return None
     if kind == "lhotse" and "supervisions" in name and other_manifest(path):
-        return None  # the recordings lead to it
+        return None  # read together with its recordings
     return FoundListing(path, kind)
 
 

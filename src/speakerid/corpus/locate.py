@@ -1,4 +1,4 @@
-"""Where a corpus lies when it is not quite where it was said to be."""
+"""Find a corpus that is in a subfolder of the given folder."""
 
 import sys
 from functools import cache
@@ -10,10 +10,10 @@ from speakerid.errors import UserError
 
 
 def locate(root: Path) -> Path:
-    """The folder of a corpus: `root`, or the only one inside it that holds one, as where an archive was unpacked.
+    """Folder of a corpus: `root`, or its only subfolder with one, as after unpacking an archive; else `root`.
 
     Raises:
-        UserError: several folders inside hold one.
+        UserError: several subfolders have a corpus.
     """
     if not root.is_dir() or _is_corpus(root) or (root / PACKED).is_dir() or (root / STAGE).is_dir():
         return root
@@ -31,7 +31,7 @@ def locate(root: Path) -> Path:
 
 @cache
 def note(line: str) -> None:
-    """Print a line that users should know, once."""
+    """Print a line to standard error, once per process."""
     print(line, file=sys.stderr)
 
 

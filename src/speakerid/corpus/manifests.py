@@ -1,4 +1,4 @@
-"""Manifests in JSON: NeMo's lines, SpeechBrain's objects, and those of lhotse."""
+"""JSON manifests of NeMo, SpeechBrain and lhotse."""
 
 import gzip
 import json
@@ -15,15 +15,15 @@ from speakerid.files import check_regular
 
 Kind = Literal["nemo", "speechbrain", "lhotse"]
 Entry = tuple[str, Mapping[str, Any]]
-"""Where an object is, and the object."""
+"""Position for messages, and JSON object."""
 ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 
 
 def kind_of(path: Path) -> Kind | None:
-    """Which manifest a JSON file is, by its first object; None for another file.
+    """Detect the kind of manifest by its first object; None if it is not a manifest of recordings.
 
     Raises:
-        UserError: the file cannot be read, or does not begin with JSON.
+        UserError: the file cannot be read, or does not contain JSON objects.
     """
     first = next(entries(path), None)
     if first is None:
@@ -40,7 +40,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def lhotse_kind(content: Mapping[str, Any]) -> Literal["recordings", "supervisions", "cuts"] | None:
-    """Which of lhotse's manifests an object is from."""
+    """Detect which lhotse manifest an object is from; None if it is from none."""
     if "sources" in content and "sampling_rate" in content:
         return "recordings"
     if "recording_id" in content and "start" in content:
@@ -49,11 +49,11 @@ def lhotse_kind(content: Mapping[str, Any]) -> Literal["recordings", "supervisio
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Every object of a file: one a line, those of an array, or those of an object by their keys.
+    """Read the objects of a file: one per line, the elements of an array, or the values of an object.
 
     Raises:
-        UserError: the file cannot be read, or its first line is no JSON.
-        CorpusError: every line that is no object, after the others.
+        UserError: the file cannot be read, or does not contain JSON objects.
+        CorpusError: lists every line that is not an object; raised after all objects were read.
     """
     with _opened(path) as file:
         first = _loads(file.readline())
@@ -71,11 +71,11 @@ def entries(path: Path) -> Iterator[Entry]:
 
 
 def json_table(path: Path) -> Table:
-    """A manifest of NeMo or SpeechBrain as a table: a column for every key.
+    """Read a NeMo or SpeechBrain manifest as a table with one column per key.
 
     Raises:
         UserError: the file cannot be read.
-        CorpusError: lines that are no objects.
+        CorpusError: lists every line that is not an object.
     """
     header: dict[str, int] = {}
     objects: list[Entry] = []
@@ -89,7 +89,7 @@ def json_table(path: Path) -> Table:
 
 
 def _flat(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """An object of SpeechBrain's whose recording is an object with a file, a start and a stop, without that level."""
+    """Flatten a SpeechBrain entry whose `wav` is an object with `file`, `start` and `stop`."""
     wav = content.get("wav")
     if not isinstance(wav, dict) or not isinstance(wav.get("file"), str):
         return content
@@ -124,7 +124,7 @@ def _loads(text: str) -> Any:
 def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return ""
-    if isinstance(value, list) and len(value) == 1:  # the one channel of several that could be named
+    if isinstance(value, list) and len(value) == 1:  # a list of channels with one entry
         value = value[0]
     if not isinstance(value, str):
         return json.dumps(value)

@@ -1,6 +1,6 @@
-"""Recordings as they would be of other occasions: each is passed through the channel of its speaker and session.
+"""Simulate other recording occasions: pass each recording through a channel drawn for its speaker and session.
 
-What is simulated is written as FLAC files, so that everything that reads recordings can read it.
+The results are FLAC files, so all code that reads recordings can read them.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ from speakerid.errors import UserError
 from speakerid.files import atomic_file
 
 FOLDER = "occasions"
-"""Folder of a corpus: the simulated recordings."""
+"""Folder with the simulated recordings of a corpus."""
 FORMAT = "speakerid occasions 1"
-"""Part of every file's name: raised when the same recording would sound different."""
+"""Version of the simulation, hashed into file names. Increase it if the same recording would sound different."""
 
 
 def deal(recordings: Iterable[Recording], occasions: int) -> list[Recording]:
-    """Deal each session of a speaker out to several occasions, consecutive recordings to each, as sessions.
+    """Split each session into several, the occasions, of consecutive recordings.
 
     Args:
-        recordings: by speaker and session, in order.
-        occasions: number of new sessions in place of one; fewer if there are fewer recordings.
+        recordings: sorted by speaker and session.
+        occasions: number of occasions per session; fewer if the session has fewer recordings.
     """
     dealt = []
     for (_, session), group in groupby(recordings, key=lambda recording: (recording.speaker, recording.session)):
@@ -51,20 +51,20 @@ def simulate(
     max_seconds: float = 1200.0,
     workers: int | None = None,
 ) -> list[Recording]:
-    """Write each recording as it would be of the occasion of its session.
+    """Write each recording as if recorded on the occasion of its session.
 
-    Files that are there already are not written again. A recording that cannot be decoded is returned as it is, for
-    whoever reads it to say why.
+    Existing files are not written again. A recording that cannot be decoded is returned unchanged, and the error is
+    reported where it is read.
 
     Args:
-        recordings: sessions are known.
-        folder: to write to.
-        seed: another seed, other occasions. A file depends on it, and on its recording, speaker and session alone.
-        max_seconds: longer recordings are returned as they are.
-        workers: processes; by default one for each core.
+        recordings: recordings with known sessions.
+        folder: folder to write to.
+        seed: seed of the occasions. A file depends only on the seed, its recording, speaker and session.
+        max_seconds: longer recordings are returned unchanged.
+        workers: number of processes. Default: one per core.
 
     Returns:
-        The recordings, with the files that were written.
+        The recordings with the paths of the written files.
 
     Raises:
         UserError: a codec is not installed, or the folder cannot be written.
@@ -79,7 +79,7 @@ def simulate(
 
 
 def remove_others(folder: Path, recordings: Collection[Recording]) -> None:
-    """Remove the simulated recordings that are none of the given ones."""
+    """Remove simulated recordings that are not in `recordings`."""
     kept = {recording.path for recording in recordings}
     for path in folder.glob("*.flac"):
         if path not in kept:
@@ -89,7 +89,7 @@ def remove_others(folder: Path, recordings: Collection[Recording]) -> None:
 
 
 def _write(recording: Recording, *, folder: Path, seed: int, max_seconds: float) -> Path | None:
-    """Path of one simulated recording, None if the original cannot be decoded."""
+    """Write one simulated recording; return its path, None if the original cannot be decoded."""
     session = recording.session
     assert session is not None
     names = (recording.speaker, session, recording.name)

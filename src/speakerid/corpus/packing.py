@@ -1,4 +1,4 @@
-"""From HW4 files to the packed store: once, on first use, and again when a file has changed."""
+"""Pack HW4 files into the packed store, on first use and after a file has changed."""
 
 import hashlib
 import os
@@ -21,18 +21,18 @@ from speakerid.printing import printable
 def packed_store(
     corpus: Corpus, part: Part, packed: Path | None = None, dtype: DType = "float16", quiet: bool = False
 ) -> FrameStore:
-    """The packed features of a corpus; packed, and every feature file checked, on first use or after a change.
+    """Open the packed features of a corpus; on first use or after a change, check and pack its feature files.
 
     Args:
-        corpus: from `hw4.read`.
-        part: which of its utterances.
-        packed: folder of the packed copy; by default `packed/` in the corpus, or a temporary one where
-            the corpus cannot be written.
-        dtype: of the packed copy.
-        quiet: say nothing of it.
+        corpus: corpus from `hw4.read`.
+        part: part of the corpus to open.
+        packed: folder of the packed copy. Default: `packed/` in the corpus, or a temporary folder if the corpus is
+            read-only.
+        dtype: type of the packed frames.
+        quiet: do not report packing.
 
     Raises:
-        CorpusError: listing every feature file that is missing, damaged, of the wrong shape or not finite.
+        CorpusError: lists every feature file that is missing, damaged, of the wrong shape or not finite.
     """
     folder = packed or corpus.root / PACKED
     source = fingerprint(corpus, part, dtype)
@@ -40,7 +40,7 @@ def packed_store(
     if frames is not None:
         return frames
     if packed is None and not os.access(corpus.root, os.W_OK):
-        # Kept open by nobody: the mapping holds the data until the process ends.
+        # The memory map keeps the data until the process ends, after the folder is deleted.
         with tempfile.TemporaryDirectory(prefix="speakerid-") as temporary:
             if not quiet:
                 print(
@@ -50,7 +50,7 @@ def packed_store(
             return packed_store(corpus, part, Path(temporary), dtype, quiet)
     with sole_writer(folder, quiet):
         frames = _current(folder, part, source)  # another process may have packed it meanwhile
-        # Mapped before another process may pack it as another dtype.
+        # Map it inside the lock, before another process can pack it with another dtype.
         return _pack(corpus, part, folder, dtype, source, quiet).frames if frames is None else frames
 
 
@@ -67,7 +67,7 @@ def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str, q
 
 
 def feature_problems(corpus: Corpus, part: Part) -> list[str]:
-    """One line for every feature file that is missing, damaged, of the wrong shape or not finite."""
+    """List the feature files that are missing, damaged, of the wrong shape or not finite, one line each."""
     try:
         for _ in _read(corpus, corpus.part(part)):
             pass
@@ -77,7 +77,7 @@ def feature_problems(corpus: Corpus, part: Part) -> list[str]:
 
 
 def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterator[NDArray[np.floating]]:
-    """The frames of every sound utterance; at the end CorpusError, where there were others, a line each."""
+    """Yield the frames of every valid utterance; at the end raise a CorpusError if some were not valid."""
     problems: list[str] = []
     with bar(len(utterances), "Read features", "utterances", shown=not quiet) as advance:
         for utterance in utterances:
@@ -94,7 +94,7 @@ def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterat
 
 
 def fingerprint(corpus: Corpus, part: Part, dtype: DType) -> str:
-    """Changes when an entry, or the size or time of a feature file, changes."""
+    """Digest of the entries of a part and of the names, sizes and modification times of its feature files."""
     utterances = corpus.part(part)
     digest = hashlib.blake2b(f"{corpus.features.model_dump_json()} {dtype}\n".encode(), digest_size=16)
     digest.update(repr((utterances.speaker_names, utterances.session_names)).encode())
@@ -111,7 +111,7 @@ def fingerprint(corpus: Corpus, part: Part, dtype: DType) -> str:
 
 
 def _current(folder: Path, part: Part, source: str) -> FrameStore | None:
-    """The packed copy, where it is sound and of these very files: the files are here to make it again."""
+    """Packed copy if it is undamaged and matches the feature files; else None, because it can be rebuilt from them."""
     try:
         store = read_store(folder, part)
         return store.frames if store.head.source == source else None

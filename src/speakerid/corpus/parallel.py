@@ -1,4 +1,4 @@
-"""Many jobs on all cores, in order, with a progress bar; a job that kills its process takes no other with it."""
+"""Ordered parallel map with a progress bar, which survives jobs that kill their process."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from speakerid.corpus.worker import ProcessDied, Worker
 from speakerid.errors import UserError
 
 STARTS = 10
-"""Processes that the system may kill before their first job, until that is an error."""
+"""Number of processes killed by the system before their first job that raises an error."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -31,23 +31,23 @@ def parallel_map(
     died: _Died[_Job, _Result] | None = None,
     again: bool = True,
 ) -> Iterator[_Result]:
-    """`map(function, jobs)`, computed in worker processes of one thread each.
+    """Compute `map(function, jobs)` in worker processes of one thread each.
 
-    A process that the system kills for want of memory is not replaced while others are left. Its job is done again at
-    the end, by the only process there is then.
+    A process that the system kills for lack of memory is not replaced while others are running. Its job is retried at
+    the end, in the only remaining process.
 
     Args:
-        function: of a module, so that a new process can import it.
-        jobs: its arguments.
-        title: in front of the progress bar.
-        unit: what the bar counts, in the plural.
-        workers: processes; by default one for each core this process may use, 0 for none beside this one.
-        weight: how much of the bar a job is.
-        died: the result of a job that killed its process again when it was alone, from the job and the exit code.
-        again: whether a job that killed its process is tried again; if not, `died` decides at once.
+        function: module-level function, so that a new process can import it.
+        jobs: arguments of `function`.
+        title: title of the progress bar.
+        unit: unit of the progress bar, in the plural.
+        workers: number of processes. Default: one per core that this process may use. 0 computes in this process.
+        weight: progress that a job counts for.
+        died: computes the result of a job that killed its process in the retry as well, from the job and the exit code.
+        again: retry a job that killed its process; if False, `died` is called at once.
 
     Raises:
-        UserError: a job killed its process again when it was alone, and there is no `died`; or no process starts.
+        UserError: a job killed its process in the retry as well, and there is no `died`; or no process can start.
     """
     count = processors() if workers is None else workers
     with bar(sum(map(weight, jobs)), title, unit) as advance:
@@ -58,12 +58,12 @@ def parallel_map(
 
 
 def processors() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _here(function: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> Iterator[_Result]:
-    # Sums over several threads differ in their last bits from those of one, which is what a worker has.
+    # One thread, like a worker: sums over several threads differ in their last bits.
     with threadpool_limits(1):
         yield from map(function, jobs)
 
@@ -93,7 +93,7 @@ class _Crew(Generic[_Job, _Result]):
         self._done: dict[int, _Result] = {}
 
     def results(self) -> Iterator[_Result]:
-        """The results in the order of the jobs."""
+        """Yield the results in job order."""
         try:
             for index in range(len(self._jobs)):
                 while index not in self._done:
@@ -123,7 +123,7 @@ class _Crew(Generic[_Job, _Result]):
             self._do_with_less(error)
 
     def _do_with_less(self, reason: Exception) -> None:
-        """Go on with one process less, as one could not start."""
+        """Continue with one process fewer after one could not start."""
         if self._count == 1:
             raise UserError(
                 f"no worker process can start ({reason}); free memory and run the same again, in a script below "
@@ -132,7 +132,7 @@ class _Crew(Generic[_Job, _Result]):
         self._count -= 1
 
     def _collect(self) -> None:
-        """Wait until a job is done or has killed its process."""
+        """Wait until a job has finished or killed its process."""
         ready = set(wait([worker.connection for worker in self._busy]))
         for worker in [worker for worker in self._busy if worker.connection in ready]:
             try:
@@ -145,7 +145,7 @@ class _Crew(Generic[_Job, _Result]):
                 self._bury(index, death)
 
     def _bury(self, index: int, death: ProcessDied) -> None:
-        """Decide what becomes of a job whose process has died."""
+        """Retry a job whose process has died, or give it the result of `died`."""
         if death.code == -signal.SIGKILL:
             self._count = max(1, self._count - 1)
         if not death.started:

@@ -1,4 +1,4 @@
-"""Whose speech a file is by its name and by the folders it lies in, for corpora that are laid out by a rule."""
+"""Speaker, session and utterance from file and folder names, for corpora with a fixed layout."""
 
 import os
 import re
@@ -6,20 +6,22 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 Rule = Callable[[tuple[str, ...], str], "Place | None"]
-"""From the folders below the source and the name of a file; None where the file does not fit."""
+"""Maps the folders below the source and the file name to a `Place`; None if the file does not fit the layout."""
 
 
 class Place(NamedTuple):
+    """What the path of a recording says about it."""
+
     speaker: str
     session: str | None = None
     utterance: str | None = None
-    """Files of a speaker and session with the same utterance hold the same speech, and one of them is taken."""
+    """Of the files of a speaker and session with the same utterance, which hold the same speech, one is used."""
     rank: int = 0
-    """The lowest is taken."""
+    """The file of the lowest rank is used."""
 
 
 def _librispeech(folders: tuple[str, ...], file: str) -> Place | None:
-    """LibriSpeech (Panayotov et al. 2015); LibriTTS has `_` for `-`."""
+    """LibriSpeech (Panayotov et al. 2015); LibriTTS uses `_` instead of `-`."""
     speaker, chapter = folders[-2:] if len(folders) > 1 else ("", "")
     if not speaker.isdecimal() or not file.startswith((f"{speaker}-{chapter}-", f"{speaker}_{chapter}_")):
         return None
@@ -27,7 +29,7 @@ def _librispeech(folders: tuple[str, ...], file: str) -> Place | None:
 
 
 def _vctk(folders: tuple[str, ...], file: str) -> Place | None:
-    """VCTK (Yamagishi et al. 2019): since 0.92 every sentence is there from two microphones."""
+    """VCTK (Yamagishi et al. 2019): since version 0.92, every sentence has recordings from two microphones."""
     fits = re.match(r"([ps][0-9]+)_([0-9]+)(?:_mic([0-9]))?\.", file)
     if not fits or folders[-1:] != (fits[1],):
         return None
@@ -43,7 +45,7 @@ def _voxceleb(folders: tuple[str, ...], file: str) -> Place | None:
 
 
 def _cmuarctic(folders: tuple[str, ...], file: str) -> Place | None:
-    """CMU Arctic (Kominek and Black 2003); `orig/` in old releases holds the sentences of `wav/` once more."""
+    """CMU Arctic (Kominek and Black 2003); `orig/` in old releases has the same sentences as `wav/`."""
     for folder in folders:
         if fits := re.fullmatch(r"cmu_us_([a-z0-9]+)_arctic.*", folder):
             return Place(fits[1], None, os.path.splitext(file)[0], 0 if folders[-1] == "wav" else 1)
@@ -51,7 +53,7 @@ def _cmuarctic(folders: tuple[str, ...], file: str) -> Place | None:
 
 
 def _cnceleb(folders: tuple[str, ...], file: str) -> Place | None:
-    """CN-Celeb (Fan et al. 2020): genre and number are the session; files of its test part name the speaker."""
+    """CN-Celeb (Fan et al. 2020): genre and number are the session; files of the test part start with the speaker."""
     fits = re.fullmatch(r"(?:(id[0-9]{5})-)?([a-z_]+-[0-9]+)-[0-9]+\.\w+", file)
     if not fits or not (
         speaker := fits[1] or next(iter(re.findall("^id[0-9]{5}$", folders[-1])), "") if folders else ""
@@ -67,4 +69,4 @@ RULES: dict[str, Rule] = {
     "cnceleb": _cnceleb,
     "cmuarctic": _cmuarctic,
 }
-"""In the order in which they are tried."""
+"""Rules by layout, in the order in which they are tried."""

@@ -1,7 +1,7 @@
-"""From recordings to a corpus: scan → stage → parts → HW4 files and packed store.
+"""Prepare a corpus from recordings: scan → stage → parts → HW4 files and packed store.
 
-What is written depends on the recordings and the options alone, and not on how often preparation was interrupted or
-which recordings were added later.
+The result depends only on the recordings and the options, not on interruptions or on the order in which recordings
+were added.
 """
 
 from __future__ import annotations
@@ -40,25 +40,24 @@ from speakerid.printing import printable
 
 @dataclass(frozen=True)
 class Options:
-    """What `prepare` is asked for; the defaults make the HW4 corpus's features.
+    """Options of `prepare`; the default features are those of HW4.
 
     Attributes:
-        layout: of the source, see `speakerid.corpus.layouts.LAYOUTS`; `auto` recognises it.
-        layout_out: HW4 files, the packed store, or both.
-        features: how waveforms become log-mels.
-        dtype: of the packed store.
-        test_fraction: share of each speaker's recordings that becomes test data: whole sessions, the last ones, where
-            they are known, else the last recordings.
+        layout: layout of the source, see `speakerid.corpus.layouts.LAYOUTS`; `auto` detects it.
+        layout_out: what to write: HW4 files, the packed store, or both.
+        features: settings of the log-mels.
+        dtype: type of the packed store.
+        test_fraction: share of each speaker's recordings for the test: the last sessions if sessions are known, else
+            the last recordings.
         split: how the test data are chosen, see `speakerid.corpus.split`.
-        strangers: speakers to hold out whole.
+        strangers: number of speakers to hold out entirely.
         company: folders or tables of other people's recordings, see `speakerid.corpus.company`.
-        occasions: simulated occasions that each session of a speaker is dealt out to, see `speakerid.corpus.occasions`;
-            0 leaves the recordings as they are.
-        occasion_seed: another one, other occasions.
-        speeds: whether there are copies of the training recordings at `SPEEDS`, each counted as another speaker.
-        max_seconds: recordings longer than this are left out.
-        strict: refuse to leave out a broken recording.
-        workers: processes, see `speakerid.corpus.parallel`.
+        occasions: number of simulated occasions per session of a speaker, see `speakerid.corpus.occasions`; 0 for none.
+        occasion_seed: seed of the simulated occasions.
+        speeds: add copies of the training recordings at `SPEEDS`, each speed counted as another speaker.
+        max_seconds: leave out longer recordings.
+        strict: raise an error instead of leaving out a broken recording.
+        workers: number of processes, see `speakerid.corpus.parallel`.
     """
 
     layout: str = "auto"
@@ -79,34 +78,34 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What became of the recordings."""
+    """Result of `prepare`."""
 
     corpus: Corpus
     scan: Scan
     skipped: list[str]
     """One line for each recording that was left out."""
     lacked_memory: int
-    """Recordings among them that are not at fault: there was no memory for them."""
+    """Number of recordings that were left out only for lack of memory."""
     examined: Examined | None
-    """None where the source holds features and no recordings."""
+    """None if the source holds features instead of recordings."""
     findings: list[Finding]
 
 
 def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     """Compute the log-mel features of every recording and write a corpus.
 
-    Interrupted at any moment, it goes on when called again; recordings that were added or changed are noticed by their
-    content, and no other is computed again.
+    After an interruption, call it again to continue. Added and changed recordings are detected by their content; the
+    others are not computed again.
 
     Args:
         source: recordings in one of the known layouts.
-        out: the corpus.
-        options: see there.
+        out: folder of the corpus.
+        options: see `Options`.
 
     Raises:
-        UserError: no recordings, `out` holds something else or other features, fewer than two speakers with two sound
-            recordings each.
-        CorpusError: broken recordings under `strict`.
+        UserError: there are no recordings, `out` holds something else or other features, or fewer than two speakers
+            have two usable recordings each.
+        CorpusError: lists broken recordings, if `strict`.
     """
     found = scan(source, options.layout)
     if found.layout == "hw4":
@@ -147,7 +146,7 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
 
 @contextmanager
 def _stage_of(out: Path) -> Iterator[Stage]:
-    """The stage of a corpus that this process alone prepares while the block runs."""
+    """Open the stage of a corpus, and lock it against other preparations while the block runs."""
     with _writing(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
         with sole_user(out / STAGE / "lock"):
@@ -157,7 +156,7 @@ def _stage_of(out: Path) -> Iterator[Stage]:
 
 
 def _on_occasions(recordings: Sequence[Recording], out: Path, options: Options) -> Sequence[Recording]:
-    """The recordings as they are, or as they would be of simulated occasions."""
+    """Recordings on simulated occasions if asked for, else unchanged."""
     if not options.occasions:
         return recordings
     dealt = deal(recordings, options.occasions)
@@ -169,13 +168,13 @@ def _lacked_memory(broken: Mapping[Job, UserError]) -> int:
 
 
 def _copies(arranged: Arranged) -> list[Job]:
-    """Copies of the training recordings at other speeds, without company."""
+    """Jobs for copies of the training recordings, without company, at other speeds."""
     originals = [job for job in arranged.labelled if not is_company(job)]
     return [Job(job.recording, speed) for job in originals for speed in SPEEDS]
 
 
 def _company_finding(corpus: Corpus) -> list[Finding]:
-    """What the report says of company, if there is any."""
+    """Finding that describes company, if there is any."""
     company = corpus.company
     if not company:
         return []
@@ -184,7 +183,7 @@ def _company_finding(corpus: Corpus) -> list[Finding]:
 
 
 def _company(options: Options) -> list[Recording]:
-    """The recordings of company, each source announced."""
+    """Find the recordings of company, and print a line for each source."""
     found = scan_company(options.company)
     for source, scanned in found:
         _announce(source, scanned, "people of company")
@@ -203,13 +202,13 @@ def _announce(source: Path, found: Scan, who: str = "speakers") -> None:
 
 
 def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
-    """Write a corpus of features that are computed already anew, as a packed store for instance."""
+    """Write a corpus with existing features in another form, for example as a packed store."""
     defaults = Options()
     for name in vars(options).keys() - {"layout", "layout_out", "dtype", "workers"}:
         if getattr(options, name) != getattr(defaults, name):
             raise UserError(f"{name}: has no effect on {source}, whose features are computed already; leave it out")
     corpus = check_corpus(source)
-    features = corpus.root  # perhaps a folder inside the source
+    features = corpus.root  # may be a folder inside the source
     _check_target(out, corpus.features)
     with _writing(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is wrong with a corpus, in sentences: which files, and what to do about them."""
+"""Quality checks of a corpus: each finding says what is wrong with which files, and what to do."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,33 +31,34 @@ KINDS = (
     "low sample rate",
     "company",
 )
-"""Of findings, the most serious first: what teaches a model the wrong thing, what flatters it, what makes it worse."""
+"""Kinds of findings, the most serious first."""
 
 LITTLE_SECONDS = 60.0
-"""Sound of a speaker under which it is too little: less than 50 training crops of 1.28 s without overlap."""
+"""Minimum seconds of sound per speaker, about 50 training crops of 1.28 s without overlap."""
 LITTLE_UTTERANCES = round(1 / DataConfig().valid_fraction)
-"""Utterances of a speaker under which it is too little: with fewer than ten, more than the tenth validates."""
+"""Minimum utterances per speaker: with fewer, validation takes more than its share, because it takes at least one."""
 CLIPPED_SHARE = 1e-3
-"""Samples at full scale above which a recording is distorted; a loud one touches it now and then."""
+"""Share of samples at full scale above which a recording is clipped; loud recordings have a few."""
 NOISY_DB = 10.0
-"""Signal-to-noise ratio under which the quieter sounds of speech drown."""
+"""Signal-to-noise ratio below which noise masks the quieter sounds of speech."""
 SILENCE_SHARE = 0.75
+"""Share of silence above which a recording is mostly silence."""
 QUIET_DB = -40.0
-"""Peak under which a 16-bit recording uses less than 10 bits."""
+"""Peak level, in dB of full scale, below which a 16-bit recording uses less than 10 bits."""
 
 
 @dataclass(frozen=True)
 class Examined:
-    """What was measured of R recordings, column by column, in the order of the corpus.
+    """Measurements of R recordings, as columns in corpus order.
 
     Attributes:
-        names: of the files.
-        speakers: of each recording.
-        sessions: of each recording, None where unknown.
-        measured: level, noise and so on.
-        digests: of the files' content.
-        fingerprints: (K,) each, from `speakerid.audio.measure.fingerprint`.
-        statistics: (R, 2 M) mean and standard deviation of each of the M log-mel bands over the frames.
+        names: names of the recordings.
+        speakers: speaker of each recording.
+        sessions: session of each recording, None if unknown.
+        measured: level, noise and other properties of each recording.
+        digests: digest of each recording's content.
+        fingerprints: R arrays (K,) from `speakerid.audio.measure.fingerprint`.
+        statistics: (R, 2 M) mean and standard deviation over frames of each of the M log-mel bands.
     """
 
     names: Sequence[str]
@@ -71,27 +72,27 @@ class Examined:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to look at."""
+    """One possible problem."""
 
     kind: str
     """One of `KINDS`."""
     text: str
-    """What was found and where: one line that names at most ten files."""
+    """Description in one line, with some of the file names."""
     files: tuple[str, ...]
-    """All of them."""
+    """Names of all affected files."""
     advice: str
-    """What to do: one line, the same for all of a kind."""
+    """What to do, in one line that is the same for all findings of a kind."""
 
 
 def findings(
     examined: Examined, left_out: Sequence[str], sample_rate: int = FeatureConfig().sample_rate
 ) -> list[Finding]:
-    """Everything worth a look, the most serious kinds first; the same for the same recordings.
+    """Find possible problems, the most serious kinds first; the same for the same recordings.
 
     Args:
         examined: at least one recording.
-        left_out: "name: reason" of each recording that could not be used.
-        sample_rate: of the corpus's features, in Hz.
+        left_out: "name: reason" for each recording that could not be used.
+        sample_rate: sample rate of the corpus's features, in Hz.
     """
     speakers = by_speaker(examined)
     found = [
@@ -109,7 +110,7 @@ def findings(
 
 
 def by_speaker(examined: Examined) -> dict[str, list[int]]:
-    """The places of every speaker's recordings, in the order of the corpus."""
+    """Indices of each speaker's recordings, in corpus order."""
     speakers: dict[str, list[int]] = {}
     for place, speaker in enumerate(examined.speakers):
         speakers.setdefault(speaker, []).append(place)
@@ -123,7 +124,7 @@ def _duplicates(examined: Examined) -> Iterator[Finding]:
 
 def _near_duplicates(examined: Examined) -> Iterator[Finding]:
     first = {digest: place for place, digest in reversed(list(enumerate(examined.digests)))}
-    places = sorted(first.values())  # copies to the byte are a finding of their own
+    places = sorted(first.values())  # exact copies have their own finding
     for group in same_sound([examined.fingerprints[place] for place in places]):
         yield _copies(examined, [places[member] for member in group], "near duplicate", "likely one recording")
 
@@ -147,7 +148,7 @@ def _copies(examined: Examined, group: Sequence[int], kind: str, what: str) -> F
 
 
 def _contradictions(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
-    """Labels that the sound does not bear out."""
+    """Find labels that contradict the sound."""
     names, sessions = examined.speakers, examined.sessions
     points = whiten(examined.statistics, names, sessions)
     pairs = sorted({*mixed_speakers(points, names, sessions), *equal_means(examined.statistics, names, sessions)})
@@ -207,7 +208,7 @@ def _single_sessions(examined: Examined, speakers: dict[str, list[int]]) -> Iter
 
 
 def _poor_recordings(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
-    """One finding for each flaw and speaker."""
+    """Yield one finding per flaw and speaker."""
     for flaw in _FLAWS:
         for speaker, places in speakers.items():
             bad = [place for place in places if flaw.excess(examined.measured[place]) > 0]
@@ -225,7 +226,7 @@ class _Flaw:
     kind: str
     what: str
     excess: Callable[[Measured], float]
-    """Above 0 where a recording has the flaw; the more, the worse."""
+    """Positive if a recording has the flaw; larger is worse."""
     shown: Callable[[Measured], str]
     advice: str
 

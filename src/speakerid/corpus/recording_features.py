@@ -1,6 +1,6 @@
-"""The features of one recording, or of a copy of it at another speed, and the key under which the stage keeps them.
+"""Features of one recording, or of a copy at another speed, and their key in the stage.
 
-Letters: M mel bands.
+Shapes: M mel bands.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from speakerid.errors import UserError
 from speakerid.files import check_regular
 
 FORMAT = "speakerid stage 3"
-"""Part of every key: raised when the features of the same recording and settings change."""
+"""Version of the features, part of every key. Increase it if the same recording and settings give other features."""
 ATTEMPTS = 3
-"""How often a recording is read that is replaced meanwhile."""
+"""Number of times to read a recording that changes while it is read."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One recording, or a copy of it at another speed, which is another speaker's voice."""
+    """One recording, or a copy of it at another speed, which counts as another speaker."""
 
     recording: Recording
     speed: float | None = None
@@ -41,21 +41,21 @@ class Job:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything besides the recording that its features depend on."""
+    """Settings that features depend on."""
 
     log_mel: LogMel
     max_seconds: float
 
 
 class OutOfMemory(UserError):
-    """A recording could not be done for want of memory, which is no fault of the recording."""
+    """There was not enough memory for a recording; the recording itself may be fine."""
 
 
 def find_or_compute(job: Job, known: Collection[str], settings: Settings) -> str | Computed:
-    """The key of a recording whose features are known, or its features.
+    """Return the key of a job if it is in `known`; else compute the features.
 
     Raises:
-        UserError: it cannot be read or decoded, or changes all the time.
+        UserError: the recording cannot be read or decoded, or keeps changing.
     """
     for _ in range(ATTEMPTS):
         digest = digest_of(job.recording)
@@ -84,7 +84,7 @@ def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     if job.speed:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
         waveform = at_speed(waveform, job.speed)
-        log_mel = log_mel.with_pauses()  # those that count have been cut by then
+        log_mel = log_mel.with_pauses()  # pauses were already trimmed above
     frames = log_mel(waveform, sample_rate)
     measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
     if job.speed is None:
@@ -94,7 +94,7 @@ def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
 
 
 def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(2 M,) mean and standard deviation of every band; sums as products, which take half the time."""
+    """(2 M,) mean and standard deviation of every band. Sums are matrix products, which take half the time."""
     weights = np.full(len(frames), 1 / len(frames))
     mean = weights @ (values := frames.astype(np.float64))
     values -= mean
@@ -102,15 +102,15 @@ def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def digest_of(recording: Recording) -> str:
-    """Of what the file holds, wherever it lies and whatever it is called."""
-    # Processors have instructions for SHA-256, which takes half of BLAKE2's time there.
+    """Digest of a recording's file content, segment and channel, independent of its path."""
+    # SHA-256 takes half the time of BLAKE2 because processors have instructions for it.
     stretch = (recording.start, recording.end)
-    known = stretch if recording.channel is None else (*stretch, recording.channel)  # stages without channels stay good
+    known = stretch if recording.channel is None else (*stretch, recording.channel)  # keep keys of old stages valid
     digest = hashlib.sha256(repr(known).encode())
     try:
         check_regular(recording.path)
         with recording.path.open("rb", buffering=0) as file:
-            while block := file.read(1 << 16):  # larger ones cost more in fresh pages than they save
+            while block := file.read(1 << 16):  # larger blocks are slower: they need fresh pages
                 digest.update(block)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""Recordings found on disk: their names, and the order they stand in."""
+"""Recordings found on disk: their names and their order."""
 
 import math
 import re
@@ -11,42 +11,42 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file, or a stretch of one, in which one speaker is heard."""
+    """An audio file, or a segment of one, with one speaker."""
 
     path: Path
     name: str
-    """Unique and printable: the path relative to the source; a channel adds `#ch1`, a stretch `#start-end`."""
+    """Unique printable name: the path relative to the source, plus `#ch1` for a channel and `#start-end` for a segment."""
     speaker: str
     session: str | None
-    """The occasion, unique within the speaker; None where it is not known."""
+    """Recording session, unique within the speaker; None if unknown."""
     start: float | None = None
-    """Seconds; None is the beginning of the file."""
+    """Start in seconds; None for the beginning of the file."""
     end: float | None = None
-    """Seconds; None is the end of the file."""
+    """End in seconds; None for the end of the file."""
     channel: int | None = None
-    """Index of the only channel to read, from 0; None is the mean of all."""
+    """Zero-based index of the channel to read; None for the mean of all channels."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found in a source."""
+    """Recordings found in a source."""
 
     layout: str
-    """How the source was read: one of `speakerid.corpus.layouts.LAYOUTS`."""
+    """Layout of the source, one of `speakerid.corpus.layouts.LAYOUTS`."""
     recordings: list[Recording]
-    """By speaker, session and name; numbers in them by value, so that take2 comes before take10."""
+    """Recordings in natural order of speaker, session and name, so that take2 comes before take10."""
     remarks: list[str]
-    """One line for each thing that was passed over, or is doubtful."""
+    """One line for each thing that was skipped or is doubtful."""
 
 
 def look(name: str) -> str:
-    """A name without the differences that are hard to see: capitals, spaces, accents, and the form of a number."""
+    """Normalize a name so that names that look alike are equal: case, spaces, Unicode forms, and number format."""
     name = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
     return re.sub(r"0*(\d+)(\.0+)?", r"\1", name) if re.fullmatch(r"[\d.]+", name) else name
 
 
 def in_order(recordings: Iterable[Recording]) -> list[Recording]:
-    """By speaker, session and name, numbers by value."""
+    """Sort recordings by speaker, session and name, in natural order."""
     speakers = defaultdict[str, list[Recording]](list)
     for recording in recordings:
         speakers[recording.speaker].append(recording)
@@ -61,7 +61,7 @@ def _order(recording: Recording) -> tuple[object, ...]:
 
 
 def natural(text: str) -> tuple[object, ...]:
-    """Sort key by which numbers in a text count by their value, so that take2 comes before take10."""
-    # Words and numbers take turns, so that equal places always compare; a folder's end comes before any character.
+    """Sort key for natural order: numbers compare by value, so take2 comes before take10."""
+    # Text and numbers alternate, so equal indices are comparable; the end of a folder sorts before any character.
     parts = re.split("([0-9]+)", text.replace("/", "\0"))
     return tuple((len(digits := part.lstrip("0")), digits) if place % 2 else part for place, part in enumerate(parts))

@@ -1,4 +1,4 @@
-"""Which recording every utterance was computed from: `recordings.csv`, a table that `prepare` reads again."""
+"""`recordings.csv`: the recording of every utterance, in a table that `prepare` can read."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -14,17 +14,17 @@ from speakerid.files import atomic_file
 NAME = "recordings.csv"
 HEADER = ["utterance", "part", "path", "start", "end", "channel", "speaker", "session", "copy"]
 WITHOUT_CHANNEL = [column for column in HEADER if column != "channel"]
-"""The columns of tables written before channels were read."""
+"""Columns of tables written before channels were supported."""
 _ERRORS = "surrogateescape"
-"""A path may be no UTF-8."""
+"""Error handler for paths that are not valid UTF-8."""
 
 
 def write(corpus: Corpus, jobs: Mapping[str, Job]) -> None:
-    """Write a row for every utterance into the corpus: of a copy with its kind, and the recording it was made of.
+    """Write a row for every utterance; an augmented copy has its kind and its original recording.
 
     Args:
-        corpus: its parts.
-        jobs: what each feature path was made of.
+        corpus: corpus to write the table of.
+        jobs: job of each feature path.
     """
     path = corpus.root / NAME
     with atomic_file(path) as partial, partial.open("w", encoding="utf-8", errors=_ERRORS, newline="") as file:
@@ -35,12 +35,12 @@ def write(corpus: Corpus, jobs: Mapping[str, Job]) -> None:
 
 
 def remove(root: Path) -> None:
-    """Remove the table of a former preparation, if there is one."""
+    """Remove the table of an earlier preparation, if there is one."""
     (root / NAME).unlink(missing_ok=True)
 
 
 def has_table(root: Path) -> bool:
-    """Whether a folder is a corpus that `prepare` has written: it holds such a table."""
+    """Whether a folder has a table, so that it is a corpus written by `prepare`."""
     try:
         with (root / NAME).open(encoding="utf-8", errors=_ERRORS, newline="") as file:
             return next(csv.reader(file), []) in (HEADER, WITHOUT_CHANNEL)
@@ -49,13 +49,13 @@ def has_table(root: Path) -> bool:
 
 
 def read(root: Path) -> dict[str, Recording]:
-    """The recordings by their utterances' feature paths; of a copy, which was no recording, there is none.
+    """Read the recording of every utterance, by feature path; augmented copies are left out.
 
     Args:
-        root: a corpus that `prepare` has written.
+        root: corpus written by `prepare`.
 
     Raises:
-        UserError: there is no such table, it is another one, or the preparation is unfinished.
+        UserError: the table is missing or has other columns, or the preparation is unfinished.
     """
     unfinished.refuse(root)
     path = root / NAME

@@ -1,6 +1,6 @@
-"""Who says what, where: the records every corpus is made of.
+"""Utterances and the corpus that they form.
 
-Letters: N utterances.
+Shapes: N utterances.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ from numpy.typing import NDArray
 from speakerid.config import FeatureConfig
 
 PACKED = "packed"
-"""Folder of a corpus: all frames in one file, see `speakerid.corpus.store`."""
+"""Folder of a corpus with all frames in one file, see `speakerid.corpus.store`."""
 STAGE = "prepared"
-"""Folder of a corpus: what preparation has computed, see `speakerid.corpus.stage`."""
+"""Folder of a corpus with the features that preparation has computed, see `speakerid.corpus.stage`."""
 Part = Literal["labelled", "test", "strangers"]
 PARTS: tuple[Part, ...] = ("labelled", "test", "strangers")
 COMPANY = "company/"
-"""What the names of people begin with whose recordings only help to train: `company/FOLDER/NAME`."""
+"""Name prefix of people whose recordings are only for training: `company/FOLDER/NAME`."""
 UNKNOWN = -1
-"""In place of the number of a speaker or session that nobody tells."""
+"""Index of an unknown speaker or session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One stretch of speech of one speaker."""
+    """A segment of speech of one speaker."""
 
     feature_path: str
-    """Of its features, relative to the corpus."""
+    """Path of the features, relative to the corpus."""
     length: int
-    """Frames."""
+    """Number of frames."""
     speaker: str | None = None
-    """None where nobody says, as in test data."""
+    """Name of the speaker; None if unknown, as in test data."""
     session: str | None = None
-    """The occasion of the recording, unique within its speaker; None where it is not known."""
+    """Recording session, unique within the speaker; None if unknown."""
     copy_of: str | None = None
-    """The feature path of the utterance this is an augmented copy of; None for a recording as it was."""
+    """Feature path of the utterance that this is an augmented copy of; None for an original recording."""
 
 
 @dataclass(frozen=True, eq=False)
 class Utterances(Sequence[Utterance]):
-    """N utterances as columns, so that a million of them open in a moment; each row reads as an `Utterance`.
+    """Sequence of N utterances, stored as columns so that a million of them open quickly.
 
     Attributes:
         names: N feature paths.
-        lengths: (N,) frames.
-        speakers: (N,) places in `speaker_names`, or UNKNOWN.
-        sessions: (N,) places in `session_names`, other ones for every speaker, or UNKNOWN.
-        origins: (N,) row of the utterance that a row is an augmented copy of; its own row where it is none.
-        speaker_names: those of the corpus, at the places of their classes, and perhaps strangers behind them.
-        session_names: of all speakers.
+        lengths: (N,) number of frames.
+        speakers: (N,) index into `speaker_names`, or UNKNOWN.
+        sessions: (N,) index into `session_names`, never shared by speakers, or UNKNOWN.
+        origins: (N,) row of the original of an augmented copy; the row itself for an original.
+        speaker_names: names of the speakers; the index of a corpus's speaker is its class, others follow.
+        session_names: names of the sessions of all speakers.
     """
 
     names: Sequence[str]
@@ -68,11 +68,11 @@ class Utterances(Sequence[Utterance]):
 
     @staticmethod
     def of(rows: Iterable[Utterance], speakers: Sequence[str] = ()) -> Utterances:
-        """Columns of the given rows.
+        """Create the columns from rows.
 
         Args:
-            rows: in order; a copy's origin is among them.
-            speakers: names that come first in `speaker_names`; names only found in the rows follow.
+            rows: utterances, including the originals of augmented copies.
+            speakers: first names of `speaker_names`; other names in the rows follow.
         """
         rows = tuple(rows)
         names = [row.feature_path for row in rows]
@@ -100,13 +100,13 @@ class Utterances(Sequence[Utterance]):
 
     @cached_property
     def company(self) -> NDArray[np.bool_]:
-        """(N,) true at utterances of company, see `COMPANY`: they train, and are never held out."""
+        """(N,) true at utterances of company, see `COMPANY`; they are used for training and never held out."""
         names = np.array([name.startswith(COMPANY) for name in self.speaker_names] + [False])  # the last for UNKNOWN
         return names[self.speakers]
 
     @property
     def held_out_from(self) -> NDArray[np.int64]:
-        """Rows, ascending, that validation or a fold may hold out: no augmented copies and no company."""
+        """Rows, ascending, that may be held out: neither augmented copies nor company."""
         rows = np.arange(len(self))
         return rows[(self.origins == rows) & ~self.company]
 
@@ -138,17 +138,17 @@ class Utterances(Sequence[Utterance]):
 
 @dataclass(frozen=True)
 class Company:
-    """How much company a corpus has. It names folders and no person."""
+    """Amount of company in a corpus. It names folders, not people."""
 
     folders: list[str]
     people: int
-    """Who train."""
+    """Number of people used for training."""
     utterances: int
-    """Of those who train."""
+    """Number of their utterances."""
     minutes: float
-    """Of those who train, without silences."""
+    """Duration of their utterances without silence."""
     strangers: int
-    """People who train nothing, and stand for strangers."""
+    """Number of people held out as strangers."""
 
     def __str__(self) -> str:
         strangers = f"; {self.strangers} more people stand for strangers" if self.strangers else ""
@@ -162,17 +162,17 @@ class Corpus:
     root: Path
     features: FeatureConfig
     speakers: tuple[str, ...]
-    """A speaker's class is its place here."""
+    """Names of the speakers; the index of a name is its class."""
     labelled: Utterances = field(repr=False)
-    """Names in its `speaker_names` behind `speakers` are voices that only help to train."""
+    """Labelled utterances. Names in `labelled.speaker_names` after `speakers` are classes for training only."""
     test: Utterances = field(repr=False, default_factory=lambda: Utterances.of(()))
-    """To be recognised, in the order of the submission."""
+    """Utterances to recognize, in the order of the submission."""
     strangers: Utterances = field(repr=False, default_factory=lambda: Utterances.of(()))
-    """Of speakers that are none of `speakers`, to find out when to say so."""
+    """Utterances of people not in `speakers`, to fit the threshold for unknown speakers."""
 
     @property
     def extra_classes(self) -> int:
-        """Voices behind the speakers' that only help to train: company, and copies at another speed."""
+        """Number of classes for training only, after those of the speakers: company, and copies at other speeds."""
         return len(self.labelled.speaker_names) - len(self.speakers)
 
     def part(self, name: Part) -> Utterances:
@@ -180,7 +180,7 @@ class Corpus:
 
     @cached_property
     def company(self) -> Company | None:
-        """How much company there is, None if there is none."""
+        """Amount of company, None if there is none."""
         names, strangers = (
             {part.speaker_names[speaker] for speaker in np.unique(part.speakers[part.company])}
             for part in (self.labelled, self.strangers)
@@ -198,6 +198,6 @@ class Corpus:
 
     @cached_property
     def answers(self) -> tuple[str, ...] | None:
-        """Speakers of `test`, where the corpus tells."""
+        """Speakers of `test`, None if they are unknown."""
         names = tuple(utterance.speaker for utterance in self.test)
         return tuple(map(str, names)) if names and None not in names else None

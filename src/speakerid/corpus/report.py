@@ -1,4 +1,4 @@
-"""The corpus report in the terminal: how much there is of whom, how good it is, and what to look at."""
+"""Corpus report for the terminal: amount of data per speaker, its quality, and the findings."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -10,26 +10,26 @@ from speakerid.corpus.quality import Examined, Finding, by_speaker
 from speakerid.printing import counted
 
 SHOWN = 5
-"""Findings of a kind that the terminal shows."""
+"""Maximum number of findings per kind in the terminal."""
 QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How one quantity is spread over speakers, sessions or recordings."""
+    """Quantiles of one quantity over speakers, sessions or recordings."""
 
     of: str
     what: str
     quantiles: tuple[str, ...]
-    """In the order of `QUANTILES`, as text."""
+    """Formatted values in the order of `QUANTILES`."""
 
 
 def terminal_report(examined: Examined, findings: Sequence[Finding]) -> str:
-    """The report as plain text, without colours.
+    """Format the report as plain text without colors.
 
     Args:
         examined: at least one recording.
-        findings: from `quality.findings`, in its order.
+        findings: findings from `quality.findings`, in its order.
     """
     lines = [overview(examined), rates(examined), ""]
     lines.append(f"{'':34}" + "".join(f"{name:>10}" for name in QUANTILES))
@@ -49,7 +49,7 @@ def terminal_report(examined: Examined, findings: Sequence[Finding]) -> str:
 
 
 def overview(examined: Examined) -> str:
-    """The size of the corpus in one line."""
+    """Size of the corpus in one line."""
     seconds = sum(recording.seconds for recording in examined.measured)
     sound = sum(recording.seconds * (1 - recording.silence) for recording in examined.measured)
     sessions = len(sizes_of_sessions(examined))
@@ -61,7 +61,7 @@ def overview(examined: Examined) -> str:
 
 
 def rates(examined: Examined) -> str:
-    """Sample rates and channels with the number of recordings, the most frequent first, in one line."""
+    """Number of recordings per sample rate and number of channels, the most frequent first, in one line."""
     hertz = Counter(recording.sample_rate for recording in examined.measured)
     channels = Counter(recording.channels for recording in examined.measured)
     return "; ".join(
@@ -71,7 +71,7 @@ def rates(examined: Examined) -> str:
 
 
 def spreads(examined: Examined) -> list[Spread]:
-    """What is spread over speakers, sessions (where they are known) and recordings."""
+    """Compute the quantiles over speakers, sessions (if known) and recordings."""
     measured, speakers = examined.measured, by_speaker(examined)
     minutes = [sum(measured[place].seconds for place in places) / 60 for places in speakers.values()]
     sessions = sizes_of_sessions(examined)
@@ -98,7 +98,7 @@ def spreads(examined: Examined) -> list[Spread]:
 
 
 def sizes_of_sessions(examined: Examined) -> dict[tuple[str, str], tuple[int, float]]:
-    """Utterances and seconds of every known session of every speaker, in the order of the corpus."""
+    """Number of utterances and seconds by speaker and session, in corpus order; unknown sessions are left out."""
     sizes: dict[tuple[str, str], tuple[int, float]] = {}
     for speaker, session, recording in zip(examined.speakers, examined.sessions, examined.measured, strict=True):
         if session is not None:
@@ -108,7 +108,7 @@ def sizes_of_sessions(examined: Examined) -> dict[tuple[str, str], tuple[int, fl
 
 
 def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
-    """The findings of every kind, in their order."""
+    """Group findings by kind, in order."""
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
@@ -116,7 +116,7 @@ def grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds, minutes or hours, whichever reads best."""
+    """Format a duration in seconds, minutes or hours, depending on its length."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3_600:,.1f} h"
@@ -124,7 +124,7 @@ def duration(seconds: float) -> str:
 
 def _spread(of: str, what: str, values: Iterable[float], form: str) -> Spread:
     column = np.fromiter(values, np.float64)
-    # Observed values and not interpolated ones: no speaker has 32.5 utterances.
+    # Do not interpolate: no speaker has 32.5 utterances.
     quantiles = np.quantile(column, list(QUANTILES.values()), method="inverted_cdf")
     return Spread(of, what, tuple(format(float(value), form) for value in quantiles))
 

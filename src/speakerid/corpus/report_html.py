@@ -1,4 +1,4 @@
-"""The corpus report as an HTML page."""
+"""Corpus report as an HTML page."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -20,16 +20,16 @@ from speakerid.pages import html_page, html_plot
 from speakerid.printing import counted
 
 ENTRIES = 20_000
-"""Files, and sessions, that are listed in the whole page beside the findings' own texts: it stays under 5 MB."""
+"""Maximum number of files, and of sessions, listed on the page besides the text of findings; keeps it below 5 MB."""
 
 
 def html_report(examined: Examined, findings: Sequence[Finding], title: str) -> str:
-    """The report as a page; the same bytes for the same recordings.
+    """Format the report as an HTML page; the same bytes for the same recordings.
 
     Args:
         examined: at least one recording.
-        findings: from `quality.findings`, in its order.
-        title: of the page, for instance the corpus's folder.
+        findings: findings from `quality.findings`, in its order.
+        title: title of the page, for example the folder of the corpus.
     """
     kinds = grouped(findings)
     parts = [
@@ -83,7 +83,7 @@ def _findings(kinds: dict[str, list[Finding]]) -> Iterator[str]:
 
 
 def _files(finding: Finding, most: int) -> str:
-    """The files of a finding where its text does not name them all."""
+    """List the files of a finding if its text does not name all of them."""
     if all(name in finding.text for name in finding.files):
         return ""
     return _folded(counted(len(finding.files), "file"), finding.files, most)

@@ -1,4 +1,4 @@
-"""The plots of the corpus report."""
+"""Plots of the corpus report."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,17 +24,18 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 SINGLE_BARS = 60
-"""Speakers or sessions up to which each has a bar of its own; more are one outline."""
+"""Maximum number of speakers or sessions to draw as separate bars; more are drawn as one outline."""
 OUTLINE = 500
-"""Steps of an outline, at most."""
+"""Maximum number of steps of an outline."""
 BINS = 40
+"""Number of bars of a histogram."""
 OUTERMOST = 0.005
-"""Share of the recordings at either end that the outermost bars of a histogram gather."""
+"""Share of the recordings at either end that are clipped to the outermost bars of a histogram."""
 _FAINT, _BAR, _LIMIT = PAGE_INKS.faint, PAGE_INKS.bar, PAGE_INKS.limit
 
 
 def plots(examined: Examined) -> list[Plot]:
-    """All plots, the same bytes for the same recordings."""
+    """Draw all plots; the same bytes for the same recordings."""
     measured, speakers = examined.measured, by_speaker(examined)
     sound = [sum(measured[i].seconds * (1 - measured[i].silence) for i in places) / 60 for places in speakers.values()]
     return [
@@ -109,12 +110,12 @@ def _clipping(percent: NDArray[np.float64]) -> Plot:
 
 
 def _plot(title: str, caption: str, draw: Callable[..., None], *arguments: object) -> Plot:
-    """A figure of its own, on which `draw(axes, *arguments)` draws."""
+    """Create a figure and draw it by `draw(axes, *arguments)`."""
     return Plot(title, caption, svg(title, lambda axes, inks: draw(axes, *arguments)))
 
 
 def _profile(axes: "Axes", values: Sequence[float], limit: float | None = None) -> None:
-    """The values from the largest to the smallest."""
+    """Draw the values in descending order."""
     ordered = np.sort(np.asarray(values, np.float64))[::-1]
     if len(ordered) <= SINGLE_BARS:
         axes.bar(np.arange(len(ordered)) + 0.5, ordered, width=0.8, color=_BAR)

@@ -1,9 +1,9 @@
-"""Shards of the stage: the features of a few recordings with what was measured on them, in two files.
+"""Shards of the stage: features and measurements of a few recordings, in two files.
 
-`.frames` holds the frames of all of them behind one another and is written first; with the `.npz` the shard is there.
-Both are named by the digest of the `.npz`, which holds a digest of the frames, so that damage to either shows.
+`.frames` holds the concatenated frames of all recordings. It is written first; the `.npz` completes the shard. Both
+are named by the digest of the `.npz`, which contains a digest of the frames, so damage to either is detected.
 
-Letters: F frames of all recordings of a shard, T of one, M mel bands.
+Shapes: F frames of all recordings of a shard, T frames of one recording, M mel bands.
 """
 
 import hashlib
@@ -20,52 +20,55 @@ from speakerid.audio.measure import Measured
 from speakerid.files import atomic_file, check_regular
 
 _DIGEST = 20
-"""Bytes of a digest. Shards of an earlier version have names of another length, and no digests."""
+"""Bytes of a digest. Shards of an earlier version have names of another length and no digest of the frames."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one recording whose features were computed."""
+    """Metadata of one recording whose features were computed."""
 
     name: str
     key: str
     digest: str
-    """Of the content of the file and the stretch of it."""
+    """Digest of the content of the file, the segment and the channel."""
     length: int
-    """Frames."""
+    """Number of frames."""
     measured: Measured
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What a shard holds of one recording."""
+    """Content of a shard for one recording."""
 
     entry: Entry
     frames: NDArray[np.float32]
+    """(T, M) features."""
     statistics: NDArray[np.float32]
+    """(2 M,) mean and standard deviation of every band."""
     fingerprint: NDArray[np.uint32]
+    """(K,) values, see `speakerid.audio.measure.fingerprint`."""
 
 
 def write_shard(folder: Path, computed: Sequence[Computed]) -> None:
-    """Write a shard, whole or not at all; its name is that of its content."""
+    """Write a shard, completely or not at all, named by its content."""
     content = _measurements(computed)
     path = folder / f"{_digest(content).hex()}.npz"
     with atomic_file(path.with_suffix(".frames")) as partial_path, partial_path.open("wb") as file:
         for one in computed:
-            file.write(one.frames.data)  # tofile would not say why it cannot
+            file.write(one.frames.data)  # tofile does not report the cause of an error
     with atomic_file(path) as partial_path:
         partial_path.write_bytes(content)
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """What the `.npz` of a shard knows of its recordings, in their order."""
+    """Read the entries of a shard from its `.npz`, in order."""
     with np.load(path) as file:
         contents = json.loads(file["entries"].tobytes())
     return [Entry(**content | {"measured": Measured(**content["measured"])}) for content in contents]
 
 
 def is_sound(path: Path) -> bool:
-    """Whether both files of a shard hold what was written, by its `.npz`."""
+    """Whether both files of a shard are undamaged, given the path of its `.npz`."""
     try:
         frames = path.with_suffix(".frames")
         check_regular(path)
@@ -78,25 +81,25 @@ def is_sound(path: Path) -> bool:
             held = dict(file)
         if checked:
             return _digest_of_file(frames) == held["frames_digest"].tobytes()
-        read_entries(path)  # of an earlier version: as far as one can tell
+        read_entries(path)  # an earlier version has no digests: check what is possible
         return frames.stat().st_size == 4 * int(held["ends"][-1] * held["n_mels"])
-    except Exception:  # damaged bytes end in any of a dozen exceptions of NumPy, zipfile and json
+    except Exception:  # damaged bytes raise various exceptions of NumPy, zipfile and json
         return False
 
 
 def arrays(path: Path) -> dict[str, NDArray]:
-    """What the `.npz` of a shard holds besides, by name: see `write_shard`."""
+    """Read the arrays of a shard's `.npz` by name, see `_measurements`."""
     with np.load(path) as file:
         return dict(file)
 
 
 def map_frames(path: Path, n_mels: int) -> NDArray[np.float32]:
-    """(F, M); writable copies of pages, for torch takes no other memory without a warning."""
+    """Map the (F, M) frames of a shard copy-on-write, because torch warns about read-only memory."""
     return np.memmap(path.with_suffix(".frames"), np.float32, "c").reshape(-1, n_mels)
 
 
 def _measurements(computed: Sequence[Computed]) -> bytes:
-    """Content of the `.npz`."""
+    """Content of the `.npz` file."""
     entries = json.dumps([asdict(one.entry) for one in computed]).encode()
     buffer = io.BytesIO()
     np.savez(

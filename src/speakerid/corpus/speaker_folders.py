@@ -1,4 +1,4 @@
-"""Which level of folders holds the speakers, where a corpus comes in parts, by sex, or in a folder of sound."""
+"""Find the folder level of the speakers, below folders such as train and test, male and female, or wav."""
 
 import re
 import sys
@@ -31,21 +31,21 @@ _GROUP = (
     r"[-_ ]?[a-z0-9]{1,2}"
 )
 STRAYS = 0.1
-"""Up to this share of the recordings may lie outside the layout that the others have."""
+"""Maximum share of recordings that may not fit the layout of the others."""
 _ABOVE = re.compile(rf"{_PARTS}|{_SOUND}|{_SEX}|{_DIALECT}", re.I)
-"""Names of folders that hold speakers and are none."""
+"""Names of folders that contain speakers and are not speakers themselves."""
 _MAYBE = re.compile(rf"{_ABOVE.pattern}|{_GROUP}|[a-z]{{2}}([-_][a-z]{{2,4}})?|[mf]|{_SESSION}|(19|20)[0-9]{{2}}", re.I)
-"""Those and others: groups, languages, sexes by a letter, sessions, years."""
+"""`_ABOVE` and less certain names: groups, languages, sexes by a letter, sessions, years."""
 _INNER = re.compile(rf"{_SESSION}|{_SOUND}|.*[0-9].*", re.I)
-"""Names of folders that are often found in one speaker's."""
+"""Names of folders that are common inside a speaker's folder."""
 
 
 def folder_rule(folders: Sequence[Folder], remarks: Remarks) -> Rule:
-    """Find the level of the speakers: below folders such as train and test, male and female, wav, or session1.
+    """Find the level of the speakers, below folders such as train and test, male and female, wav, or session1.
 
     Args:
-        folders: of a source that follows no other layout.
-        remarks: takes how the folders were read, and what is doubtful about it.
+        folders: folders of a source that does not fit another layout.
+        remarks: collects how the folders were read and what is doubtful.
     """
     tree = [folder for folder in folders if folder.recordings and folder.parts]
     level = 0
@@ -62,13 +62,13 @@ def folder_rule(folders: Sequence[Folder], remarks: Remarks) -> Rule:
 
 
 def level_rule(depth: int, session: int | None = None) -> Rule:
-    """The folder at a depth, from 1, is the speaker; the one at index `session` and those below are the session."""
+    """Rule for speakers at a folder depth, counted from 1; index `session` and the folders below are the session."""
 
     def rule(folders: tuple[str, ...], file: str) -> Place | None:
         if len(folders) < depth:
             return None
         inner = (*folders[session : session + 1], *folders[depth:]) if session is not None else folders[depth:]
-        # Some copies of TIMIT hold every SPHERE file a second time, as NAME.WAV.wav.
+        # Some copies of TIMIT have every SPHERE file twice, the second time as NAME.WAV.wav.
         twice = re.fullmatch(r"(.+\.wav)\.wav", file, re.I)
         utterance = "/".join((*folders, twice[1])) if twice else None
         return Place(folders[depth - 1], sys.intern("/".join(inner)) or None, utterance, int(twice is not None))
@@ -77,7 +77,7 @@ def level_rule(depth: int, session: int | None = None) -> Rule:
 
 
 def _all_above(tree: Sequence[Folder], level: int, pattern: re.Pattern[str]) -> Counter[str]:
-    """Recordings by the names at a level, if all match and hold folders, and next to no recordings themselves."""
+    """Count recordings by folder name at a level; empty unless all names match and nearly all recordings are deeper."""
     names, loose = Counter[str](), 0
     for folder in tree:
         if not pattern.fullmatch(folder.parts[level]):
@@ -88,14 +88,14 @@ def _all_above(tree: Sequence[Folder], level: int, pattern: re.Pattern[str]) -> 
 
 
 def _one_above(tree: Sequence[Folder], level: int) -> bool:
-    """Whether one folder of any name, such as a corpus's own, holds folders that hold the speakers."""
+    """Whether all folders are in one, such as that of the corpus, whose subfolders contain the speakers."""
     if len({folder.parts[level] for folder in tree}) != 1 or any(len(f.parts) == level + 1 for f in tree):
         return False
     return bool(_all_above(tree, level + 1, _ABOVE))
 
 
 def _recur(tree: Sequence[Folder], level: int) -> bool:
-    """Whether most of the folders one level deeper are in several of the folders at a level."""
+    """Whether most folder names one level deeper occur in several of the folders at a level."""
     above: dict[str, set[str]] = {}
     for folder in tree:
         if len(folder.parts) > level + 1:
@@ -104,7 +104,7 @@ def _recur(tree: Sequence[Folder], level: int) -> bool:
 
 
 def _note(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
-    """Say how the folders above the speakers' were read."""
+    """Report how the folders above the speakers were read."""
     names = [_listed(dict.fromkeys(folder.parts[above] for folder in tree)) for above in range(level)]
     remarks.note(
         f"{' / '.join(names)}: read as no speakers; the folders in them are the speakers (else: --layout folders:1)"
@@ -114,7 +114,7 @@ def _note(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
 
 
 def _note_parts(tree: Sequence[Folder], above: int, level: int, remarks: Remarks) -> None:
-    """Say that a source's own division into train and test is not kept."""
+    """Report that the source's own division into train and test is not kept."""
     counts, parts = Counter[str](), defaultdict[str, set[str]](set)
     for folder in tree:
         counts[folder.parts[above]] += len(folder.recordings)
@@ -129,7 +129,7 @@ def _note_parts(tree: Sequence[Folder], above: int, level: int, remarks: Remarks
 
 
 def _doubt(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
-    """Speakers whose names are more often those of something else, and folders that recur where speakers might."""
+    """Report speakers with names that are unusual for speakers, and levels where the speakers might be instead."""
     speakers = dict.fromkeys(folder.parts[level] for folder in tree if len(folder.parts) > level)
     deeper = any(len(folder.parts) > level + 1 for folder in tree)
     odd = [name for name in speakers if _ABOVE.fullmatch(name)]

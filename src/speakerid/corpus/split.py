@@ -1,4 +1,4 @@
-"""Which labelled utterances train, and which are held out."""
+"""Split the labelled utterances into training and held-out utterances."""
 
 import math
 from collections.abc import Sequence
@@ -16,31 +16,31 @@ By = Literal["auto", "session", "order", "random"]
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of the utterances, ascending, and how they were found."""
+    """Rows of training and held-out utterances, ascending."""
 
     train: list[int]
     valid: list[int]
     how: str
+    """How the held-out utterances were chosen, for messages."""
 
 
 def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep: int = 1) -> Split:
-    """Part each speaker's utterances.
+    """Split each speaker's utterances into training and validation.
 
-    Augmented copies are never held out; they train where their origin trains, and go with it where it is held out.
-    Company always trains.
+    Augmented copies are never held out. They are used for training if their original is, and left out otherwise.
+    Company is always used for training.
 
     Args:
-        utterances: labelled.
-        by: `session` gives a speaker's last sessions to validation, whole; `order` the last utterances;
-            `random` any; `auto` is `session` for every speaker of two known sessions or more, and `order` for the
-            others.
-        valid_fraction: the share of a speaker's utterances that is held out, as nearly as whole utterances or
-            sessions allow, and at least one.
-        seed: of the random split.
-        keep: utterances of each speaker that are never held out; whoever has no more gives none.
+        utterances: labelled utterances.
+        by: `session` holds out each speaker's last sessions, `order` the last utterances, and `random` any. `auto` is
+            `session` for speakers with at least two known sessions, and `order` for the others.
+        valid_fraction: share of a speaker's utterances to hold out, rounded to whole utterances or sessions; at least
+            one utterance.
+        seed: seed of the random split.
+        keep: number of utterances per speaker that are never held out; nothing is held out from speakers with no more.
 
     Raises:
-        UserError: `session` is asked for, and a speaker has not two known sessions.
+        UserError: `by` is `session`, and a speaker does not have two known sessions.
     """
     rows = np.arange(len(utterances))
     originals = utterances.held_out_from
@@ -69,22 +69,22 @@ def split(utterances: Utterances, by: By, valid_fraction: float, seed: int, keep
 
 
 def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) -> list[Split]:
-    """Parts for cross-validation: an utterance is held out in one fold at most, and trains in the others.
+    """Split for cross-validation: an utterance is held out in at most one fold, and used for training in the others.
 
-    There are fewer folds than asked for where sessions are fewer, and none where no two could hold anything out.
+    There are fewer folds if there are fewer sessions, and none if fewer than two would hold out anything.
 
-    A speaker's sessions are held out whole. Sessions of one name are held out together for all speakers, because they
-    may be one occasion. A speaker without two known sessions is held out in stretches of consecutive utterances. A
-    speaker never loses all training utterances of a fold: a single utterance is never held out.
+    Sessions are held out whole. Sessions of the same name are held out together for all speakers, because they may be
+    the same occasion. A speaker without two known sessions is held out in runs of consecutive utterances. Every speaker
+    keeps training utterances in every fold: a single utterance is never held out.
 
     Args:
-        utterances: labelled.
-        count: number of folds, at least 2, at most.
-        by: see `split`; `random` deals out single utterances.
-        seed: of `random`.
+        utterances: labelled utterances.
+        count: maximum number of folds, at least 2.
+        by: see `split`; `random` distributes single utterances.
+        seed: seed of `random`.
 
     Raises:
-        UserError: `session` is asked for, and a speaker has not two known sessions.
+        UserError: `by` is `session`, and a speaker does not have two known sessions.
     """
     assert count >= 2, "one fold would train on nothing"
     rows = np.arange(len(utterances))
@@ -113,13 +113,16 @@ def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) ->
 
 
 def _dealt(groups: Sequence[dict[int, list[int]]], totals: Sequence[int], count: int, n_rows: int) -> NDArray[np.bool_]:
-    """(count, n_rows), true where a fold holds out; the largest groups first, each where its speakers have the least.
+    """Assign groups to folds, largest first, each to the fold that holds out the fewest utterances of its speakers.
 
     Args:
         groups: rows by speaker, to be held out together.
         totals: number of utterances of each speaker.
         count: number of folds.
         n_rows: number of utterances of the corpus.
+
+    Returns:
+        (count, n_rows), true for held-out utterances.
     """
     held_out = np.zeros((count, n_rows), bool)
     taken = np.zeros((count, len(totals)), np.int64)
@@ -153,7 +156,7 @@ def _how(by: By, whole: int, ordered: int) -> str:
 
 
 def _by_speaker(utterances: Utterances, rows: np.ndarray) -> list[list[int]]:
-    """The rows of every speaker, in order; speakers by their first row."""
+    """Rows of each speaker, ascending; speakers in order of their first row."""
     speakers = utterances.speakers[rows]
     order = np.argsort(speakers, kind="stable")
     edges = np.flatnonzero(np.diff(speakers[order])) + 1

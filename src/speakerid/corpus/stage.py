@@ -1,11 +1,10 @@
-"""What preparation has computed so far, kept so that a killed run goes on and new recordings are added to old ones.
+"""Cache of computed features, so that an interrupted preparation continues and recordings can be added.
 
-The stage is a folder of shards. A shard is written whole or not at all and holds the features of a few recordings
-(`.frames`, written first) with what was measured on them (`.npz`); each is known by a key that depends on the
-recording's content and on every setting its features depend on, so what has changed is computed anew and what has not
-is found again.
+The stage is a folder of shards. A shard is written completely or not at all. It holds the features (`.frames`, written
+first) and the measurements (`.npz`) of a few recordings. Features are found by a key of the recording's content and all
+settings that they depend on, so only new and changed recordings are computed.
 
-Letters: R recordings of a shard, F frames of all of them, M mel bands.
+Shapes: T frames of a recording, M mel bands.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ from speakerid.corpus.worker import deadline
 from speakerid.errors import UserError
 
 SHARD = 32
-"""Recordings of a shard: as many as a kill may cost each worker."""
+"""Maximum number of recordings in a shard; a kill loses at most this many per worker."""
 PATIENCE = 300.0
-"""Seconds after which a recording that is still being decoded counts as one that hangs."""
+"""Seconds after which decoding a recording counts as hanging."""
 
 
 class Stage:
-    """The shards of a folder, less the damaged ones, which are removed: what they held is computed anew.
+    """The shards of a folder. Damaged shards are removed and computed again.
 
     Args:
-        folder: exists, and nobody else uses it.
+        folder: existing folder, locked by the caller.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,19 +53,19 @@ class Stage:
     def compute(
         self, jobs: Sequence[Job], settings: Settings, title: str, workers: int | None
     ) -> tuple[dict[Job, Entry], dict[Job, UserError]]:
-        """The features of every recording, computed where they are not here yet.
+        """Compute the features that are not in the stage yet.
 
         Args:
-            jobs: in an order that does not change from run to run.
-            settings: what the features depend on.
-            title: of the progress bar.
+            jobs: jobs, in the same order in every run.
+            settings: settings of the features.
+            title: title of the progress bar.
             workers: see `parallel_map`.
 
         Returns:
-            The entries of the sound ones in the order of `jobs`, and what is wrong with each of the others.
+            The entries of successful jobs in order, and the errors of the others.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: no worker process can start.
         """
         wanted = [(job, tuple(self._keys.get(job.name, ()))) for job in jobs]
         shards = [wanted[first : first + SHARD] for first in range(0, len(wanted), SHARD)]
@@ -84,7 +83,7 @@ class Stage:
         return entries, {job: e for job, e in zip(jobs, found, strict=True) if isinstance(e, UserError)}
 
     def frames(self, entry: Entry) -> NDArray[np.float32]:
-        """(T, M) features of one recording, mapped from its shard; not to be changed."""
+        """(T, M) features of one recording, memory-mapped; do not modify them."""
         path, place = self._places[entry.key]
         end = self._arrays(path)["ends"][place]
         return self._mapped(path)[end - entry.length : end]
@@ -95,13 +94,13 @@ class Stage:
         return self._arrays(path)["statistics"][place]
 
     def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
-        """See `speakerid.audio.measure.fingerprint`."""
+        """Fingerprint of one recording, see `speakerid.audio.measure.fingerprint`."""
         path, place = self._places[entry.key]
         ends = self._arrays(path)["fingerprint_ends"]
         return self._arrays(path)["fingerprints"][ends[place - 1] if place else 0 : ends[place]]
 
     def keep_only(self, entries: Mapping[Job, Entry]) -> None:
-        """Remove the shards that hold none of the given entries."""
+        """Remove the shards without any of the given entries."""
         kept = {(job.name, entry.key) for job, entry in entries.items()}
         for path, held in self._shards.items():
             if kept.isdisjoint(held):
@@ -141,20 +140,20 @@ _Shard = Sequence[tuple[Job, tuple[str, ...]]]
 
 
 def _all_suspect(shard: _Shard, _: int) -> list[str | UserError]:
-    """What becomes of a shard whose process died, until its recordings are tried one by one."""
+    """Preliminary results of a shard whose process died; its recordings are retried one by one."""
     return [OutOfMemory() for _ in shard]
 
 
 def _blame(shard: _Shard, code: int) -> list[str | UserError]:
-    """What a recording is said to be that killed the only process there was, twice."""
+    """Error for a recording that killed its process in the retry as well."""
     assert len(shard) == 1
-    if code == -signal.SIGKILL:  # which no decoder does to itself
+    if code == -signal.SIGKILL:  # sent by the system, never by a decoder
         return [OutOfMemory("the system ended the process that read it (memory?), twice; free memory, or leave it out")]
     return [UserError("kills or hangs its decoder; leave it out, or convert it")]
 
 
 def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
-    """Write a shard of the recordings that are not known yet; the key of each recording, or what is wrong with it."""
+    """Write a shard of the new recordings; return the key or the error of each recording."""
     results: list[str | UserError] = []
     computed: list[Computed] = []
     for job, known in shard:
@@ -168,7 +167,7 @@ def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | User
 
 
 def _compute(job: Job, known: Collection[str], settings: Settings) -> Computed | str | UserError:
-    """Features of a recording, the key of those that there are already, or what is wrong with it."""
+    """Features of a recording, or its key if they are in the stage, or its error."""
     try:
         with deadline(PATIENCE):
             return find_or_compute(job, known, settings)
