@@ -1,4 +1,4 @@
-"""A recording session: the room, the microphone and the noise that all its utterances share."""
+"""Channel of a recording session: the room, microphone and noise that its utterances share."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ CURVE_POINTS = 20
 
 @dataclass(frozen=True, eq=False)
 class Channel:
-    """One session's way from the mouth to the file.
+    """Acoustic channel of one session, from mouth to file.
 
     Attributes:
         room: (samples,) impulse response at 16 kHz, the direct sound first with gain 1.
         microphone: (20,) gain in dB at points equally spaced in log frequency from 50 Hz to 8 kHz.
         noise: (20,) spectrum of the background noise in dB at the same points.
-        snr_db: mean power of the speech over that of the noise.
-        peak: highest absolute sample of a recording, below 1.
+        snr_db: signal-to-noise ratio in dB.
+        peak: largest absolute sample of a recording, below 1.
     """
 
     room: Array
@@ -33,7 +33,7 @@ class Channel:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Channel":
-        """A new session."""
+        """Draw a random channel."""
         slope = rng.normal(0, 4)
         return cls(
             room=room_response(rng, ROOM_SECONDS),
@@ -48,10 +48,10 @@ class Channel:
 
         Args:
             waveform: (samples,) clean speech at 16 kHz.
-            rng: decides this recording's stretch of noise.
+            rng: generator for the noise of this recording.
 
         Returns:
-            (samples,), the reverberation after the last sample cut off.
+            (samples,) recording, cut off after the last sample of the input.
         """
         samples = waveform.size
         length = fft.next_fast_len(samples + self.room.size, real=True)
@@ -71,13 +71,15 @@ def room_response(
     reverberation: tuple[float, float] = (0.15, 0.6),
     diffuse: tuple[float, float] = (0.003, 0.02),
 ) -> Array:
-    """A random room: direct sound, early reflections and a diffuse tail that decays exponentially (Schroeder 1962).
+    """Draw a room impulse response: direct sound, early reflections and an exponentially decaying diffuse tail.
+
+    Follows Schroeder (1962).
 
     Args:
-        rng: decides the room.
+        rng: generator for the room.
         seconds: length of the response.
-        reverberation: shortest and longest time in seconds in which the tail falls by 60 dB.
-        diffuse: smallest and largest standard deviation of the tail's samples before it decays.
+        reverberation: range of the reverberation time (RT60) in seconds.
+        diffuse: range of the standard deviation of the diffuse tail before the decay.
 
     Returns:
         (samples,) at 16 kHz, the direct sound first with gain 1.
@@ -93,19 +95,19 @@ def room_response(
 
 
 def noise_curve(rng: np.random.Generator) -> Array:
-    """A random spectrum of background noise: (20,) in dB, from flat to falling, with bumps."""
+    """Draw a (20,) spectrum of background noise in dB, flat to falling, with bumps."""
     return rng.uniform(-25, 5) * np.linspace(0, 1, CURVE_POINTS) + rng.normal(0, 5, CURVE_POINTS)
 
 
 def gain(curve: Array, length: int) -> NDArray[np.float32]:
-    """A curve over 50 Hz to 8 kHz as linear gain of the bins of a spectrum.
+    """Convert a curve over 50 Hz to 8 kHz to the linear gain of spectrum bins.
 
     Args:
-        curve: (points,) in dB, equally spaced in log frequency; outside of it the outermost points hold.
-        length: samples at 16 kHz that the spectrum is of.
+        curve: (points,) in dB, equally spaced in log frequency, constant outside the range.
+        length: number of samples at 16 kHz of the spectrum.
 
     Returns:
-        (length // 2 + 1,)
+        (length // 2 + 1,) linear gain.
     """
     points = np.geomspace(50, SAMPLE_RATE / 2, curve.size)
     bins = np.maximum(np.arange(length // 2 + 1) * SAMPLE_RATE / length, 1)

@@ -1,6 +1,6 @@
-"""Sound that was encoded for a telephone, a messenger or a web page, and decoded again.
+"""Encode and decode sound with the codecs of telephones, messengers and web pages.
 
-G.711 and GSM 06.10 are libsndfile's; AMR, Opus and MP3 are FFmpeg's, through PyAV (the extra `av`).
+libsndfile provides G.711 and GSM 06.10; FFmpeg provides AMR, Opus and MP3 through PyAV (the extra `av`).
 
 Shapes: N samples.
 """
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 Samples = NDArray[np.float32]
 
 WIDE, NARROW = 16_000, 8_000
-"""Sample rates in Hz, of wideband speech and of telephones."""
+"""Sample rates of wideband and telephone speech, in Hz."""
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A way to encode sound.
+    """A codec with its settings.
 
     Attributes:
-        name: of the codec; None if the samples are kept as they are.
-        sample_rate: in Hz, of what is encoded.
-        bit_rate: in bits a second, of codecs that have several.
+        name: name of the codec; None for unencoded samples.
+        sample_rate: sample rate of the encoded sound, in Hz.
+        bit_rate: bits per second, for codecs with several bit rates.
     """
 
     name: str | None
@@ -45,7 +45,7 @@ class Codec:
 
     @staticmethod
     def draw(rng: np.random.Generator) -> "Codec":
-        """A codec of wideband speech or of telephones, each in half of the cases; bit rates are low."""
+        """Draw a wideband or a telephone codec, with equal probability, at a low bit rate."""
         choices = CODECS[WIDE if rng.random() < 0.5 else NARROW]
         name, bit_rates = choices[rng.integers(len(choices))]
         return Codec(name, WIDE if choices is CODECS[WIDE] else NARROW, int(rng.choice(bit_rates)))
@@ -65,37 +65,37 @@ CODECS: dict[int, tuple[tuple[str | None, tuple[int, ...]], ...]] = {
         ("AMR", (4_750, 5_900, 7_400, 12_200)),
     ),
 }
-"""Names and bit rates by sample rate."""
+"""Names and bit rates of codecs by sample rate."""
 _SUBTYPES = {"A-law": "ALAW", "mu-law": "ULAW", "GSM": "GSM610"}
-"""libsndfile's names."""
+"""Names of codecs in libsndfile."""
 _ENCODERS = {
     "Opus": ("libopus", "opus", "s16"),
     "MP3": ("libmp3lame", "mp3float", "s16p"),
     "AMR": ("libopencore_amrnb", "amrnb", "s16"),
 }
-"""FFmpeg's encoder and decoder, and the samples that the encoder takes."""
+"""FFmpeg's encoder, decoder, and sample format of the encoder."""
 
 
 def check_codecs(option: str) -> None:
     """Raise UserError if a codec is not installed.
 
     Args:
-        option: that needs it, for the message.
+        option: name of the option that needs codecs, for the message.
     """
     if importlib.util.find_spec("av") is None:
         raise UserError(f"{option}: AMR, Opus and MP3 need PyAV; {install('av')}")
 
 
 def encode_and_decode(waveform: Samples, sample_rate: int, codec: Codec) -> tuple[Samples, int]:
-    """Pass sound through a codec.
+    """Encode and decode sound.
 
     Args:
-        waveform: (N,) within −1 and 1, N > 0.
-        sample_rate: in Hz.
-        codec: which.
+        waveform: (N,) samples in [−1, 1], N > 0.
+        sample_rate: sample rate in Hz.
+        codec: codec to use.
 
     Returns:
-        The samples that come out, perhaps delayed by some milliseconds and some more than went in, and their rate.
+        The decoded samples and their sample rate. They may be delayed by some milliseconds and be longer.
     """
     samples = np.clip(resample(waveform, sample_rate, codec.sample_rate), -1, 1)
     if codec.name is None:
@@ -110,7 +110,7 @@ def encode_and_decode(waveform: Samples, sample_rate: int, codec: Codec) -> tupl
 
 
 def _through_ffmpeg(samples: Samples, codec: Codec) -> tuple[Samples, int]:
-    """By PyAV, packet by packet, without a file format around them."""
+    """Encode and decode with PyAV, packet by packet, without a container."""
     from av import AudioResampler, CodecContext
     from av.audio.codeccontext import AudioCodecContext
 
@@ -135,7 +135,7 @@ def _through_ffmpeg(samples: Samples, codec: Codec) -> tuple[Samples, int]:
 
 
 def _frames(samples: Samples, encoder: "AudioCodecContext") -> "Iterator[AudioFrame | None]":
-    """16-bit samples in frames of the encoder's size, the last one filled up with silence, and an end."""
+    """Yield 16-bit samples in frames of the encoder's size, the last one padded with silence, then None."""
     from av import AudioFrame
 
     size = encoder.frame_size

@@ -1,4 +1,4 @@
-"""What a file is that no decoder reads: pages, archives, pointers and other things that carry a recording's name."""
+"""Identify files that are named like recordings but are something else: web pages, archives, pointers and others."""
 
 import re
 
@@ -44,8 +44,8 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
 
 
 def what_it_is(part: Part) -> str | None:
-    """A sentence on a file that no decoder reads, and what to do; None if it may be a damaged recording."""
-    head = part.read(_HEAD).removeprefix(b"\xef\xbb\xbf")  # the mark that some editors put in front of a text
+    """Describe a file that cannot be decoded, and what to do; None if it may be a damaged recording."""
+    head = part.read(_HEAD).removeprefix(b"\xef\xbb\xbf")  # byte order mark
     for pattern, name, remedy in _KINDS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"it is {name}; {remedy}"
@@ -57,7 +57,7 @@ def what_it_is(part: Part) -> str | None:
 
 
 def _text(head: bytes) -> str | None:
-    """The first words of a text; None if the bytes are none."""
+    """First words of a text; None if the bytes are not text."""
     encoding = "utf-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = head[: len(head) - 4 if len(head) == _HEAD else None].decode(encoding)

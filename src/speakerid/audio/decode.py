@@ -1,7 +1,9 @@
-"""Recordings to samples, and back.
+"""Decode recordings to samples, and write WAV files.
 
-A recording is mixed to mono and resampled block by block, so that the memory depends on how long it is, and not on what
-its header claims, how many channels it has, or its sample rate.
+A recording is mixed to mono and resampled block by block, so memory use depends on its real length, not on the length
+in its header, the number of channels or the sample rate.
+
+Shapes: N samples.
 """
 
 import math
@@ -23,21 +25,21 @@ from speakerid.errors import UserError
 
 EXTENSIONS = SOUNDFILE_EXTENSIONS + AV_EXTENSIONS
 LONGEST = 1e9
-"""Seconds; what lies beyond is as good as infinite, and would overflow the arithmetic of samples."""
+"""Maximum time in seconds; more counts as infinite, because sample counts would overflow."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sound:
-    """One stretch of sound, mixed to mono.
+    """A decoded segment, mixed to mono.
 
     Attributes:
         waveform: (N,) float32 mean over the channels; full scale is 1.
-        sample_rate: of the waveform, in Hz.
-        channels: of the file, before mixing.
-        clipped: share of the samples that are at or beyond 0.999 of full scale in any channel.
-        file_rate: of the file, in Hz, before resampling.
-        cancelled: the channels are of opposite sign, so that their mean is next to nothing; the waveform is the
-            loudest one.
+        sample_rate: sample rate of the waveform, in Hz.
+        channels: number of channels of the file.
+        clipped: share of the samples that reach 0.999 of full scale in any channel.
+        file_rate: sample rate of the file, in Hz.
+        cancelled: whether the channels have opposite signs and their mean is close to zero; the waveform is then the
+            loudest channel.
     """
 
     waveform: NDArray[np.float32]
@@ -49,12 +51,12 @@ class Sound:
 
 
 class TooLong(UserError):
-    """A recording is longer than what is read at once."""
+    """A recording is longer than the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """What is asked for, in seconds, and how: the only channel, or None for the mean, and the sample rate."""
+    """Segment to decode, in seconds; the channel, None for the mean; and the sample rate, None for the file's."""
 
     start: float
     end: float
@@ -71,24 +73,24 @@ def decode(
     channel: int | None = None,
     sample_rate: int | None = None,
 ) -> Sound:
-    """A recording, or a stretch of it.
+    """Decode a recording, or a segment of it.
 
-    Where the channels cancel each other out, as with the wires of one crossed, the loudest one is used alone.
+    If the channels cancel each other out, as when one has its wires swapped, only the loudest channel is used.
 
     Args:
-        path: a file with one of EXTENSIONS; those of libsndfile are told apart by their contents.
-        start: of the stretch, in seconds; by default the beginning.
-        end: of the stretch, in seconds; by default the end.
-        max_seconds: what is longer is refused, as soon as it shows.
-        channel: index of the only channel to read, from 0; by default the mean of all.
-        sample_rate: to resample to, in Hz, which takes little memory however high the file's is; by default the
-            file's.
+        path: file with one of EXTENSIONS; formats of libsndfile are detected by content.
+        start: start of the segment in seconds. Default: the beginning.
+        end: end of the segment in seconds. Default: the end.
+        max_seconds: maximum length; a longer recording is refused as early as possible.
+        channel: zero-based index of the channel to read. Default: the mean of all channels.
+        sample_rate: sample rate of the result in Hz; resampling takes little memory even from high rates. Default: that
+            of the file.
 
     Raises:
-        TooLong: it is longer than `max_seconds`.
-        UserError: the file cannot be decoded, is cut off (it holds clearly less than its header promises), ends
-            before the stretch, holds no samples, has no such channel, has an impossible sample rate, or changes while
-            it is read.
+        TooLong: the segment is longer than `max_seconds`.
+        UserError: the file cannot be decoded, is truncated (clearly shorter than its header says), ends before the
+            segment, has no samples, does not have the channel, has an impossible sample rate, or changes while it is
+            read.
     """
     stretch = _Stretch(start or 0.0, math.inf if end is None else end, max_seconds, channel, sample_rate)
     if not 0 <= stretch.start < min(stretch.end, LONGEST):
@@ -103,18 +105,18 @@ def decode(
 
 
 def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.float32]]:
-    """A recording of any length, piece by piece, so that the memory does not grow with it.
+    """Decode a recording of any length piece by piece, in constant memory.
 
     Args:
         path: see `decode`.
-        seconds: length of a piece; the last one is what is left.
-        sample_rate: to resample to, in Hz.
+        seconds: length of a piece; the last one may be shorter.
+        sample_rate: sample rate of the result, in Hz.
 
     Yields:
-        (N,) float32 samples, mixed as `decode` does.
+        (N,) float32 samples, mixed as by `decode`.
 
     Raises:
-        UserError: as for `decode`, at the piece where it shows.
+        UserError: see `decode`; raised at the piece where the problem is found.
     """
     loudest = _loudest_of_cancelling(path)
     with opened(path) as recording:
@@ -123,7 +125,7 @@ def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.
 
 
 def lag(path: Path) -> float:
-    """Seconds by which what `decode` and `pieces` give of a recording lags behind the original; 0 if not known.
+    """Delay in seconds of the samples from `decode` and `pieces` relative to the original; 0 if unknown.
 
     Raises:
         UserError: the file cannot be read or decoded.
@@ -133,14 +135,18 @@ def lag(path: Path) -> float:
 
 
 def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
-    """Write (N,) samples in [-1, 1] as 16-bit WAV, and the folders above it."""
+    """Write (N,) samples in [-1, 1] as 16-bit WAV; create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:  # by its descriptor: libraries want names to be Unicode
+    with path.open("wb") as file:  # pass a file: libsndfile wants names to be valid Unicode
         soundfile.write(file, waveform, sample_rate, subtype="PCM_16", format="WAV")
 
 
 def _mix(recording: Recording, stretch: _Stretch) -> tuple[Sound, int | None]:
-    """Read a stretch block by block, checked as early as its length shows; the channel to use if they cancel out."""
+    """Decode a segment block by block, checking its length as early as possible.
+
+    Returns:
+        The sound, and the loudest channel if the channels cancel out, else None.
+    """
     rate, promised = recording.sample_rate, recording.promised
     check_rate(rate)
     mixer = Mixer(recording.channels, stretch.channel)
@@ -173,7 +179,7 @@ def _mix(recording: Recording, stretch: _Stretch) -> tuple[Sound, int | None]:
 
 
 def _cut(recording: Recording, mixer: Mixer, size: int, sample_rate: int) -> Iterator[NDArray[np.float32]]:
-    """Everything, in pieces of so many samples."""
+    """Decode everything, in pieces of `size` samples."""
     resampler = Resampler(recording.sample_rate, sample_rate)
     held, count, found = list[NDArray[np.float32]](), 0, 0
 
@@ -201,7 +207,7 @@ def _cut(recording: Recording, mixer: Mixer, size: int, sample_rate: int) -> Ite
 
 
 def _loudest_of_cancelling(path: Path) -> int | None:
-    """See `Mixer.loudest_of_cancelling`, of a whole recording."""
+    """Loudest channel of a whole recording whose channels cancel out, else None."""
     with opened(path) as recording:
         if recording.channels == 1:
             return None

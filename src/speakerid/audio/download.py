@@ -1,4 +1,4 @@
-"""Public corpora, fetched with `torchaudio.datasets`: there whole, or not at all."""
+"""Download public corpora with `torchaudio.datasets`, completely or not at all."""
 
 import http.client
 import os
@@ -18,19 +18,19 @@ from pathlib import Path
 from speakerid.errors import UserError
 
 TIMEOUT = 60.0
-"""Seconds without a byte after which a server is given up."""
+"""Seconds to wait for data from a server."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a corpus comes from.
+    """Source of a corpus.
 
     Attributes:
         fetch: downloads one part into a folder and unpacks it there.
-        host: the server that `fetch` asks.
-        page: where a person gets the corpus.
-        parts: what can be had one by one; none where the corpus comes in one piece.
-        whole: whether all parts are meant where none is named.
+        host: server that `fetch` uses.
+        page: page to download the corpus from by hand.
+        parts: parts that can be downloaded separately; empty if there are none.
+        whole: whether the default is all parts.
     """
 
     fetch: Callable[[Path, str], object]
@@ -55,7 +55,7 @@ def _vctk(folder: Path, part: str) -> None:
 def _cmuarctic(folder: Path, part: str) -> None:
     from torchaudio.datasets import CMUARCTIC
 
-    # Written out, for torchaudio knows the checksums of these addresses, but not of those it makes from a name.
+    # The full address, because torchaudio has checksums only for these, not for those it derives from a name.
     archive = f"http://festvox.org/cmu_arctic/packed/cmu_us_{part}_arctic.tar.bz2"
     CMUARCTIC(folder, archive, folder_in_archive=".", download=True)
 
@@ -89,20 +89,20 @@ SOURCES = {
 
 
 def download(what: str, folder: Path) -> Path:
-    """Fetch a public corpus and unpack it, unless that has been done already.
+    """Download a public corpus and unpack it, unless this was done before.
 
-    What arrived whole before an interruption is not fetched again (VoxCeleb1 excepted); what was half unpacked is
-    unpacked anew. Archives are checked against the checksums that torchaudio knows, and deleted in the end.
+    After an interruption, complete archives are not downloaded again (except for VoxCeleb1), and partially unpacked
+    ones are unpacked again. Archives are checked against torchaudio's checksums, and deleted at the end.
 
     Args:
-        what: a corpus, and parts of it where it has any: `vctk`, `librispeech:dev-clean`, `cmuarctic:awb,slt`.
-        folder: gets a folder for it.
+        what: a corpus, with parts if it has any: `vctk`, `librispeech:dev-clean`, `cmuarctic:awb,slt`.
+        folder: folder in which to create a folder for the corpus.
 
     Returns:
-        The folder to scan, which holds just that.
+        The folder to scan, with nothing but the corpus.
 
     Raises:
-        UserError: nothing of that name is known, the network or the server fails, or the disk.
+        UserError: the corpus or part is unknown, or the network, the server or the disk fails.
     """
     name, parts = _parse(what)
     done = folder / (f"{name}-{'+'.join(parts)}" if ":" in what else name)
@@ -122,7 +122,7 @@ def download(what: str, folder: Path) -> Path:
 
 
 def _parse(what: str) -> tuple[str, tuple[str, ...]]:
-    """Name and parts, in the order in which they are listed in `SOURCES`."""
+    """Name and parts, in the order of `SOURCES`."""
     name, colon, listed = what.partition(":")
     if name not in SOURCES:
         known = [f"{name}:{source.parts[0]}" if source.parts else name for name, source in SOURCES.items()]
@@ -138,7 +138,7 @@ def _parse(what: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _sweep(partial: Path) -> None:
-    """Leave archives only: torchaudio takes a folder that is half unpacked for a whole one."""
+    """Remove everything but complete archives, because torchaudio accepts a partially unpacked folder as complete."""
     partial.mkdir(parents=True, exist_ok=True)
     for path in list(partial.iterdir()):
         if path.is_dir():
@@ -153,7 +153,7 @@ def _patience() -> Iterator[None]:
     socket.setdefaulttimeout(TIMEOUT)
     try:
         with warnings.catch_warnings():
-            # torchaudio unpacks without a filter; its archives are those whose checksums it knows.
+            # torchaudio unpacks without a filter, but only archives with known checksums.
             warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
@@ -176,7 +176,7 @@ def _explained(what: str, source: Source, partial: Path) -> Iterator[None]:
         shutil.rmtree(partial)
         raise UserError(damaged) from error
     except OSError as error:
-        if error.errno is None:  # from the decompressors
+        if error.errno is None:  # raised by a decompressor
             shutil.rmtree(partial)
             raise UserError(damaged) from error
         raise UserError(f"{what}: {error.filename or partial}: {error.strerror}; mend that and try again") from error

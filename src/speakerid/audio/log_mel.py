@@ -1,8 +1,8 @@
-"""Log-mel features, in NumPy, so that the processes that compute them need neither torch nor its memory.
+"""Log-mel features in NumPy, so that worker processes need neither torch nor its memory.
 
-The filterbank is torchaudio's. This is the only module that computes with it, so that everything else outlives it.
+The filterbank is torchaudio's. No other module computes with torchaudio, which keeps it replaceable.
 
-Letters: N samples, T frames, M mel bands.
+Shapes: N samples, T frames, M mel bands.
 """
 
 import math
@@ -18,50 +18,51 @@ from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 
 SILENCE_LEVEL = 0.01
-"""RMS, as a share of full scale, under which a stretch counts as silence (SoX `silence … 1%`)."""
+"""RMS relative to full scale below which sound counts as silence (SoX `silence … 1%`)."""
 SILENCE_SECONDS = 0.1
-"""Shorter silences stay: they belong to the speech (stops, for instance)."""
+"""Shortest silence to cut; shorter ones, such as those of stop consonants, are part of the speech."""
 RMS_SECONDS = 0.02
+"""Window of the RMS."""
 LARGEST = 1e12
-"""Beyond any sample that is one, 32-bit integers read as floats included; squares of larger ones overflow."""
+"""Largest valid sample, beyond even 32-bit integers read as floats; squares of larger ones overflow."""
 SMALLEST_PEAK = 2.0**-31
-"""One step of a 32-bit recording; what is quieter is digital silence."""
+"""One step of a 32-bit recording; anything quieter is digital silence."""
 CHUNK = 256
-"""Frames transformed at a time: bounds the memory, and what one step writes the next still finds in the cache."""
+"""Frames to transform at a time; limits memory and keeps intermediate results in the cache."""
 
 Samples = NDArray[np.float32]
 
 
 @cache
 def _threads() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all libraries there are, which takes longer than a recording
+    return ThreadpoolController()  # inspects all libraries, which takes longer than a recording
 
 
 @lru_cache(maxsize=2)
 def mel_filters(features: FeatureConfig) -> NDArray[np.float32]:
-    """(window_length // 2 + 1, M) weights of every frequency in every band: HTK's scale, no area normalisation.
+    """(window_length // 2 + 1, M) filterbank: weight of each frequency in each band, HTK scale, no area normalization.
 
     Raises:
-        UserError: the lowest band begins beyond half the sample rate.
+        UserError: `f_min` is not below half the sample rate.
     """
     nyquist = features.sample_rate / 2
     if features.f_min >= nyquist:
         raise UserError(f"f_min: found {features.f_min:g} Hz, expected below half the sample rate, {nyquist:g} Hz")
-    from torchaudio.functional import melscale_fbanks  # slow to import, with torch; who is handed filters needs neither
+    from torchaudio.functional import melscale_fbanks  # slow import; not needed if filters are given
 
     frequencies = features.window_length // 2 + 1
     return melscale_fbanks(frequencies, features.f_min, nyquist, features.n_mels, features.sample_rate).numpy()
 
 
 class LogMel:
-    """Waveform to natural-logarithm mel spectrogram: mono, resampled, levelled, trimmed.
+    """Waveform to log-mel spectrogram (natural logarithm), after mixing, resampling, setting the level and trimming.
 
-    Frames are centred, with reflection at both ends. The result is that of `torchaudio.transforms.MelSpectrogram`,
-    clamped and logarithmised, at a third of its cost.
+    Frames are centered, with reflection padding. The result equals the logarithm of the clamped output of
+    `torchaudio.transforms.MelSpectrogram`, at a third of the cost.
 
     Args:
-        features: the settings; `FeatureConfig()` is the HW4 corpus's.
-        filters: their `mel_filters`, where another process has computed them.
+        features: feature settings; the default is that of HW4.
+        filters: filterbank from `mel_filters`, if another process has computed it.
 
     Raises:
         UserError: see `mel_filters`.
@@ -74,34 +75,34 @@ class LogMel:
         self._window = (0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(np.float32)
 
     def with_pauses(self) -> "LogMel":
-        """The same, but silence is not cut."""
+        """Copy of this transform that does not cut silence."""
         return LogMel(self.features.model_copy(update={"trim_silence": False}), self._filters)
 
     def __call__(self, waveform: Samples, sample_rate: int) -> NDArray[np.float32]:
-        """Features of one recording.
+        """Compute the features of one recording.
 
         Args:
             waveform: (N,) or (channels, N) samples in [-1, 1].
-            sample_rate: of the waveform, in Hz.
+            sample_rate: sample rate of the waveform, in Hz.
 
         Returns:
-            (T, M); T = 1 + samples after trimming // hop_length.
+            (T, M) features, T = 1 + (samples after trimming) // hop_length.
 
         Raises:
-            UserError: nothing but silence, or too short for one window, or samples that are no numbers, or a sample
-                rate that cannot be.
+            UserError: the recording is silent or shorter than one window, has samples that are not finite, or has an
+                impossible sample rate.
         """
         features = self.features
         if waveform.ndim == 2:
             waveform = waveform.mean(0, dtype=np.float64).astype(np.float32)
         waveform, gain, stretches = _sound(waveform, sample_rate, features)
         frames = self._frames(waveform, stretches)
-        with _threads().limit(limits=1, user_api="blas"):  # the products are so small that threads would only wait
+        with _threads().limit(limits=1, user_api="blas"):  # the products are too small for threads
             power = self._mel_power(frames, gain)
         return np.log(np.maximum(power, features.floor, out=power), out=power)
 
     def _frames(self, waveform: Samples, stretches: list[slice]) -> NDArray[np.float32]:
-        """A (T, window_length) view of the stretches behind one another, reflected at both ends."""
+        """(T, window_length) view of the concatenated segments, with reflection padding."""
         window, hop = self.features.window_length, self.features.hop_length
         half = window // 2
         margin = np.empty(half, np.float32)
@@ -114,39 +115,39 @@ class LogMel:
         return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
 
     def _mel_power(self, frames: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
-        """(T, window_length) frames to the (T, M) power in every band."""
+        """Transform (T, window_length) frames to the (T, M) power in each band."""
         rest, exponent = math.frexp(gain)
-        window = np.ldexp(self._window, exponent)  # for all samples; a power of 2 rounds nothing
+        window = np.ldexp(self._window, exponent)  # a power of 2 causes no rounding
         mel_power = np.empty((len(frames), self.features.n_mels), np.float32)
         windowed = np.empty((min(CHUNK, len(frames)), len(window)), np.float32)
         for start in range(0, len(frames), CHUNK):
             some = frames[start : start + CHUNK]
             spectrum = fft.rfft(np.multiply(some, window, out=windowed[: len(some)]))
-            parts = spectrum.view(np.float32)  # real and imaginary in turn
+            parts = spectrum.view(np.float32)  # alternating real and imaginary parts
             np.multiply(parts, parts, out=parts)
             np.matmul(parts[:, ::2] + parts[:, 1::2], self._filters, out=mel_power[start : start + CHUNK])
         return np.multiply(mel_power, rest**2, out=mel_power)
 
 
 def gain_to(waveform: Samples, level: float) -> float:
-    """The factor that brings the peak of (N,) samples to `level` dB of full scale; 1 for digital silence.
+    """Factor that scales the peak of (N,) samples to `level` dB of full scale; 1 for digital silence.
 
     Raises:
-        UserError: a sample is no finite number.
+        UserError: a sample is not finite, or exceeds `LARGEST`.
     """
     peak = peak_of(waveform)
     return 10 ** (level / 20) / peak if peak > SMALLEST_PEAK else 1.0
 
 
 def peak_of(waveform: Samples) -> float:
-    """The highest absolute value of (N,) samples; 0 of none.
+    """Largest absolute value of (N,) samples; 0 if N is 0.
 
     Raises:
-        UserError: a sample is no finite number, or beyond `LARGEST`.
+        UserError: a sample is not finite, or exceeds `LARGEST`.
     """
     if not len(waveform):
         return 0.0
-    peak = max(-float(waveform.min()), float(waveform.max()))  # NaN if one sample is
+    peak = max(-float(waveform.min()), float(waveform.max()))  # NaN if any sample is NaN
     if not math.isfinite(peak):
         raise UserError("holds samples that are not finite numbers")
     if peak > LARGEST:
@@ -155,19 +156,19 @@ def peak_of(waveform: Samples) -> float:
 
 
 def stretches_of_sound(waveform: Samples, sample_rate: int, silence: float = SILENCE_LEVEL) -> list[slice]:
-    """What is left without the silences of at least 0.1 s.
+    """Find the segments between silences of at least 0.1 s.
 
     Args:
         waveform: (N,) samples.
-        sample_rate: in Hz.
-        silence: RMS over 20 ms below which there is silence, in the units of the samples.
+        sample_rate: sample rate in Hz.
+        silence: RMS over 20 ms below which sound counts as silence, in units of the samples.
 
     Returns:
-        Slices of the waveform in their order; some may be empty.
+        Slices of the waveform, ascending; some may be empty.
     """
     window = max(1, round(RMS_SECONDS * sample_rate))
     blocks, rest = divmod(len(waveform), window)
-    quiet = np.zeros(blocks + bool(rest) + 2, dtype=bool)  # framed by sound, so that every silence has two edges
+    quiet = np.zeros(blocks + bool(rest) + 2, dtype=bool)  # sound at both ends, so that every silence has two edges
     quiet[1 : blocks + 1] = np.sqrt(energies(waveform, window)) < silence * math.sqrt(window)
     if rest:
         quiet[-2] = np.sqrt(energies(waveform[-rest:], rest)) < silence * math.sqrt(window)
@@ -179,31 +180,31 @@ def stretches_of_sound(waveform: Samples, sample_rate: int, silence: float = SIL
 
 
 def energies(waveform: Samples, window: int) -> NDArray[np.float32]:
-    """(N // window,) sums of squares of windows of (N,) samples; what is left of the last one is not looked at."""
+    """(N // window,) sums of squares over consecutive windows of (N,) samples; an incomplete last window is ignored."""
     blocks = waveform[: len(waveform) // window * window].reshape(-1, window)
     return np.einsum("ij,ij->i", blocks, blocks)
 
 
 def trim(waveform: Samples, sample_rate: int, features: FeatureConfig) -> Samples:
-    """The sound that features are computed from, for whoever wants to change it before.
+    """Sound that features are computed from, for callers that change it first.
 
     Args:
         waveform: (N,) samples.
-        sample_rate: of the waveform, in Hz.
-        features: the settings.
+        sample_rate: sample rate of the waveform, in Hz.
+        features: feature settings.
 
     Returns:
-        (N',) samples at `features.sample_rate`, at the level of the settings, and without silences if these say so.
+        (N',) samples at `features.sample_rate` and `features.level`, without silences if `features.trim_silence`.
 
     Raises:
-        UserError: samples that are no numbers, or a sample rate that cannot be.
+        UserError: samples are not finite, or the sample rate is impossible.
     """
     waveform, gain, stretches = _sound(waveform, sample_rate, features)
     return np.float32(gain) * np.concatenate([waveform[stretch] for stretch in stretches])
 
 
 def _sound(waveform: Samples, sample_rate: int, features: FeatureConfig) -> tuple[Samples, float, list[slice]]:
-    """(N,) samples at the rate of the features, the gain that brings them to their level, and what is not cut."""
+    """(N,) samples at the sample rate of the features, the gain to their level, and the segments to keep."""
     waveform = resample(waveform, sample_rate, features.sample_rate)
     gain = gain_to(waveform, features.level)
     if not features.trim_silence:

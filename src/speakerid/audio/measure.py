@@ -1,6 +1,6 @@
-"""What can be said of a recording at a glance: how long, how loud, how noisy, and which one it is.
+"""Measure length, level and noise of a recording, and compute its fingerprint.
 
-Letters: N samples, T frames, M mel bands, K values of a fingerprint.
+Shapes: N samples, T frames, M mel bands, K values of a fingerprint.
 """
 
 import math
@@ -22,40 +22,42 @@ from speakerid.audio.log_mel import (
 from speakerid.config import FeatureConfig
 
 NOISE_QUANTILE = 0.1
-"""Share of the frames that is taken for noise alone: the pauses between and within words are more."""
+"""Quantile of the power of frames that estimates the noise; pauses are a larger share of speech than this."""
 DIGITAL_SILENCE = 1e-9
-"""Mean square at -90 dB of full scale, one step of a 16-bit recording; quieter frames were made, not recorded."""
+"""Mean square at -90 dB of full scale, one step of a 16-bit recording; quieter frames were not recorded."""
 HIGHEST_SNR = 100.0
+"""Upper limit of the estimated signal-to-noise ratio, in dB."""
 
 PRINT_VALUES = 64
+"""Maximum number of values of a fingerprint."""
 PRINT_FRAMES = 20
-"""Frames averaged, so that a shift by part of a frame does not matter: 0.2 s."""
+"""Frames to average (0.2 s), so that a shift by a fraction of a frame does not matter."""
 PRINT_STEP = 10
-"""Frames between the differences that one value holds."""
+"""Frames between the differences of one value."""
 PRINT_PARTS, PRINT_BANDS = 4, 8
-"""Differences in time and in frequency that one value holds: 4 × 8 bits."""
+"""Number of differences in time and in frequency per value: 4 × 8 bits."""
 PRINT_TOP = 0.7
-"""Share of the bands that is looked at, the lower ones: up to 3.8 kHz of 8, which telephones and 8 kHz files keep."""
+"""Share of the mel bands to use, from the lowest: up to 3.8 of 8 kHz, which telephones and 8 kHz files keep."""
 PRINT_RANGE = 8.0
-"""Depth below the loud frames that is looked at, in natural logarithms of power (35 dB): under it lies the noise."""
+"""Range below the loud frames to use, as natural logarithm of power (35 dB); noise is below."""
 PRINT_CLEAR = 0.005
-"""Smallest difference that has a sign."""
+"""Smallest difference with a reliable sign."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One recording in numbers, as it was recorded: before its level is set and its silence cut.
+    """Measurements of one recording, before its level is set and silence is cut.
 
     Attributes:
-        seconds: length.
-        sample_rate: in Hz, of the file.
-        channels: of the file.
-        peak_db: highest absolute sample, in dB of full scale.
-        level_db: RMS of what is not silence, in dB of full scale.
+        seconds: length in seconds.
+        sample_rate: sample rate of the file, in Hz.
+        channels: number of channels of the file.
+        peak_db: largest absolute sample, in dB of full scale.
+        level_db: RMS without silence, in dB of full scale.
         clipped: share of the samples at full scale.
         silence: share of the recording that is silence.
-        snr_db: power of the speech over that of the noise, estimated, 0 to 100.
-        cancelled: the channels of the file cancel each other out; the loudest one was used alone.
+        snr_db: estimated signal-to-noise ratio in dB, 0 to 100.
+        cancelled: whether the channels cancel each other out, so that only the loudest one was used.
     """
 
     seconds: float
@@ -70,20 +72,20 @@ class Measured:
 
 
 def measure(waveform: NDArray[np.float32], sample_rate: int, channels: int, clipped: float) -> Measured:
-    """Measure a recording; takes 0.1 ms, and 0.02 ms more for every second at 16 kHz.
+    """Measure a recording; takes 0.1 ms plus 0.02 ms per second at 16 kHz.
 
-    Silence is what `LogMel` would cut under the default settings: stretches of at least 0.1 s whose RMS stays 37 dB
-    below the peak. The signal-to-noise ratio takes the 10th percentile of the power of frames of 20 ms for the
-    noise's and the rest of the mean power for the speech's; frames of digital silence are left aside.
+    Silence is what `LogMel` cuts with default settings: segments of at least 0.1 s with an RMS 37 dB below the peak.
+    For the signal-to-noise ratio, the noise power is the 10th percentile of the power of 20 ms frames, and the speech
+    power is the mean power minus that of the noise; frames of digital silence are ignored.
 
     Args:
         waveform: (N,) mono samples, N > 0.
-        sample_rate: in Hz.
-        channels: of the file; passed on.
+        sample_rate: sample rate in Hz.
+        channels: number of channels of the file; passed on.
         clipped: share of the samples at full scale, from the decoder; passed on.
 
     Raises:
-        UserError: a sample is no finite number.
+        UserError: a sample is not finite, or exceeds `LARGEST`.
     """
     gain = gain_to(waveform, FeatureConfig().level)
     sounding = [waveform[stretch] for stretch in stretches_of_sound(waveform, sample_rate, SILENCE_LEVEL / gain)]
@@ -114,18 +116,18 @@ def _snr(samples: NDArray[np.float32], window: int) -> float:
 
 
 def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
-    """Values that a recording shares with its copies, and with nothing else.
+    """Compute values that a recording shares only with its copies.
 
-    After Haitsma & Kalker (2002), "A Highly Robust Audio Fingerprinting System": every bit is the sign of a
-    difference of log energies in both time and frequency, so the level, and a filter that is flat over a band, fall
-    out. Of all moments those are kept whose weakest bit is clearest, since a copy agrees there most likely; it need
-    not agree anywhere else. Values carry no time, so a piece that is cut out keeps its own.
+    Follows Haitsma & Kalker (2002), "A Highly Robust Audio Fingerprinting System": each bit is the sign of a difference
+    of log energies in both time and frequency, which cancels the level and filters that are flat over a band. Only the
+    times whose weakest bit is clearest are kept, because copies most likely agree there. Values do not contain the
+    time, so an excerpt keeps its values.
 
     Args:
         frames: (T, M) log-mel frames, natural logarithm, every 10 ms.
 
     Returns:
-        (K,) different values, ascending, K <= 64; none where T < 60.
+        (K,) distinct values, ascending, K <= 64; empty if T < 60.
     """
     span = PRINT_FRAMES + PRINT_PARTS * PRINT_STEP
     if len(frames) < span:
@@ -139,7 +141,7 @@ def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
     sums[:, PRINT_FRAMES:] -= sums[:, :-PRINT_FRAMES].copy()
     slope = np.diff((sums[:, PRINT_FRAMES - 1 :] / PRINT_FRAMES).astype(np.float32), axis=0)
     change = slope[:, PRINT_STEP:] - slope[:, :-PRINT_STEP]
-    signs = np.packbits(change > 0, axis=0)[0].astype(np.uint32)  # one byte a moment
+    signs = np.packbits(change > 0, axis=0)[0].astype(np.uint32)  # one byte per time
     clear = np.abs(change).min(0)
     moments = len(frames) - span + 1
     parts = [slice(part * PRINT_STEP, part * PRINT_STEP + moments) for part in range(PRINT_PARTS)]
@@ -152,7 +154,7 @@ def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
 
 @lru_cache(maxsize=1)
 def _shares(n_mels: int) -> NDArray[np.float32]:
-    """(bands, lower mels) weights that average bands of equal width, a cut mel in part."""
+    """(bands, lower mels) weights that average mel bands into bands of equal width, with fractions at the edges."""
     edges = np.linspace(0, PRINT_TOP * n_mels, PRINT_BANDS + 2)
     low = np.arange(math.ceil(edges[-1]))
     inside = np.minimum(low + 1, edges[1:, None]) - np.maximum(low, edges[:-1, None])

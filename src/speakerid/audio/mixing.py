@@ -1,4 +1,4 @@
-"""Channels to one: their mean, or a single one where the mean would cancel them out."""
+"""Mix channels to mono: their mean, or the loudest one if they cancel each other out."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,32 +6,32 @@ from numpy.typing import NDArray
 from speakerid.errors import UserError
 
 FULL_SCALE = 0.999
-"""A sample from here on counts as clipped."""
+"""Absolute value from which a sample counts as clipped."""
 CANCELLED = 0.25
-"""Power of the mean, as a share of what channels without any relation would leave of theirs, below which they cancel.
+"""Channels cancel if the power of their mean is below this share of what it would be for uncorrelated channels.
 
-Two channels of one level do so from a correlation of -0.75 down; 0.25 means that 6 dB of them are lost.
+This is a loss of 6 dB. For two channels of equal level it means a correlation below -0.75.
 """
 ROUNDING = 1e-9
-"""Power, as a share of that of a constant offset, that is nothing but rounding."""
+"""Power, relative to that of a constant offset, that is only rounding error."""
 STEP = 8
-"""Every eighth sample tells the power of all."""
+"""Use every eighth sample to estimate the power."""
 FEWEST = 1_000
-"""Samples; of fewer, unrelated channels may cancel by chance."""
+"""Minimum number of samples; with fewer, uncorrelated channels may cancel by chance."""
 
 
 class Mixer:
-    """Mixes block after block, and watches whether the channels cancel each other out.
+    """Mixes blocks to mono and checks whether the channels cancel each other out.
 
     Args:
-        channels: of the recording.
-        channel: index of the only one to use, from 0; None for the mean of all.
+        channels: number of channels of the recording.
+        channel: zero-based index of the channel to use; None for the mean of all channels.
 
     Attributes:
-        clipped: samples so far that are at or beyond 0.999 of full scale in any channel used.
+        clipped: number of samples so far that reach 0.999 of full scale in any channel used.
 
     Raises:
-        UserError: there is no such channel.
+        UserError: the recording does not have the channel.
     """
 
     def __init__(self, channels: int, channel: int | None) -> None:
@@ -45,17 +45,17 @@ class Mixer:
         self._weights = np.full(channels, 1 / channels, np.float32)
         self._samples = 0
         self._sums = np.zeros((2, channels + 1))
-        """Of the values and of their squares, of each channel and of the mean."""
+        """Sums of samples and of their squares, for each channel and the mean."""
 
     def __call__(self, block: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(n, channels) samples to (n,)."""
+        """Mix (n, channels) samples to (n,)."""
         if self._channel is not None:
             block = block[:, self._channel : self._channel + 1]
         if len(block) and (block.min() <= -FULL_SCALE or block.max() >= FULL_SCALE):
             self.clipped += int((np.abs(block) >= FULL_SCALE).any(1).sum())
         if self._channel is not None:
             return block[:, 0]
-        with np.errstate(over="ignore", invalid="ignore"):  # damaged files hold anything; who uses the samples looks
+        with np.errstate(over="ignore", invalid="ignore"):  # damaged files; callers check the samples
             mean = block @ self._weights
             some, mixed = block[::STEP].astype(np.float64), mean[::STEP].astype(np.float64)
             self._samples += len(some)
@@ -64,12 +64,12 @@ class Mixer:
         return mean
 
     def loudest_of_cancelling(self) -> int | None:
-        """Index of the channel with the most power, if the mean of what was mixed so far is far below the channels."""
+        """Index of the channel with the most power if the channels cancel each other out so far, else None."""
         if STEP * self._samples < FEWEST or self._channel is not None:
             return None
         with np.errstate(over="ignore", invalid="ignore"):
             mean, square = self._sums / self._samples
-            power = square - mean**2  # a constant offset is no sound
+            power = square - mean**2  # without a constant offset
         *channels, mixed = power.tolist()
         unrelated = sum(channels) / len(channels) ** 2
         if not mixed < CANCELLED * unrelated < np.inf or unrelated < ROUNDING * square.max():
@@ -78,7 +78,7 @@ class Mixer:
 
 
 def mixed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(channels, N) samples to (N,), as a recording's channels are mixed: their mean, or the loudest if they cancel."""
+    """Mix (channels, N) samples to (N,) like a recording: the mean, or the loudest channel if they cancel out."""
     mixer = Mixer(len(samples), None)
     mean = mixer(np.ascontiguousarray(samples.T))
     loudest = mixer.loudest_of_cancelling()

@@ -1,7 +1,7 @@
-"""Frames of MPEG audio (MP3, MP2), read without decoding: how many there are, and where another recording begins.
+"""Count the frames of MPEG audio (MP3, MP2) without decoding, and find where another recording begins.
 
-An MP3 may say in its first frame how many frames and bytes it has (Xing, Info: LAME; VBRI: Fraunhofer). What follows
-those is another recording, of which decoders know nothing.
+The first frame of an MP3 may state its number of frames and bytes (Xing, Info: LAME; VBRI: Fraunhofer). Anything after
+these is another recording, which decoders ignore.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 Read = Callable[[int, int], bytes]
-"""A number of bytes from a position on, fewer at the end of the file."""
+"""Reads a number of bytes from a position; returns fewer at the end of the file."""
 
 _KILOBITS = {
     (3, 3): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -20,22 +20,22 @@ _KILOBITS = {
     (2, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 1): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-"""By version (3 is MPEG-1, 2 is MPEG-2 and 2.5) and layer (3 is layer I), as the header has them."""
+"""Bit rates by version (3 is MPEG-1, 2 is MPEG-2 and 2.5) and layer (3 is layer I), coded as in the header."""
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _BLOCK = 2**16
 _CHAIN = 3
-"""Frames in a row that are no accident."""
+"""Number of consecutive frames that counts as the beginning of a recording."""
 _CANDIDATE = re.compile(rb"ID3[\2-\4][^\xff]|\xff[\xe2-\xff]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a frame's header says.
+    """Header of a frame.
 
     Attributes:
-        length: bytes.
-        samples: of one channel.
-        form: version, layer, sample rate and whether it is mono, which are the same throughout a recording.
+        length: number of bytes.
+        samples: number of samples per channel.
+        form: version, layer, sample rate and whether it is mono, which are constant in a recording.
     """
 
     length: int
@@ -45,7 +45,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One recording: from which byte to which, and its samples, None where its first frame says how many they are."""
+    """Byte range of one recording, and its number of samples, None if its first frame states the number of frames."""
 
     start: int
     end: int
@@ -54,14 +54,14 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What the first frame says of the recording; 0 where it does not."""
+    """Number of frames and bytes that the first frame states; 0 if it does not."""
 
     frames: int
     size: int
 
 
 def frame(head: bytes) -> Frame | None:
-    """The frame that begins with four bytes; None if they begin none, or one of a free bit rate."""
+    """Parse the four bytes of a frame header; None if they are not one, or have a free bit rate."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3
@@ -77,7 +77,7 @@ def frame(head: bytes) -> Frame | None:
 
 
 def after_tags(read: Read, position: int) -> int:
-    """The position behind the ID3v2 tags that begin at a position."""
+    """Position after the ID3v2 tags that begin at a position, if any."""
     while len(tag := read(10, position)) == 10 and tag.startswith(b"ID3"):
         footer = 10 if tag[5] & 0x10 else 0
         position += (
@@ -87,7 +87,7 @@ def after_tags(read: Read, position: int) -> int:
 
 
 def streams(read: Read, size: int) -> Iterator[Stream]:
-    """The recordings in a file that begins with a frame or an ID3v2 tag; together they are the whole file."""
+    """Split a file that begins with a frame or an ID3v2 tag into its recordings, without gaps."""
     start = 0
     while start < size:
         stream = _first_stream(read, start, size)
@@ -96,7 +96,7 @@ def streams(read: Read, size: int) -> Iterator[Stream]:
 
 
 def counts_frames(read: Read, start: int = 0) -> bool:
-    """Whether the first frame from a position on says how many there are."""
+    """Whether the first frame after a position states the number of frames."""
     return _claim(read(256, after_tags(read, start))) is not None
 
 
@@ -111,7 +111,7 @@ def _first_stream(read: Read, start: int, size: int) -> Stream:
         if (found := frame(read(4, position))) is None or found.form != form:
             position = next_start(read, position, size)
             if (found := frame(read(4, position))) is None or found.form != form:
-                break  # the end, or a tag or another form that begins another recording
+                break  # end of file, or a tag or another form begins another recording
         if counted and (counted == (claim.frames + 1 if claim else 0) or _claim(read(256, position))):
             break
         samples, counted, position = samples + found.samples, counted + 1, position + found.length
@@ -119,7 +119,7 @@ def _first_stream(read: Read, start: int, size: int) -> Stream:
 
 
 def _claim(head: bytes) -> _Claim | None:
-    """What the Xing, Info or VBRI header in a frame claims."""
+    """Parse the Xing, Info or VBRI header of a frame; None if it has none."""
     found = frame(head)
     if found is None:
         return None
@@ -136,7 +136,7 @@ def _claim(head: bytes) -> _Claim | None:
 
 
 def next_start(read: Read, position: int, size: int) -> int:
-    """The next position at which a tag or several frames in a row begin; the size of the file if none does."""
+    """Next position with a tag or several consecutive frames; the size of the file if there is none."""
     while position < size:
         block = read(_BLOCK + 4, position)
         for candidate in _CANDIDATE.finditer(block):
@@ -147,7 +147,7 @@ def next_start(read: Read, position: int, size: int) -> int:
 
 
 def begins(read: Read, position: int, size: int) -> bool:
-    """Whether a tag or several frames in a row begin at a position."""
+    """Whether a recording begins at a position: several consecutive frames, perhaps after a tag."""
     first = after_tags(read, position)
     form = None
     for _ in range(_CHAIN):

@@ -1,4 +1,7 @@
-"""Another occasion, simulated: a room, a microphone, background noise and a codec that its recordings share."""
+"""Simulate a recording occasion: a room, microphone, background noise and codec that its recordings share.
+
+Shapes: N samples.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -14,26 +17,27 @@ from speakerid.errors import UserError
 Samples = NDArray[np.float32]
 
 REVERBERATION_SECONDS = (0.15, 0.8)
-"""Shortest and longest time in which a room's tail falls by 60 dB."""
+"""Range of the reverberation time (RT60)."""
 DIFFUSE = (0.003, 0.04)
-"""Of a room's tail, see `room_response`: its energy is from 30 dB below the direct sound's to about as much."""
+"""Range of the level of the diffuse tail, see `room_response`: from 30 dB below the direct sound to about equal."""
 SNR_DB = (8.0, 35.0)
+"""Range of the signal-to-noise ratio."""
 MICROPHONE_DB = 4.0
-"""Standard deviation of a microphone's slope over all frequencies and of its gain at each of them."""
+"""Standard deviation of a microphone's spectral slope, and of its gain at each frequency."""
 SHORTEST = 1600
-"""Samples that are encoded; silence fills shorter recordings up."""
+"""Minimum number of samples to encode; shorter recordings are padded with silence."""
 
 
 @dataclass(frozen=True, eq=False)
 class Occasion:
-    """The way from the mouth to a file that was recorded on one occasion."""
+    """Channel and codec of one occasion, from mouth to file."""
 
     channel: Channel
     codec: Codec
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Occasion":
-        """A new occasion; of half of them the recordings have the bandwidth of telephones."""
+        """Draw a random occasion; half of them have telephone bandwidth."""
         slope = rng.normal(0, MICROPHONE_DB) * np.linspace(-1, 1, CURVE_POINTS)
         channel = Channel(
             room=room_response(rng, REVERBERATION_SECONDS[1], REVERBERATION_SECONDS, DIFFUSE),
@@ -46,7 +50,7 @@ class Occasion:
 
     @classmethod
     def of(cls, seed: int, speaker: str, session: str) -> "Occasion":
-        """The occasion of a session, always the same one for the same arguments."""
+        """Occasion of a session; the same for the same arguments."""
         return cls.draw(generator(seed, speaker, session))
 
     def record(self, waveform: Samples, sample_rate: int, rng: np.random.Generator) -> tuple[Samples, int]:
@@ -54,19 +58,19 @@ class Occasion:
 
         Args:
             waveform: (N,) float32, N > 0.
-            sample_rate: in Hz.
-            rng: decides this recording's stretch of noise.
+            sample_rate: sample rate in Hz.
+            rng: generator for the noise of this recording.
 
         Returns:
-            Samples within −1 and 1, and their rate, 16 or 8 kHz.
+            Samples in [−1, 1] and their sample rate, 16 or 8 kHz.
 
         Raises:
-            UserError: samples that are not finite numbers.
+            UserError: samples are not finite.
         """
         peak = float(np.abs(waveform).max())
         if not np.isfinite(peak):
             raise UserError("holds samples that are not finite numbers")
-        speech = np.divide(waveform, peak or 1.0, dtype=np.float32)  # near a peak of one no power overflows or vanishes
+        speech = np.divide(waveform, peak or 1.0, dtype=np.float32)  # avoid overflow and underflow of the power
         speech = resample(speech, sample_rate, SAMPLE_RATE)
         speech = np.pad(speech, (0, max(0, SHORTEST - len(speech))))
         recorded = self.channel.apply(speech, rng)
@@ -76,5 +80,5 @@ class Occasion:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Random numbers that depend on a seed and some names alone."""
+    """Random generator that depends only on a seed and names."""
     return np.random.default_rng([seed, *hashlib.blake2b(repr(names).encode(), digest_size=16).digest()])

@@ -1,6 +1,6 @@
-"""Files opened for decoding: by libsndfile (soundfile) what it reads, by FFmpeg (PyAV, the extra `av`) the rest.
+"""Open files for decoding, with libsndfile (soundfile) or else FFmpeg (PyAV, the extra `av`).
 
-Several recordings behind one another in one file are one.
+A file of several concatenated recordings is read as one recording.
 """
 
 import importlib.util
@@ -25,14 +25,14 @@ from speakerid.files import check_regular
 
 @contextmanager
 def opened(path: Path) -> Iterator[Recording]:
-    """A file, open for decoding.
+    """Open a file for decoding.
 
     Raises:
-        UserError: it cannot be read or decoded, is no regular file, or changes while it is open.
+        UserError: the file cannot be read or decoded, is not a regular file, or changes while it is open.
     """
     try:
         check_regular(path)
-        with path.open("rb") as file:  # by its descriptor: libraries want names to be Unicode
+        with path.open("rb") as file:  # pass a file: libraries want names to be valid Unicode
             before = _state(file)
             try:
                 with ExitStack() as stack:
@@ -89,7 +89,7 @@ def _open_part(part: Part, extension: str) -> Iterator[Recording]:
 
 
 def _joined(openers: Sequence[Callable[[], AbstractContextManager[Recording]]]) -> Recording:
-    """Recordings behind one another; of a length that shows when they are read."""
+    """Join consecutive recordings; the length is unknown until they are read."""
     with openers[0]() as head:
         rate, channels, lag = head.sample_rate, head.channels, head.lag
 

@@ -1,6 +1,6 @@
-"""Files that hold several recordings behind one another, as `cat a.wav b.wav` makes them: where each of them lies.
+"""Find the recordings in a file that concatenates several, as `cat a.wav b.wav` does.
 
-Most decoders read the first one and stop. A header of the kind that the file begins with starts another recording.
+Most decoders stop after the first one. A header of the same kind as at the beginning starts another recording.
 """
 
 import io
@@ -15,24 +15,24 @@ from typing import BinaryIO, cast
 from speakerid.audio import mpeg
 
 STREAMED = 0x7FFF_0000
-"""Bytes. Programs that write WAV into a pipe, not knowing its length, put the largest one, from here on."""
+"""Size in bytes from which a WAV header is not believed: programs that write to a pipe put a maximum there."""
 _BLOCK = 2**20
-"""Bytes searched at a time."""
+"""Number of bytes to search at a time."""
 _READ_AHEAD = 2**14
-"""Bytes that a decoder of FLAC reads at most behind its end."""
+"""Maximum number of bytes that a FLAC decoder reads beyond the end."""
 _HEADER = 64
-"""Bytes that are enough to tell a header."""
+"""Number of bytes that suffice to recognize a header."""
 _W64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\0\0"
 _ASF = b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c"
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Headers of one container.
+    """Header of a container format.
 
     Attributes:
-        literal: bytes that every header begins with.
-        header: the same and what follows.
+        literal: first bytes of every header.
+        header: pattern of the header, including `literal`.
     """
 
     literal: bytes
@@ -64,7 +64,7 @@ _KINDS = (
 
 
 class Window(io.RawIOBase):
-    """A stretch of a file as a file of its own."""
+    """A byte range of a file, readable as a file."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         self._handle, self._start, self._size, self._position = file.fileno(), start, end - start, 0
@@ -91,13 +91,13 @@ class Window(io.RawIOBase):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The bytes of one recording.
+    """Byte range of one recording.
 
     Attributes:
-        file: where they lie.
-        start, end: from which byte to which.
-        alone: the recording is the whole file.
-        samples: of one channel, where they were counted: in MPEG audio that does not say how many it holds.
+        file: file with the recording.
+        start, end: first byte, and last byte + 1.
+        alone: whether the recording is the whole file.
+        samples: number of samples per channel, counted only in MPEG audio that does not state it; else None.
     """
 
     file: BinaryIO
@@ -108,22 +108,22 @@ class Part:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Number of bytes."""
         return self.end - self.start
 
     def read(self, count: int, first: int = 0) -> bytes:
-        """Bytes from a position in the part on, which may be fewer at its end."""
+        """Read bytes from a position in the part; returns fewer at its end."""
         return os.pread(self.file.fileno(), max(0, min(count, self.size - first)), self.start + first)
 
     def source(self, first: int = 0) -> "int | BinaryIO":
-        """For libsndfile: the bytes from a position on; of a whole file its descriptor, which is quicker."""
+        """Input for libsndfile from a position; for a whole file its descriptor, which is faster."""
         if not self.alone:
             return cast(BinaryIO, Window(self.file, self.start + first, self.end))
         os.lseek(self.file.fileno(), first, os.SEEK_SET)
         return self.file.fileno()
 
     def stream(self) -> BinaryIO:
-        """The bytes for FFmpeg."""
+        """Input for FFmpeg."""
         if not self.alone:
             return cast(BinaryIO, Window(self.file, self.start, self.end))
         self.file.seek(0)
@@ -131,14 +131,14 @@ class Part:
 
 
 def parts(file: BinaryIO) -> list[Part]:
-    """The recordings in a file, in their order; nearly always one, and together the whole file."""
+    """Split a file into its recordings, nearly always one, in order and without gaps."""
     status = os.fstat(file.fileno())
     found = _bounds(file.name, status.st_size, status.st_mtime_ns)
     return [Part(file, start, end, len(found) == 1, samples) for start, end, samples in found]
 
 
 def has_header(part: Part) -> bool:
-    """Whether a file begins as one of a known kind does."""
+    """Whether a file begins with a known header."""
     head = part.read(_HEADER)
     return (
         head.startswith((b"ID3", b"wvpk", b"MAC ", b"\x0b\x77", b"\xff"))
@@ -148,11 +148,11 @@ def has_header(part: Part) -> bool:
 
 
 def another_kind_behind(part: Part, position: int) -> bool:
-    """Whether a recording of another kind begins behind a FLAC.
+    """Whether a recording of another kind follows a FLAC recording.
 
     Args:
-        part: begins with the FLAC.
-        position: byte up to which a decoder has read, perhaps a little more than the FLAC.
+        part: part that begins with the FLAC recording.
+        position: byte up to which a decoder has read, perhaps slightly beyond the FLAC recording.
     """
     first = max(_after_metadata(part), position - _READ_AHEAD)
     kinds = (kind for kind in _KINDS if kind.literal != b"fLaC")
@@ -162,7 +162,7 @@ def another_kind_behind(part: Part, position: int) -> bool:
 
 
 def _after_metadata(part: Part) -> int:
-    """First byte of the frames of a FLAC; its metadata may hold the header of the file that it was made of."""
+    """First byte of FLAC frames. The metadata is skipped because it may contain the header of the original file."""
     position, last = 4, False
     while not last and len(head := part.read(4, position)) == 4:
         position += 4 + int.from_bytes(head[1:], "big")
@@ -170,9 +170,9 @@ def _after_metadata(part: Part) -> int:
     return position
 
 
-@lru_cache(maxsize=8)  # tables name many stretches of one recording
+@lru_cache(maxsize=8)  # tables list many segments of one recording
 def _bounds(path: str, size: int, _: int) -> list[tuple[int, int, int | None]]:
-    """First byte, last byte + 1, and samples where they were counted, of every recording in a file."""
+    """First byte, last byte + 1, and counted samples or None, of each recording in a file."""
     with open(path, "rb", buffering=0) as file:
 
         def read(count: int, first: int) -> bytes:
@@ -199,7 +199,7 @@ def _begins(read: mpeg.Read, position: int, size: int) -> bool:
 
 
 def _sized(head: bytes) -> int:
-    """Bytes that a header claims for the recording, 0 if it does not or if it was written into a pipe."""
+    """Size of a recording in bytes as stated in its header; 0 if not stated, or if it was written to a pipe."""
     if head[:4] in (b"RIFF", b"FORM"):
         (size,) = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:8])
         return size + 8 if size < STREAMED else 0
@@ -207,7 +207,7 @@ def _sized(head: bytes) -> int:
 
 
 def _search(read: mpeg.Read, kind: _Kind, first: int, size: int) -> Iterator[int]:
-    """Positions of the headers of a kind."""
+    """Find the positions of headers of a kind."""
     for start in range(first, size, _BLOCK):
         block = read(_BLOCK + len(kind.literal) - 1, start)
         found = block.find(kind.literal)
@@ -219,7 +219,7 @@ def _search(read: mpeg.Read, kind: _Kind, first: int, size: int) -> Iterator[int
 
 
 def _continues(read: mpeg.Read, kind: _Kind, position: int, begin: int) -> bool:
-    """Whether an Ogg page that begins a stream stands among those of streams that run side by side."""
+    """Whether an Ogg page that begins a stream belongs to a group of parallel streams."""
     if kind.literal != b"OggS\0":
         return False
     page = begin
@@ -232,7 +232,7 @@ def _continues(read: mpeg.Read, kind: _Kind, position: int, begin: int) -> bool:
 
 
 def _second_movies(read: mpeg.Read, size: int) -> Iterator[int]:
-    """Positions of the further `ftyp` boxes of MP4 and QuickTime behind a `moov`."""
+    """Find the positions of further `ftyp` boxes of MP4 and QuickTime after a `moov` box."""
     position, complete = 0, False
     while len(head := read(16, position)) == 16:
         length, name = int.from_bytes(head[:4], "big"), head[4:8]
@@ -241,6 +241,6 @@ def _second_movies(read: mpeg.Read, size: int) -> Iterator[int]:
         if name == b"ftyp" and complete:
             yield position
         complete = name != b"ftyp" and (complete or name == b"moov")
-        if length < 8:  # 0 is a box that extends to the end
+        if length < 8:  # 0 means that the box extends to the end
             return
         position += length

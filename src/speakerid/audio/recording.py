@@ -1,6 +1,6 @@
-"""A recording that is open for decoding, whatever reads it.
+"""A recording open for decoding, independent of the decoder.
 
-Lengths and positions count the samples of one channel.
+Lengths and positions are in samples per channel.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from speakerid.errors import UserError
 
 BLOCK = 2**18
-"""Samples, of all channels together, that are decoded at a time."""
+"""Number of samples, of all channels together, to decode at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """An open file.
+    """A recording open for decoding.
 
     Attributes:
-        sample_rate: in Hz.
-        channels: of the file.
-        length: what can be read, where that is known before reading.
-        promised: what the header claims, where it does; more than `length` in a file that is cut off.
-        blocks: (n, channels) float32 samples one after the other, from a position on; called once.
-        lag: seconds by which the samples come later than in the original, as far as it is known.
+        sample_rate: sample rate in Hz.
+        channels: number of channels.
+        length: readable length; None if unknown before reading.
+        promised: length stated in the header, None if not stated; greater than `length` if the file is truncated.
+        blocks: yields consecutive blocks of (n, channels) float32 samples from a position; call it once.
+        lag: delay of the samples relative to the original in seconds, 0 if unknown.
     """
 
     sample_rate: int
@@ -36,7 +36,7 @@ class Recording:
     lag: float = 0.0
 
     def cut_off(self, found: int) -> UserError:
-        """The error of a recording that cannot be read beyond a position."""
+        """Error for a recording that cannot be read beyond a position."""
         place = f"{found / self.sample_rate:.2f} s"
         if self.promised is None:
             return UserError(f"is cut off or damaged {place} from its beginning; copy or record it again")
@@ -44,9 +44,9 @@ class Recording:
         return UserError(f"is cut off or damaged: found {place} of the {promised} it promises; copy or record it again")
 
     def lacks(self, found: float, expected: float) -> bool:
-        """Whether samples are missing, beyond what encoders count differently: their delay, a last frame in part."""
+        """Whether samples are missing, with a tolerance for encoder delay and a partial last frame."""
         return expected - found > max(0.1 * self.sample_rate, 0.02 * expected)
 
 
 class UnknownFormat(UserError):
-    """A decoder does not read it, or not all of it; another one may."""
+    """A decoder cannot read all of a recording; another one may."""

@@ -1,8 +1,8 @@
-"""Synthetic voices: a source-filter model of speech (Fant 1970) that says random syllables.
+"""Synthetic voices: a source-filter model of speech (Fant 1970) that speaks random syllables.
 
-A glottal flow (Rosenberg 1971) and aspiration noise excite a cascade of formant resonators with one nasal
-pole-zero pair, frication noise is added in parallel (Klatt 1980). The filters move every 5 ms (K frames) and are
-applied by overlap-add of short-time spectra. Vowels start from the mean formants of Peterson & Barney (1952).
+Glottal flow (Rosenberg 1971) and aspiration noise excite a cascade of formant resonators with one nasal pole-zero pair;
+frication noise is added in parallel (Klatt 1980). The filters change every 5 ms (K frames) and are applied by
+overlap-add of short-time spectra. Vowels are based on the mean formants of Peterson & Barney (1952).
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ VOWELS = np.array([
 ], dtype=float)  # fmt: skip
 UPPER_FORMANTS = np.array([3500, 4500, 5500, 6500], dtype=float)  # of a uniform tube of 17.5 cm
 
-# F1, F2, F3 in Hz; voicing, aspiration, frication; centre and width of the frication in Hz; nasality; seconds.
+# F1, F2, F3 in Hz; voicing, aspiration, frication; center and width of the frication in Hz; nasality; seconds.
 CONSONANTS = np.array([
     [250, 1100, 2150, 0.50, 0.00, 0.00, 1000, 900, 1.0, 0.070],  # m
     [250, 1650, 2600, 0.50, 0.00, 0.00, 4500, 900, 1.0, 0.065],  # n
@@ -54,12 +54,12 @@ CONSONANTS = np.array([
     [500, 1500, 2500, 0.00, 0.00, 0.00, 2000, 900, 0.0, 0.200],  # pause
 ])  # fmt: skip
 PAUSE = (19,)
-# Rows of CONSONANTS that may begin and end a syllable.
+# Rows of CONSONANTS that can begin and end a syllable.
 ONSETS = (*((row,) for row in range(13)), (13, 14, 12), (13, 14), (15, 16, 12), (15, 16), (17, 18, 12), (17, 18), ())
 CODAS = ((0,), (1,), (2,), (3,), (4,), (7,), (8,), (9,))
 CODA_PROBABILITY = 0.35
 
-# Columns of a control track: seven formants as log Hz, the excitation, and semitones off the middle pitch.
+# Columns of a control track: seven formants as log Hz, the excitation, and semitones from the middle pitch.
 FORMANTS = slice(0, 7)
 VOICING, ASPIRATION, FRICATION, CENTRE, WIDTH, NASALITY, PITCH = range(7, 14)
 EXCITATION, INTONATION = slice(VOICING, PITCH), slice(PITCH, PITCH + 1)
@@ -68,17 +68,17 @@ COLUMNS = 14
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """The habits that make one speaker, each drawn from a continuous distribution.
+    """Parameters of one speaker, each drawn from a continuous distribution.
 
     Attributes:
-        pitch_hz, pitch_span: the middle of the range in Hz, and the semitones it reaches to either side at most.
-        declination, final: semitones that the pitch falls over a phrase, and that its last syllable adds.
+        pitch_hz, pitch_span: middle of the pitch range in Hz, and its largest deviation in semitones.
+        declination, final: fall of the pitch over a phrase, and change on its last syllable, in semitones.
         jitter, shimmer: relative standard deviations of period and amplitude from cycle to cycle.
         open_quotient, tilt: share of the cycle with an open glottis; pole of the low-pass on the source, 0 to 1.
         breathiness, bandwidth: aspiration noise relative to the voicing; factor on the formant bandwidths.
         vowels, vowel_seconds: (10, 3, 14) targets at the beginning, middle and end under full accent; (10,).
         consonants, consonant_seconds: (20, 14) targets of each consonantal segment and the pause; (20,).
-        coarticulation, attack: seconds over which formants blend, and voice and noise set in (standard deviations).
+        coarticulation, attack: seconds over which formants blend, and excitation sets in (standard deviations).
         phrase_syllables: mean number of syllables between pauses.
     """
 
@@ -102,8 +102,8 @@ class Voice:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Voice":
-        """A new speaker."""
-        # Small larynges come with short vocal tracts, though loosely.
+        """Draw a random speaker."""
+        # Larynx size and vocal tract length are loosely correlated.
         size = rng.uniform(-1, 1)
         scale = MALE_TRACT_CM / (15.8 - 0.7 * size + rng.normal(0, 0.3))
         upper = np.log(UPPER_FORMANTS * scale) + rng.normal(0, 0.01, UPPER_FORMANTS.size)
@@ -130,11 +130,11 @@ class Voice:
 
 
 def _vowels(scale: float, upper: Array, rng: np.random.Generator) -> Array:
-    """One speaker's vowel targets (10, 3, 14), for formants `scale` times a man's."""
+    """(10, 3, 14) vowel targets of one speaker, for formants `scale` times those of men."""
     count = len(VOWELS)
     target = np.concatenate([np.log(VOWELS * scale), np.tile(upper, (count, 1))], axis=1)
     target += rng.normal(0, 1, target.shape) * [0.04, 0.04, 0.04, 0.02, 0.02, 0.02, 0.02]
-    # Vowels move, and how is a matter of dialect and person (Nearey & Assmann 1986).
+    # Vowels change over time in a way that depends on dialect and speaker (Nearey & Assmann 1986).
     glide = rng.normal(0, 1, target.shape) * [0.16, 0.16, 0.12, 0.06, 0.06, 0.06, 0.06]
     vowels = np.zeros((count, 3, COLUMNS))
     vowels[..., FORMANTS] = target[:, None] + np.array([-1, 0, 1])[:, None] * glide[:, None]
@@ -147,26 +147,26 @@ def _vowels(scale: float, upper: Array, rng: np.random.Generator) -> Array:
 
 
 def _consonants(scale: float, upper: Array, rng: np.random.Generator) -> Array:
-    """One speaker's targets of the consonants and the pause (20, 14), for formants `scale` times a man's."""
+    """(20, 14) targets of one speaker's consonants and pause, for formants `scale` times those of men."""
     count = len(CONSONANTS)
     consonants = np.zeros((count, COLUMNS))
     consonants[:, FORMANTS] = np.concatenate([np.log(CONSONANTS[:, :3] * scale), np.tile(upper, (count, 1))], axis=1)
     consonants[:, FORMANTS] += rng.normal(0, 1, (count, 7)) * [0.05, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03]
     consonants[:, FORMANTS] = np.minimum(consonants[:, FORMANTS], np.log(HIGHEST_FORMANT_HZ))
     consonants[:, EXCITATION] = CONSONANTS[:, 3:9]
-    # The cavity in front of the tongue sets where frication peaks: a habit of the tongue more than of the tract.
+    # The cavity in front of the tongue determines the peak of the frication; it depends less on the vocal tract.
     consonants[:, CENTRE] *= scale**0.5 * np.exp(rng.normal(0, 0.06, count))
     consonants[:, WIDTH] *= np.exp(rng.normal(0, 0.1, count))
     return consonants
 
 
 def speak(voice: Voice, seconds: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Random syllables in a voice, clean and dry.
+    """Synthesize random syllables, without noise and reverberation.
 
     Args:
-        voice: who speaks.
-        seconds: how long; positive.
-        rng: decides what is said, and how it is said this time.
+        voice: the speaker.
+        seconds: duration, positive.
+        rng: generator for the syllables and their variation.
 
     Returns:
         (samples,) at 16 kHz, in [-0.9, 0.9].
@@ -182,7 +182,7 @@ def speak(voice: Voice, seconds: float, rng: np.random.Generator) -> NDArray[np.
 
 
 def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Array:
-    """What the voice does in each frame: (K, 14), see the names of the columns."""
+    """(K, 14) control tracks; for the columns, see FORMANTS to PITCH."""
     targets, counts = list[Array](), list[int]()
     for target, seconds in _segments(voice, rng):
         targets.append(target)
@@ -198,9 +198,9 @@ def _control_tracks(voice: Voice, frames: int, rng: np.random.Generator) -> Arra
 
 
 def _segments(voice: Voice, rng: np.random.Generator) -> Iterator[tuple[Array, float]]:
-    """Phrase after phrase without end, as targets (14,) and how long each is held, in seconds."""
+    """Yield endless phrases as (14,) targets with their durations in seconds."""
     tempo, register = np.exp(rng.normal(0, 0.07)), rng.normal(0, 1.0)
-    # The words of one utterance use some sounds often and others never.
+    # One utterance uses some sounds often and others never.
     onsets, vowels, codas = (rng.dirichlet(np.full(len(kind), 0.5)) for kind in (ONSETS, VOWELS, CODAS))
 
     def consonant(rows: tuple[int, ...], pitch: float) -> Iterator[tuple[Array, float]]:
@@ -224,7 +224,7 @@ def _segments(voice: Voice, rng: np.random.Generator) -> Iterator[tuple[Array, f
 
 
 def _source(voice: Voice, tracks: Array, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Voicing and aspiration at the glottis: (K × 80,)."""
+    """(K × 80,) voicing and aspiration at the glottis."""
     count = len(tracks) * HOP
     sample, frame = np.arange(count), np.arange(len(tracks)) * HOP + HOP // 2
     pitch = voice.pitch_hz * 2 ** (np.interp(sample, frame, tracks[:, PITCH]) / 12)
@@ -235,7 +235,7 @@ def _source(voice: Voice, tracks: Array, rng: np.random.Generator) -> NDArray[np
     flow *= 1 + voice.shimmer * rng.standard_normal(int(phase[-1]) + 1)[phase.astype(int)]
     voicing = np.interp(sample, frame, tracks[:, VOICING])
     aspiration = np.interp(sample, frame, tracks[:, ASPIRATION]) + voice.breathiness * voicing
-    # Differences of the sampled flow, rather than samples of its derivative, keep the closure from aliasing.
+    # Differencing the sampled flow, instead of sampling its derivative, avoids aliasing at the closure.
     source = voicing * np.diff(flow, prepend=flow[0]) * SAMPLE_RATE / voice.pitch_hz / 4
     source += aspiration * rng.standard_normal(count) * (0.3 + flow)
     effort = np.clip(voice.tilt + rng.normal(0, 0.15), 0, 0.8)
@@ -243,16 +243,16 @@ def _source(voice: Voice, tracks: Array, rng: np.random.Generator) -> NDArray[np
 
 
 def _glottal_flow(phase: Array, open_quotient: float) -> Array:
-    """Rosenberg (1971), trigonometric pulse: rises over 2/3 of the open phase, falls over the rest; 0 to 1."""
+    """Trigonometric pulse (Rosenberg 1971), 0 to 1: rises over 2/3 of the open phase and falls over the rest."""
     rise, fall = open_quotient * 2 / 3, open_quotient / 3
     falling = np.cos(np.pi / 2 * np.clip((phase - rise) / fall, 0, 1))
     return np.where(phase < rise, 0.5 * (1 - np.cos(np.pi * phase / rise)), falling)
 
 
 def _vocal_tract(voice: Voice, tracks: Array) -> NDArray[np.complex64]:
-    """Frequency response of the formants and of the nasal pole-zero pair in each frame: (K, 201)."""
+    """(K, 201) frequency response of the formants and the nasal pole-zero pair in each frame."""
     formants = np.exp(tracks[:, FORMANTS])
-    # Losses grow with frequency; a lowered velum adds to those of the first formant.
+    # Losses increase with frequency; a lowered velum increases those of the first formant.
     bandwidths = voice.bandwidth * 50 * (1 + (formants / 2450) ** 2)
     bandwidths[:, 0] *= 1 + 1.5 * tracks[:, NASALITY]
     zero = NASAL_POLE_HZ + (NASAL_ZERO_HZ - NASAL_POLE_HZ) * tracks[:, [NASALITY]]
@@ -263,7 +263,7 @@ def _vocal_tract(voice: Voice, tracks: Array) -> NDArray[np.complex64]:
 
 
 def _polynomial(frequencies: Array, bandwidths: Array) -> NDArray[np.float32]:
-    """Coefficients (K, 2n + 1) with n conjugate pairs of roots (K, n), scaled to one at 0 Hz."""
+    """(K, 2n + 1) coefficients for n conjugate pairs of roots (K, n), scaled to one at 0 Hz."""
     radius = np.exp(-np.pi * bandwidths / SAMPLE_RATE)
     linear = -2 * radius * np.cos(2 * np.pi * frequencies / SAMPLE_RATE)
     frames, pairs = frequencies.shape
@@ -277,14 +277,14 @@ def _polynomial(frequencies: Array, bandwidths: Array) -> NDArray[np.float32]:
 
 
 def _frication_filter(tracks: Array) -> NDArray[np.float32]:
-    """Gain of the frication noise in each frame: (K, 201)."""
+    """(K, 201) gain of the frication noise in each frame."""
     bins = np.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=np.float32)
     level, centre, width = (tracks[:, [column]].astype(np.float32) for column in (FRICATION, CENTRE, WIDTH))
     return level * (np.exp(-0.5 * ((bins - centre) / width) ** 2) + np.float32(0.02))
 
 
 def _short_time_spectrum(signal: NDArray[np.float32]) -> NDArray[np.complex64]:
-    """(K × 80,) → (K, 201), Hann windows of 10 ms that overlap-add to one."""
+    """(K × 80,) → (K, 201) spectra of 10 ms Hann windows, which overlap-add to one."""
     padded = np.pad(signal, (WINDOW // 2, WINDOW // 2))
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[: signal.size : HOP]
     hann = 0.5 * (1 - np.cos(2 * np.pi * np.arange(WINDOW, dtype=np.float32) / WINDOW))

@@ -1,4 +1,4 @@
-"""What FFmpeg reads through PyAV, the extra `av`: m4a, aac, webm, mp4, wma, amr and others."""
+"""Decode with FFmpeg through PyAV (the extra `av`): m4a, aac, webm, mp4, wma, amr and others."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -27,17 +27,17 @@ AV_EXTENSIONS = (
 PROTECTED = ("drms", "enca", "aavd")
 """Codec tags of encrypted sound in MP4: iTunes, Common Encryption, Audible."""
 PREROLL = 0.5
-"""Seconds decoded before a stretch, in which a codec that builds on earlier frames finds its feet."""
+"""Seconds to decode before a segment, because codecs depend on earlier frames."""
 AV_FORMATS = "mov,matroska,aac,asf,amr,ac3,eac3,ape,wv,ogg,mp3,wav,w64,aiff,caf,au,flac"
-"""Of FFmpeg's formats those that hold sound and nothing else; a playlist would make it open other files."""
+"""Allowed formats of FFmpeg: only those with sound, because others, such as playlists, can open other files."""
 
 
 @contextmanager
 def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
-    """A recording that FFmpeg reads.
+    """Open a recording with FFmpeg.
 
     Raises:
-        UserError: it reads nothing, or is not installed; the message then names the extension.
+        UserError: FFmpeg cannot read it, or PyAV is not installed.
     """
     try:
         import av
@@ -45,7 +45,7 @@ def open_with_av(part: Part, extension: str) -> Iterator[Recording]:
     except ImportError as error:
         reason = f"cannot be decoded: {extension} needs PyAV; convert it to FLAC, or {install('av')}"
         raise UserError(reason) from error
-    # A title that is no UTF-8 is no reason to refuse the sound; from 19 on PyAV thinks so too.
+    # Accept metadata that is not valid UTF-8, as PyAV does by default from version 19.
     lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
     try:
         with av.open(part.stream(), options={"format_whitelist": AV_FORMATS}, **lenient) as container:
@@ -63,7 +63,7 @@ def _first_track(container: "InputContainer") -> Recording:
     head = next(frames, None)
     if head is None:
         raise UserError("holds no samples")
-    rate, channels = head.sample_rate, head.layout.nb_channels  # HE-AAC decodes to twice the rate of its header
+    rate, channels = head.sample_rate, head.layout.nb_channels  # HE-AAC decodes to twice the rate in its header
 
     def samples(duration: int) -> int:
         return round(duration * (stream.time_base or 0) * rate)
@@ -73,8 +73,8 @@ def _first_track(container: "InputContainer") -> Recording:
     promised = samples(stream.duration) if indexed and stream.duration else None
 
     def decoded(first: int) -> tuple[Iterator["AudioFrame"], int]:
-        """Frames, and the samples in them before the first one wanted."""
-        if not indexed or first < PREROLL * rate or not stream.time_base:  # without an index a seek is a guess
+        """Frames, and the number of samples to skip in them."""
+        if not indexed or first < PREROLL * rate or not stream.time_base:  # seeking is inexact without an index
             return itertools.chain([head], frames), first
         container.seek(origin + round((first / rate - PREROLL) / stream.time_base), stream=stream)
         later = container.decode(stream)
@@ -85,20 +85,20 @@ def _first_track(container: "InputContainer") -> Recording:
 
     def blocks(first: int) -> Iterator[NDArray[np.float32]]:
         done = first
-        convert = AudioResampler(format="flt")  # interleaved: PyAV loses its way in more than eight planes
+        convert = AudioResampler(format="flt")  # interleaved: PyAV fails with more than eight planes
         try:
             following, skip = decoded(first)
             for block in _blocks(part for frame in following for part in convert.resample(frame)):
                 yield np.asarray(block[skip:], np.float32)
                 done += max(0, len(block) - skip)
                 skip = max(0, skip - len(block))
-        except PatchWelcomeError as error:  # AMR with discontinuous transmission, as SoX writes it, is such a case
+        except PatchWelcomeError as error:  # for example AMR with discontinuous transmission, as SoX writes it
             raise UserError(
                 f"uses what FFmpeg does not decode after {done / rate:.2f} s; convert it to FLAC"
             ) from error
         except FFmpegError as error:
             raise recording.cut_off(done) from error
-        except ValueError as error:  # the conversion takes one layout and one rate
+        except ValueError as error:  # the conversion needs a constant layout and rate
             raise UserError(f"changes its channels or its sample rate after {done / rate:.2f} s") from error
 
     recording = Recording(rate, channels, promised, promised, blocks, _lag(stream, packet, head))
@@ -106,7 +106,7 @@ def _first_track(container: "InputContainer") -> Recording:
 
 
 def _sound_stream(container: "InputContainer") -> "AudioStream":
-    """The first track of sound.
+    """First audio track.
 
     Raises:
         UserError: there is none, or it cannot be decoded.
@@ -114,7 +114,7 @@ def _sound_stream(container: "InputContainer") -> "AudioStream":
     if not container.streams.audio:
         raise UserError("holds no sound" + (", only a picture" if container.streams.video else ""))
     stream = container.streams.audio[0]
-    if stream.codec_context is None:  # PyAV's types deny it
+    if stream.codec_context is None:  # possible despite PyAV's types
         raise UserError("cannot be decoded: its codec is unknown to FFmpeg; convert it to FLAC")
     if _codec_tag(stream) in PROTECTED:
         raise UserError("is protected against copying (DRM); ask where you bought it for a file without")
@@ -124,7 +124,7 @@ def _sound_stream(container: "InputContainer") -> "AudioStream":
 def _decode(
     container: "InputContainer", stream: "AudioStream"
 ) -> tuple["Packet[AudioStream] | None", Iterator["AudioFrame"]]:
-    """The first packet, and all frames."""
+    """First packet, and all frames."""
     packets = container.demux(stream)
     first = next(packets, None)
     following = packets if first is None else itertools.chain([first], packets)
@@ -132,7 +132,7 @@ def _decode(
 
 
 def _codec_tag(stream: "AudioStream") -> str:
-    """Four letters in MP4; empty where it is a number, as in WAV, which PyAV decodes as ASCII all the same."""
+    """Codec tag, four letters in MP4; empty if it is a number, as in WAV, which PyAV fails to decode as ASCII."""
     try:
         return stream.codec_context.codec_tag
     except UnicodeDecodeError:
@@ -140,16 +140,16 @@ def _codec_tag(stream: "AudioStream") -> str:
 
 
 def _lag(stream: "AudioStream", packet: "Packet[AudioStream] | None", head: "AudioFrame") -> float:
-    """Seconds; see `lag_seconds`.
+    """Delay in seconds, see `lag_seconds`.
 
     Args:
-        stream: being decoded.
-        packet: its first one.
-        head: its first frame, later than the packet by what the decoder left out.
+        stream: stream being decoded.
+        packet: first packet.
+        head: first frame; it is later than the packet by what the decoder skipped.
     """
     codec = stream.codec_context.codec.canonical_name
     if codec == "aac" and stream.profile != "LC":
-        return 0.0  # not measured: HE-AAC adds the lag of its bandwidth extension
+        return 0.0  # not measured: HE-AAC adds the delay of its bandwidth extension
     skipped = 0.0
     if packet and packet.pts is not None and head.pts is not None:
         skipped = float((head.pts - packet.pts) * (stream.time_base or 0))
@@ -157,7 +157,7 @@ def _lag(stream: "AudioStream", packet: "Packet[AudioStream] | None", head: "Aud
 
 
 def _blocks(frames: Iterable["AudioFrame"]) -> Iterator[NDArray[np.float32]]:
-    """(n, channels) samples of interleaved frames, a few frames at a time."""
+    """Yield (n, channels) samples of interleaved frames, several frames at a time."""
     held, count = list[NDArray[np.float32]](), 0
     for frame in frames:
         samples = np.asarray(frame.to_ndarray(), np.float32)

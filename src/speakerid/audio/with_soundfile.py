@@ -1,4 +1,4 @@
-"""What libsndfile reads: WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF and others."""
+"""Decode with libsndfile: WAV, FLAC, Ogg (Vorbis, Opus), MP3, AIFF, AU, CAF and others."""
 
 import os
 import re
@@ -21,23 +21,23 @@ SOUNDFILE_EXTENSIONS = (
     ".caf", ".w64", ".rf64", ".voc", ".sph", ".nist",
 )  # fmt: skip
 LAST_PAGE = 60
-"""Seconds; more than the 64 kB of a page of Ogg hold at any bit rate for speech."""
+"""Seconds that exceed the 64 kB of an Ogg page at any bit rate for speech."""
 GUESS = 2_304
-"""Samples, two frames of MP3, that decoders count differently."""
+"""Tolerance in samples, two MP3 frames, for different counts of decoders."""
 LONGEST_BLOCK = 4_096
-"""Samples of a block of ADPCM or GSM in WAV, at most."""
+"""Maximum number of samples in a block of ADPCM or GSM in WAV."""
 _MPEG = {"MPEG_LAYER_II": "mp2", "MPEG_LAYER_III": "mp3"}
-"""Libsndfile's names of codecs to FFmpeg's."""
+"""Names of codecs in libsndfile and in FFmpeg."""
 UNKNOWN = 2**62
-"""Samples; libsndfile's length of a FLAC that was written into a pipe lies beyond."""
+"""Number of samples from which a length is unknown; libsndfile reports more for a FLAC written to a pipe."""
 
 
 @contextmanager
 def open_with_soundfile(part: Part) -> Iterator[Recording]:
-    """A recording that libsndfile reads; it goes by the contents.
+    """Open a recording with libsndfile, which detects the format by content.
 
     Raises:
-        UnknownFormat: it reads nothing, or only a part.
+        UnknownFormat: libsndfile cannot read it, or only a part.
     """
     try:
         sound = _open(part)
@@ -72,10 +72,10 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
 
 
 def _blocks(sound: "_Forwards", first: int, frames: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Blocks from a position on, each with the position behind it."""
+    """Yield blocks from a position, each with the position after it."""
     done, most = 0, max(1, BLOCK // sound.channels)
     start = _seekable_before(sound, first)
-    if start and len(sound.read(1, dtype="float32")):  # libvorbis crashes if it seeks where nothing decodes
+    if start and len(sound.read(1, dtype="float32")):  # libvorbis crashes when seeking in undecodable data
         done = sound.seek(start)
     while (count := min(frames - done, most)) > 0:
         block = sound.read(count, dtype="float32", always_2d=True)
@@ -87,7 +87,7 @@ def _blocks(sound: "_Forwards", first: int, frames: int) -> Iterator[tuple[int, 
 
 
 class _Forwards(soundfile.SoundFile):
-    """Read from front to end. soundfile seeks after every read, at which MP3 stumbles audibly."""
+    """File that is read sequentially. Normally soundfile seeks after every read, which is audible in MP3."""
 
     def seekable(self) -> bool:
         return False
@@ -97,7 +97,7 @@ class _Forwards(soundfile.SoundFile):
 
 
 def _seekable_before(sound: _Forwards, first: int) -> int:
-    """The last position before `first` that can be sought exactly."""
+    """Last position up to `first` that can be sought exactly."""
     if not sound.can_seek() or first >= sound.frames:
         return 0
     if sound.subtype == "VORBIS":  # in the last page of Ogg, libsndfile lands up to a few hundred samples off
@@ -109,7 +109,7 @@ def _open(part: Part) -> _Forwards:
     sound = _Forwards(part.source(), closefd=False)
     if sound.frames or sound.format not in ("WAV", "WAVEX") or not soundfile.check_format("RAW", sound.subtype):
         return sound
-    # A recorder that was stopped hard leaves a length of 0 in front of all its samples.
+    # A recorder that was killed leaves a length of 0 in the header.
     size = part.read(2**16).find(b"data\0\0\0\0")
     if size < 0:
         return sound
@@ -118,7 +118,7 @@ def _open(part: Part) -> _Forwards:
 
 
 def _promised(part: Part, sound: _Forwards) -> int:
-    """What the header claims; libsndfile corrects it by what is there, and notes the difference in its log."""
+    """Length stated in the header; libsndfile corrects it by the file size and logs the difference."""
     length = sound.frames
     if sound.format in ("FLAC", "OGG", "MP3"):
         return length  # not corrected
@@ -131,7 +131,7 @@ def _promised(part: Part, sound: _Forwards) -> int:
 
 
 def _unpadded(part: Part, sound: _Forwards) -> int:
-    """Samples without those that fill the last block of ADPCM or GSM in WAV, which the `fact` chunk does not count."""
+    """Number of samples without padding in the last block of ADPCM or GSM in WAV, from the `fact` chunk."""
     if sound.format not in ("WAV", "WAVEX"):
         return sound.frames
     fact = re.search(rb"fact\x04\x00\x00\x00(....)", part.read(256), re.DOTALL)
@@ -140,22 +140,22 @@ def _unpadded(part: Part, sound: _Forwards) -> int:
 
 
 def _lag(part: Part, sound: _Forwards) -> float:
-    """Seconds; see `lag_seconds`."""
+    """Delay in seconds, see `lag_seconds`."""
     codec = _MPEG.get(sound.subtype, "")
     counted = codec == "mp3" and mpeg.counts_frames(part.read, _mpeg_start(part, sound))
     return 0.0 if counted else lag_seconds(codec, sound.samplerate)
 
 
 def _mpeg_start(part: Part, sound: _Forwards) -> int:
-    """First byte of MPEG audio and its tags, which may be in a WAV."""
+    """First byte of MPEG audio with its tags, which may be inside a WAV."""
     return 0 if sound.format == "MP3" else part.read(2**16).find(b"data") + 8
 
 
 def _is_guess(part: Part, sound: _Forwards) -> bool:
-    """Whether libsndfile has the length of an MP3 from its first frame and its size, for want of a count of frames.
+    """Whether libsndfile estimates the length of an MP3 from first frame and size because it has no frame count.
 
     Raises:
-        UnknownFormat: the guess is too short; libsndfile would stop there.
+        UnknownFormat: the estimate is too short; libsndfile would stop there.
     """
     counted = part.samples
     if sound.format != "MP3":  # MP3 in WAV
@@ -173,6 +173,6 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
 
 
 def _position(part: Part, sound: _Forwards) -> int:
-    """The byte up to which a part was read."""
+    """Position in bytes up to which a part was read."""
     source = sound.name
     return source.tell() if isinstance(source, Window) else os.lseek(part.file.fileno(), 0, os.SEEK_CUR)

@@ -1,7 +1,6 @@
-"""The command line: `speakerid train|infer|prepare|…`, and the same behind scripts/*.py.
+"""Command line: `speakerid train|infer|prepare|…`, also used by scripts/*.py.
 
-A command is a module of this package. Heavy imports stand inside its `run`, so that --help and a mistyped option answer
-at once.
+Each command is a module of this package. Heavy imports are inside its `run`, so --help and errors in options are quick.
 """
 
 import argparse
@@ -36,7 +35,7 @@ from speakerid.printing import visible
 
 
 class Command(Protocol):
-    """What a command's module holds; its docstring is what --help says, the first line in the list of commands."""
+    """Module of a command. Its docstring is the text of --help; the first line is also in the list of commands."""
 
     __doc__: str | None
 
@@ -44,7 +43,7 @@ class Command(Protocol):
         """Add the command's options to its parser."""
 
     def run(self, options: argparse.Namespace) -> int:
-        """Do it, and return the exit status."""
+        """Run the command and return the exit status."""
         ...
 
 
@@ -67,15 +66,15 @@ COMMANDS: dict[str, Command] = {
     "synthesise": synthesise,
 }
 RANK_SECONDS, LOST_SECONDS = 5.0, 10.0
-"""How long processes other than the first wait, and those that only lost another, before they end in failure: the
-launcher then ends all, and rank 0 has something to say first."""
+"""Seconds to wait before failing, for ranks other than 0 and for processes that lost another one. The launcher stops
+all processes after the first failure, so this lets the process with the actual error report it."""
 
 
 def main(command: str | None = None) -> None:
     """Run a command and exit.
 
     Args:
-        command: of a script that has just one; by default the first word the user typed.
+        command: name of the command, for scripts with a single one. Default: the first command-line argument.
     """
     arguments = sys.argv[1:] if command is None else [command, *sys.argv[1:]]
     program = "speakerid" if command is None else f"python {sys.argv[0]}"
@@ -83,9 +82,9 @@ def main(command: str | None = None) -> None:
 
 
 def exit_with(action: Callable[[], int]) -> None:
-    """Exit with the status an action returns, or with 2 and one line where the user made a mistake.
+    """Exit with the status that an action returns; after a user error, with one line and status 2.
 
-    The status is 2, too, where standard output cannot be written, and 1 where its reader has left.
+    The status is also 2 if standard output cannot be written, and 1 if its reader has closed it.
     """
     try:
         guard_streams()
@@ -96,14 +95,14 @@ def exit_with(action: Callable[[], int]) -> None:
         if not error.reader_left:
             print(f"error: {error}", file=sys.stderr)
         status = 1 if error.reader_left else 2
-    except BrokenPipeError:  # of a stream that is not guarded
+    except BrokenPipeError:  # raised by an unguarded stream
         abandon_stdout()
         status = 1
     sys.exit(status)
 
 
 def _status(action: Callable[[], int]) -> int:
-    """Exit status of an action; what went wrong is printed."""
+    """Run an action and return its exit status; print its error, if any."""
     rank = int(os.environ.get("RANK", 0))
     try:
         status = action()
@@ -123,7 +122,7 @@ def _status(action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)
         return 130
-    except SystemExit as end:  # of argparse, or with a message
+    except SystemExit as end:  # from argparse, or with a message
         if isinstance(end.code, str):
             print(visible(end.code), file=sys.stderr)
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -133,14 +132,14 @@ def run(arguments: Sequence[str], program: str = "speakerid") -> int:
     """Run a command.
 
     Args:
-        arguments: the command and what belongs to it.
-        program: what the user typed to get here; `speakerid`, or a script of one command.
+        arguments: the command and its arguments.
+        program: program name for help texts: `speakerid`, or a script with a single command.
 
     Returns:
         The exit status.
 
     Raises:
-        UserError: whatever the user can mend.
+        UserError: the user made a mistake.
     """
     parser, commands = _parsers(program)
     if arguments and arguments[0] in commands:
@@ -154,12 +153,12 @@ def run(arguments: Sequence[str], program: str = "speakerid") -> int:
 
 
 def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
-    """All commands with their options; `action` of what it parses runs the command."""
+    """Parser of all commands and options; `action` of the parsed options runs the command."""
     return _parsers(program)[0]
 
 
 def _parsers(program: str) -> tuple[argparse.ArgumentParser, dict[str, Parser]]:
-    """The parser of the whole command line, and by name those of the commands."""
+    """Parser of the whole command line, and those of the commands by name."""
     parser = argparse.ArgumentParser(
         prog="speakerid", description="Train and use speaker-identification models; every command answers --help."
     )

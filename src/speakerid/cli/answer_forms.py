@@ -1,6 +1,6 @@
-"""Answers of `identify` as lines to read, as JSON and as CSV.
+"""Write the answers of `identify` as text, JSON or CSV.
 
-Each form writes an answer as soon as there is one, and yields it.
+Each function writes an answer as soon as it is available, and yields it.
 """
 
 import csv
@@ -18,7 +18,7 @@ _COLUMNS = ("file", "answer", "name", "probability", "seconds", "threshold")
 
 
 def write_text(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
-    """A line for each recording."""
+    """Write one line per recording."""
     for path, answer in answers:
         ranking = [f"{printable(name)} {probability:.1%}" for name, probability in answer.ranking]
         if answer.name is not None:
@@ -33,14 +33,14 @@ def write_text(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator
 
 
 def write_json(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
-    """An object a line; names of files and speakers read back as they are."""
+    """Write one JSON object per line; names of files and speakers are preserved exactly."""
     for path, answer in answers:
         print(json_line(_plain(path, answer)), file=file, flush=True)
         yield answer
 
 
 def write_csv(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[Answer]:
-    """A table with a header; names as in `write_text`, so that every row is one line."""
+    """Write a table with a header; names are escaped as in `write_text`, so every row is one line."""
     writer = csv.writer(file)
     writer.writerow([*_COLUMNS, "ranking", "reason"])
     for path, answer in answers:
@@ -52,13 +52,13 @@ def write_csv(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator[
 
 
 def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form: str, many: bool) -> None:
-    """Turns as lines to read, as JSON or as CSV.
+    """Write timelines as text, JSON or CSV.
 
     Args:
-        file: to write to.
-        found: turns by recording.
+        file: file to write to.
+        found: segments of each recording.
         form: text, json or csv.
-        many: whether there are several recordings, so that lines have to say which.
+        many: whether there are several recordings, so that each text line starts with the path.
     """
     if form == "text":
         for path, segments in found.items():

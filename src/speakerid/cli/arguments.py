@@ -1,4 +1,4 @@
-"""Arguments that several commands have, and what their values must be."""
+"""Arguments shared by several commands, and types that check values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_device(parser: _Arguments) -> None:
-    """Where a model computes, and in how large batches."""
+    """Add the options for the device and the batch size of inference."""
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes the first GPU (default)")
     parser.add_argument(
         "--frames-per-batch", type=positive, metavar="N",
@@ -23,7 +23,7 @@ def add_device(parser: _Arguments) -> None:
 
 
 def add_crops(parser: _Arguments) -> None:
-    """Test-time augmentation."""
+    """Add the options for test-time augmentation."""
     parser.add_argument(
         "--crops", type=positive, metavar="N",
         help="look at N evenly spaced crops besides the whole of each utterance that is longer than a crop, and "
@@ -33,10 +33,10 @@ def add_crops(parser: _Arguments) -> None:
 
 
 def chosen_crops(options: argparse.Namespace) -> Crops | None:
-    """What `add_crops` was told.
+    """Value of the options of `add_crops`; None if they are not given.
 
     Raises:
-        UserError: one of the two options without the other.
+        UserError: only one of the two options is given.
     """
     if options.crops is None and options.crop_frames is None:
         return None
@@ -49,14 +49,14 @@ def chosen_crops(options: argparse.Namespace) -> Crops | None:
 
 
 def add_false_accepts(parser: argparse.ArgumentParser, of: str = "strangers who may be given a name") -> None:
-    """Where the threshold lies."""
+    """Add the option for the rate of false accepts, which determines the threshold."""
     parser.add_argument(
         "--false-accepts", type=rate, default=0.01, metavar="R", help=f"share of {of} (default 0.01)"
     )  # fmt: skip
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Parse an integer of at least 1."""
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a positive number")
@@ -64,7 +64,7 @@ def positive(text: str) -> int:
 
 
 def fraction(text: str) -> float:
-    """A share from 0 up to, but not including, 1."""
+    """Parse a number from 0 to below 1."""
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a share between 0 and 1")
@@ -72,7 +72,7 @@ def fraction(text: str) -> float:
 
 
 def rate(text: str) -> float:
-    """A share that thresholds were fitted for."""
+    """Parse a rate from 0.001 to 0.5, the range that thresholds are fitted for."""
     value = float(text)
     if not 0.001 <= value <= 0.5:
         raise argparse.ArgumentTypeError(f"{value:g} is not a share from 0.001 to 0.5")

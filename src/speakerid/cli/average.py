@@ -1,7 +1,7 @@
-"""Average the weights of a run's last checkpoints, and validate the mean beside best.pt.
+"""Average the weights of a run's last checkpoints, and compare the validation of the mean with that of best.pt.
 
-train.keep_last says how many checkpoints a run keeps, and train.save_steps how far apart they are. The mean is a
-checkpoint like any other to infer and evaluate, and a run may begin with it (init_from):
+train.keep_last is the number of checkpoints that a run keeps, and train.save_steps the number of steps between them.
+The mean is a checkpoint for infer, evaluate and init_from:
   python scripts/train.py --config configs/task2_conformer.yaml train.keep_last=10
   python scripts/average.py runs/task2_conformer
   python scripts/infer.py --checkpoint runs/task2_conformer/average.pt --data data/Dataset --output submission.csv

@@ -1,8 +1,8 @@
 """Check a corpus: every entry of its JSON files and every feature file.
 
-All problems are listed at once, the first 20 of them in full: missing or damaged files, wrong shapes, values that are
-not finite, duplicates, speakers without enough utterances. Exit status 0 where the corpus is sound, 2 where it is not.
-Training makes the same check before its first step.
+All problems are reported at once, the first 20 in full: missing or damaged files, wrong shapes, values that are not
+finite, duplicates, speakers with too few utterances. The exit status is 0 if the corpus is valid, else 2. Training
+makes the same check before its first step.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Where a command writes: what may be replaced there, checked before the work."""
+"""Check the outputs of a command before the work: what may be replaced, and what can be written."""
 
 import os
 import stat
@@ -17,13 +17,13 @@ def check_destination(path: Path, kind: Kind, inputs: Iterable[Path], option: st
     """Refuse an output that would replace an input or a file of another kind, or that cannot be written.
 
     Args:
-        path: the file to write; it may exist. Links are followed.
-        kind: what will be written. An earlier file of this kind, or an empty one, may be replaced.
+        path: file to write; it may exist. Links are followed.
+        kind: kind of the output. An existing file of this kind, or an empty one, may be replaced.
         inputs: files that the command reads, or that must not be replaced for another reason; they need not exist.
-        option: that names the output, for the message.
+        option: option that names the output, for the message.
 
     Raises:
-        UserError: saying what was found and what to do.
+        UserError: the output must not be replaced, or cannot be written.
     """
     where = f"{option}: {path}" if option else str(path)
     for source in inputs:
@@ -41,15 +41,15 @@ def check_destination(path: Path, kind: Kind, inputs: Iterable[Path], option: st
 
 
 def check_folder(folder: Path, inputs: Iterable[Path], option: str = "") -> None:
-    """Refuse a folder to write to that is one of the inputs, lies in one of them, or cannot be written.
+    """Refuse an output folder that is an input, is inside one, or cannot be written.
 
     Args:
-        folder: it need not exist.
+        folder: folder to write to; it need not exist.
         inputs: folders or files that the command reads.
-        option: that names the folder, for the message.
+        option: option that names the folder, for the message.
 
     Raises:
-        UserError: saying what was found and what to do.
+        UserError: the folder is refused.
     """
     where = f"{option}: {folder}" if option else str(folder)
     for source in inputs:
@@ -59,10 +59,14 @@ def check_folder(folder: Path, inputs: Iterable[Path], option: str = "") -> None
 
 
 def check_writable(folder: Path, where: str) -> None:
-    """Refuse a folder, which need not exist, in which no file can be made.
+    """Refuse a folder in which no file can be created; it need not exist.
+
+    Args:
+        folder: folder to check.
+        where: name of the output, for the message.
 
     Raises:
-        UserError: `where` cannot be written, and why.
+        UserError: the folder cannot be written.
     """
     folder = real_path(folder)
     existing = next(above for above in (folder, *folder.parents) if os.path.lexists(above))
@@ -74,14 +78,14 @@ def check_writable(folder: Path, where: str) -> None:
 
 
 def check_apart(folder: Path, other: Path, option: str) -> None:
-    """Refuse a folder to write to that holds another one that is written, or lies in it."""
+    """Refuse an output folder that contains another output folder, or is inside it."""
     if is_inside(folder, other) or is_inside(other, folder):
         raise UserError(f"{option}: {folder}: found one folder inside the other with {other}; choose another place")
     check_folder(folder, (), option)
 
 
 def corpus_files(root: Path) -> list[Path]:
-    """Files of a corpus that tell what is in it, whether they exist or not."""
+    """Files of a corpus besides its features, whether or not they exist."""
     from speakerid.corpus import answers, hw4, recordings_table
 
     names = (hw4.METADATA, hw4.TESTDATA, hw4.MAPPING, hw4.STRANGERS, hw4.FEATURES, answers.NAME, recordings_table.NAME)
@@ -89,13 +93,13 @@ def corpus_files(root: Path) -> list[Path]:
 
 
 def run_files(run_dir: Path) -> list[Path]:
-    """Files that a training run writes to its folder, whether they exist or not."""
+    """Files that a training run writes to its folder, whether or not they exist."""
     names = ("best.pt", "last.pt", "config.yaml", "metrics.jsonl", "curves.png")
     return [*(run_dir / name for name in names), *(run_dir / "checkpoints").glob("*")]
 
 
 def is_same_file(a: Path, b: Path) -> bool:
-    """Whether two names lead to one file: by links, hard links or another spelling. Neither need exist."""
+    """Whether two paths are the same file, also through links, hard links or another spelling; neither need exist."""
     try:
         return os.path.samefile(a, b)
     except OSError:
@@ -103,21 +107,21 @@ def is_same_file(a: Path, b: Path) -> bool:
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether a path is a folder or lies below it, links followed."""
+    """Whether a path is a folder or is inside it, following links."""
     return any(is_same_file(above, folder) for above in (real_path(path), *real_path(path).parents))
 
 
 def _is_standard_stream(status: os.stat_result) -> bool:
-    """Whether a file is the one that standard output or standard error is redirected to."""
+    """Whether standard output or standard error is redirected to a file."""
     for descriptor in (STDOUT, STDERR):
-        with suppress(OSError):  # it is closed
+        with suppress(OSError):  # the stream is closed
             if os.path.samestat(status, os.fstat(descriptor)):
                 return True
     return False
 
 
 def _check_former(path: Path, status: os.stat_result, kind: Kind, where: str) -> None:
-    """Refuse to replace a file that is not of the kind to be written."""
+    """Refuse to replace a file of another kind than the output."""
     if stat.S_ISDIR(status.st_mode):
         raise UserError(f"{where}: found a folder, expected the name of a file; add one")
     if not stat.S_ISREG(status.st_mode):

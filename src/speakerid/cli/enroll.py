@@ -1,10 +1,10 @@
-"""Add a speaker to a bundle, without training: one recording is enough, three or more are better.
+"""Add a speaker to a bundle without training. One recording is enough, three or more are better.
 
   speakerid enroll speaker.safetensors Anna anna1.wav anna2.wav anna3.wav
   speakerid enroll speaker.safetensors --add Anna another_day.wav
 
-With --add the recordings are further ones of a speaker who is in the bundle, trained or enrolled: another day, another
-microphone. A recording that was added before does not count again.
+With --add, the recordings are added to a speaker who is already in the bundle, trained or enrolled, for example from
+another day or microphone. A recording that was added before does not count twice.
 """
 
 import argparse
@@ -51,10 +51,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_name(options: argparse.Namespace) -> None:
-    """Refuse a name that is a recording's: the speaker's name was left out.
+    """Refuse a name that is a recording, because the speaker's name was left out.
 
     Raises:
-        UserError: how to type it.
+        UserError: the name is that of a recording.
     """
     from speakerid.audio.decode import EXTENSIONS
 

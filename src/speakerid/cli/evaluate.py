@@ -1,12 +1,12 @@
-"""How well a bundle, or a checkpoint, does on utterances whose speakers are known.
+"""Evaluate a bundle or a checkpoint on utterances with known speakers.
 
-evaluate BUNDLE CORPUS holds a bundle against the test utterances and the strangers of a corpus, by its own thresholds
-and probabilities: who is it, and is it one speaker? --out writes a page with curves, confusions and a map.
+evaluate BUNDLE CORPUS measures identification and verification on the test utterances and strangers of a corpus, with
+the thresholds and probabilities of the bundle. --out writes a page with curves, confusions and a map.
 
-evaluate --checkpoint FILE gives the accuracy of a checkpoint beside a linear baseline on the same utterances, which
-tells how much the channel and the average spectrum alone give away: linear discriminant analysis on mean and deviation
-of every band, its shrinkage chosen by cross-validation. --part valid takes the validation split of the run, --part test
-the corpus's test utterances, if it has answers.csv.
+evaluate --checkpoint FILE measures the accuracy of a checkpoint and of a linear baseline on the same utterances. The
+baseline shows how much the channel and the average spectrum alone reveal: linear discriminant analysis on mean and
+standard deviation of every band, with shrinkage chosen by cross-validation. --part valid uses the validation split of
+the run, --part test the test utterances of the corpus, if it has answers.csv.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     checkpoint.add_argument("--part", choices=["valid", "test"], help="which utterances (default valid)")
     add_crops(checkpoint)
     add_device(checkpoint)
-    parser.set_defaults(device=None)  # so that one that was given is known
+    parser.set_defaults(device=None)  # None if not given
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> None:
-    """Refuse what is neither of the two forms, and options of the other one."""
+    """Refuse arguments that fit neither of the two forms, and options of the other form."""
     forms = "evaluate BUNDLE CORPUS or evaluate --checkpoint FILE"
     if options.checkpoint and options.bundle:
         raise UserError(f"evaluate: found a bundle, {options.bundle}, and --checkpoint; expected {forms}")
@@ -91,7 +91,7 @@ def _bundle(options: argparse.Namespace) -> int:
 
 
 def _check_out(options: argparse.Namespace) -> None:
-    """Refuse a folder whose report or pictures are somebody else's, such as the corpus's own report."""
+    """Refuse a folder with a report or pictures from elsewhere, such as the corpus report."""
     from speakerid.cli.destination import check_destination, corpus_files
     from speakerid.cli.kinds import EVALUATION_PAGE, PAGE_PICTURE
     from speakerid.evaluation.recognition_page import PAGE
@@ -99,7 +99,7 @@ def _check_out(options: argparse.Namespace) -> None:
 
     inputs = [options.bundle, *corpus_files(options.corpus), *([options.trials] if options.trials else [])]
     check_destination(options.out / PAGE, EVALUATION_PAGE, inputs, "--out")
-    if not (options.out / PAGE).exists():  # pictures beside a page are the page's
+    if not (options.out / PAGE).exists():  # pictures next to a page belong to it
         for name in NAMES:
             check_destination(options.out / f"{name}.png", PAGE_PICTURE, inputs, "--out")
 

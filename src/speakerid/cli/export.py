@@ -1,17 +1,19 @@
-"""Make a bundle of a checkpoint: one file that recognises speakers, and strangers.
+"""Make a bundle from a checkpoint: one file that recognizes speakers and strangers.
 
   speakerid export runs/mine/best.pt speaker.safetensors
   speakerid export speaker.safetensors speaker.onnx --to onnx
 
-Voice prints are made of the utterances the checkpoint was trained on; thresholds are fitted on its validation
-utterances and on the corpus's strangers (prepare --strangers N). What can be expected of them is printed, and kept in
-the bundle. With --to a bundle is written for other programs, as it is: with whoever is enrolled, from the waveform to
-the scores, with the rule to say a name by, and compared with what it was made of. What they get is in the docstrings
-of `speakerid.recognition.interchange`; scripts/examples/identify_onnx.py uses it.
+Voice prints are computed from the utterances that the checkpoint was trained on. Thresholds are fitted on its
+validation utterances and on the strangers of the corpus (prepare --strangers N); their expected error rates are printed
+and stored in the bundle.
 
-A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace: voice prints of two
-trainings do not compare. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/, before the
-former bundle is replaced; if recordings of one are missing, it stays.
+With --to, a bundle is exported for other programs: a model from waveform to scores with all speakers of the bundle, and
+the decision rule. The export is compared with the bundle. Its format is described in the docstrings of
+`speakerid.recognition.interchange`; scripts/examples/identify_onnx.py is an example.
+
+A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace, because voice prints of
+different trainings cannot be compared. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/,
+before the old bundle is replaced; if any speaker's recordings are missing, the old bundle stays.
 
   speakerid export runs/new/best.pt speaker.safetensors --enroll enrolled/
 """
@@ -90,7 +92,7 @@ def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
 
 
 def _check_checkpoint(source: Path) -> None:
-    """Refuse a bundle, of which no other bundle is made."""
+    """Refuse a bundle as the source of a bundle."""
     from speakerid.cli.kinds import BUNDLE
 
     if source.is_file() and BUNDLE.recognizes(source):

@@ -1,8 +1,8 @@
-"""Delete a speaker from a bundle, with every voice print of theirs.
+"""Delete a speaker and all of their voice prints from a bundle.
 
   speakerid forget speaker.safetensors Anna
 
-Copies of the bundle, the checkpoint and the recordings are not touched.
+Copies of the bundle, the checkpoint and the recordings are not changed.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Who speaks in recordings: a name with its probability, or that it is nobody known.
+"""Identify the speaker of recordings: a name with its probability, or unknown.
 
   speakerid identify speaker.safetensors hello.wav calls/ 'meeting*.m4a'
 
-Files, folders and patterns; of each recording one speaker. The threshold was fitted for the given rate of false
-accepts, by the duration of the sound; what is under 0.5 s, silent or broken is said to be that.
+Arguments are files, folders and patterns; each recording has one speaker. The threshold depends on the rate of false
+accepts and on the duration of the sound. Recordings that are shorter than 0.5 s, silent or broken are reported as such.
 
 With --timeline: who speaks when, in recordings of any length with several speakers.
 
   speakerid identify speaker.safetensors meeting.m4a --timeline --rttm meeting.rttm --picture meeting.png
 
-A name is then said where it is more probable than that it is nobody known, unless --false-accepts asks for a threshold.
+A timeline gives the name of a speaker who is more probable than an unknown one, unless --false-accepts is given.
 """
 
 import argparse
@@ -22,8 +22,9 @@ from speakerid.cli.output import complain
 from speakerid.errors import UserError
 
 FEW = 20
-"""Recordings that are done before a progress bar could be read."""
+"""Maximum number of recordings without a progress bar."""
 TOP = 3
+"""Default length of the ranking."""
 
 if TYPE_CHECKING:
     from speakerid.recognition.answers import Answer
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recordings", nargs="+", metavar="FILE", help="recordings, folders of them, or patterns")
     parser.add_argument("--top", type=positive, metavar="N", help="length of the ranking (default 3)")
     add_false_accepts(parser)
-    parser.set_defaults(false_accepts=None)  # of a timeline it is another one
+    parser.set_defaults(false_accepts=None)  # timelines have another default
     parser.add_argument("--timeline", action="store_true", help="who speaks when")
     parser.add_argument("--rttm", type=Path, metavar="FILE", help="write the timelines in NIST's format as well")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the timeline: .png, .svg or .pdf")
@@ -74,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _recordings(options: argparse.Namespace) -> list[Path]:
-    """The recordings that are named; what was passed over in folders is told."""
+    """Find the recordings that the arguments name, and report what was skipped in folders."""
     from speakerid.corpus.walk import Remarks
     from speakerid.recognition.paths import find_recordings
 
@@ -94,11 +95,11 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _check_outputs(options: argparse.Namespace, recognizer: "Recognizer", paths: Sequence[Path]) -> None:
-    """Refuse what could not be written, or not be told apart, after long work.
+    """Check before the work that the outputs can be written and will be unambiguous.
 
     Raises:
-        UserError: an output that is an input or another file, a picture of several recordings, a speaker whose name
-            means a stranger.
+        UserError: an output is an input or a file of another kind, a picture is asked for with several recordings, or
+            the name of a speaker is a label for strangers.
     """
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import FIGURE, RTTM
@@ -136,7 +137,7 @@ def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Seq
             except UserError as error:
                 complain(error)
             advance(1)
-    # The files first: they are there even if standard output cannot be written.
+    # Write the files first, so that they exist even if standard output cannot be written.
     if options.rttm is not None:
         with atomic_file(options.rttm) as partial:
             partial.write_text(as_rttm(found, paths, recognizer.speakers), encoding="utf-8")

@@ -1,6 +1,6 @@
-"""Recognise the test utterances of a corpus (testdata.json) and write a submission: Id,Category, one row each.
+"""Recognize the test utterances of a corpus (testdata.json) and write an HW4 submission: Id,Category, one row each.
 
-Several checkpoints are averaged as an ensemble:
+Several checkpoints form an ensemble:
   python scripts/infer.py --checkpoint runs/a/best.pt runs/b/best.pt --data data/Dataset --output submission.csv
 """
 

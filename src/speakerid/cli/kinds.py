@@ -1,4 +1,4 @@
-"""Kinds of files that commands write and read, recognized by their content."""
+"""Recognize kinds of files that commands read and write by their content."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from speakerid.errors import UserError
 from speakerid.printing import visible
 
 SPAN = 1 << 16
-"""Bytes that are read from the beginning or from the end of a file."""
+"""Number of bytes to read from the beginning or end of a file."""
 LARGEST = 1 << 26
-"""Bytes of a member of an archive that is read."""
+"""Maximum size in bytes of an archive member to read."""
 SOUNDS = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"NIST_1A", b"\x1aE\xdf\xa3", b"ajkg", b"\xff\xfb", b"\xff\xf3")
-"""What recordings begin with."""
+"""First bytes of recordings."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Kind:
     """A kind of file.
 
     Attributes:
-        name: with its article, to follow "found" or "expected".
-        recognizes: whether the file at a path is one.
+        name: name with its article, for messages.
+        recognizes: whether a file is of this kind.
     """
 
     name: str
@@ -32,10 +32,10 @@ class Kind:
 
 
 def content_of(path: Path) -> str:
-    """What a file holds, with its article: for messages.
+    """Describe the content of a file for messages, with an article.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     for kind in KINDS:
         if kind.recognizes(path):
@@ -64,7 +64,7 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _archive_member(path: Path, ending: str) -> bytes | None:
-    """Content of the first member with this ending in a zip archive, as torch writes; None if there is none."""
+    """Content of the first member with this ending in a zip archive, as torch writes them; None if there is none."""
     if _head(path)[:4] != b"PK\x03\x04":
         return None
     try:
@@ -89,7 +89,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def _is_average(path: Path) -> bool:
-    """A checkpoint without optimizers, which `average` writes and training does not."""
+    """Whether a file is a checkpoint without optimizers, as only `average` writes it."""
     if not _is_checkpoint(path):
         return False
     from speakerid.training.checkpoint import Checkpoint
@@ -118,7 +118,7 @@ def _is_png(path: Path) -> bool:
 
 
 def _is_figure(path: Path) -> bool:
-    """A picture by Matplotlib, which says so in each of its formats."""
+    """Whether a file is a picture by Matplotlib, which writes its name into every format."""
     head = _head(path)
     formats = (b"\x89PNG\r\n\x1a\n", b"%PDF", b"<?xml")
     return head.startswith(formats) and (b"atplotlib" in head or b"atplotlib" in _tail(path))
@@ -144,7 +144,7 @@ def _is_sound(path: Path) -> bool:
 
 
 def _is_run_settings(path: Path) -> bool:
-    """YAML as a program writes it: a comment or another layout shows a file that was written by hand."""
+    """Whether a file is YAML exactly as dumped; comments or other formatting mean that it was written by hand."""
     import yaml
 
     if path.stat().st_size > SPAN:

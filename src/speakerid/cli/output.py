@@ -1,4 +1,4 @@
-"""What commands print."""
+"""Output of commands."""
 
 import json
 import os
@@ -12,18 +12,18 @@ from speakerid.printing import visible
 
 
 def first_process() -> bool:
-    """Whether this process speaks for all that a launcher started."""
+    """Whether this is rank 0, which prints for all processes."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def say(text: str) -> None:
-    """Print lines once, however many processes share the command."""
+    """Print lines in rank 0 only."""
     if first_process():
         print("\n".join(visible(line) for line in text.split("\n")))
 
 
 def json_line(content: object) -> str:
-    """One line of JSON that the terminal can be given and that loses nothing: names read back as they were."""
+    """Format one line of JSON that is safe to print and preserves names exactly."""
     text = json.dumps(content, ensure_ascii=False)
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
@@ -33,14 +33,14 @@ def json_line(content: object) -> str:
 
 
 def complain(problem: UserError | str, kind: str = "error") -> None:
-    """Print one line to standard error, and go on."""
+    """Print one line to standard error."""
     text = message(problem) if isinstance(problem, UserError) else visible(problem)
     print(f"{kind}: {text}", file=sys.stderr)
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[None]:
-    """Say after a file was replaced that it had other names: hard links, which keep its former content."""
+    """After the block has replaced a file, report hard links to the old file, which keep the old content."""
     others = path.stat().st_nlink - 1
     yield
     if others > 0:

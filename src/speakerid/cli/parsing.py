@@ -1,4 +1,4 @@
-"""How command lines are read: options anywhere among the arguments, and near matches of mistyped ones."""
+"""Parse command lines: options anywhere among the arguments, and suggestions for mistyped ones."""
 
 import argparse
 import difflib
@@ -9,12 +9,12 @@ from speakerid.printing import visible
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose messages are one line in visible characters and name the option that was probably meant."""
+    """Argument parser with one-line messages in printable characters, which suggest the option that was meant."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
-        """Parse all arguments; positional ones may stand on both sides of an option.
+        """Parse all arguments; positional ones may be before and after options.
 
-        Not for a parser with subcommands: their parsers read the rest of the line.
+        Do not use it for a parser with subcommands, whose parsers read the rest of the line.
         """
         options, extras = self.parse_known_intermixed_args(args, namespace)
         if extras:
@@ -31,6 +31,6 @@ class Parser(argparse.ArgumentParser):
 
 
 def did_you_mean(found: str, known: Sequence[str]) -> str:
-    """`; did you mean …?` for the nearest of the known words, empty if none is near."""
+    """`; did you mean …?` with the closest known word; empty if none is close."""
     near = difflib.get_close_matches(found, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""

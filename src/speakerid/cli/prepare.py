@@ -1,14 +1,14 @@
-"""Turn recordings into a corpus of log-mel features, checked and reported on.
+"""Prepare a corpus of log-mel features from recordings, and report on its quality.
 
-SOURCE holds a folder per speaker; inner folders are recording sessions:
+SOURCE is a folder with a folder per speaker, in which folders are recording sessions:
   recordings/anna/monday/01.wav  recordings/anna/tuesday/01.wav  recordings/ben/monday/01.wav
-or it is a CSV or TSV with the columns path, speaker and perhaps session, start, end, duration (seconds), channel; or
+or a CSV or TSV file with the columns path, speaker and optionally session, start, end, duration (seconds), channel; or
 one of the layouts kaldi, nemo, lhotse, speechbrain, librispeech, vctk, voxceleb, cnceleb, commonvoice, cmuarctic, hw4,
-which are recognised. --layout folders:2 takes the second folder for the speaker. Sessions let validation use occasions
-that training never heard, which is the only honest accuracy.
+which are detected. --layout folders:2 means that the second folder is the speaker. Give sessions if you can: then
+validation uses sessions that were not used for training, which is the only honest measure of accuracy.
 
-Interrupted, it goes on when called again; called again later, it computes only what was added or changed. A recording
-that cannot be used costs a line and not the run. OUT/report.html shows what is in the corpus and what is wrong with it.
+After an interruption, run the same command again to continue. Later runs compute only what was added or changed. A
+recording that cannot be used is reported and left out. OUT/report.html describes the corpus and its problems.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speeds", action="store_true", help="copies at 0.9 and 1.1 of the speed, as voices to train beside the others"
     )
-    parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # its former name
+    parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # former name of --speeds
     parser.add_argument(
         "--equalise", action="store_true",
         help="standardise every band over all of a speaker's frames: takes the channel out, for measuring only",
@@ -143,10 +143,10 @@ def _downloaded(name: str, folder: Path) -> Path:
 
 
 def _check_company(company: Sequence[Path], source: Path) -> None:
-    """Refuse company that is the speakers' own recordings, or lies among them.
+    """Refuse company that overlaps the speakers' recordings.
 
     Raises:
-        UserError: saying which.
+        UserError: a folder of company is SOURCE, is inside it, or contains it.
     """
     for folder in company:
         if is_same_file(folder, source):
@@ -163,14 +163,14 @@ def _check_company(company: Sequence[Path], source: Path) -> None:
 
 
 def _check_out(options: argparse.Namespace, source: Path) -> None:
-    """Refuse a corpus that would be written into what it is made of, or over another command's report.
+    """Refuse to write a corpus into its own source, or over a report of another command.
 
     Args:
-        options: of the command.
-        source: what is read; the folder of downloads with --download.
+        options: options of the command.
+        source: folder or table to read; with --download, the folder of downloads.
 
     Raises:
-        UserError: saying what was found and what to do.
+        UserError: OUT is refused.
     """
     check_folder(options.out, [source, *options.company], "OUT")
     for file in corpus_files(options.out):
@@ -180,7 +180,7 @@ def _check_out(options: argparse.Namespace, source: Path) -> None:
 
 
 def _report(root: Path, examined: Examined, found: Sequence[Finding]) -> None:
-    """Print what is in a corpus and what is wrong with it, and write the same as a page."""
+    """Print the corpus report and write it as a page."""
     from speakerid.corpus.check import open_corpus
     from speakerid.corpus.quality import Finding
     from speakerid.corpus.report import terminal_report

@@ -1,4 +1,4 @@
-"""Give a speaker of a bundle another name.
+"""Rename a speaker of a bundle.
 
 speakerid rename speaker.safetensors id03074 Anna
 """

@@ -1,11 +1,11 @@
-"""List the runs below a folder, the best validation accuracy first, and compare them in one figure.
+"""List the runs below a folder, ordered by validation accuracy, and compare them in one figure.
 
-A run is a folder with metrics.jsonl. Its line tells the model, the step, the best accuracy and its step, the last
+A run is a folder with metrics.jsonl. Its line shows the model, the step, the best accuracy and its step, the last
 training loss, the speed, the age of the last line it wrote, and the state:
-  running   its process is at work             silent    it is, but has written nothing for five minutes
-  finished  validated after its last step      stopped   the command that goes on with it stands below the table
-  diverged  given up, since it did             unknown   config.yaml or metrics.jsonl cannot be read
-A run that diverged and went back to a checkpoint says how often. What a run does not tell is a dash.
+  running   its process is running             silent    it is running, but has written nothing for five minutes
+  finished  validated after its last step      stopped   the command to continue it is below the table
+  diverged  given up after diverging           unknown   config.yaml or metrics.jsonl cannot be read
+If a run diverged and went back to a checkpoint, its line shows how often. A dash means that a value is unknown.
 
   python scripts/runs.py runs
   python scripts/runs.py runs task1_transformer task2_conformer --plot comparison.png

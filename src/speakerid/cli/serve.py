@@ -1,9 +1,9 @@
-"""Try a bundle in the browser: speak or drop a recording and see who it is; enroll and forget speakers.
+"""Try a bundle in the browser: speak or drop a recording to identify the speaker; enroll and forget speakers.
 
   speakerid serve speaker.safetensors
 
-Only this machine reaches the page, unless --host says otherwise. A recording is deleted as soon as it was heard; what
-stays is in the bundle, and only of speakers who are enrolled. Ctrl-C ends it. Needs Gradio (in a checkout:
+Only this machine can reach the page, unless --host is given. A recording is deleted as soon as it was processed; only
+voice prints of enrolled speakers are kept, in the bundle. Ctrl-C ends the server. Needs Gradio (in a checkout:
 `pip install -e '.[serve]'`).
 """
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             "a page the microphone only over HTTPS",
             file=sys.stderr,
         )
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # recordings are deleted then, too
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # so that recordings are deleted
         signal.signal(ending, signal.default_int_handler)
     try:
         with serving(page, options.host, options.port) as address:

@@ -1,4 +1,4 @@
-"""List the speakers of a bundle, and what is known of the bundle itself.
+"""List the speakers of a bundle, and information on the bundle itself.
 
 speakerid speakers speaker.safetensors
 """

@@ -1,4 +1,4 @@
-"""Standard output and standard error of a command: what happens where they cannot be written."""
+"""Standard output and standard error of a command, and what happens if they cannot be written."""
 
 import errno
 import io
@@ -14,23 +14,23 @@ STDOUT, STDERR = 1, 2
 class LostOutput(UserError):
     """Standard output cannot be written.
 
-    Not an OSError: those are reported with the file that was being written at the time.
+    It is not an OSError, because those are reported with the file that was being written.
 
     Args:
-        error: what the system said.
+        error: error of the system.
     """
 
     def __init__(self, error: OSError) -> None:
         super().__init__(f"standard output: cannot be written: {error.strerror}; free space or redirect it elsewhere")
         self.reader_left = isinstance(error, BrokenPipeError)
-        """The other end of a pipe, `head` for instance, has read enough."""
+        """Whether the reader of a pipe, such as `head`, has closed it."""
 
 
 def guard_streams() -> None:
-    """Report a failed write to standard output as `LostOutput`, ignore one to standard error, and escape what the
-    terminal's encoding does not have.
+    """Replace the standard streams, so that failed writes are handled.
 
-    Streams that something else has put in place, a test for instance, are left alone.
+    A failed write to standard output raises `LostOutput`, one to standard error is ignored, and characters that the
+    encoding does not have are escaped. Streams that were already replaced, for example by a test, are not changed.
 
     Raises:
         LostOutput: standard output is closed.
@@ -46,7 +46,7 @@ def guard_streams() -> None:
 
 
 def abandon_stdout() -> None:
-    """Send what is still buffered to the null device, or Python complains of it at exit."""
+    """Discard buffered output, so that Python does not report it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
     os.close(null)
@@ -62,7 +62,7 @@ class _Stdout(io.FileIO):
         try:
             return super().write(data)
         except OSError as error:
-            if self._terminal and error.errno == errno.EIO:  # its window was closed; the work goes on
+            if self._terminal and error.errno == errno.EIO:  # the terminal was closed; continue
                 return len(data)
             raise LostOutput(error) from error
 
@@ -71,7 +71,7 @@ class _Stderr(io.FileIO):
     def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
-        except OSError:  # there is no other place to say so, and the work does not depend on it
+        except OSError:  # it cannot be reported, and the work does not depend on it
             return len(data)
 
 
@@ -80,16 +80,16 @@ def _guarded(raw: io.FileIO, former: Any) -> io.TextIOWrapper:
         io.BufferedWriter(raw),
         encoding=former.encoding if former else "utf-8",
         errors="backslashreplace",
-        # `python -u` writes through.
+        # `python -u` sets write_through.
         line_buffering=bool(former and (former.line_buffering or former.write_through)),
     )
 
 
 def _occupy_closed() -> None:
-    """Open the null device in place of closed standard streams, or the next file opened would be taken for one."""
+    """Open the null device for closed standard streams, so that no other file gets their descriptors."""
     for descriptor in (0, STDOUT, STDERR):
         try:
             os.fstat(descriptor)
         except OSError:
-            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
-            os.set_inheritable(null, True)  # worker processes need standard streams, too
+            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+            os.set_inheritable(null, True)  # worker processes also need standard streams

@@ -1,6 +1,6 @@
-"""Write the demonstration corpus: synthetic voices in rooms, with microphones and noise, no download.
+"""Write the demonstration corpus: synthetic voices with room, microphone and noise, without a download.
 
-Every session has a channel of its own; training, validation and test share none. The same seed gives the same bytes.
+Every session has its own channel; training, validation and test share no session. The same seed gives the same bytes.
 """
 
 import argparse

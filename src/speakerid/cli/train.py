@@ -1,9 +1,9 @@
-"""Train a classifier by the settings of a YAML file.
+"""Train a classifier with the settings of a YAML file.
 
-Single settings are laid over the file as section.setting=value:
+Single settings are overridden by section.setting=value:
   python scripts/train.py --config configs/task1_transformer.yaml data.root=data/Dataset run_dir=runs/first
 The run's folder (run_dir) gets best.pt and last.pt, metrics.jsonl, curves.png, TensorBoard scalars and config.yaml.
-Ctrl-C finishes the step, saves, and says how to go on.
+Ctrl-C finishes the step, saves a checkpoint, and prints how to continue.
 """
 
 import argparse
@@ -64,10 +64,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_settings(config: "Config") -> None:
-    """Refuse a new run that would replace settings written by hand, with their comments, by its own config.yaml.
+    """Refuse a new run whose config.yaml would replace a hand-written one with its comments.
 
     Raises:
-        UserError: the folder of the run holds such a file.
+        UserError: the folder of the run has such a file.
     """
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import SETTINGS
@@ -79,7 +79,7 @@ def _check_settings(config: "Config") -> None:
 
 
 def _likely(result: "TrainResult") -> str:
-    """How far the best accuracy can be trusted: of three utterances right, it may be far from 1."""
+    """Confidence interval of the best accuracy, which is wide for few utterances; empty if unknown."""
     from speakerid.evaluation.metrics import wilson_interval
 
     valid = [record for record in result.run.records() if record["part"] == "valid"]

@@ -1,9 +1,9 @@
-"""Whether two recordings are of one speaker, known or not: score, probability, decision.
+"""Verify whether two recordings have the same speaker, known or unknown: score, probability, decision.
 
   speakerid verify speaker.safetensors one.wav other.wav
 
-The decision holds for the duration of the sound in the shorter of the two, which is printed. Exit status: 0 for the
-same speaker, 1 for different ones.
+The threshold depends on the duration of the sound in the shorter recording, which is printed. The exit status is 0 for
+the same speaker, 1 for different ones.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _unheard(recognizer: "Recognizer", options: argparse.Namespace) -> Iterator[str]:
-    """What is wrong with which of the two recordings."""
+    """Say what is wrong with which of the two recordings."""
     from speakerid.recognition.answers import Unheard
 
     for name, path in (("A", options.first), ("B", options.second)):

@@ -15,7 +15,7 @@ class Recording:
 
     path: Path
     name: str
-    """Unique printable name: the path relative to the source, plus `#ch1` for a channel and `#start-end` for a segment."""
+    """Unique printable name: path relative to the source, plus `#ch1` for a channel and `#start-end` for a segment."""
     speaker: str
     session: str | None
     """Recording session, unique within the speaker; None if unknown."""

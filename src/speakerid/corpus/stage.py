@@ -65,7 +65,7 @@ class Stage:
             The entries of successful jobs in order, and the errors of the others.
 
         Raises:
-            UserError: no worker process can start.
+            UserError: the folder cannot be written, or no worker process can start.
         """
         wanted = [(job, tuple(self._keys.get(job.name, ()))) for job in jobs]
         shards = [wanted[first : first + SHARD] for first in range(0, len(wanted), SHARD)]

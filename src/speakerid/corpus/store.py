@@ -1,17 +1,18 @@
-"""All frames of a part of a corpus in one memory-mapped file, so that a batch is one gather and memory stays flat.
+"""Packed store: all frames of a part of a corpus in one memory-mapped file.
 
-A store is a folder with, for each part (labelled, test, strangers):
+A batch is one gather, and memory use does not grow with the corpus. A store is a folder with, for each part (labelled,
+test, strangers):
 
-    part.json             what it is, the names of the files below, their checksums and its own; written last
-    part-<digest>.frames  the frames of all utterances behind one another
-    part-<digest>.index   a row of numbers for each utterance
-    part-<digest>.names   a feature path for each utterance
+    part.json             metadata, digest and checksums of the files below, and its own checksum; written last
+    part-<digest>.frames  the concatenated frames of all utterances
+    part-<digest>.index   one row of numbers per utterance
+    part-<digest>.names   one feature path per utterance
 
-The files are named by their content and replaced by renaming part.json alone: whoever has the former ones open keeps
-them, and a process killed at any moment leaves the former store or the new one. Parts that are written together name
-the corpus they belong to, so that parts of two corpora are not taken for one.
+Files are named by their content, and renaming part.json replaces a store: readers keep the files that they have open,
+and a killed process leaves either the old store or the new one. Parts written together share a digest of the corpus, so
+that parts of different corpora are not mixed.
 
-Letters: N utterances, F frames of all of them, M mel bands.
+Shapes: N utterances, F frames of all utterances, T frames of one utterance, M mel bands.
 """
 
 import hashlib
@@ -35,44 +36,44 @@ from speakerid.files import check_regular
 
 FORMAT: Literal["speakerid store 2"] = "speakerid store 2"
 _CHECKED = b'{"checksum":"'
-"""What part.json begins with: the checksum of all that follows its comma. A store of format 1 has none."""
+"""Beginning of part.json: the checksum of everything after its comma. Format 1 has no such checksum."""
 BLOCK = 1 << 22
-"""Bytes of frames under one checksum."""
+"""Number of bytes of frames per checksum."""
 DType = Literal["float16", "float32"]
 ROW = np.dtype(
     [("offset", "<i8"), ("length", "<i4"), ("speaker", "<i4"), ("session", "<i4"), ("origin", "<i4")],
 )
-"""Of the index."""
+"""Row of the index."""
 
 
 @dataclass(frozen=True)
 class FrameStore:
-    """Features of N utterances behind one another."""
+    """Concatenated features of N utterances."""
 
     frames: NDArray[np.floating]
     """(F, M) float16 or float32."""
     offsets: NDArray[np.integer]
     """(N,) first frame of each utterance."""
     lengths: NDArray[np.integer]
-    """(N,) frames of each utterance."""
+    """(N,) number of frames of each utterance."""
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def utterance(self, index: int) -> Tensor:
-        """(T, M) float32 features of one utterance, a copy."""
+        """(T, M) float32 copy of the features of one utterance."""
         start = self.offsets[index]
         return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]], np.float32))
 
     def of(self, indices: Sequence[int] | NDArray[np.integer]) -> "FrameStore":
-        """Some utterances alone, as views."""
+        """Store with a subset of the utterances, sharing the frames."""
         chosen = np.asarray(indices, np.int64)
         return FrameStore(self.frames, self.offsets[chosen], self.lengths[chosen])
 
     def release(self) -> None:
-        """Give back the pages of the file that were looked at, so that this process does not grow with the corpus.
+        """Release the file pages in use, so that the memory of this process does not grow with the corpus.
 
-        The system keeps them in its cache and finds them there again.
+        The pages stay in the page cache of the system.
         """
         file = self.frames.base
         if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
@@ -80,7 +81,7 @@ class FrameStore:
 
 
 class Head(BaseModel, frozen=True, extra="forbid"):
-    """The content of part.json."""
+    """Content of part.json."""
 
     format: Literal["speakerid store 1", "speakerid store 2"]
     features: FeatureConfig
@@ -88,7 +89,7 @@ class Head(BaseModel, frozen=True, extra="forbid"):
     utterances: Annotated[int, Field(ge=0)]
     frames: Annotated[int, Field(ge=0)]
     digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
-    """Of the three checksums below; the files carry it in their names."""
+    """Digest of the three checksums below; part of the file names."""
     blocks: str
     """Checksums of the blocks of frames, 16 hexadecimal digits each."""
     index: str
@@ -96,23 +97,23 @@ class Head(BaseModel, frozen=True, extra="forbid"):
     names: str
     """Checksum of the names."""
     source: str | None
-    """Fingerprint of the files it was packed from, where those are kept beside it."""
+    """Fingerprint of the feature files that it was packed from; None if they are not kept."""
     corpus: str | None = None
-    """The same for all parts that were written together; None if this one was written alone."""
+    """Digest shared by all parts that were written together; None if the part was written alone."""
     speakers: tuple[str, ...]
-    """Of the corpus."""
+    """Speakers of the corpus, in class order."""
     speaker_names: tuple[str, ...]
-    """Of the index."""
+    """Names that the index refers to."""
     sessions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Store:
-    """One part of a packed corpus, its index checked.
+    """One part of a packed corpus.
 
     Attributes:
-        path: of part.json.
-        head: its content.
+        path: path of part.json.
+        head: content of part.json.
     """
 
     path: Path
@@ -120,11 +121,12 @@ class Store:
 
     @cached_property
     def frames(self) -> FrameStore:
-        """Memory-mapped."""
+        """Memory-mapped frames."""
         return FrameStore(self._frames, self._index["offset"], self._index["length"])
 
     @cached_property
     def utterances(self) -> Utterances:
+        """Utterances of the part."""
         index, head = self._index, self.head
         return Utterances(
             _Names(self.file("names"), head.utterances),
@@ -137,7 +139,7 @@ class Store:
         )
 
     def verify(self) -> list[str]:
-        """One line for everything that differs from its checksum; reads every byte."""
+        """Read all frames, and return one line per block that differs from its checksum."""
         problems = []
         expected = self.head.blocks
         for number, block in enumerate(blocks(self.file("frames"))):
@@ -151,7 +153,7 @@ class Store:
         return problems
 
     def check(self) -> None:
-        """Raise UserError where a file is missing, of another size, or an index differs from its checksum."""
+        """Raise UserError if a file is missing or has the wrong size, or index or names differ from their checksum."""
         frames, expected = self.file("frames"), self.frame_bytes * self.head.frames
         for path in map(self.file, ("frames", "index", "names")):
             try:
@@ -167,17 +169,17 @@ class Store:
                 raise UserError(f"{path}: differs from its checksum")
 
     def file(self, kind: str) -> Path:
-        """Of `frames`, `index` or `names`."""
+        """Path of the file with `frames`, `index` or `names`."""
         return self.path.with_name(f"{self.path.stem}-{self.head.digest}.{kind}")
 
     @property
     def frame_bytes(self) -> int:
-        """Of one frame on disk."""
+        """Size of one frame on disk, in bytes."""
         return self.head.features.n_mels * np.dtype(self.head.dtype).itemsize
 
     @property
     def _ends(self) -> NDArray[np.integer]:
-        """(N,) byte behind the last frame of each utterance."""
+        """(N,) end of each utterance in the frames file, in bytes."""
         return (self._index["offset"] + self._index["length"]) * self.frame_bytes
 
     @cached_property
@@ -195,9 +197,9 @@ class Store:
 
 
 class _Names(Sequence[str]):
-    """Lines of a file, read when the first is asked for: training never does.
+    """Lines of a file, decoded on first access, which training never needs.
 
-    The file is mapped from the start, so that it stays when another store replaces this one.
+    The file is mapped at once, so that it stays available when another store replaces this one.
     """
 
     def __init__(self, path: Path, count: int) -> None:
@@ -216,11 +218,11 @@ class _Names(Sequence[str]):
 
 
 def read_store(folder: Path, part: Part) -> Store:
-    """Open one part of a store; checks everything but the values of the frames, which `Store.verify` does.
+    """Open one part of a store and check it, except for the values of the frames, which `Store.verify` checks.
 
     Raises:
-        FileNotFoundError: there is no such part.
-        UserError: it is truncated or damaged.
+        FileNotFoundError: the part does not exist.
+        UserError: the part is truncated or damaged.
     """
     path = folder / f"{part}.json"
     while True:
@@ -230,12 +232,12 @@ def read_store(folder: Path, part: Part) -> Store:
             store.check()
             return store
         except UserError:
-            if _read_head(path) == head:  # else it was replaced meanwhile
+            if _read_head(path) == head:  # else it was replaced in the meantime
                 raise
 
 
 def head_content(head: Head) -> bytes:
-    """Content of part.json, with its own checksum."""
+    """Format part.json with its own checksum."""
     content = head.model_dump_json().encode()
     return _CHECKED + checksum([content]).encode() + b'",' + content[1:]
 
@@ -258,14 +260,14 @@ def _read_head(path: Path) -> Head:
 
 
 def blocks(path: Path) -> Iterator[bytes]:
-    """A file in pieces of BLOCK bytes."""
+    """Read a file in blocks of BLOCK bytes."""
     with path.open("rb") as file:
         while block := file.read(BLOCK):
             yield block
 
 
 def checksum(pieces: Iterable[bytes | memoryview]) -> str:
-    """16 hexadecimal digits of what the pieces hold together."""
+    """Checksum of the concatenated pieces, 16 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=8)
     for piece in pieces:
         digest.update(piece)

@@ -1,6 +1,6 @@
-"""Writing a part of a packed store; what it consists of, `store.py` says.
+"""Write the parts of a packed store; `store.py` describes the format.
 
-Letters: N utterances, T frames, M mel bands.
+Shapes: N utterances, T frames, M mel bands.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from speakerid.files import atomic_file, remove_partials, sole_user
 
 @contextmanager
 def sole_writer(folder: Path, quiet: bool = True) -> Iterator[None]:
-    """Keep a folder of stores to this process while the block runs, and remove what killed processes left in it.
+    """Lock a folder of stores while the block runs, and remove partial files of killed processes.
 
     Args:
-        folder: made if need be.
-        quiet: do not say that another process is waited for.
+        folder: folder of the stores, created if it does not exist.
+        quiet: do not report waiting for another process.
 
     Raises:
         UserError: the folder cannot be written.
@@ -52,18 +52,18 @@ def write_store(
     dtype: DType,
     source: str | None = None,
 ) -> Store:
-    """Write one part of a store; the former one stays until the new one is whole.
+    """Write one part of a store; the old part stays valid until the new one is complete.
 
     Args:
-        folder: made if need be.
-        part: which.
-        corpus: whose utterances.
-        frames: (T, M) of each of the part's utterances, in order.
-        dtype: of a value on disk; float16 rounds by at most one part in 2,048 (0.008 at the floor of a log-mel).
-        source: see `Store.head`.
+        folder: folder of the store, created if it does not exist.
+        part: part of the corpus to write.
+        corpus: corpus with the utterances.
+        frames: (T, M) features of each of the part's utterances, in order.
+        dtype: type on disk. float16 has a relative rounding error of at most 1/2,048 (0.008 at the floor of a log-mel).
+        source: see `Head.source`.
 
     Raises:
-        UserError: the folder cannot be written, or a value is beyond the range of float16.
+        UserError: the folder cannot be written, or a value exceeds the range of float16.
     """
     with sole_writer(folder):
         store = write_files(folder, part, corpus, frames, dtype, source)
@@ -79,9 +79,9 @@ def write_files(
     dtype: DType,
     source: str | None = None,
 ) -> Store:
-    """Write the files of one part beside those of the former store, which `exchange` puts in its place.
+    """Write the files of one part next to those of the old store, which `exchange` then replaces.
 
-    To be called by the sole writer; see `write_store`.
+    Call it inside `sole_writer`; for the arguments, see `write_store`.
     """
     path, new = folder / f"{part}.json", folder / f"{part}-new.frames"
     blocks = _write_frames(new, frames, dtype, path)
@@ -109,7 +109,7 @@ def write_files(
     for kind, content in (("index", rows), ("names", names)):
         with atomic_file(store.file(kind)) as partial:
             partial.write_bytes(content)
-    # Read again what was written, before it takes the place of the former store.
+    # Verify what was written before it replaces the old store.
     store.check()
     if problems := store.verify():
         raise UserError(f"{store.path}: was not written as it should be: {problems[0]}; check the disk")
@@ -117,11 +117,11 @@ def write_files(
 
 
 def exchange(stores: Sequence[Store], whole: bool = False) -> None:
-    """Put parts in the place of the former ones, in order, and remove the files of those.
+    """Replace the old parts by new ones, in order, and remove the old files.
 
     Args:
-        stores: from `write_files`.
-        whole: whether they are all parts of a corpus, which are valid together only.
+        stores: new parts from `write_files`.
+        whole: whether these are all parts of a corpus, which are valid only together.
     """
     heads = [store.head for store in stores]
     if whole:
@@ -141,7 +141,7 @@ def remove_store(folder: Path, part: Part) -> None:
 
 
 def _remove_files(head: Path, kept: Collection[Path] = ()) -> None:
-    """Remove the files of a part but for those that are kept."""
+    """Remove the files of a part, except those in `kept`."""
     for path in head.parent.glob(f"{head.stem}-*"):
         if path not in kept:
             path.unlink()
@@ -157,7 +157,7 @@ def _index(utterances: Utterances) -> NDArray[np.void]:
 
 
 def _write_frames(new: Path, frames: Iterable[NDArray[np.floating]], dtype: DType, path: Path) -> str:
-    """The checksums of the blocks that were written."""
+    """Write frames to a file; return the checksums of its blocks."""
     checksums = ""
     with atomic_file(new) as partial, partial.open("wb") as file:
         for block in _blocks(frames, dtype, path):
@@ -167,16 +167,16 @@ def _write_frames(new: Path, frames: Iterable[NDArray[np.floating]], dtype: DTyp
 
 
 def _blocks(frames: Iterable[NDArray[np.floating]], dtype: DType, path: Path) -> Iterator[memoryview]:
-    """The bytes of all frames, rounded, in blocks of one size, the last one perhaps shorter; valid until the next."""
+    """Yield the bytes of all frames in blocks of BLOCK bytes, the last one shorter. A block is valid until the next."""
     block = torch.empty(BLOCK // np.dtype(dtype).itemsize, dtype=getattr(torch, dtype))
     content, filled = block.numpy().data.cast("B"), 0
     for array in frames:
-        # By torch, which rounds to float16 several times as fast as NumPy; of memory that it may write to.
+        # torch rounds to float16 several times as fast as NumPy; it needs writable memory.
         values = torch.from_numpy(np.require(array, requirements=["C", "W"])).flatten()
         while len(values):
             some = values[: len(block) - filled]
             block[filled : filled + len(some)] = some
-            # Rounding keeps the order, so the extremes tell of all.
+            # Rounding is monotonic, so checking the extremes is enough.
             if not torch.stack(some.aminmax()).to(block.dtype).isfinite().all():
                 raise UserError(f"{path}: a feature is beyond the range of {dtype}; pack as float32")
             filled, values = filled + len(some), values[len(some) :]

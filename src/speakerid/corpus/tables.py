@@ -1,4 +1,4 @@
-"""Recordings named in tables: CSV and TSV, SpeechBrain's manifests among them, and NeMo's lines of JSON."""
+"""Read recordings from tables: CSV, TSV, and the manifests of SpeechBrain and NeMo."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ from speakerid.errors import UserError
 from speakerid.printing import printable
 
 TABLE = "a CSV or TSV file with the columns path, speaker and perhaps session, start, end, duration, channel"
-"""What a table of recordings looks like."""
+"""Description of a table of recordings, for messages."""
 
 
 def is_table(path: Path) -> bool:
-    """Whether the first line of a file names the columns of a table of recordings.
+    """Whether the header of a file has the columns of a table of recordings.
 
     Raises:
-        UserError: the file cannot be read, or is no table.
+        UserError: the file cannot be read, or is not a table.
     """
     header = read_header(path)
     try:
@@ -40,17 +40,17 @@ def is_table(path: Path) -> bool:
 
 
 def read_table(table: Table, layout: str, root: Path, remarks: Remarks) -> list[Recording]:
-    """Every row of a table.
+    """Read the recordings of a table.
 
     Args:
-        table: as it was read.
-        layout: `speechbrain` gives start and stop in samples.
-        root: folder that recordings are named from.
-        remarks: takes what is not read, and what is doubtful.
+        table: a table or manifest.
+        layout: `table`, `nemo`, or `speechbrain`, which gives start and stop in samples.
+        root: folder that names of recordings are relative to.
+        remarks: collects what is not read and what is doubtful.
 
     Raises:
-        UserError: the table has no column for the path or for the speaker, or its times are in another unit.
-        CorpusError: every wrong row.
+        UserError: the path or speaker column is missing, or the times seem to be in another unit.
+        CorpusError: lists every wrong row.
     """
     columns = _columns(table)
     others = unread(table.header, columns)
@@ -77,7 +77,7 @@ def read_table(table: Table, layout: str, root: Path, remarks: Remarks) -> list[
 
 
 def is_speechbrain(header: Sequence[str]) -> bool:
-    """Whether these are the columns of SpeechBrain's manifests."""
+    """Whether these columns are those of a SpeechBrain manifest."""
     return set(map(column_key, header)) >= SPEECHBRAIN
 
 
@@ -106,7 +106,7 @@ def _row(where: str, fields: Mapping[str, str], channels: Mapping[str, int] | No
             unit = "samples" if samples and field != "duration" else unit
             times[field] = times.get(field) or parse_time(field, fields.get(field + suffix, ""), unit, comma)
     if samples and times["end"]:
-        times["duration"] = None  # of the whole file
+        times["duration"] = None  # this is the duration of the whole file
     return Row(
         where,
         fields["path"],
@@ -119,8 +119,8 @@ def _row(where: str, fields: Mapping[str, str], channels: Mapping[str, int] | No
 
 
 def _in_samples(table: Table, columns: Mapping[str, int], remarks: Remarks) -> bool:
-    """Whether start and stop are in samples, as SpeechBrain has them; with decimals among them they are seconds."""
-    if not is_speechbrain(["ID", "duration", *table.header]):  # which JSON has as keys, or not
+    """Whether start and stop are in samples, as in SpeechBrain; if any has decimals, they are in seconds."""
+    if not is_speechbrain(["ID", "duration", *table.header]):  # JSON manifests may lack these two
         return False
     times = [columns[field] for field in ("start", "end")]
     samples = all(re.fullmatch(r"\d*(\.0)?", fields[index]) for _, fields in table.rows for index in times)
@@ -146,7 +146,7 @@ def _channels(table: Table, columns: Mapping[str, int], remarks: Remarks) -> dic
 
 
 def _note_units(table: Table, columns: Mapping[str, int], remarks: Remarks) -> None:
-    """Say which of several columns counts that give one time in several units."""
+    """Report which column is used if several give the same time in different units."""
     for field in ("start", "end", "duration"):
         given = [printable(table.header[columns[field + suffix]]) for suffix in UNITS if field + suffix in columns]
         if len(given) > 1:

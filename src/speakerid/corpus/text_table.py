@@ -1,4 +1,4 @@
-"""Tables of text as people and programs save them: their encoding, delimiter, quotation marks and columns."""
+"""Read text tables in the variants that people and programs save: encoding, delimiter, quoting and columns."""
 
 import csv
 import itertools
@@ -14,8 +14,9 @@ from speakerid.files import check_regular
 from speakerid.printing import printable
 
 DELIMITERS = "\t,;|"
-"""Those that are looked for; a header with none of them is split at spaces."""
+"""Delimiters to detect; a header without any of them is split at spaces."""
 LONGEST_LINE = 100_000
+"""Maximum number of characters to read as one line."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,11 @@ class Table:
     """A table in memory.
 
     Attributes:
-        path: the file.
-        header: names of the columns as written.
-        rows: where each row is, and its fields, as many as there are columns.
-        problems: rows of another number of fields.
-        delimiter: between the fields of a line; empty where the file is no such table.
+        path: file of the table.
+        header: column names as written.
+        rows: position for messages, and one field per column, of each row.
+        problems: one line for each row with too many fields.
+        delimiter: delimiter between fields; empty if the file is not delimited text.
     """
 
     path: Path
@@ -45,7 +46,7 @@ class _Dialect:
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL
 
     def rows(self, path: Path) -> Iterator[tuple[int, list[str]]]:
-        """Line number and stripped fields of every row that is not empty."""
+        """Line number and stripped fields of each row that is not empty."""
         with path.open(encoding=self.encoding, newline="") as file:
             for _ in range(self.skipped):
                 file.readline()
@@ -65,10 +66,10 @@ class _Unreadable(UserError):
 
 
 def read_text_table(path: Path) -> Table:
-    """Every row of a table.
+    """Read a table.
 
     Raises:
-        UserError: the file cannot be read, is no text, or its quotation marks do not match.
+        UserError: the file cannot be read, is not text, or has unbalanced quotation marks.
     """
     with _named(path):
         dialect = _dialect(path)
@@ -77,7 +78,7 @@ def read_text_table(path: Path) -> Table:
         except _Unreadable as error:
             if "field larger" in str(error):
                 raise
-            # Many programs write tables without quoting, where a quotation mark is a character like any other.
+            # Many programs write tables without quoting, in which quotation marks are ordinary characters.
             bare = _table(path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE))
             if bare.problems:
                 raise UserError(f"{path}: {error}; double the quotation marks inside of quoted fields") from error
@@ -85,10 +86,10 @@ def read_text_table(path: Path) -> Table:
 
 
 def read_header(path: Path) -> list[str]:
-    """Names of the columns in the first line.
+    """Read the column names in the first line.
 
     Raises:
-        UserError: the file cannot be read, or is no text.
+        UserError: the file cannot be read, or is not text.
     """
     with _named(path):
         try:
@@ -99,13 +100,13 @@ def read_header(path: Path) -> list[str]:
 
 
 def column_key(name: str) -> str:
-    """A column's name in the form that synonyms are written in: `Start Time`, `startTime`, `start-time` are one."""
+    """Normalize a column name to lower snake case: `Start Time`, `startTime` and `start-time` become `start_time`."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
     return re.sub(r"[\W_]+", "_", name).strip("_").lower()
 
 
 def looks_like_data(header: Iterable[str], endings: Sequence[str]) -> bool:
-    """Whether a first line names a recording, where it should name the columns."""
+    """Whether a first line contains the path of a recording, so that the header is missing."""
     return any(field.lower().endswith(tuple(endings)) for field in header)
 
 
@@ -133,7 +134,7 @@ def _dialect(path: Path) -> _Dialect:
     with path.open("rb") as file:
         start = file.read(4)
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    if encoding == "utf-8-sig" and start[:2].count(0) == 1:  # UTF-16 of Latin letters without a mark
+    if encoding == "utf-8-sig" and start[:2].count(0) == 1:  # UTF-16 of Latin letters without a byte order mark
         encoding = "utf-16-be" if start[0] == 0 else "utf-16-le"
     with path.open(encoding=encoding, newline="") as file:
         first = _first_line(file)
@@ -155,7 +156,7 @@ def _first_line(file: TextIO) -> str:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Errors of reading a file, with its name."""
+    """Turn errors of reading a file into UserErrors that name it."""
     try:
         yield
     except UnicodeError as error:

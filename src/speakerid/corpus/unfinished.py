@@ -1,4 +1,4 @@
-"""A mark on a corpus whose files are being exchanged, so that a kill in between leaves no mixture of two corpora."""
+"""Mark a corpus while its files are replaced, so that a mixture left by a killed process is not read."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ NAME = "UNFINISHED.txt"
 
 
 def mark(root: Path) -> None:
-    """Mark a corpus as unfinished; what opens corpora refuses it from now on."""
+    """Mark a corpus as unfinished; opening it then raises an error."""
     with atomic_file(root / NAME) as partial:
         partial.write_text("This corpus is between two states. Run the same `prepare` again, it continues.\n")
 
 
 def unmark(root: Path) -> None:
-    """Say that all files of a corpus belong together."""
+    """Remove the mark once all files of a corpus belong together."""
     (root / NAME).unlink()
 
 
@@ -26,4 +26,5 @@ def refuse(root: Path) -> None:
 
 
 def error(root: Path) -> UserError:
+    """Error to raise for an unfinished corpus."""
     return UserError(f"{root}: its preparation is unfinished; run the same `prepare` again, it continues")

@@ -1,4 +1,4 @@
-"""A folder of recordings, walked once: what is in it, and what is passed over."""
+"""Walk a folder once to find its recordings and listings, and collect what is skipped."""
 
 import os
 import stat
@@ -11,15 +11,15 @@ from speakerid.corpus.recordings import natural
 from speakerid.printing import printable
 
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
-"""Folders that operating systems and network drives keep beside a user's own, in lower case."""
+"""Lower-case names of folders that operating systems and network drives create."""
 LISTINGS = (".csv", ".tsv", ".json", ".jsonl", ".json.gz", ".jsonl.gz", ".rttm")
 """Endings of files that may list recordings."""
 KALDI = ("wav.scp", "utt2spk", "spk2utt", "segments", "reco2file_and_channel")
-"""Files of a Kaldi data directory that say who speaks where."""
+"""Files of a Kaldi data directory that are read."""
 
 
 class Remarks:
-    """What is passed over and why, as a count and the first names for each reason; and what is doubtful."""
+    """Collects remarks on a source: notes, skipped files with the first names for each reason, and doubts."""
 
     def __init__(self) -> None:
         self._counts = Counter[str]()
@@ -29,25 +29,25 @@ class Remarks:
         self._doubts: list[str] = []
 
     def passed(self, name: str, reason: str) -> None:
-        """Passed over for this reason."""
+        """Add a skipped file and the reason."""
         self._counts[reason] += 1
         if len(self._first[reason]) < 3:
             self._first[reason].append(name)
 
     def ending(self, ending: str) -> None:
-        """Passed over as no recording, a file with this ending."""
+        """Add a file that is not a recording by its extension."""
         self._endings[ending] += 1
 
     def note(self, line: str) -> None:
-        """How the source was read, where it could be read otherwise."""
+        """Add a line on how the source was read, where this is not obvious."""
         self._notes.append(line)
 
     def doubt(self, line: str) -> None:
-        """Taken, but worth a look."""
+        """Add a line on something that was accepted but is doubtful."""
         self._doubts.append(line)
 
     def lines(self) -> list[str]:
-        """The notes, one line for each reason, the doubts."""
+        """Format the notes, one line for each reason to skip files, and the doubts."""
         passed: list[str] = []
         for reason, count in self._counts.items():
             names = self._first[reason]
@@ -61,28 +61,28 @@ class Remarks:
 
 
 class Folder(NamedTuple):
-    """A folder with recordings or listings in it, or one of the first level."""
+    """A folder with recordings or listings, or any folder at the first level."""
 
     path: str
     parts: tuple[str, ...]
-    """Names of the folders from the source down to this one."""
+    """Folder names from the source down to this folder."""
     recordings: list[str]
     listings: list[str]
     """Tables, manifests, and the files of a Kaldi data directory."""
 
     def name(self, entry: str) -> str:
-        """Printable, relative to the source."""
+        """Printable path of an entry, relative to the source."""
         return printable("/".join((*self.parts, entry)))
 
 
 def recordings_below(source: Path, remarks: Remarks | None = None) -> list[Path]:
-    """Recordings in a folder and in the folders below it, numbers in their names by value.
+    """Find the recordings in a folder and its subfolders, in natural order.
 
-    Hidden files and what operating systems leave behind are passed over; so is everything that is not a regular file.
+    Hidden files, folders of the operating system, and everything that is not a regular file are skipped.
 
     Args:
         source: a folder.
-        remarks: takes what was passed over, if given.
+        remarks: collects what is skipped, if given.
     """
     folders = walk(source, remarks or Remarks())
     found = [Path(folder.path, file) for folder in folders for file in folder.recordings]
@@ -90,7 +90,7 @@ def recordings_below(source: Path, remarks: Remarks | None = None) -> list[Path]
 
 
 def walk(source: Path, remarks: Remarks) -> list[Folder]:
-    """Every folder below the source that holds recordings or listings, or is of the first level; links are followed."""
+    """Find the folders with recordings or listings, and all folders at the first level; links are followed."""
     folders: list[Folder] = []
     followed = set[tuple[int, int]]()
     waiting: list[tuple[str, ...]] = [()]
@@ -123,12 +123,12 @@ def walk(source: Path, remarks: Remarks) -> list[Folder]:
 
 
 def what_is(path: Path) -> str:
-    """A word for what is no regular file: a folder, a named pipe, a socket, a device, or nothing at all."""
+    """Describe a path that is not a regular file: a folder, a named pipe, a socket, a device, or no such file."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
         return "no such file" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else str(error.strerror)
-    except ValueError:  # a NUL in the name
+    except ValueError:  # a null character in the name
         return "no such file"
     if stat.S_ISDIR(mode):
         return "a folder"
@@ -140,20 +140,20 @@ def _hidden(name: str) -> bool:
 
 
 def _kind(entry: os.DirEntry[str], source: Path, followed: set[tuple[int, int]]) -> str:
-    """`folder`, the ending of a file, or why it is neither."""
+    """`folder`, the extension of a file, or the reason to skip the entry."""
     try:
         if entry.is_dir():
             return _linked(entry, source, followed) if entry.is_symlink() else "folder"
         if entry.is_file():
             return os.path.splitext(entry.name)[1].lower() or ".(none)"
-    except OSError as error:  # a link that leads to itself, or to where nobody may look
+    except OSError as error:  # a link to itself, or without permission
         return f"cannot be read ({error.strerror})"
     what = what_is(Path(entry.path))
     return "broken link" if what == "no such file" else f"not a file but {what}"
 
 
 def _linked(entry: os.DirEntry[str], source: Path, followed: set[tuple[int, int]]) -> str:
-    """`folder` for a link to one that does not hold the link itself and that no other link has led to."""
+    """`folder` for a link to a folder, unless the folder contains the link or another link led to it before."""
     target = entry.stat()
     above = {*Path(entry.path).absolute().parents, *Path(os.path.realpath(source)).parents}
     if any(os.path.samestat(target, os.stat(folder)) for folder in above):

@@ -1,4 +1,4 @@
-"""One process that does one job at a time, so that a job that kills it is known, and how."""
+"""Worker process that does one job at a time, so that a job that kills it can be identified."""
 
 import multiprocessing
 import os
@@ -18,20 +18,20 @@ from speakerid.memory import keep_freed_memory
 ONE_THREAD: Mapping[str, str] = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
-"""Read by the libraries when they are loaded, which may be before any line of ours in a process."""
+"""Environment variables that libraries read when they are loaded, possibly before any of our code runs."""
 _PATIENCE = 5.0
-"""Seconds a process may take to stop when it is asked to."""
+"""Seconds to wait for a process to stop before killing it."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
 
 
 class ProcessDied(Exception):
-    """A worker process ended in the middle of a job, or before its first one.
+    """A worker process ended during a job, or before its first one.
 
     Args:
-        code: its exit code; minus the number of the signal that ended it.
-        started: False if it ended before it was ready for a job.
+        code: exit code; negative signal number if a signal ended the process.
+        started: whether the process had become ready for a job.
     """
 
     def __init__(self, code: int, started: bool) -> None:
@@ -41,39 +41,39 @@ class ProcessDied(Exception):
 
 
 class Worker(Generic[_Job, _Result]):
-    """A process of one thread.
+    """A worker process with one thread.
 
     Args:
-        function: what it does to each job; of a module, so that the process can import it.
+        function: module-level function to call with each job, so that the process can import it.
 
     Attributes:
-        connection: ready when the process has something to say, or has ended.
-        result: of the last job.
+        connection: ready when the process has sent something or has ended.
+        result: result of the last job.
     """
 
     result: _Result
 
     def __init__(self, function: Callable[[_Job], _Result]) -> None:
-        # A fork would inherit the threads of libraries in an unknown state; a fresh process cannot.
+        # Spawn: a fork would inherit the threads of libraries in an undefined state.
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(function, theirs))
         self._started = False
         with _environment(ONE_THREAD), _main_module_for(function):
             self._process.start()
-        theirs.close()  # now the connection ends when the process does
+        theirs.close()  # so that the connection closes when the process ends
 
     def give(self, job: _Job) -> None:
-        """Start a job. That the process has died meanwhile shows in `has_result`."""
+        """Send a job. If the process has died, `has_result` raises."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(job)
 
     def has_result(self) -> bool:
-        """Read what the process has sent, once `connection` is ready; False if that only says that it has started.
+        """Receive from the process, once `connection` is ready; False if it only reports that it has started.
 
         Raises:
             ProcessDied: the process has ended.
-            Exception: whatever the function raised.
+            Exception: the exception that the function raised.
         """
         try:
             answer = self.connection.recv()
@@ -89,7 +89,7 @@ class Worker(Generic[_Job, _Result]):
         return True
 
     def end(self) -> None:
-        """Stop the process, which removes what it has written by half."""
+        """Stop the process, which removes its partial files."""
         self.connection.close()
         self._process.terminate()
         self._process.join(_PATIENCE)
@@ -101,7 +101,7 @@ class Worker(Generic[_Job, _Result]):
 def deadline(seconds: float) -> Iterator[None]:
     """Kill this process by SIGALRM if the block takes longer; does nothing outside a worker process.
 
-    A decoder in C may hang where no exception reaches it.
+    A decoder in C may hang, and Python exceptions cannot interrupt it.
     """
     armed = multiprocessing.parent_process() is not None and hasattr(signal, "setitimer")
     if armed:
@@ -115,7 +115,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def _serve(function: Callable[[_Job], _Result], connection: Connection) -> None:
-    """Do jobs until the parent stops asking or is gone."""
+    """Do jobs until the parent closes the connection."""
     _start_worker()
     connection.send("ready")
     while True:
@@ -134,24 +134,24 @@ def _serve(function: Callable[[_Job], _Result], connection: Connection) -> None:
 
 
 def _start_worker() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders in C print what they dislike, past Python
+    nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders in C print directly, bypassing Python
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     keep_freed_memory()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that temporary files are removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds the stack, so temporary files are removed
     parent = multiprocessing.parent_process()
     if parent is not None:
 
         def follow() -> None:
             parent.join()
-            os._exit(1)  # a parent that was killed would leave its workers waiting forever
+            os._exit(1)  # else workers of a killed parent would wait forever
 
         threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables for the processes that start meanwhile."""
+    """Set environment variables for processes started in the block."""
     former = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -166,9 +166,9 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _main_module_for(function: Callable[[_Job], _Result]) -> Iterator[None]:
-    """Hide the main script from the processes that start meanwhile, unless the function belongs to it.
+    """Hide the main script from processes started in the block, unless it defines the function.
 
-    A spawned process imports the main script of its parent, and would run one that has no `__main__` guard.
+    A spawned process imports its parent's main script, and would run a script without a `__main__` guard.
     """
     while isinstance(function, partial):
         function = function.func

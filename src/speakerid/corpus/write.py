@@ -1,4 +1,4 @@
-"""A corpus written as HW4 files, as the packed store, or as both."""
+"""Write a corpus as HW4 files, as a packed store, or both."""
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,24 +20,24 @@ from speakerid.corpus.store_writing import exchange, remove_store, sole_writer, 
 
 LayoutOut = Literal["hw4", "packed", "both"]
 WRITERS = 16
-"""Threads that write feature files."""
+"""Number of threads that write feature files."""
 FramesOf = Callable[[Utterance], NDArray[np.float32]]
 
 
 def write_corpus(
     corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DType, also: Callable[[], None] = lambda: None
 ) -> None:
-    """Write a corpus to its root, in place of a former one, which readers that have it open keep.
+    """Write a corpus to its root and replace the old one; readers keep the files that they have open.
 
-    The long part of the work leaves the former corpus as it is, unless features are equalised: these change under the
-    same names. While the small files are exchanged, the corpus is marked as unfinished.
+    The old corpus stays valid during most of the work, unless features are equalized, because equalized features change
+    under the same file names. While the small files are replaced, the corpus is marked as unfinished.
 
     Args:
-        corpus: what to write, and where.
-        frames: the (T, M) features of an utterance.
-        layout: what to write; what a former call wrote of the other is removed.
-        dtype: of the packed store.
-        also: exchanges other files that belong to the corpus.
+        corpus: corpus to write, with its folder.
+        frames: returns the (T, M) features of an utterance.
+        layout: what to write; existing files of the other layout are removed.
+        dtype: type of the packed store.
+        also: replaces other files of the corpus.
 
     Raises:
         UserError: the folder cannot be written.
@@ -69,7 +69,7 @@ def _write_features(root: Path, utterances: Collection[Utterance], frames: Frame
     def write(one: tuple[Utterance, NDArray[np.float32]]) -> None:
         feature_file.update(root / one[0].feature_path, torch.from_numpy(one[1]))
 
-    # A file is synced before it is renamed; disks sync several at once in the time of one.
+    # Every file is synced before it is renamed; disks sync several files in the time of one.
     with ThreadPoolExecutor(WRITERS) as pool:
         each = _each(utterances, frames, "Write")
         while batch := list(islice(each, 16 * WRITERS)):
@@ -78,7 +78,7 @@ def _write_features(root: Path, utterances: Collection[Utterance], frames: Frame
 
 
 def _pack(corpus: Corpus, frames: FramesOf, dtype: DType, beside_files: bool) -> Iterator[Store]:
-    for part in reversed(PARTS):  # the labelled utterances last: with them the corpus is whole
+    for part in reversed(PARTS):  # labelled last: they complete the corpus
         if utterances := corpus.part(part):
             source = fingerprint(corpus, part, dtype) if beside_files else None
             arrays = (values for _, values in _each(utterances, frames, f"Pack {part}"))
