@@ -16,7 +16,7 @@ from speakerid.cli import exit_with
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import FIGURE
 from speakerid.errors import UserError
-from speakerid.files import sole_user
+from speakerid.files import file_lock
 
 
 def study() -> int:
@@ -43,7 +43,7 @@ def study() -> int:
     for name in PICTURES:
         check_destination(options.out / name, FIGURE, [options.study])
     options.out.mkdir(parents=True, exist_ok=True)
-    with sole_user(options.out / ".lock"):
+    with file_lock(options.out / ".lock"):
         missing = [cell for cell in grid.cells if result_of(cell, options.out) is None]
         for config in {cell.config.data: cell.config for cell in missing}.values():
             open_training_data(config, Progress("quiet"))  # written and packed here, once, and not by every worker

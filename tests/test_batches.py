@@ -169,21 +169,21 @@ def test_whole_utterances_come_once_within_the_bound(
     places: list[int] = []
     batches = list(whole_utterances(marked_store(lengths), indices, bound, crop))
     for batch in batches:
-        inside = [expected[place] for place in batch.places]
+        inside = [expected[place] for place in batch.indices]
         check_padded(batch, inside)
         assert len(inside) * max(inside) <= bound or len(inside) == 1
-        for place, row, length in zip(batch.places, batch.features, inside, strict=True):
+        for place, row, length in zip(batch.indices, batch.features, inside, strict=True):
             utterance, frames = marks(row[:length])
             assert utterance == indices[place]
             before, after = frames[0], lengths[utterance] - 1 - frames[-1]
             assert frames == list(range(before, before + length))
             assert abs(before - after) <= 1
-        places += batch.places.tolist()
+        places += batch.indices.tolist()
     assert sorted(places) == list(range(len(indices)))
     # Neighbors in length, the first come first among equals, and no batch smaller than it must be.
     assert places == sorted(range(len(indices)), key=expected.__getitem__)
     for batch, following in pairwise(batches):
-        assert (len(batch.places) + 1) * expected[following.places[0]] > bound
+        assert (len(batch.indices) + 1) * expected[following.indices[0]] > bound
 
 
 def written_out_views(frames: list[int], crops: Crops | None) -> list[list[int]]:
@@ -218,7 +218,7 @@ def test_every_view_comes_once_within_the_bound(
                 ]
                 check_padded(batch, real)
                 assert len(real) * max(real) <= bound or len(real) == 1
-                for place, row, length in zip(batch.places, batch.features, real, strict=True):
+                for place, row, length in zip(batch.indices, batch.features, real, strict=True):
                     utterance, frames = marks(row[:length])
                     assert utterance == indices[group[place]]
                     views[int(group[place])].append(frames)

@@ -13,7 +13,7 @@ import torch
 
 from corpora import disk, make_read_only
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, atomic_folder, real_path, remove_partials, sole_user
+from speakerid.files import atomic_file, atomic_folder, file_lock, real_path, remove_partials
 from speakerid.plain_data import load_plain, save_plain
 
 
@@ -212,7 +212,7 @@ def test_left_temporary_files_of_one_file_are_removed_and_no_others(tmp_path: Pa
 def test_a_lock_has_the_permissions_it_is_given(tmp_path: Path, mode: int) -> None:
     lock = tmp_path / "lock"
     lock.touch(0o644)
-    with sole_user(lock, mode=mode):
+    with file_lock(lock, mode=mode):
         assert stat.S_IMODE(lock.stat().st_mode) == mode
 
 
@@ -223,11 +223,11 @@ def test_a_lock_never_changes_a_file(tmp_path: Path, link: bool) -> None:
     if link:
         lock.symlink_to("other")
         with pytest.raises(UserError, match=r"lock: found a symbolic link, expected a lock file; delete the link$"):
-            sole_user(lock).__enter__()
+            file_lock(lock).__enter__()
     else:
         (tmp_path / "other").rename(lock)
-        with sole_user(lock), pytest.raises(UserError, match="another process is at work here"):
-            sole_user(lock).__enter__()
+        with file_lock(lock), pytest.raises(UserError, match="another process is at work here"):
+            file_lock(lock).__enter__()
     assert (tmp_path / ("other" if link else "lock")).read_text() == "mine"
 
 

@@ -25,8 +25,8 @@ def randomise(module: nn.Module) -> None:
 
 
 def norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
-    centred = x - x.mean(-1, keepdim=True)
-    return centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * layer.weight + layer.bias
+    centered = x - x.mean(-1, keepdim=True)
+    return centered / (centered.square().mean(-1, keepdim=True) + 1e-5).sqrt() * layer.weight + layer.bias
 
 
 def linear(layer: nn.Linear, x: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def attention(module: MultiHeadAttention | RelativePositionAttention, x: Tensor)
         scores = relative_scores(module, q, k)
     else:
         if module.rotary:
-            q, k = turned(q), turned(k)
+            q, k = rotated(q), rotated(k)
         scores = torch.einsum("ihe,jhe->hij", q, k)
     weights = (scores / math.sqrt(q.shape[-1])).softmax(-1)
     return linear(module.output, torch.einsum("hij,jhe->ihe", weights, v).flatten(1))
@@ -66,16 +66,16 @@ def attention(module: MultiHeadAttention | RelativePositionAttention, x: Tensor)
 def relative_scores(module: RelativePositionAttention, q: Tensor, k: Tensor) -> Tensor:
     """(T, H, E) queries and keys to (H, T, T) scores."""
     frames, width = len(q), module.position.in_features
-    place = torch.arange(frames, dtype=torch.float64)
+    position = torch.arange(frames, dtype=torch.float64)
     period = 10_000 ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
-    angle = (place[:, None] - place)[..., None] / period
+    angle = (position[:, None] - position)[..., None] / period
     sinusoids = torch.stack([angle.sin(), angle.cos()], -1).flatten(-2)  # (T, T, D)
     p = linear(module.position, sinusoids).view(frames, frames, module.nhead, -1)
     content = torch.einsum("ihe,jhe->hij", q + module.content_bias, k)
     return content + torch.einsum("ihe,ijhe->hij", q + module.position_bias, p)
 
 
-def turned(x: Tensor) -> Tensor:
+def rotated(x: Tensor) -> Tensor:
     """(T, H, E) to the same: each pair of channels as a complex number, times e^(i·t·θ)."""
     out = torch.empty_like(x)
     frames, nhead, width = x.shape

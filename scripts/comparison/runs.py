@@ -153,7 +153,7 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
         raise KeyboardInterrupt
     corpus = data.corpus
     model = contestant.make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
-    model.load_state_dict(Checkpoint.load(result.run.best).recognising)
+    model.load_state_dict(Checkpoint.load(result.run.best).inference_weights)
     predicted, seconds = {}, 0.0
     for duration, frames in DURATIONS.items():  # the whole utterances, whose time counts, come last
         began = time.perf_counter()

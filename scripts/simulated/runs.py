@@ -178,7 +178,7 @@ def _answers(job: Job, test: OpenedTest, folder: Path) -> Iterator[Answers]:
     if result.stopped_by:
         raise KeyboardInterrupt
     model = contestant.make_model(config.model, test.corpus.features.n_mels, len(test.corpus.speakers), 0)
-    model.load_state_dict(Checkpoint.load(result.run.best).recognising)
+    model.load_state_dict(Checkpoint.load(result.run.best).inference_weights)
 
     def head(store: FrameStore, frames: int | None) -> Scores:
         return predict([model], store, range(len(store)), config.data.frames_per_batch, frames).numpy()
@@ -260,7 +260,7 @@ def _centroids(model: Any, title: str, test: OpenedTest) -> Iterator[Answers]:
     def embed(store: FrameStore, frames: int | None = None) -> NDArray[np.float64]:
         batches = list(whole_utterances(store, range(len(store)), 1, frames))  # one by one, without padding
         found = torch.cat([model.eval().embed(batch.features) for batch in batches]).double().numpy()
-        return found[np.argsort(np.concatenate([batch.places for batch in batches]))]
+        return found[np.argsort(np.concatenate([batch.indices for batch in batches]))]
 
     trained = embed(test.training)
     mean = trained.mean(0)

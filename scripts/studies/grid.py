@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from speakerid.config import Config
 from speakerid.errors import UserError
-from speakerid.settings import Settings, lay_over, parse
+from speakerid.settings import Settings, apply_override, parse
 from speakerid.yaml_reader import read_yaml
 
 MOST_AXES = 4
@@ -118,7 +118,7 @@ def _config(base: dict[str, Any], overrides: list[str], seed: int, where: str) -
         if override.partition("=")[0] in OWN:
             raise UserError(f"{where}: override {override!r}: expected none of {', '.join(OWN)}, which the study sets")
         try:
-            lay_over(content, override)
+            apply_override(content, override)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
     # One run, one trace of norms: on the CPU, a batch in one piece, given up where it first fails.

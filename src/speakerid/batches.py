@@ -79,7 +79,7 @@ class TrainingBatches:
         self._crop_lengths = np.unique(np.linspace(crop_frames, longest, CROP_LENGTHS).round().astype(np.int64))
         self._seed = seed
         self._device = torch.device(device)
-        self._resident = self._uploaded() if self._fits() else None
+        self._resident = self._upload() if self._fits() else None
 
     @property
     def resident(self) -> bool:
@@ -97,16 +97,16 @@ class TrainingBatches:
         mine = share(self._batch_size)  # drawn for all processes, so that a batch does not depend on their number
         batch, starts = batch[mine], starts[mine]
         within = (starts[:, None] + np.arange(crop_frames)) % self._store.lengths[batch][:, None]
-        frames = self._gathered(self._store.offsets[batch][:, None] + within)
-        return frames, self._sent(torch.from_numpy(self._labels[batch]))
+        frames = self._gather(self._store.offsets[batch][:, None] + within)
+        return frames, self._to_device(torch.from_numpy(self._labels[batch]))
 
-    def _gathered(self, places: NDArray[np.int64]) -> Tensor:
+    def _gather(self, indices: NDArray[np.int64]) -> Tensor:
         """(B, T) indices of frames to (B, T, M) frames on the device."""
         if self._resident is not None:
-            return self._resident[self._sent(torch.from_numpy(places))].float()
-        return self._sent(torch.from_numpy(self._store.frames[places].astype(np.float32, copy=False)))
+            return self._resident[self._to_device(torch.from_numpy(indices))].float()
+        return self._to_device(torch.from_numpy(self._store.frames[indices].astype(np.float32, copy=False)))
 
-    def _sent(self, tensor: Tensor) -> Tensor:
+    def _to_device(self, tensor: Tensor) -> Tensor:
         if self._device.type != "cuda":
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)
@@ -116,7 +116,7 @@ class TrainingBatches:
             return False
         return self._store.frames.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(self._device)[0]
 
-    def _uploaded(self) -> Tensor:
+    def _upload(self) -> Tensor:
         frames = self._store.frames
         resident = torch.from_numpy(np.empty_like(frames, shape=(0, 0))).new_empty(frames.shape, device=self._device)
         for start in range(0, len(frames), UPLOAD):
@@ -156,7 +156,7 @@ class Crops:
 class PaddedBatch:
     """Padded batch of whole utterances, or of crops of them."""
 
-    places: NDArray[np.int64]
+    indices: NDArray[np.int64]
     """(B,) indices of the utterances."""
     features: Tensor
     """(B, T, M), zero at padded frames."""
@@ -178,9 +178,9 @@ def whole_utterances(
     Yields:
         Batches in the order of length; utterances of equal length are in the order of `indices`.
     """
-    for places, batches in utterances_in_views(store, indices, frames_per_batch, crop_frames):
+    for group, batches in utterances_in_views(store, indices, frames_per_batch, crop_frames):
         for batch in batches:
-            yield replace(batch, places=places[batch.places])
+            yield replace(batch, indices=group[batch.indices])
 
 
 def utterances_in_views(
@@ -190,7 +190,7 @@ def utterances_in_views(
     crop_frames: int | None = None,
     crops: Crops | None = None,
     every: int = 1,
-    first_of: int = 0,
+    first: int = 0,
 ) -> Iterator[tuple[NDArray[np.int64], Iterator[PaddedBatch]]]:
     """All views of every utterance (the whole of it and its crops), a group of utterances at a time.
 
@@ -203,11 +203,11 @@ def utterances_in_views(
         crop_frames: take only this many frames, from the middle of each utterance; all by default.
         crops: crops to add; none by default.
         every: yield one group in this many, if several processes share the work.
-        first_of: index of the first group to yield.
+        first: index of the first group to yield.
 
     Yields:
         (N,) indices into `indices` of the utterances of a group, and batches of their views, to be read before the next
-        group; `places` of a batch are indices into the group.
+        group; `indices` of a batch are indices into the group.
     """
     chosen = np.asarray(indices, dtype=np.int64)
     starts, lengths = store.offsets[chosen], store.lengths[chosen]
@@ -215,8 +215,8 @@ def utterances_in_views(
         starts = starts + np.maximum(lengths - crop_frames, 0) // 2
         lengths = np.minimum(lengths, crop_frames)
     read = 0
-    for number, group in enumerate(_neighbours(lengths, frames_per_batch)):
-        if number % every == first_of:
+    for number, group in enumerate(_groups_by_length(lengths, frames_per_batch)):
+        if number % every == first:
             if read >= RELEASE:
                 store.release()
                 read = 0
@@ -225,7 +225,7 @@ def utterances_in_views(
     store.release()
 
 
-def _neighbours(lengths: NDArray[np.integer], frames_per_batch: int) -> Iterator[NDArray[np.int64]]:
+def _groups_by_length(lengths: NDArray[np.integer], frames_per_batch: int) -> Iterator[NDArray[np.int64]]:
     """Indices in the order of length, in groups of at most `frames_per_batch` padded frames or of one."""
     order = np.argsort(lengths, kind="stable")
     first = 0
@@ -245,21 +245,19 @@ def _padded_views(
     crops: Crops | None,
 ) -> Iterator[PaddedBatch]:
     """Batches of the utterances at `starts` with `lengths`, and of crops of those longer than a crop."""
-    places = np.arange(len(starts))
+    indices = np.arange(len(starts))
     if crops is not None:
-        longer = places[lengths > crops.frames]
+        longer = indices[lengths > crops.frames]
         parts, total = (np.arange(crops.count), crops.count - 1) if crops.count > 1 else (np.array([1]), 2)
         offsets = (lengths[longer, None] - crops.frames) * parts // total
-        places = np.concatenate([places, longer.repeat(crops.count)])
+        indices = np.concatenate([indices, longer.repeat(crops.count)])
         starts = np.concatenate([starts, (starts[longer, None] + offsets).flatten()])
         lengths = np.concatenate([lengths, np.full(offsets.size, crops.frames)])
-    for views in _neighbours(lengths, frames_per_batch):
-        yield PaddedBatch(places[views], *_padded(store, starts[views], lengths[views]))
+    for views in _groups_by_length(lengths, frames_per_batch):
+        yield PaddedBatch(indices[views], *_pad(store, starts[views], lengths[views]))
 
 
-def _padded(
-    store: FrameStore, starts: NDArray[np.integer], lengths: NDArray[np.integer]
-) -> tuple[Tensor, Tensor | None]:
+def _pad(store: FrameStore, starts: NDArray[np.integer], lengths: NDArray[np.integer]) -> tuple[Tensor, Tensor | None]:
     longest = int(lengths.max())
     features = torch.zeros(len(lengths), longest, store.frames.shape[1])
     for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):

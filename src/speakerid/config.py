@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from speakerid.model_config import ModelConfig
-from speakerid.settings import Count, FilePath, Numeric, Positive, Probability, Settings, lay_over, parse
+from speakerid.settings import Count, FilePath, Numeric, Positive, Probability, Settings, apply_override, parse
 from speakerid.train_config import TrainConfig
 from speakerid.yaml_reader import read_yaml
 
@@ -91,9 +91,9 @@ class Config(Settings, frozen=True):
     train: TrainConfig = TrainConfig()
 
     @model_validator(mode="after")
-    def _batch_norm_needs_a_batch(self) -> Config:
+    def _check_batch_size(self) -> Config:
         smallest = self.train.batch_size // self.train.accumulate
-        if smallest < 2 and self.model.normalises_over_batch:
+        if smallest < 2 and self.model.normalizes_over_batch:
             raise ValueError(
                 f"train.batch_size must be at least {2 * self.train.accumulate} with "
                 f"model.classifier={self.model.classifier.kind} and train.accumulate={self.train.accumulate}, "
@@ -102,13 +102,13 @@ class Config(Settings, frozen=True):
         return self
 
     @model_validator(mode="after")
-    def _a_fold_has_something_to_train_on(self) -> Config:
+    def _check_folds(self) -> Config:
         if self.data.folds == 1:
             raise ValueError("data.folds: found 1, expected 0 (none) or at least 2")
         return self
 
     @model_validator(mode="after")
-    def _margins_are_of_cosines(self) -> Config:
+    def _check_margin(self) -> Config:
         loss, classifier = self.train.loss, self.model.classifier
         if loss.kind != "cross_entropy" and classifier.kind != "cosine":
             raise ValueError(
@@ -126,7 +126,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """
     content = read_yaml(path)
     for override in overrides:
-        lay_over(content, override)
+        apply_override(content, override)
     source = f"{path} with {' '.join(overrides)}" if overrides else str(path)
     return parse(Config, content, source)
 
@@ -139,5 +139,5 @@ def parse_features(overrides: Sequence[str]) -> FeatureConfig:
     """
     content: dict[str, Any] = {}
     for override in overrides:
-        lay_over(content, override)
+        apply_override(content, override)
     return parse(FeatureConfig, content, "--features")

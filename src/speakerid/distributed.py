@@ -21,7 +21,7 @@ from speakerid.errors import LostProcess, UserError
 PATIENCE = timedelta(minutes=30)
 """Timeout of the communication; packing a large corpus for the first time takes minutes."""
 
-_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
+_LOST_MESSAGES = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed")
 """Messages of gloo when a process is lost; it has no exception type for that."""
 
 _Result = TypeVar("_Result")
@@ -82,7 +82,7 @@ def process_group() -> Iterator[None]:
         yield
         dist.barrier()  # no process leaves while another still listens
     except RuntimeError as error:
-        if any(sign in str(error) for sign in _LOST):
+        if any(sign in str(error) for sign in _LOST_MESSAGES):
             raise LostProcess("another process of the run has ended") from error
         raise
     finally:
@@ -143,9 +143,9 @@ def gathered(mine: _Result) -> list[_Result]:
     """The objects of all processes, by rank, in every process."""
     if not is_shared():
         return [mine]
-    everybody_s: list[Any] = [None] * world_size()
-    dist.all_gather_object(everybody_s, mine)
-    return everybody_s
+    objects: list[Any] = [None] * world_size()
+    dist.all_gather_object(objects, mine)
+    return objects
 
 
 @contextmanager

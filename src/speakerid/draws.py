@@ -48,10 +48,10 @@ class Draws:
 
     def __getitem__(self, step: int) -> NDArray[np.int64]:
         """(B,) utterances of a step, counted from 0."""
-        epochs, places = np.divmod(np.arange(step * self._own_rows, (step + 1) * self._own_rows), len(self._own))
+        epochs, positions = np.divmod(np.arange(step * self._own_rows, (step + 1) * self._own_rows), len(self._own))
         batch = np.empty(self._own_rows, np.int64)
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            batch[epochs == epoch] = self._order(epoch)[places[epochs == epoch]]
+            batch[epochs == epoch] = self._order(epoch)[positions[epochs == epoch]]
         if not self._company_rows:
             return batch
         rng = np.random.default_rng([self._seed, COMPANY, step])

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from speakerid.printing import short, visible
 
 SHOWN = 20
-LACK_OF_MEMORY = (
+MEMORY_REMEDY = (
     "the system gave this process no more memory or threads; free memory, or raise the limits on the address space "
     "and on processes (ulimit -v, ulimit -u)"
 )
 """Remedy for a lack of memory. PyTorch's libraries for a GPU alone take 3 GB of address space."""
-_LACKS = (
+_MEMORY_PHRASES = (
     "can't allocate memory",  # RuntimeError of PyTorch on a CPU
     "out of memory",  # RuntimeError of PyTorch on a GPU
     "Cannot allocate memory",  # ENOMEM of the system
@@ -47,10 +47,10 @@ class CorpusError(UserError):
         super().__init__("\n  ".join(lines))
 
 
-def is_lack_of_memory(error: Exception) -> bool:
+def is_memory_error(error: Exception) -> bool:
     """Whether an error of Python, PyTorch or the dynamic loader means that memory ran out."""
     text = str(error)
-    return isinstance(error, MemoryError) or any(phrase in text for phrase in _LACKS)
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in _MEMORY_PHRASES)
 
 
 def message(error: UserError) -> str:

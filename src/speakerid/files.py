@@ -167,7 +167,7 @@ def check_regular(path: Path) -> None:
 
 
 @contextmanager
-def sole_user(
+def file_lock(
     path: Path, wait: bool = False, mode: int | None = None, owner: tuple[int, int] | None = None
 ) -> Iterator[None]:
     """Hold a file lock while the block runs; it is released even if the process is killed.

@@ -34,7 +34,7 @@ class _Convolutional(Settings, frozen=True):
     """Positional encoding of the attention: `relative` positions in the scores, or `rotary` queries and keys."""
 
     @model_validator(mode="after")
-    def _odd_kernels(self) -> _Convolutional:
+    def _check_kernel_sizes(self) -> _Convolutional:
         for name, value in self:
             if name.endswith("kernel_size") and value % 2 == 0:
                 raise ValueError(f"{name} must be odd to stay centred on its frame, found {value}")
@@ -183,7 +183,7 @@ class ModelConfig(Settings, frozen=True):
         return self.pooling_width or self.frame_width
 
     @property
-    def normalises_over_batch(self) -> bool:
+    def normalizes_over_batch(self) -> bool:
         """Whether the classifier normalizes embeddings over the batch while training."""
         classifier = self.classifier
         return isinstance(classifier, BatchNormConfig) or (
@@ -196,7 +196,7 @@ class ModelConfig(Settings, frozen=True):
         return self.classifier.scale if isinstance(self.classifier, CosineConfig) else 1.0
 
     @model_validator(mode="after")
-    def _heads_divide_widths(self) -> ModelConfig:
+    def _check_heads(self) -> ModelConfig:
         nhead = self.encoder.nhead
         if self.d_model % nhead:
             raise ValueError(f"encoder.nhead ({nhead}) must divide d_model ({self.d_model})")

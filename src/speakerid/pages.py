@@ -68,14 +68,14 @@ def svg(title: str, draw: Draw, size: Size = (4.4, 2.0)) -> str:
     """
     file = io.StringIO()
     metadata = {"Date": None, "Creator": None}
-    _drawn(
+    _draw(
         lambda figure: figure.savefig(file, format="svg", transparent=True, metadata=metadata),
         draw,
         PAGE_INKS,
         size,
         {"svg.hashsalt": title},
     )
-    return _for_the_page(file.getvalue())
+    return _adapt_svg(file.getvalue())
 
 
 def save_png(path: Path, title: str, draw: Draw, size: Size = (4.4, 2.0)) -> None:
@@ -92,10 +92,10 @@ def save_png(path: Path, title: str, draw: Draw, size: Size = (4.4, 2.0)) -> Non
         figure.suptitle(title, fontsize=10, color=PAPER_INKS.ink)
         figure.savefig(path, format="png", dpi=200, metadata={"Software": "speakerid"})
 
-    _drawn(save, draw, PAPER_INKS, size, {})
+    _draw(save, draw, PAPER_INKS, size, {})
 
 
-def _drawn(save: Callable[["Figure"], None], draw: Draw, inks: Inks, size: Size, settings: dict[str, Any]) -> None:
+def _draw(save: Callable[["Figure"], None], draw: Draw, inks: Inks, size: Size, settings: dict[str, Any]) -> None:
     """Draw and save a new figure, regardless of the user's matplotlibrc."""
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
     from matplotlib.figure import Figure
@@ -118,7 +118,7 @@ _FIGURE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _for_the_page(figure: str) -> str:
+def _adapt_svg(figure: str) -> str:
     """Remove prolog, fixed size and the names of groups, which would not be unique in a page with several figures."""
     figure = re.sub(r"<metadata>.*?</metadata>", "", figure[figure.index("<svg") :], flags=re.DOTALL)
     figure = re.sub(

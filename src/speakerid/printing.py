@@ -26,7 +26,7 @@ def printable(name: object) -> str:
     return visible(str(name).replace("\\", "\\\\"))
 
 
-def one_form(name: str) -> str:
+def nfc(name: str) -> str:
     """A name in Unicode's NFC (composed accents); names from macOS are decomposed and look the same."""
     return unicodedata.normalize("NFC", name)
 

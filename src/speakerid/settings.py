@@ -26,13 +26,13 @@ LARGEST = 10**9
 """Bound on every integer setting except the seed."""
 
 
-def _not_boolean(value: Any) -> Any:
+def _reject_boolean(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("expected a number, not true or false")
     return value
 
 
-Numeric = BeforeValidator(_not_boolean)
+Numeric = BeforeValidator(_reject_boolean)
 """Reject `true` for a number, which Pydantic would read as 1."""
 Count = Annotated[int, Numeric, Field(ge=1, le=LARGEST)]
 CountOrZero = Annotated[int, Numeric, Field(ge=0, le=LARGEST)]
@@ -40,7 +40,7 @@ Positive = Annotated[float, Numeric, Field(gt=0)]
 Probability = Annotated[float, Numeric, Field(ge=0, lt=1)]
 
 
-def _usable(path: Path) -> Path:
+def _check_path(path: Path) -> Path:
     try:
         parts = [len(os.fsencode(part)) for part in path.parts]
     except UnicodeEncodeError as error:
@@ -52,7 +52,7 @@ def _usable(path: Path) -> Path:
     return path
 
 
-FilePath = Annotated[Path, AfterValidator(_usable)]
+FilePath = Annotated[Path, AfterValidator(_check_path)]
 """Path that the system accepts; it need not exist."""
 _S = typing.TypeVar("_S", bound="Settings")
 
@@ -88,7 +88,7 @@ Named = BeforeValidator(lambda value: {"kind": value} if isinstance(value, str) 
 """Read `mean` as `{kind: mean}`."""
 
 
-def lay_over(content: dict[str, Any], override: str) -> None:
+def apply_override(content: dict[str, Any], override: str) -> None:
     """Apply a `section.setting=value` override; the value is read as YAML.
 
     Raises:
@@ -122,13 +122,13 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
     except ValidationError as error:
         problems = [*zip(describe(error), error.errors(), strict=True)]
         # Close matches are slow to find, so only for the problems that are shown.
-        lines = [_explained(settings, reason, problem) for (_, reason), problem in problems[:SHOWN]]
+        lines = [_explain(settings, reason, problem) for (_, reason), problem in problems[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"… and {len(problems) - SHOWN} more")
         raise UserError(f"{source}: " + "; ".join(lines)) from error
 
 
-def _explained(settings: type[Settings], reason: str, problem: Any) -> str:
+def _explain(settings: type[Settings], reason: str, problem: Any) -> str:
     """One of Pydantic's errors, with the dotted name of the setting and a suggestion if there is one."""
     keys, section = _walk(settings, problem["loc"])
     if problem["type"] == "extra_forbidden":
@@ -163,7 +163,7 @@ def _kind_in(content: Any) -> str:
 
 def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> str:
     """Why a key of `section` is refused, with the closest known name or the sections it belongs to."""
-    elsewhere = _places(settings, key)
+    elsewhere = _dotted_names(settings, key)
     if elsewhere:
         return f"no setting here; it belongs to {' or '.join(elsewhere)}"
     near = difflib.get_close_matches(key, section.model_fields, n=1)
@@ -172,16 +172,16 @@ def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> st
     return f"unknown setting; known here: {', '.join(section.model_fields)}"
 
 
-def _places(section: type[BaseModel], key: str, prefix: str = "") -> list[str]:
+def _dotted_names(section: type[BaseModel], key: str, prefix: str = "") -> list[str]:
     """Dotted names of all settings named `key` in and below `section`, with the kinds that have it."""
-    places = [prefix + key] if key in section.model_fields else []
+    names = [prefix + key] if key in section.model_fields else []
     for name, field in section.model_fields.items():
         if _is_section(field.annotation):
-            places += _places(field.annotation, key, f"{prefix}{name}.")
-        having = [kind for kind, choice in _kinds(field.annotation).items() if key in choice.model_fields]
-        if having:
-            places.append(f"{prefix}{name}.{key} (kind: {', '.join(having)})")
-    return places
+            names += _dotted_names(field.annotation, key, f"{prefix}{name}.")
+        kinds = [kind for kind, choice in _kinds(field.annotation).items() if key in choice.model_fields]
+        if kinds:
+            names.append(f"{prefix}{name}.{key} (kind: {', '.join(kinds)})")
+    return names
 
 
 def _kinds(annotation: Any) -> dict[str, type[BaseModel]]:

@@ -126,13 +126,13 @@ class TrainConfig(Settings, frozen=True):
     before it fails."""
 
     @model_validator(mode="after")
-    def _warm_up_ends(self) -> TrainConfig:
+    def _check_warmup(self) -> TrainConfig:
         if self.warmup_steps >= self.total_steps:
             raise ValueError(f"warmup_steps ({self.warmup_steps}) must be below total_steps ({self.total_steps})")
         return self
 
     @model_validator(mode="after")
-    def _crops_grow(self) -> TrainConfig:
+    def _check_crops(self) -> TrainConfig:
         if self.longest_crop_frames is not None and self.longest_crop_frames < self.crop_frames:
             raise ValueError(
                 f"longest_crop_frames ({self.longest_crop_frames}) must not be below crop_frames ({self.crop_frames})"
@@ -140,7 +140,7 @@ class TrainConfig(Settings, frozen=True):
         return self
 
     @model_validator(mode="after")
-    def _parts_hold_something(self) -> TrainConfig:
+    def _check_accumulate(self) -> TrainConfig:
         if self.accumulate > self.batch_size:
             raise ValueError(f"accumulate ({self.accumulate}) must not exceed batch_size ({self.batch_size})")
         return self

@@ -20,7 +20,7 @@ from speakerid.corpus.check import open_corpus
 from speakerid.corpus.packing import packed_store
 from speakerid.corpus.store import DType, FrameStore
 from speakerid.errors import CorpusError, UserError
-from speakerid.files import sole_user
+from speakerid.files import file_lock
 
 
 @pytest.fixture
@@ -315,7 +315,7 @@ def test_two_processes_pack_at_once(root: Path, dtypes: tuple[DType, DType]) -> 
 
 def test_waiting_for_another_that_packs_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "packed").mkdir()
-    with sole_user(root / "packed" / "lock"):
+    with file_lock(root / "packed" / "lock"):
         thread = Thread(target=open_corpus, args=(root,))
         thread.start()
         while "waiting for another process that packs the same corpus" not in capsys.readouterr().out:

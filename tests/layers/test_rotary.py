@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from speakerid.layers.attention import MultiHeadAttention
 from speakerid.layers.masks import frame_mask
 from speakerid.layers.rotary import rotate
-from written_out import attention, randomise, turned
+from written_out import attention, randomise, rotated
 
 
 @pytest.mark.parametrize("width", [2, 4, 10])
@@ -19,7 +19,7 @@ from written_out import attention, randomise, turned
 def test_a_pair_of_channels_is_a_complex_number_that_turns(frames: int, width: int) -> None:
     x = torch.randn(2, 3, frames, width, dtype=torch.float64)  # (B, H, T, E)
     for utterance, found in zip(x, rotate(x), strict=True):
-        torch.testing.assert_close(found, turned(utterance.transpose(0, 1)).transpose(0, 1))
+        torch.testing.assert_close(found, rotated(utterance.transpose(0, 1)).transpose(0, 1))
 
 
 @settings(deadline=None, max_examples=30)

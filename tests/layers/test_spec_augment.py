@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.layers.spec_augment import SpecAugment, stretches
+from speakerid.layers.spec_augment import SpecAugment, random_spans
 
 
 def test_hidden_bands_are_the_utterances_mean_and_hidden_frames_the_bands() -> None:
@@ -11,7 +11,7 @@ def test_hidden_bands_are_the_utterances_mean_and_hidden_frames_the_bands() -> N
     torch.manual_seed(1)
     found = SpecAugment(time_masks=2, time_width=9, band_masks=1, band_width=5)(features)
     torch.manual_seed(1)
-    bands, frames = stretches(5, 1, 5, 12), stretches(5, 2, 9, 30)
+    bands, frames = random_spans(5, 1, 5, 12), random_spans(5, 2, 9, 30)
     assert bands.any()
     assert frames.any()
     for b in range(5):
@@ -30,7 +30,7 @@ def test_hidden_bands_are_the_utterances_mean_and_hidden_frames_the_bands() -> N
 @given(length=st.integers(1, 40), widest=st.integers(1, 60), seed=st.integers(0, 1000))
 def test_a_stretch_is_in_one_piece_and_no_wider_than_allowed(length: int, widest: int, seed: int) -> None:
     torch.manual_seed(seed)
-    for row in stretches(8, 1, widest, length).int():
+    for row in random_spans(8, 1, widest, length).int():
         assert row.sum() <= min(widest, length)
         assert (row.diff() == 1).sum() <= 1
         assert (row.diff() == -1).sum() <= 1
@@ -38,7 +38,7 @@ def test_a_stretch_is_in_one_piece_and_no_wider_than_allowed(length: int, widest
 
 def test_every_width_and_every_place_is_as_likely_as_another() -> None:
     torch.manual_seed(0)
-    rows = stretches(40_000, 1, 3, 7)
+    rows = random_spans(40_000, 1, 3, 7)
     widths = torch.bincount(rows.sum(1), minlength=4) / len(rows)
     torch.testing.assert_close(widths, torch.full((4,), 0.25), rtol=0, atol=0.01)
     starts = torch.bincount(rows[rows.sum(1) == 2].int().argmax(1)) / (rows.sum(1) == 2).sum()
@@ -47,7 +47,7 @@ def test_every_width_and_every_place_is_as_likely_as_another() -> None:
 
 def test_utterances_get_masks_of_their_own() -> None:
     torch.manual_seed(0)
-    assert len({tuple(row.tolist()) for row in stretches(50, 2, 20, 100)}) == 50
+    assert len({tuple(row.tolist()) for row in random_spans(50, 2, 20, 100)}) == 50
 
 
 def test_without_masks_nothing_changes() -> None:

@@ -21,7 +21,7 @@ def changed(trained: Trained, path: Path, change: Callable[[torch.Tensor], torch
     checkpoint = Checkpoint.load(trained.checkpoint)
     weights = {
         name: change(tensor) if tensor.is_floating_point() else tensor
-        for name, tensor in checkpoint.recognising.items()
+        for name, tensor in checkpoint.inference_weights.items()
     }
     replace(checkpoint, model=weights, average=None).save(path)
     return path

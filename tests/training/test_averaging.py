@@ -44,7 +44,7 @@ def saved(run: Path, step: int) -> Path:
 
 
 def assert_mean(weights: dict[str, Tensor], run: Path, steps: list[int]) -> None:
-    several = [Checkpoint.load(saved(run, step)).recognising for step in steps]
+    several = [Checkpoint.load(saved(run, step)).inference_weights for step in steps]
     assert weights.keys() == several[0].keys()
     for name, value in weights.items():
         if value.is_floating_point():
@@ -78,7 +78,7 @@ def test_moving_averages_are_averaged_where_they_recognise(corpus: Path, tmp_pat
     average_checkpoints(run, tmp_path / "mean.pt")
     written = Checkpoint.load(tmp_path / "mean.pt")
     assert written.average is None
-    assert_mean(written.recognising, run, [6, 8, 9, 12])
+    assert_mean(written.inference_weights, run, [6, 8, 9, 12])
 
 
 def test_the_weights_a_run_began_with_are_not_averaged(corpus: Path, tmp_path: Path) -> None:

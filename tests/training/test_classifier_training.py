@@ -62,7 +62,9 @@ def test_the_classifier_fits_later_crops_better_and_nothing_else_changes(
     ]
     without, with_it = (Checkpoint.load(train(config).run.last) for config in configs)
     changed = {
-        name for name, tensor in with_it.recognising.items() if not torch.equal(tensor, without.recognising[name])
+        name
+        for name, tensor in with_it.inference_weights.items()
+        if not torch.equal(tensor, without.inference_weights[name])
     }
     assert changed
     assert all(name.startswith("classifier.") and "running" not in name for name in changed)

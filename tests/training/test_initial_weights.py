@@ -60,7 +60,7 @@ def first_weights(config: Config) -> dict[str, Tensor]:
 
 def assert_taken(weights: dict[str, Tensor], source: Path, parts: tuple[str, ...]) -> None:
     """Exactly the weights of these parts are the source's."""
-    there = Checkpoint.load(source).recognising
+    there = Checkpoint.load(source).inference_weights
     for name, value in weights.items():
         if value.numel() > 1:  # not the counters of BatchNorm, which agree anyway
             same = value.shape == there[name].shape and torch.equal(value, there[name])
@@ -142,7 +142,7 @@ def test_dropout_may_differ_and_float64_takes_float32(corpus: Path, source: Path
     model = {"encoder.dropout": 0.0, "encoder.layer_drop": 0.2}
     weights = first_weights(beginning(corpus, tmp_path / "run", source, model, precision="float64"))
     assert weights["prenet.weight"].dtype == torch.float64
-    assert torch.equal(weights["prenet.weight"].float(), Checkpoint.load(source).recognising["prenet.weight"])
+    assert torch.equal(weights["prenet.weight"].float(), Checkpoint.load(source).inference_weights["prenet.weight"])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_weights_that_are_missing_or_too_many_are_not_passed_over(
     speakers: str, source: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     checkpoint = Checkpoint.load(source)
-    weights = dict(checkpoint.recognising)
+    weights = dict(checkpoint.inference_weights)
     weights["somewhere.weight"] = weights.pop("prenet.weight")
     replace(checkpoint, average=weights).save(tmp_path / "other.pt")
     with pytest.raises(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from speakerid.config import ModelConfig, TrainConfig, parse
 from speakerid.models.classifier import SpeakerClassifier
-from speakerid.training.optimizers import Muon, optimizers, orthogonalised
+from speakerid.training.optimizers import Muon, optimizers, orthogonalized
 
 LEARNING_RATE, WEIGHT_DECAY = 0.02, 0.1
 SHAPES = [(6, 4), (4, 6), (4, 6), (5, 5), (8, 3, 5), (6, 1, 7)]
@@ -74,7 +74,7 @@ def test_singular_values_come_near_1(rows: int, more: int, size: float, seed: in
     shape = (rows, rows + more)
     u, _, v = torch.linalg.svd(torch.randn(shape, generator=generator, dtype=torch.float64), full_matrices=False)
     s = 0.1 + torch.rand(rows, generator=generator, dtype=torch.float64)
-    found = orthogonalised((10**size * (u * s @ v))[None])[0]
+    found = orthogonalized((10**size * (u * s @ v))[None])[0]
     values = torch.linalg.svdvals(found)
     assert 0.6 < values.min() <= values.max() < 1.25
     torch.testing.assert_close(u.mT @ found @ v.mT, torch.diag((u.mT @ found @ v.mT).diag()), rtol=0, atol=1e-8)
@@ -82,7 +82,7 @@ def test_singular_values_come_near_1(rows: int, more: int, size: float, seed: in
 
 def test_zeros_stay_zeros() -> None:
     zeros = torch.zeros(2, 3, 4)
-    assert torch.equal(orthogonalised(zeros), zeros)
+    assert torch.equal(orthogonalized(zeros), zeros)
 
 
 def model() -> SpeakerClassifier:

@@ -106,7 +106,7 @@ def test_second_names_are_given_again(opened: Open, checkpoint: Checkpoint, monk
     run = opened()
     validated(run, checkpoint, 10, 0.5, True)
     with monkeypatch.context() as patch:
-        patch.setattr("speakerid.training.run_directory._second_name", lambda path, name: 1 / 0)
+        patch.setattr("speakerid.training.run_directory._link", lambda path, name: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             validated(run, checkpoint, 20, 0.8, True)
     assert (steps(run), kept(run)) == ((10, 10), [10, 20])

@@ -19,7 +19,7 @@ from run_folders import TOTAL, read, rolled_back, trained, validated, write_run
 from speakerid.cli import build_parser
 from speakerid.config import load_config
 from speakerid.errors import UserError
-from speakerid.files import sole_user
+from speakerid.files import file_lock
 from speakerid.training.run import train
 from speakerid.training.runs import best_first, find_runs, read_run
 from speakerid.training.runs_table import json_line, listing
@@ -62,7 +62,7 @@ def test_running_while_its_lock_is_held(tmp_path: Path) -> None:
     path = write_run(tmp_path / "a", trained(2))
     assert read(path).state == "stopped"
     assert not (path / ".lock").exists()
-    with sole_user(path / ".lock"):
+    with file_lock(path / ".lock"):
         assert read(path).state == "running"
         earlier = time.time() - 3_000
         os.utime(path / "metrics.jsonl", (earlier, earlier))
@@ -70,7 +70,7 @@ def test_running_while_its_lock_is_held(tmp_path: Path) -> None:
         assert (run.state, run.resume) == ("silent", None)
         assert "  50 min  " in listing([run])
     assert read(path).state == "stopped"
-    with sole_user(path / ".lock"):  # reading has not kept it
+    with file_lock(path / ".lock"):  # reading has not kept it
         pass
 
 

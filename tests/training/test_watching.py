@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments import answer, assert_same_run, at_step, metrics, small_config, write_config, write_easy_corpus
-from speakerid.files import sole_user
+from speakerid.files import file_lock
 from speakerid.training import progress, run, validation
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run_directory import RunDirectory
@@ -186,7 +186,7 @@ def test_a_second_process_is_refused(
 
 def test_a_lock_that_nobody_holds_is_no_obstacle(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").mkdir()
-    with sole_user(tmp_path / "run" / ".lock"):
+    with file_lock(tmp_path / "run" / ".lock"):
         assert answer(monkeypatch, "train", "--config", config) == 2
     assert answer(monkeypatch, "train", "--config", config) == 0
 

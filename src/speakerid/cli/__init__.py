@@ -30,7 +30,7 @@ from speakerid.cli import (
 )
 from speakerid.cli.parsing import Parser, did_you_mean
 from speakerid.cli.streams import LostOutput, abandon_stdout, guard_streams
-from speakerid.errors import LACK_OF_MEMORY, LostProcess, UserError, is_lack_of_memory, message
+from speakerid.errors import MEMORY_REMEDY, LostProcess, UserError, is_memory_error, message
 from speakerid.printing import visible
 
 
@@ -115,9 +115,9 @@ def _status(action: Callable[[], int]) -> int:
         print(f"error: {f'rank {rank}: ' if rank else ''}{message(error)}", file=sys.stderr)
         return 2
     except Exception as error:
-        if not is_lack_of_memory(error):
+        if not is_memory_error(error):
             raise
-        print(f"error: {LACK_OF_MEMORY}", file=sys.stderr)
+        print(f"error: {MEMORY_REMEDY}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left", file=sys.stderr)

@@ -17,7 +17,7 @@ from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
 from speakerid.corpus.tables import TABLE
 from speakerid.corpus.walk import Folder, Remarks, walk, what_is
 from speakerid.errors import UserError
-from speakerid.printing import one_form, printable
+from speakerid.printing import nfc, printable
 
 LAYOUTS = {
     "hw4": "the course's HW4 layout with metadata.json",
@@ -172,7 +172,7 @@ def _place(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks)
     """Recordings that fit the layout, one per utterance."""
     taken: dict[tuple[str, str | None, str], tuple[int, str, Recording]] = {}
     for folder in folders:
-        path, parts = Path(folder.path), tuple(one_form(printable(part)) for part in folder.parts)
+        path, parts = Path(folder.path), tuple(nfc(printable(part)) for part in folder.parts)
         for file in folder.recordings:
             name = folder.name(file)
             place = rule(parts, file)

@@ -17,7 +17,7 @@ from speakerid.corpus.headers import Header, read_header
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.walk import Remarks, what_is
 from speakerid.errors import CorpusError, UserError
-from speakerid.printing import one_form, printable
+from speakerid.printing import nfc, printable
 
 PROBED = 20
 """Number of recordings whose length is compared with the listed times, to detect a wrong unit."""
@@ -133,8 +133,8 @@ class Gathered:
             name += f"#ch{row.channel + 1}"
         if start is not None:
             name += f"#{start!r}".removesuffix(".0") + (f"-{end!r}".removesuffix(".0") if end is not None else "-")
-        session = sys.intern(one_form(printable(row.session))) or None
-        speaker = sys.intern(one_form(printable(row.speaker)))
+        session = sys.intern(nfc(printable(row.session))) or None
+        speaker = sys.intern(nfc(printable(row.speaker)))
         recording = Recording(Path(full), name, speaker, session, start, end, row.channel)
         where, earlier = self._taken.setdefault(name, (row.where, recording))
         if earlier is not recording:

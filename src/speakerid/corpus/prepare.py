@@ -34,7 +34,7 @@ from speakerid.corpus.stage import Stage
 from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError
-from speakerid.files import remove_partials, sole_user
+from speakerid.files import file_lock, remove_partials
 from speakerid.printing import printable
 
 
@@ -149,7 +149,7 @@ def _stage_of(out: Path) -> Iterator[Stage]:
     """Open the stage of a corpus, and lock it against other preparations while the block runs."""
     with _writing(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
-        with sole_user(out / STAGE / "lock"):
+        with file_lock(out / STAGE / "lock"):
             for folder in (out, out / STAGE):
                 remove_partials(folder)
             yield Stage(out / STAGE)
@@ -218,7 +218,7 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
             path = features / utterance.feature_path
             return feature_file.load(path, utterance.length, corpus.features.n_mels).numpy()
 
-        with sole_user(out / STAGE / "lock"):
+        with file_lock(out / STAGE / "lock"):
             remove_partials(out)
             write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: recordings_table.remove(out))
     return Prepared(corpus, found, [], 0, None, [])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from speakerid.corpus.records import Corpus, Part, Utterances
 from speakerid.corpus.store import BLOCK, FORMAT, ROW, DType, Head, Store, checksum, head_content
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, remove_partials, sole_user
+from speakerid.files import atomic_file, file_lock, remove_partials
 
 
 @contextmanager
@@ -35,11 +35,11 @@ def sole_writer(folder: Path, quiet: bool = True) -> Iterator[None]:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
     with ExitStack() as stack:
         try:
-            stack.enter_context(sole_user(folder / "lock"))
+            stack.enter_context(file_lock(folder / "lock"))
         except UserError:
             if not quiet:
                 print(f"{folder}: waiting for another process that packs the same corpus")
-            stack.enter_context(sole_user(folder / "lock", wait=True))
+            stack.enter_context(file_lock(folder / "lock", wait=True))
         remove_partials(folder)
         yield
 

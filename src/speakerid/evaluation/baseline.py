@@ -42,8 +42,8 @@ def linear_baseline(
     Returns:
         (N,) predicted classes in the order of `test_indices`.
     """
-    told = {"answers": answers, "sessions": sessions}
-    columns = {name: np.asarray(column) for name, column in told.items() if column is not None}
+    optional = {"answers": answers, "sessions": sessions}
+    columns = {name: np.asarray(column) for name, column in optional.items() if column is not None}
     model, shrinkage = fit_linear(statistics(train, train_indices), np.asarray(train_labels), **columns)
     return torch.from_numpy(model.predict(statistics(test, test_indices, crop_frames), shrinkage))
 
@@ -53,5 +53,5 @@ def statistics(store: FrameStore, indices: Sequence[int], crop_frames: int | Non
     found = np.empty((len(indices), 2 * store.frames.shape[1]))
     for batch in whole_utterances(store, indices, frames_per_batch=1, crop_frames=crop_frames):
         frames = batch.features[0].double().numpy()
-        found[batch.places[0]] = np.concatenate([frames.mean(0), frames.std(0)])
+        found[batch.indices[0]] = np.concatenate([frames.mean(0), frames.std(0)])
     return found

@@ -27,8 +27,8 @@ def resampled(speakers: NDArray[np.integer], rng: np.random.Generator) -> NDArra
     _, starts, counts = np.unique(speakers[order], return_index=True, return_counts=True)
     drawn = rng.integers(len(starts), size=len(starts))
     sizes = counts[drawn]
-    places = starts[drawn].repeat(sizes) + rng.integers(sizes.repeat(sizes))
-    return np.bincount(order[places], minlength=len(speakers))
+    positions = starts[drawn].repeat(sizes) + rng.integers(sizes.repeat(sizes))
+    return np.bincount(order[positions], minlength=len(speakers))
 
 
 def bootstrap_interval(

@@ -44,9 +44,9 @@ def reliability(
         bins: B.
     """
     edges = np.linspace(0, 1, bins + 1)
-    places = np.searchsorted(edges[1:-1], probabilities, "right")
-    weights = np.ones(len(places)) if weights is None else weights
-    counts = np.bincount(places, weights, bins).astype(np.float64)
-    sums = (np.bincount(places, weights * column, bins) for column in (probabilities, outcomes))
+    bin_of_trial = np.searchsorted(edges[1:-1], probabilities, "right")
+    weights = np.ones(len(bin_of_trial)) if weights is None else weights
+    counts = np.bincount(bin_of_trial, weights, bins).astype(np.float64)
+    sums = (np.bincount(bin_of_trial, weights * column, bins) for column in (probabilities, outcomes))
     means = [np.divide(total, counts, out=np.full(bins, np.nan), where=counts > 0) for total in sums]
     return Reliability(edges, counts, *means)

@@ -34,6 +34,6 @@ def wilson_interval(accuracy: float, count: int) -> tuple[float, float]:
     """
     if not count:
         return 0.0, 1.0
-    centre = (accuracy + Z**2 / (2 * count)) / (1 + Z**2 / count)
+    center = (accuracy + Z**2 / (2 * count)) / (1 + Z**2 / count)
     half = Z / (1 + Z**2 / count) * math.sqrt(accuracy * (1 - accuracy) / count + Z**2 / (4 * count**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, center - half), min(1.0, center + half)

@@ -48,13 +48,13 @@ def predict_batches(
             model.eval()
         if next(models[0].parameters()).device.type == "cpu":
             frames_per_batch = min(frames_per_batch, CPU_FRAMES)
-        for places, batches in utterances_in_views(
+        for group, batches in utterances_in_views(
             store, indices, frames_per_batch, crop_frames, crops, world_size(), rank()
         ):
-            views = [(torch.from_numpy(batch.places), _log_probabilities(models, batch)) for batch in batches]
+            views = [(torch.from_numpy(batch.indices), _log_probabilities(models, batch)) for batch in batches]
             rows, scores = (torch.cat(column) for column in zip(*views, strict=True))
-            total = scores.new_zeros(len(places), scores.shape[1]).index_add_(0, rows, scores)
-            yield torch.from_numpy(places), total / rows.bincount()[:, None]
+            total = scores.new_zeros(len(group), scores.shape[1]).index_add_(0, rows, scores)
+            yield torch.from_numpy(group), total / rows.bincount()[:, None]
     finally:
         for model, training in zip(models, was_training, strict=True):
             model.train(training)
@@ -71,8 +71,8 @@ def predict(
     """(N, S) log-probabilities in the order of `indices`, in every process; arguments as for `predict_batches`."""
     mine = list(predict_batches(models, store, indices, frames_per_batch, crop_frames, crops))
     parts = [part for of_one in gathered(mine) for part in of_one]
-    places, scores = (torch.cat(column) for column in zip(*parts, strict=True))
-    return scores[places.argsort()]
+    rows, scores = (torch.cat(column) for column in zip(*parts, strict=True))
+    return scores[rows.argsort()]
 
 
 def _log_probabilities(models: Sequence[nn.Module], batch: PaddedBatch) -> Tensor:

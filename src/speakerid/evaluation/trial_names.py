@@ -56,7 +56,7 @@ def rows_of_names(path: Path, names: Iterable[str], corpus: Corpus, utterances: 
         "are of training": elsewhere,
         "stand for several utterances each": ambiguous,
     }
-    _refuse(path, len(wanted), problems, utterances[0])
+    _check_problems(path, len(wanted), problems, utterances[0])
     return found
 
 
@@ -71,7 +71,7 @@ def _matches(names: Sequence[str], root: Path) -> dict[str, set[str]]:
     links = any(os.path.isabs(name) for name in names)
     by_key: defaultdict[str, set[str]] = defaultdict(set)
     for utterance, recording in recordings.items():
-        for key in _endings(recording, links):
+        for key in _names_of(recording, links):
             if key in wanted:
                 by_key[key].add(utterance)
     return {name: next((by_key[key] for key in of_one if key in by_key), set()) for name, of_one in keys.items()}
@@ -90,7 +90,7 @@ def _keys(name: str, top: str) -> list[str]:
     return [key for way in dict.fromkeys(ways) for key in (way, _stem(way))]
 
 
-def _endings(recording: str, links: bool) -> Iterator[str]:
+def _names_of(recording: str, links: bool) -> Iterator[str]:
     """Names of a recording: its path, and its path relative to every folder above it.
 
     Args:
@@ -116,16 +116,16 @@ def _stem(path: str) -> str:
     return os.path.splitext(path)[0]
 
 
-def _refuse(path: Path, total: int, problems: Mapping[str, Sequence[str]], example: str) -> None:
+def _check_problems(path: Path, total: int, problems: Mapping[str, Sequence[str]], example: str) -> None:
     """Raise an error of one line about the names that cannot be used, if there are any."""
-    said = []
+    reasons = []
     for problem, names in problems.items():
         if names:
             more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
             shown = ", ".join(repr(name) for name in names[:SHOWN])
-            said.append(f"{len(names):,} of {total:,} names {problem}: {shown}{more}")
-    if said:
+            reasons.append(f"{len(names):,} of {total:,} names {problem}: {shown}{more}")
+    if reasons:
         raise UserError(
-            f"{path}: {'; '.join(said)}; expected test utterances or strangers', by their feature paths, such as "
+            f"{path}: {'; '.join(reasons)}; expected test utterances or strangers', by their feature paths, such as "
             f"{example!r}, or by the paths of their recordings"
         )

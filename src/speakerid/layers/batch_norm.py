@@ -23,10 +23,10 @@ class BatchNorm(nn.BatchNorm1d):
         x = input.to(self.weight.dtype)
         count = summed(x.new_full((), len(x)))
         mean = summed(x.sum(0)) / count
-        centred = x - mean
-        variance = summed(centred.square().sum(0)) / count
+        centered = x - mean
+        variance = summed(centered.square().sum(0)) / count
         self._track(mean.detach(), (variance * count / (count - 1)).detach())
-        return (centred * (variance + self.eps).rsqrt() * self.weight + self.bias).to(input.dtype)
+        return (centered * (variance + self.eps).rsqrt() * self.weight + self.bias).to(input.dtype)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor) -> None:

@@ -61,20 +61,20 @@ class ChannelAugment(nn.Module):
         """(B, T, M) natural log-mels to (B, T, M)."""
         additive = (
             (self.reverberation, _tail),
-            (self.babble, _voices),
+            (self.babble, _babble),
             (self.noise, _noise),
         )
         if any(probability for probability, _ in additive):
             power = features.exp()
             for probability, added in additive:
                 if probability:
-                    power = power + _chosen(power, probability) * added(power, self.frames_per_second)
+                    power = power + _bernoulli(power, probability) * added(power, self.frames_per_second)
             features = power.clamp(min=torch.finfo(power.dtype).tiny).log()
         if self.equalization:
             gain = _curves(features) * _uniform(features, 0, EQUALIZATION_DB) / NEPER
-            features = features + _chosen(features, self.equalization) * gain
+            features = features + _bernoulli(features, self.equalization) * gain
         if self.band_limit:
-            cut = _chosen(features, self.band_limit) & _outside_band(features)
+            cut = _bernoulli(features, self.band_limit) & _outside_band(features)
             features = torch.where(cut, self.floor, features)
         return features
 
@@ -90,13 +90,13 @@ def _tail(power: Tensor, frames_per_second: float) -> Tensor:
     return tail @ power
 
 
-def _voices(power: Tensor, _: float) -> Tensor:
+def _babble(power: Tensor, _: float) -> Tensor:
     """Up to `BABBLE_VOICES` other utterances of the batch, shifted by half their length."""
     others = torch.zeros_like(power)
     for number in range(1, BABBLE_VOICES + 1):
-        speaks = 1.0 if number == 1 else _chosen(power, 0.5)
+        speaks = 1.0 if number == 1 else _bernoulli(power, 0.5)
         others = others + speaks * power.roll((number, power.shape[1] // 2), (0, 1))
-    return _scaled(others, power, BABBLE_DB)
+    return _at_level(others, power, BABBLE_DB)
 
 
 def _noise(power: Tensor, _: float) -> Tensor:
@@ -106,19 +106,19 @@ def _noise(power: Tensor, _: float) -> Tensor:
     spectrum = (tilt + _curves(power)) * _uniform(power, 0, SPECTRUM_DB) / NEPER
     # A narrow band's power fluctuates like that of a single bin, a wide band's less.
     spread = torch.linspace(1.2, 0.4, bands, device=power.device)
-    return _scaled(torch.exp(spectrum + spread * torch.randn_like(power)), power, NOISE_DB)
+    return _at_level(torch.exp(spectrum + spread * torch.randn_like(power)), power, NOISE_DB)
 
 
 def _outside_band(x: Tensor) -> Tensor:
     """(B, 1, M), true where a random band limit cuts."""
     bands = x.shape[2]
     band = torch.arange(bands, device=x.device)
-    low = _chosen(x, 0.5) * _uniform(x, 0, HIGHEST_CUT * bands)
+    low = _bernoulli(x, 0.5) * _uniform(x, 0, HIGHEST_CUT * bands)
     high = _uniform(x, LOWEST_CUT * bands, bands)
     return (band < low.floor()) | (band >= high.ceil())
 
 
-def _scaled(added: Tensor, power: Tensor, decibels: tuple[float, float]) -> Tensor:
+def _at_level(added: Tensor, power: Tensor, decibels: tuple[float, float]) -> Tensor:
     """Scale `added` to a random level below `power` in each utterance, between the two bounds in dB."""
     below = torch.exp(-_uniform(power, *decibels) / NEPER)
     return added * (below * power.sum((1, 2), keepdim=True) / added.sum((1, 2), keepdim=True))
@@ -133,7 +133,7 @@ def _curves(x: Tensor) -> Tensor:
     return torch.randn(len(x), 1, CURVES, device=x.device, dtype=x.dtype) @ cosines / size
 
 
-def _chosen(x: Tensor, probability: float) -> Tensor:
+def _bernoulli(x: Tensor, probability: float) -> Tensor:
     """(B, 1, 1) random booleans, true with this probability."""
     return torch.rand(len(x), 1, 1, device=x.device) < probability
 

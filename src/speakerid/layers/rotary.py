@@ -24,9 +24,9 @@ def rotate(x: Tensor) -> Tensor:
     frames, width = x.shape[-2:]
     assert width % 2 == 0, f"width {width} of a head is no number of pairs"
     dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 cannot count frames
-    place = torch.arange(frames, device=x.device, dtype=dtype)[:, None]
+    position = torch.arange(frames, device=x.device, dtype=dtype)[:, None]
     index = torch.arange(0, width, 2, device=x.device, dtype=dtype)
-    angle = place * torch.exp(index * (-math.log(10_000) / width))
+    angle = position * torch.exp(index * (-math.log(10_000) / width))
     real, imaginary = x[..., 0::2], x[..., 1::2]
-    turned = (real * angle.cos() - imaginary * angle.sin(), real * angle.sin() + imaginary * angle.cos())
-    return torch.stack(turned, -1).flatten(-2).to(x.dtype)
+    rotated = (real * angle.cos() - imaginary * angle.sin(), real * angle.sin() + imaginary * angle.cos())
+    return torch.stack(rotated, -1).flatten(-2).to(x.dtype)

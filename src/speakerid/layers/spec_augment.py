@@ -30,18 +30,18 @@ class SpecAugment(nn.Module):
         """(B, T, M) to (B, T, M)."""
         n_utterances, n_frames, n_bands = features.shape
         if self.band_masks:
-            hidden = stretches(n_utterances, self.band_masks, self.band_width, n_bands, features.device)
+            hidden = random_spans(n_utterances, self.band_masks, self.band_width, n_bands, features.device)
             features = torch.where(hidden[:, None, :], features.mean((1, 2), keepdim=True), features)
         if self.time_masks:
-            hidden = stretches(n_utterances, self.time_masks, self.time_width, n_frames, features.device)
+            hidden = random_spans(n_utterances, self.time_masks, self.time_width, n_frames, features.device)
             features = torch.where(hidden[:, :, None], features.mean(1, keepdim=True), features)
         return features
 
 
-def stretches(n_rows: int, count: int, widest: int, length: int, device: torch.device | str = "cpu") -> Tensor:
+def random_spans(n_rows: int, count: int, widest: int, length: int, device: torch.device | str = "cpu") -> Tensor:
     """(n_rows, length), true in `count` random spans of 0 to `widest` elements, which may overlap."""
     widths, starts = torch.rand(2, n_rows, count, 1, device=device)
     widths = (widths * (min(widest, length) + 1)).floor()
     starts = (starts * (length - widths + 1)).floor()
-    places = torch.arange(length, device=device)
-    return ((starts <= places) & (places < starts + widths)).any(1)
+    positions = torch.arange(length, device=device)
+    return ((starts <= positions) & (positions < starts + widths)).any(1)

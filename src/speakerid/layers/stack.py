@@ -43,10 +43,10 @@ class LayerStack(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, D) and (B, T) frame mask to (B, T, D), or (B, T, L·D) with `concat_layers`."""
         outputs = []
-        for place in range(self.num_layers):
-            y = self.layers[place % len(self.layers)](x, mask)
+        for index in range(self.num_layers):
+            y = self.layers[index % len(self.layers)](x, mask)
             if self.training and self.layer_drop:
-                y = skip_some(x, y, self.layer_drop * (place + 1) / self.num_layers)
+                y = skip_some(x, y, self.layer_drop * (index + 1) / self.num_layers)
             x = y
             if self.concat_layers:
                 outputs.append(x)

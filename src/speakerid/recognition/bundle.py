@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, check_regular, hidden_prefix, real_path, remove_partials, sole_user
+from speakerid.files import atomic_file, check_regular, file_lock, hidden_prefix, real_path, remove_partials
 from speakerid.model_config import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import FORMAT as FORMAT
@@ -244,7 +244,7 @@ def locked(path: Path) -> Iterator[None]:
         raise UserError(f"{path}: {error}") from error
     except OSError:
         pass  # a new bundle
-    with sole_user(real.with_name(f"{hidden_prefix(real)}lock"), wait=True, mode=mode, owner=owner):
+    with file_lock(real.with_name(f"{hidden_prefix(real)}lock"), wait=True, mode=mode, owner=owner):
         try:
             remove_partials(real.parent, of=real)
         except OSError as error:

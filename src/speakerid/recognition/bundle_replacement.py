@@ -7,7 +7,7 @@ from pathlib import Path
 
 from speakerid.corpus.walk import Remarks, recordings_below
 from speakerid.errors import UserError
-from speakerid.printing import one_form
+from speakerid.printing import nfc
 from speakerid.recognition.bundle import Bundle, locked
 from speakerid.recognition.enrollment import Enrollment
 from speakerid.recognition.recognizer import Recognizer
@@ -32,8 +32,8 @@ def recordings_again(path: Path, folder: Path, remarks: Remarks) -> dict[str, li
     profiles = _former(path).profiles if path.exists() else None
     rows = zip(profiles.names, profiles.trained, profiles.recordings, strict=True) if profiles else ()
     enrolled = [name for name, trained, recordings in rows if recordings or not trained]
-    there = {one_form(entry.name): entry for entry in folder.iterdir() if entry.is_dir()}
-    found = {name: recordings_below(there[one_form(name)], remarks) for name in enrolled if one_form(name) in there}
+    there = {nfc(entry.name): entry for entry in folder.iterdir() if entry.is_dir()}
+    found = {name: recordings_below(there[nfc(name)], remarks) for name in enrolled if nfc(name) in there}
     if missing := [repr(name) for name in enrolled if not found.get(name)]:
         raise UserError(
             f"{folder}: found no recordings of {_listed(missing)}, enrolled in {path}; put them into a folder named "

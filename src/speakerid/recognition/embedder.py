@@ -109,7 +109,7 @@ class Embedder(nn.Module):
         rows: list[NDArray[np.int64]] = []
         found: list[Tensor] = []
         for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
-            rows.append(batch.places)
+            rows.append(batch.indices)
             features = batch.features if bands is None else batch.features @ bands
             found.append(self.model.embed(features, batch.mask))
         order = np.argsort(np.concatenate(rows))

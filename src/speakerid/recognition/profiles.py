@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speakerid.corpus.records import COMPANY
 from speakerid.errors import UserError
-from speakerid.printing import one_form
+from speakerid.printing import nfc
 from speakerid.recognition.centres import centres_of, means_of
 from speakerid.recognition.plda import Plda
 
@@ -199,7 +199,7 @@ class Profiles:
         """
         place = self.place(old)
         check_name(new)
-        stored, new = self.stored_name(new), one_form(new)
+        stored, new = self.stored_name(new), nfc(new)
         if stored in self.names and (stored == new or stored != self.names[place]):
             raise UserError(f"{new!r}: is enrolled already; a name stands for one speaker")
         return replace(self, names=(*self.names[:place], new, *self.names[place + 1 :]))
@@ -220,8 +220,8 @@ class Profiles:
         """A name in the Unicode form in which it is there, in the composed one (NFC) if it is not."""
         if name in self.names or not isinstance(name, str):
             return name
-        composed = one_form(name)
-        return next((known for known in self.names if one_form(known) == composed), composed)
+        composed = nfc(name)
+        return next((known for known in self.names if nfc(known) == composed), composed)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from threading import Event, Thread
 
 from speakerid.errors import UserError
 from speakerid.extras import install
-from speakerid.files import sole_user
+from speakerid.files import file_lock
 from speakerid.recognition.page import Page
 
 SWEEP_SECONDS, OLDEST = 60.0, 600.0
@@ -80,7 +80,7 @@ def _folder_of_recordings() -> Iterator[Path]:
     """A temporary folder of this server. Those of servers that were killed are deleted before."""
     for folder in Path(gettempdir()).glob(f"{_FOLDER}*"):
         _delete_abandoned(folder)
-    with TemporaryDirectory(prefix=_FOLDER) as name, sole_user(Path(name) / "new.lock"):
+    with TemporaryDirectory(prefix=_FOLDER) as name, file_lock(Path(name) / "new.lock"):
         folder = Path(name)
         (folder / "new.lock").rename(folder / _LOCK)  # locked before another server looks for it
         recordings = folder / "recordings"  # clients may name every file in it
@@ -92,7 +92,7 @@ def _delete_abandoned(folder: Path) -> None:
     with suppress(OSError, UserError):  # its server runs, or has just deleted it
         status = folder.lstat()
         if stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and (folder / _LOCK).is_file():
-            with sole_user(folder / _LOCK):
+            with file_lock(folder / _LOCK):
                 shutil.rmtree(folder)
 
 

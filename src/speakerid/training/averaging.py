@@ -61,9 +61,9 @@ def average_checkpoints(
         raise UserError(f"{run_dir}: no run with checkpoints; expected the run_dir of one")
     run = RunDirectory(run_dir, resume=True)
     _check_output(run, output)
-    kept = _last_of(run, last)
+    kept = _last_checkpoints(run, last)
     mean = _mean([*kept.values()])
-    best = _of_the_same_run(run.best, mean)
+    best = _load_same_run(run.best, mean)
     figures, figures_of_best = _validated([mean, best], run_dir, device, frames_per_batch)
     if rank() == 0:
         replace(mean, accuracy=figures["accuracy"], validated=mean.step).save(output)
@@ -81,14 +81,14 @@ def _validated(
         raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
     check_held_out(parts, corpus.root)
     records = [checkpoint.utterances for checkpoint in checkpoints]
-    judging, lines = never_trained_on(corpus.labelled, parts.valid, records, f"{corpus.root}: validation")
+    unseen, lines = never_trained_on(corpus.labelled, parts.valid, records, f"{corpus.root}: validation")
     for line in dict.fromkeys(lines):
         progress.warn(line)
     return [
         validate(
             checkpoint.build_model().to(device),
             store=store,
-            indices=np.asarray(parts.valid)[judging].tolist(),
+            indices=np.asarray(parts.valid)[unseen].tolist(),
             labels=corpus.labelled.speakers,
             frames_per_batch=frames_per_batch or first.config.data.frames_per_batch,
             progress=progress,
@@ -103,7 +103,7 @@ def _check_output(run: RunDirectory, output: Path) -> None:
         raise UserError(f"--output: found {output}, where the run keeps its own checkpoints; choose another file")
 
 
-def _last_of(run: RunDirectory, last: int | None) -> dict[int, Path]:
+def _last_checkpoints(run: RunDirectory, last: int | None) -> dict[int, Path]:
     """Checkpoints to average, by step in ascending order."""
     kept = [(step, path) for step, path in run.kept().items() if step > 0]
     if kept:
@@ -125,14 +125,14 @@ def _mean(paths: Sequence[Path]) -> Checkpoint:
     weights = newest.build_model().state_dict()
     totals = {name: torch.zeros_like(w, dtype=torch.float64) for name, w in weights.items() if w.is_floating_point()}
     for path in paths:
-        more = _of_the_same_run(path, newest).build_model().state_dict()
+        more = _load_same_run(path, newest).build_model().state_dict()
         for name, total in totals.items():
             total += more[name]
     means = {name: (total / len(paths)).to(weights[name].dtype) for name, total in totals.items()}
     return replace(newest, model=weights | means, average=None, optimizers=[], progress={})
 
 
-def _of_the_same_run(path: Path, other: Checkpoint) -> Checkpoint:
+def _load_same_run(path: Path, other: Checkpoint) -> Checkpoint:
     checkpoint = Checkpoint.load(path)
     for name in ("speakers", "extra_classes", "features"):
         if getattr(checkpoint, name) != getattr(other, name):

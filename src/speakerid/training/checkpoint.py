@@ -112,14 +112,14 @@ class Checkpoint:
                 expected = SpeakerClassifier(*described).state_dict()
         except (RuntimeError, MemoryError, OverflowError) as error:  # more elements than 64 bits can count
             raise self._refusal("a model of this size cannot be built") from error
-        if reason := difference(expected, self.recognising):
+        if reason := difference(expected, self.inference_weights):
             raise self._refusal(reason)
         model = SpeakerClassifier(*described)
-        self.restore_weights(model, self.recognising)
+        self.restore_weights(model, self.inference_weights)
         return model.eval()
 
     @property
-    def recognising(self) -> dict[str, Tensor]:
+    def inference_weights(self) -> dict[str, Tensor]:
         """Weights for inference: the moving average if there is one, else the model's."""
         return self.model if self.average is None else self.average
 

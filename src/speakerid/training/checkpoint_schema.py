@@ -67,7 +67,7 @@ class _Content(BaseModel):
     utterances: _Utterances | None
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> "_Content":
+    def _check_consistency(self) -> "_Content":
         if self.validated > self.step:
             raise ValueError(f"validated after step {self.validated}, but only {self.step} steps are done")
         if len(set(self.speakers)) < len(self.speakers):

@@ -27,7 +27,7 @@ LEARNING_RATE = 2e-3
 """Initial learning rate of Adam; it decreases linearly to zero."""
 
 
-class Classifying(Protocol):
+class EmbeddingClassifier(Protocol):
     """Model whose `classifier` takes the output of `embed`."""
 
     classifier: nn.Module
@@ -42,7 +42,7 @@ def train_classifier(model: nn.Module, batches: Batches, config: Config, progres
     result depends on the weights, the batches and the seed only.
 
     Args:
-        model: a `Classifying` model on its device; changed in place.
+        model: an `EmbeddingClassifier` on its device; changed in place.
         batches: batches of the run; a process has its share of each.
         config: settings of the run.
         progress: shows a bar.
@@ -51,18 +51,18 @@ def train_classifier(model: nn.Module, batches: Batches, config: Config, progres
         Accuracy and loss on these crops over the last epoch, and the duration in seconds.
     """
     began = time.perf_counter()
-    learner = cast("Classifying", model)
+    learner = cast("EmbeddingClassifier", model)
     was_training = model.training
     model.eval()
-    embeddings, labels = _embedded(learner, batches, config, progress)
-    weights, figures = from_rank_0(lambda: _fitted(learner.classifier, embeddings, labels, config))
+    embeddings, labels = _embed(learner, batches, config, progress)
+    weights, figures = from_rank_0(lambda: _fit(learner.classifier, embeddings, labels, config))
     learner.classifier.load_state_dict(weights)
     model.train(was_training)
     return {**figures, "seconds": round(time.perf_counter() - began, 2)}
 
 
 @torch.inference_mode()
-def _embedded(model: Classifying, batches: Batches, config: Config, progress: Progress) -> tuple[Tensor, Tensor]:
+def _embed(model: EmbeddingClassifier, batches: Batches, config: Config, progress: Progress) -> tuple[Tensor, Tensor]:
     """(N, D) embeddings and (N,) classes of all processes, in the order of the batches."""
     first, count = config.train.total_steps, config.train.classifier_steps
     parameter = next(model.classifier.parameters())
@@ -74,13 +74,13 @@ def _embedded(model: Classifying, batches: Batches, config: Config, progress: Pr
             bar.update()
             if bar.due:
                 bar.show()
-    everybody_s = gathered([(embeddings.cpu(), labels.cpu()) for embeddings, labels in mine])
-    shares = [part for shares in zip(*everybody_s, strict=True) for part in shares]
+    of_all = gathered([(embeddings.cpu(), labels.cpu()) for embeddings, labels in mine])
+    shares = [part for shares in zip(*of_all, strict=True) for part in shares]
     embeddings, labels = (torch.cat(column) for column in zip(*shares, strict=True))
     return embeddings.to(parameter.device), labels.to(parameter.device)
 
 
-def _fitted(
+def _fit(
     classifier: nn.Module, embeddings: Tensor, labels: Tensor, config: Config
 ) -> tuple[dict[str, Any], dict[str, float]]:
     """Train a copy of the classifier; returns its weights and the figures of the last epoch."""

@@ -14,7 +14,7 @@ _WITHOUT_WEIGHTS = ("model.encoder.dropout", "model.encoder.layer_drop", "model.
 """Settings that may differ, since no weight depends on them."""
 
 
-def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> tuple[str, Checkpoint]:
+def load_initial_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corpus) -> tuple[str, Checkpoint]:
     """Load the inference weights of a checkpoint into a new model.
 
     Everything before the classifier is always taken; the classifier if it has the same settings and the same classes in
@@ -36,14 +36,14 @@ def take_weights(model: nn.Module, path: Path, config: ModelConfig, corpus: Corp
     checkpoint = from_rank_0(lambda: _load(path))
     differences = _differences(checkpoint, config, corpus)
     of_classifier = [line for line in differences if line.startswith("model.classifier")]
-    if in_front := [line for line in differences if line not in of_classifier]:
+    if others := [line for line in differences if line not in of_classifier]:
         raise UserError(
-            f"init_from: {path}: its weights are of another model: {'; '.join(in_front)}; set the same, or leave "
+            f"init_from: {path}: its weights are of another model: {'; '.join(others)}; set the same, or leave "
             "init_from out"
         )
-    weights, classifier = _parted(checkpoint.recognising)
+    weights, classifier = _split_classifier(checkpoint.inference_weights)
     if reasons := of_classifier + _other_classes(checkpoint, corpus):
-        _, classifier = _parted(model.state_dict())
+        _, classifier = _split_classifier(model.state_dict())
     try:
         checkpoint.restore_weights(model, weights | classifier)
     except UserError as error:
@@ -81,7 +81,7 @@ def _other_classes(checkpoint: Checkpoint, corpus: Corpus) -> list[str]:
     return []
 
 
-def _parted(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _split_classifier(weights: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Split weights into those before the classifier and those of the classifier."""
-    in_front = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
-    return in_front, {name: value for name, value in weights.items() if name not in in_front}
+    before_classifier = {name: value for name, value in weights.items() if not name.startswith("classifier.")}
+    return before_classifier, {name: value for name, value in weights.items() if name not in before_classifier}

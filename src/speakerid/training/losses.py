@@ -49,10 +49,10 @@ class Loss:
         """
         if not isinstance(self.settings, CrossEntropyConfig):
             angular = isinstance(self.settings, AamSoftmaxConfig)
-            taken = additive_angular_margin if angular else additive_cosine_margin
-            places = labels[:, None]
-            cosines = logits.gather(1, places) / self.scale
-            logits = logits.scatter(1, places, self.scale * taken(cosines, margin))
+            with_margin = additive_angular_margin if angular else additive_cosine_margin
+            index = labels[:, None]
+            cosines = logits.gather(1, index) / self.scale
+            logits = logits.scatter(1, index, self.scale * with_margin(cosines, margin))
         return F.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.settings.label_smoothing)
 
 

@@ -29,7 +29,7 @@ class Record(BaseModel, frozen=True, extra="ignore", strict=True):
     """Number of rollbacks so far."""
 
     @model_validator(mode="after")
-    def _figures_are_there(self) -> "Record":
+    def _check_figures(self) -> "Record":
         if (self.part == "valid" and self.accuracy is None) or (self.part == "train" and self.loss is None):
             raise ValueError("the figure of this line is missing")
         return self

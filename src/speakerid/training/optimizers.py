@@ -42,15 +42,15 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         for group in self.param_groups:
-            alike = defaultdict(list)
+            by_shape = defaultdict(list)
             for parameter in group["params"]:
-                alike[tuple(sorted(_matrix(parameter).shape))].append(parameter)
-            for parameters in alike.values():
-                self._move(parameters, group["lr"], group["weight_decay"])
+                by_shape[tuple(sorted(_matrix(parameter).shape))].append(parameter)
+            for parameters in by_shape.values():
+                self._update(parameters, group["lr"], group["weight_decay"])
 
-    def _move(self, parameters: list[Tensor], learning_rate: Tensor | float, weight_decay: float) -> None:
+    def _update(self, parameters: list[Tensor], learning_rate: Tensor | float, weight_decay: float) -> None:
         """Update parameters that are (R, C) or (C, R)."""
-        steps = orthogonalised(torch.stack([_wide(_matrix(self._momentum(parameter))) for parameter in parameters]))
+        steps = orthogonalized(torch.stack([_wide(_matrix(self._momentum(parameter))) for parameter in parameters]))
         size = ADAMW_STEP * math.sqrt(steps.shape[-1])
         for parameter, step in zip(parameters, steps, strict=True):
             upright = step if step.shape == _matrix(parameter).shape else step.mT
@@ -66,7 +66,7 @@ class Muon(torch.optim.Optimizer):
         return parameter.grad.lerp(momentum, MOMENTUM)
 
 
-def orthogonalised(x: Tensor) -> Tensor:
+def orthogonalized(x: Tensor) -> Tensor:
     """(N, R, C) matrices with their singular values moved close to 1, between about 0.7 and 1.2; zeros stay zeros.
 
     Newton-Schulz iterations, which consist of matrix products only and are fast on every device.

@@ -55,7 +55,7 @@ class Bar:
 
     def close(self) -> None:
         """Stop updating the bar and leave it on the screen."""
-        with _listened_to():
+        with _ignore_closed_terminal():
             self._bar.close()
 
     def show(self, **figures: str | int) -> None:
@@ -63,7 +63,7 @@ class Bar:
         self._next = time.monotonic() + self._seconds
         postfix = ", ".join(f"{name}={value}" for name, value in figures.items())
         if self._terminal:
-            with _listened_to():
+            with _ignore_closed_terminal():
                 self._bar.set_postfix_str(postfix, refresh=False)
                 self._bar.update(self.done - self._bar.n)
                 self._bar.refresh()
@@ -88,12 +88,12 @@ class Progress:
         self._style: Style = style
         self._part = part
 
-    def within(self, part: str) -> "Progress":
+    def for_part(self, part: str) -> "Progress":
         """Progress of a part of the run, whose name prefixes every line and bar."""
         return Progress(self._style, part)
 
     @property
-    def is_for_people(self) -> bool:
+    def is_verbose(self) -> bool:
         """Whether other code may print lines and draw bars too."""
         return self._style == "auto"
 
@@ -101,7 +101,7 @@ class Progress:
         """Print an informational message."""
         if self._part:
             text = f"{self._part}: {text}"
-        with _listened_to():
+        with _ignore_closed_terminal():
             if self._style == "auto":
                 tqdm.write("\n".join(visible(line) for line in text.split("\n")), file=sys.stdout)
             elif self._style == "json":
@@ -111,20 +111,20 @@ class Progress:
         """Print a message that `quiet` shows too."""
         if self._style != "quiet":
             return self.say(text)
-        with _listened_to():
+        with _ignore_closed_terminal():
             tqdm.write(f"{self._part}: {text}" if self._part else text, file=sys.stderr)
         return None
 
     def record(self, record: dict[str, Any]) -> None:
         """Print a record of metrics.jsonl in the `json` style."""
         if self._style == "json":
-            with _listened_to():
+            with _ignore_closed_terminal():
                 _print({"of": self._part, **record} if self._part else record)
 
     @contextmanager
     def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
         """Show a bar while the block runs."""
-        bar = Bar(f"{self._part}: {title}" if self._part else title, unit, total, done, shown=self.is_for_people)
+        bar = Bar(f"{self._part}: {title}" if self._part else title, unit, total, done, shown=self.is_verbose)
         try:
             yield bar
         finally:
@@ -132,7 +132,7 @@ class Progress:
 
 
 @contextmanager
-def _listened_to() -> Iterator[None]:
+def _ignore_closed_terminal() -> Iterator[None]:
     try:
         yield
     except OSError as error:

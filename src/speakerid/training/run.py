@@ -30,7 +30,7 @@ from speakerid.memory import keep_freed_memory
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.models.summary import summary
 from speakerid.training.cross_validation import fold_figures, fold_folders, number_of_folds, parts_of
-from speakerid.training.initial_weights import take_weights
+from speakerid.training.initial_weights import load_initial_weights
 from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress, Style
 from speakerid.training.resuming import check_same_run
@@ -117,10 +117,10 @@ def _train_folds(
         return None
     folders = fold_folders(config.run_dir, trainer.folds)
     for fold, folder in enumerate(folders):
-        mine = config.model_copy(update={"run_dir": folder})
+        fold_config = config.model_copy(update={"run_dir": folder})
         holds_a_run = from_rank_0(partial(RunDirectory.holds_a_run, folder))
-        of_fold = progress.within(f"Fold {fold + 1} of {len(folders)}")
-        if stopped_by := _train_model(mine, holds_a_run, make_model, of_fold, device, fold).stopped_by:
+        fold_progress = progress.for_part(f"Fold {fold + 1} of {len(folders)}")
+        if stopped_by := _train_model(fold_config, holds_a_run, make_model, fold_progress, device, fold).stopped_by:
             return stopped_by
     return None
 
@@ -146,7 +146,7 @@ def build_trainer(
         progress.say(summary(model))
     utterances = UtteranceRecord.of(corpus.labelled, parts)
     if not resume:
-        utterances = _begin_with(config, model, corpus, utterances, progress)
+        utterances = _load_init_from(config, model, corpus, utterances, progress)
     labels = corpus.labelled.speakers
 
     def validation(model: nn.Module, step: int) -> dict[str, float]:
@@ -195,15 +195,15 @@ def _build_model(config: Config, corpus: Corpus, make_model: MakeModel, device: 
     return model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
 
 
-def _begin_with(
+def _load_init_from(
     config: Config, model: nn.Module, corpus: Corpus, utterances: UtteranceRecord, progress: Progress
 ) -> UtteranceRecord:
     """Load the weights of `init_from`, if any, and add the utterances that trained them to the record."""
     if not config.init_from:
         return utterances
-    line, former = take_weights(model, config.init_from, config.model, corpus)
+    line, former = load_initial_weights(model, config.init_from, config.model, corpus)
     progress.say(line)
-    utterances = utterances.beginning_with(former.utterances)
+    utterances = utterances.initialized_from(former.utterances)
     if former.utterances is None:
         progress.warn(f"init_from: {config.init_from}: {UNRECORDED}")
     elif count := utterances.validation_trained_earlier:
@@ -257,7 +257,7 @@ def open_training_data(
 
             say(f"{data.root} does not exist: writing the demonstration corpus first")
             write_demo_corpus(data.root)
-        corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype, quiet=not progress.is_for_people)
+        corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype, quiet=not progress.is_verbose)
     parts = parts_of(config, corpus.labelled, fold)
     own = int((~corpus.labelled.company[parts.train]).sum())
     say(

@@ -12,7 +12,7 @@ import yaml
 
 from speakerid.config import Config
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, remove_partials, sole_user
+from speakerid.files import atomic_file, file_lock, remove_partials
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.metrics_log import METRICS, Line, Record, rank, read_lines
 
@@ -72,7 +72,7 @@ class RunDirectory:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with sole_user(self.path / ".lock"):
+            with file_lock(self.path / ".lock"):
                 self._check()
                 yield
         except BrokenPipeError:  # from stdout, when its reader has exited
@@ -107,8 +107,8 @@ class RunDirectory:
         with atomic_file(self.metrics) as partial:
             partial.write_bytes(b"".join(line + b"\n" for line in kept))
         if self._file(step).exists():  # the process may have been killed before it linked last.pt
-            _second_name(self._file(step), self.last)
-        self._name_best(step)
+            _link(self._file(step), self.last)
+        self._link_best(step)
         self._remove_superseded()
         self.close()
         self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
@@ -149,9 +149,9 @@ class RunDirectory:
         path = self._file(checkpoint.step)
         try:
             checkpoint.save(path)
-            _second_name(path, self.last)
+            _link(path, self.last)
             if is_best:
-                _second_name(path, self.best)
+                _link(path, self.best)
         except UserError as error:
             raise UserError(f"{error}; make room, then --resume") from error
         self._remove_superseded()
@@ -169,7 +169,7 @@ class RunDirectory:
             except UserError as error:
                 damaged.append(str(error))
                 continue
-            return checkpoint, damaged + self._damage_of_the_log()
+            return checkpoint, damaged + self._log_damage()
         raise UserError("; ".join(damaged) or f"{self.last}: no such checkpoint")
 
     def good_checkpoint(self, validated: bool) -> Checkpoint:
@@ -207,7 +207,7 @@ class RunDirectory:
         records = [line.record for line in self._lines() if line.record and line.record.rank]
         return sorted(records, key=lambda record: record.rank or (), reverse=True)
 
-    def _name_best(self, step: int) -> None:
+    def _link_best(self, step: int) -> None:
         """Link best.pt to the best checkpoint up to `step`, unless it is a better one that is missing from the log."""
         best = next(iter(self._validations()), None)
         if best is None or best.rank is None or not self._file(best.step).exists():
@@ -220,9 +220,9 @@ class RunDirectory:
             loss = former.best_loss if former.accuracy == former.best_accuracy else None
             if rank(former.accuracy, loss) > best.rank:
                 return
-        _second_name(self._file(best.step), self.best)
+        _link(self._file(best.step), self.best)
 
-    def _damage_of_the_log(self) -> list[str]:
+    def _log_damage(self) -> list[str]:
         """A line about the damaged lines of the log, if there are any."""
         damaged = [number for number, line in enumerate(self._lines(), 1) if line.record is None]
         if not damaged:
@@ -275,7 +275,7 @@ def _steps(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("[0-9]*.pt") if path.stem.isdecimal())
 
 
-def _second_name(path: Path, name: Path) -> None:
+def _link(path: Path, name: Path) -> None:
     """Atomically make `name` a hard link to the file, or a copy if the file system has no hard links."""
     with atomic_file(name) as partial:
         partial.unlink(missing_ok=True)

@@ -194,7 +194,7 @@ def read_log(path: Path) -> Log:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a process holds the lock of a run, see `speakerid.files.sole_user`; changes nothing."""
+    """Whether a process holds the lock of a run, see `speakerid.files.file_lock`; changes nothing."""
     try:
         # Non-blocking, since opening a named pipe would block.
         handle = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)

@@ -29,7 +29,7 @@ WIDE = 60
 
 # Okabe and Ito's colors for all kinds of color vision, without yellow, which is faint on white. Markers distinguish
 # lines of similar color, and dashes distinguish them between the markers.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS = "osD^vPX<>*"
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)))
 SHOWN = len(_MARKERS)
@@ -92,11 +92,11 @@ def _draw(left: "Axes", right: "Axes", curves: Sequence[tuple[Run, Curve, Curve]
     """Plot accuracy on the left and loss on the right; returns the lines for the legend."""
     window = SMOOTHED_SHARE * max(steps[-1] for _, *both in curves for steps, _ in both if len(steps))
     handles = []
-    for place, (run, accuracy, loss) in reversed(list(enumerate(curves))):  # the best drawn last, over the others
+    for index, (run, accuracy, loss) in reversed(list(enumerate(curves))):  # the best drawn last, over the others
         best = "no validation" if run.best_accuracy is None else f"{run.best_accuracy:.4f}"
-        (line,) = left.plot(*accuracy, **_style(place, accuracy), label=f"{best}  {_shortened(run.name)}")
-        right.plot(loss[0], _smoothed(loss, window), **_style(place, loss))
-        if place <= SHOWN:
+        (line,) = left.plot(*accuracy, **_style(index, accuracy), label=f"{best}  {_shortened(run.name)}")
+        right.plot(loss[0], _smoothed(loss, window), **_style(index, loss))
+        if index <= SHOWN:
             handles.append(line)
     if len(curves) > SHOWN:
         handles[0].set_label(f"{len(curves) - SHOWN:,} others")
@@ -117,15 +117,15 @@ def _shortened(name: str) -> str:
     return name if len(name) <= 2 * WIDE else "…" + name[-2 * WIDE :]
 
 
-def _style(place: int, curve: Curve) -> dict[str, Any]:
-    if place >= SHOWN:
+def _style(index: int, curve: Curve) -> dict[str, Any]:
+    if index >= SHOWN:
         return {"color": "0.8", "linewidth": 0.8, "zorder": 1}
     return {
-        "color": _COLOURS[place % len(_COLOURS)],
-        "linestyle": _DASHES[place // len(_COLOURS)],
-        "marker": _MARKERS[place],
+        "color": _COLORS[index % len(_COLORS)],
+        "linestyle": _DASHES[index // len(_COLORS)],
+        "marker": _MARKERS[index],
         # A tenth of the axes apart, offset so that markers of different runs do not coincide.
-        "markevery": (0.01 * place, 0.1) if len(curve[0]) > FEW else None,
+        "markevery": (0.01 * index, 0.1) if len(curve[0]) > FEW else None,
         "zorder": 2,
     }
 

@@ -12,18 +12,18 @@ from speakerid.training.runs import Run
 def listing(runs: Sequence[Run]) -> str:
     """Table with a line per run, then the commands to resume those that stopped, then what could not be read."""
     rows = [_COLUMNS, *map(_cells, runs)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS))]
-    left = {place for place, name in enumerate(_COLUMNS) if name in ("run", "encoder", "classifier", "state")}
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+    left = {column for column, name in enumerate(_COLUMNS) if name in ("run", "encoder", "classifier", "state")}
     lines = [
         "  ".join(
-            cell.ljust(width) if place in left else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
     stopped = [run for run in runs if run.state == "stopped"]
     if stopped:
-        lines += ["", *map(_how_to_go_on, stopped)]
+        lines += ["", *map(_resume_hint, stopped)]
     problems = [problem for run in runs for problem in run.problems]
     if problems:
         lines += ["", *map(printable, problems)]
@@ -49,7 +49,7 @@ def _cells(run: Run) -> tuple[str, ...]:
     )
 
 
-def _how_to_go_on(run: Run) -> str:
+def _resume_hint(run: Run) -> str:
     name = printable(run.name)
     if run.resume is None:
         return f"{name} stopped at step {run.step:,} without a checkpoint to resume from"

@@ -61,7 +61,7 @@ class TrainingStep:
         # Tensors, since a captured step reads them from fixed addresses.
         self._learning_rate = torch.tensor(settings.learning_rate, device=self.device)
         self._margin = torch.zeros((), device=self.device)
-        self._share = torch.ones((), device=self.device)
+        self._mixup_weight = torch.ones((), device=self.device)
         self._loss = Loss(settings.loss, scale)
         features = features or FeatureConfig()
         self._augment = nn.Sequential(
@@ -77,10 +77,10 @@ class TrainingStep:
         self._step = torch.zeros((), dtype=torch.float64, device=self.device)
         self._sums = torch.zeros(len(_SUMS), dtype=torch.float64, device=self.device)
         self._bad_step = torch.zeros_like(self._step)
-        self._shared = self._distributed() if is_shared() else model
-        self._forward: Callable[[Tensor], Tensor] = self._shared
+        self._wrapped = self._distributed() if is_shared() else model
+        self._forward: Callable[[Tensor], Tensor] = self._wrapped
         if settings.compile:
-            self._forward = torch.compile(self._shared, dynamic=False)
+            self._forward = torch.compile(self._wrapped, dynamic=False)
         self._graph = StepGraph(self._work) if self.device.type == "cuda" and not is_shared() else None
 
     def __call__(self, features: Tensor, labels: Tensor, step: int, learning_rate: float) -> None:
@@ -95,17 +95,17 @@ class TrainingStep:
         self._learning_rate.fill_(learning_rate)
         self._margin.fill_(self._loss.margin(step, self._settings.total_steps))
         if self._settings.mixup:
-            self._share.fill_(self._share_of(step))
+            self._mixup_weight.fill_(self._draw_mixup_weight(step))
         self._step.fill_(step + 1)
         self._seed_generator(step)
         try:
             self._run(features, labels)
         except RuntimeError as error:
-            if not self._is_the_compiler_s(error):
+            if not self._is_compile_error(error):
                 raise
             # Raised before the first step, so no weight has changed yet.
             self._say(f"train.compile: failed, training goes on without it ({str(error).strip().splitlines()[0]})")
-            self._forward = self._shared
+            self._forward = self._wrapped
             self._seed_generator(step)
             self._run(features, labels)
 
@@ -125,8 +125,8 @@ class TrainingStep:
         sums = self._sums.new_zeros(len(_SUMS))
         pieces = [tensor.tensor_split(parts) for tensor in (features, labels, others)]
         for part, (x, y, z) in enumerate(zip(*pieces, strict=True)):
-            with self._unsynchronised() if part < parts - 1 else nullcontext():
-                loss, figures = self._examine(x, y, z)
+            with self._no_sync() if part < parts - 1 else nullcontext():
+                loss, figures = self._compute_loss(x, y, z)
                 # DistributedDataParallel averages gradients over processes, but they have to be summed.
                 (loss * (world_size() / self._settings.batch_size)).backward()
             sums += figures
@@ -146,16 +146,16 @@ class TrainingStep:
         features = self._augment(features)
         if not self._settings.mixup:
             return features, labels
-        return torch.lerp(features.roll(1, 0), features, self._share), labels.roll(1)
+        return torch.lerp(features.roll(1, 0), features, self._mixup_weight), labels.roll(1)
 
-    def _examine(self, features: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    def _compute_loss(self, features: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """The loss summed over a part of a batch, and its `_SUMS`; `others` are the labels that mixup mixes in."""
         autocast = self._settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             logits = self._forward(features.to(next(self.model.parameters()).dtype))
         if autocast:
             logits = logits.float()
-        share = self._share.to(logits.dtype)
+        share = self._mixup_weight.to(logits.dtype)
 
         def mixed(figure: Callable[[Tensor], Tensor]) -> Tensor:
             return figure(labels) if not self._settings.mixup else figure(others).lerp(figure(labels), share)
@@ -212,14 +212,14 @@ class TrainingStep:
                 if "capturable" in group:
                     group["capturable"] = self.device.type == "cuda"
 
-    def _is_the_compiler_s(self, error: RuntimeError) -> bool:
-        if self._forward is self._shared:
+    def _is_compile_error(self, error: RuntimeError) -> bool:
+        if self._forward is self._wrapped:
             return False
         from torch._dynamo.exc import TorchDynamoException  # slow to import; torch.compile has done so by now
 
         return isinstance(error, TorchDynamoException)
 
-    def _share_of(self, step: int) -> float:
+    def _draw_mixup_weight(self, step: int) -> float:
         """Weight of a crop in its mixture with the neighbor, for all crops of a step; the same in all processes."""
         rng = np.random.default_rng([self._seed, step, _MIXTURE])
         return float(rng.beta(self._settings.mixup, self._settings.mixup))
@@ -237,8 +237,8 @@ class TrainingStep:
         # Running statistics are the same in every process, see speakerid.layers.batch_norm.
         return DistributedDataParallel(self.model, gpu, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    def _unsynchronised(self) -> Any:
-        return self._shared.no_sync() if isinstance(self._shared, DistributedDataParallel) else nullcontext()
+    def _no_sync(self) -> Any:
+        return self._wrapped.no_sync() if isinstance(self._wrapped, DistributedDataParallel) else nullcontext()
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -247,7 +247,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def enough_memory(advice: Callable[[], str]) -> Iterator[None]:
+def explain_out_of_memory(advice: Callable[[], str]) -> Iterator[None]:
     """Raise a UserError with this advice if memory runs out in the block."""
     try:
         yield

@@ -18,7 +18,7 @@ from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.schedule import warmup_half_cosine
 from speakerid.training.signals import agreed, caught_signals
-from speakerid.training.step import TrainingStep, enough_memory
+from speakerid.training.step import TrainingStep, explain_out_of_memory
 from speakerid.training.stopwatch import Stopwatch
 from speakerid.training.utterance_record import UtteranceRecord
 
@@ -94,7 +94,7 @@ class Trainer:
                             return stopped_by
                         self._validate()
                     except Diverged as reason:
-                        self._go_back(reason)
+                        self._roll_back(reason)
         finally:
             if self.run:
                 self.run.close()
@@ -120,7 +120,7 @@ class Trainer:
         return None
 
     def _train_step(self) -> None:
-        with enough_memory(self._smaller_step):
+        with explain_out_of_memory(self._step_advice):
             with self._stopwatch.waiting():
                 features, labels = self.batches[self.step]
             self._learn(features, labels, self.step, self._learning_rate(self.step))
@@ -160,10 +160,10 @@ class Trainer:
         model = self._average.model if self._average else self.model
         if self._settings.classifier_steps and self.step == self._settings.total_steps:
             self._train_classifier(model)
-        with enough_memory(self._smaller_validation):
+        with explain_out_of_memory(self._validation_advice):
             result = self.validate(model, self.step)
         self.accuracy, self.validated = result["accuracy"], self.step
-        is_best = self._beats_best(result["accuracy"], result["loss"])
+        is_best = self._is_best(result["accuracy"], result["loss"])
         if is_best:
             self.best_accuracy, self.best_loss = result["accuracy"], result["loss"]
         if self.run:
@@ -174,12 +174,12 @@ class Trainer:
             self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
 
     def _train_classifier(self, model: nn.Module) -> None:
-        with enough_memory(self._fewer_embeddings):
+        with explain_out_of_memory(self._embedding_advice):
             figures = train_classifier(model, self.batches, self.config, self.progress)
         if self.run:
             self._record("classifier", **figures)
 
-    def _beats_best(self, accuracy: float, loss: float) -> bool:
+    def _is_best(self, accuracy: float, loss: float) -> bool:
         """Whether a validation is the best so far; the loss breaks ties, which are common with few utterances."""
         if self.best_accuracy is None or self.best_loss is None:
             return True
@@ -193,7 +193,7 @@ class Trainer:
         factor = warmup_half_cosine(step, settings.warmup_steps, settings.total_steps)
         return settings.learning_rate * ROLLBACK_FACTOR**self.rollbacks * factor
 
-    def _go_back(self, reason: Diverged) -> None:
+    def _roll_back(self, reason: Diverged) -> None:
         """Return to the last good checkpoint, with a lower learning rate."""
         failed_at, times = self.step, self.rollbacks + 1
         if times > self._settings.rollbacks:
@@ -216,7 +216,7 @@ class Trainer:
             )
         self._save()
 
-    def _smaller_step(self) -> str:
+    def _step_advice(self) -> str:
         settings = self._settings
         size = f"train.batch_size={settings.batch_size}, train.crop_frames={settings.crop_frames}"
         if settings.longest_crop_frames:
@@ -228,12 +228,12 @@ class Trainer:
             "--find-batch-size tells what fits"
         )
 
-    def _smaller_validation(self) -> str:
+    def _validation_advice(self) -> str:
         frames = self.config.data.frames_per_batch
         size = f"data.frames_per_batch={frames}; try data.frames_per_batch={frames // 2}"
         return f"in the validation after step {self.step} at {size}"
 
-    def _fewer_embeddings(self) -> str:
+    def _embedding_advice(self) -> str:
         name, steps = "train.classifier_steps", self._settings.classifier_steps
         return f"after step {self.step} at {name}={steps}; go on with {name}={steps // 2}"
 
@@ -282,7 +282,7 @@ class Trainer:
         self.rollbacks = checkpoint.rollbacks
         checkpoint.restore_weights(self.model, checkpoint.model)
         if self._average:
-            checkpoint.restore_weights(self._average.model, checkpoint.recognising)
+            checkpoint.restore_weights(self._average.model, checkpoint.inference_weights)
         try:
             self._learn.load_state_dict(checkpoint.optimizers, checkpoint.progress)
             self._health.restore(checkpoint.progress)

@@ -62,7 +62,7 @@ class UtteranceRecord:
         digest = hashlib.blake2b("\n".join(sorted(lines)).encode(errors="surrogatepass"), digest_size=16).hexdigest()
         return UtteranceRecord(_sorted(keys[parts.train]), _sorted(keys[parts.valid]), _sorted(keys[:0]), digest)
 
-    def beginning_with(self, former: UtteranceRecord | None) -> UtteranceRecord:
+    def initialized_from(self, former: UtteranceRecord | None) -> UtteranceRecord:
         """This record for a run that starts from the weights of another run."""
         if former is None:
             return self

@@ -29,13 +29,13 @@ def validate(
     predicted = torch.zeros_like(truth)
     loss, right, done = 0.0, 0, 0
     with progress.bar("Valid", "uttr", len(indices)) as bar:
-        for places, scores in predict_batches([model], store, indices, frames_per_batch):
-            expected = truth[places]
-            predicted[places] = scores.argmax(-1)
+        for rows, scores in predict_batches([model], store, indices, frames_per_batch):
+            expected = truth[rows]
+            predicted[rows] = scores.argmax(-1)
             loss += F.nll_loss(scores, expected, reduction="sum").item()
-            right += int((predicted[places] == expected).sum())
-            done += len(places)
-            bar.update(len(places) * world_size())  # the others are about as far
+            right += int((predicted[rows] == expected).sum())
+            done += len(rows)
+            bar.update(len(rows) * world_size())  # the others are about as far
             if bar.due:
                 bar.show(accuracy=f"{right / done:.2f}", loss=f"{loss / done:.2f}")
     predicted = summed(predicted)  # each element was filled by one process
