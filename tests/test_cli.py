@@ -149,7 +149,7 @@ def test_runs_are_listed_and_compared(
     assert answer(monkeypatch, "runs", str(tmp_path / "runs"), "--plot", str(plot)) == 0
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "better", "worse"]
-    assert f"go on with: python scripts/train.py --config {worse}/config.yaml --resume\n" in out
+    assert f"resume with: python scripts/train.py --config {worse}/config.yaml --resume\n" in out
     assert f"{better}/config.yaml: not valid YAML" in out
     assert out.endswith(f"Plot: {plot}\n")
     assert err == ""
@@ -181,7 +181,7 @@ def test_runs_are_listed_and_compared(
             "--crop-frames: found without --crops; expected both",
         ),
         (["runs", "nowhere"], "nowhere: no such folder; expected one that holds runs"),
-        (["runs", "."], ".: no run below it, that is, no folder with metrics.jsonl"),
+        (["runs", "."], ".: contains no run, that is, no folder with metrics.jsonl"),
         (["check", "nowhere"], "nowhere: no such folder"),
         (["prepare", "nowhere", "out"], "nowhere: no such folder or table; expected SPEAKER/anything.wav"),
     ],

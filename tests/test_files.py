@@ -226,7 +226,7 @@ def test_a_lock_never_changes_a_file(tmp_path: Path, link: bool) -> None:
             file_lock(lock).__enter__()
     else:
         (tmp_path / "other").rename(lock)
-        with file_lock(lock), pytest.raises(UserError, match="another process is at work here"):
+        with file_lock(lock), pytest.raises(UserError, match="another process is using this folder"):
             file_lock(lock).__enter__()
     assert (tmp_path / ("other" if link else "lock")).read_text() == "mine"
 

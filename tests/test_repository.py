@@ -1,10 +1,13 @@
 """What is shipped works as it stands: every config loads, every command of the README is one."""
 
+import ast
 import io
 import json
 import re
 import shlex
 import tarfile
+import tokenize
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,15 @@ COMMANDS = re.findall(
     r"python scripts/(?:train|runs|average|infer|prepare|evaluate|check|synthesise|serve)\.py [^\n`]*",
     "\n".join(page.read_text(encoding="utf-8") for page in PAGES) + "\n".join(c.read_text() for c in CONFIGS),
 )
+SOURCE = ROOT / "src" / "speakerid"
+PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation")
+STOCK_PHRASES = re.compile(
+    r"^\s*Of |\bLetters:|\b(whoever|nobody|everybody|somebody|anybody|likewise|so many|so often|told|heard)\b"
+    r"|(?<!there )\b(is|are) no\b(?! (later|longer|more))|\bgo(es)? on\b|\bat work\b|\bby itself\b|\bin vain\b"
+    r"|\bof no (meaning|use)\b|\bgiven back\b|\bstands? (at|in)\b|\bbehind one another\b|\bpassed over\b",
+    re.MULTILINE,
+)
+"""Phrases that read as translated."""
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -86,6 +98,28 @@ def test_the_distribution_has_a_name_of_its_own() -> None:
     assert name != "speakerid"
     assert f'"{name}[av,onnx,serve]"' in content
     assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Line and text of every comment and string, docstrings included."""
+    content = path.read_text(encoding="utf-8")
+    for token in tokenize.generate_tokens(io.StringIO(content).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string.lstrip("# ")
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+@pytest.mark.parametrize("package", PLAIN_PACKAGES)
+def test_docstrings_comments_and_messages_are_plain_english(package: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {phrase[0].strip()}"
+        for path in sorted((SOURCE / package).glob("*.py"))
+        for line, text in prose(path)
+        for phrase in STOCK_PHRASES.finditer(text)
+    ]
+    assert not found, "\n".join(found)
 
 
 def test_the_readme_has_commands() -> None:

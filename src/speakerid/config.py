@@ -112,7 +112,7 @@ class Config(Settings, frozen=True):
         loss, classifier = self.train.loss, self.model.classifier
         if loss.kind != "cross_entropy" and classifier.kind != "cosine":
             raise ValueError(
-                f"train.loss={loss.kind} takes a margin from cosines, so it needs model.classifier=cosine, "
+                f"train.loss={loss.kind} applies a margin to cosines, so it needs model.classifier=cosine, "
                 f"found {classifier.kind}"
             )
         return self

@@ -8,8 +8,8 @@ from speakerid.printing import short, visible
 
 SHOWN = 20
 MEMORY_REMEDY = (
-    "the system gave this process no more memory or threads; free memory, or raise the limits on the address space "
-    "and on processes (ulimit -v, ulimit -u)"
+    "the process ran out of memory or threads; free memory, or raise the limits on address space and processes "
+    "(ulimit -v, ulimit -u)"
 )
 """Remedy for a lack of memory. PyTorch's libraries for a GPU alone take 3 GB of address space."""
 _MEMORY_PHRASES = (

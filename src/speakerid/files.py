@@ -56,7 +56,7 @@ def atomic_file(path: Path, mode: int = 0o666) -> Iterator[Path]:
         _sync_folder(target.parent)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written: {error.strerror or error}; what was there before is kept"
+            f"{path}: cannot be written: {error.strerror or error}; the previous content is kept"
         ) from error
     finally:
         if partial:
@@ -190,7 +190,7 @@ def file_lock(
         raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
     with os.fdopen(handle, "rb", buffering=0):
         if os.fstat(handle).st_nlink > 1:
-            raise UserError(f"{path}: found another file's name, a hard link, expected a lock file; delete the link")
+            raise UserError(f"{path}: found a hard link to another file, expected a lock file; delete the link")
         with suppress(PermissionError):  # another user's lock file
             if mode is not None:
                 os.fchmod(handle, mode)
@@ -199,7 +199,7 @@ def file_lock(
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise UserError(f"{path.parent}: another process is at work here; wait until it has ended") from error
+            raise UserError(f"{path.parent}: another process is using this folder; wait until it has ended") from error
         yield
 
 

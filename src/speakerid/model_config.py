@@ -37,7 +37,7 @@ class _Convolutional(Settings, frozen=True):
     def _check_kernel_sizes(self) -> _Convolutional:
         for name, value in self:
             if name.endswith("kernel_size") and value % 2 == 0:
-                raise ValueError(f"{name} must be odd to stay centred on its frame, found {value}")
+                raise ValueError(f"{name} must be odd to be centered on a frame, found {value}")
         return self
 
 
@@ -202,7 +202,7 @@ class ModelConfig(Settings, frozen=True):
             raise ValueError(f"encoder.nhead ({nhead}) must divide d_model ({self.d_model})")
         if self.encoder.positions == "rotary" and self.d_model // nhead % 2:
             raise ValueError(
-                f"encoder.positions=rotary turns pairs of channels, so d_model ({self.d_model}) / encoder.nhead "
+                f"encoder.positions=rotary rotates pairs of channels, so d_model ({self.d_model}) / encoder.nhead "
                 f"({nhead}) must be even"
             )
         pooling = self.pooling

@@ -42,7 +42,7 @@ def load_plain(path: Path) -> object:
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from error
     except MemoryError as error:
-        raise UserError("needs more memory than there is") from error
+        raise UserError("needs more memory than is available") from error
     try:
         check_claims(content)
         with warnings.catch_warnings():
@@ -54,7 +54,7 @@ def load_plain(path: Path) -> object:
     except UserError:
         raise
     except MemoryError as error:
-        raise UserError("needs more memory than there is") from error
+        raise UserError("needs more memory than is available") from error
     except pickle.UnpicklingError as error:
         raise UserError(
             "holds Python objects or code instead of plain data; refused, do not trust its source"

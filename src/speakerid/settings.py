@@ -44,11 +44,11 @@ def _check_path(path: Path) -> Path:
     try:
         parts = [len(os.fsencode(part)) for part in path.parts]
     except UnicodeEncodeError as error:
-        raise ValueError("is not a name that a file can have") from error
+        raise ValueError("is not a valid file name") from error
     if "\0" in str(path):
-        raise ValueError("is not a name that a file can have: it holds a zero byte")
+        raise ValueError("is not a valid file name: it holds a zero byte")
     if max(parts, default=0) > 255 or sum(parts) + len(parts) > 4_000:
-        raise ValueError("is too long for the name of a file: expected at most 255 bytes between slashes, 4,000 in all")
+        raise ValueError("is too long for a file name: expected at most 255 bytes between slashes, 4,000 in all")
     return path
 
 
@@ -165,7 +165,7 @@ def _unknown(settings: type[Settings], section: type[BaseModel], key: str) -> st
     """Why a key of `section` is refused, with the closest known name or the sections it belongs to."""
     elsewhere = _dotted_names(settings, key)
     if elsewhere:
-        return f"no setting here; it belongs to {' or '.join(elsewhere)}"
+        return f"not a setting here; it belongs to {' or '.join(elsewhere)}"
     near = difflib.get_close_matches(key, section.model_fields, n=1)
     if near:
         return f"unknown setting; did you mean {near[0]!r}?"

@@ -33,9 +33,9 @@ class _Strict(yaml.constructor.SafeConstructor):
             name = self.construct_object(key, deep=True) if isinstance(key, yaml.ScalarNode) else None
             if not isinstance(name, str):
                 found = key.value if isinstance(key, yaml.ScalarNode) else f"a {key.id}"
-                raise _refusal(f"found {found} for a key, expected a name", key.start_mark)
+                raise _refusal(f"found {found} as a key, expected a name", key.start_mark)
             if name in seen:
-                raise _refusal(f"{name!r} is written twice", key.start_mark)
+                raise _refusal(f"duplicate key {name!r}", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -116,7 +116,7 @@ def _check_size(events: Iterator[yaml.Event]) -> None:
                 anchored[anchor] = count - before
         elif isinstance(event, yaml.AliasEvent):
             if event.anchor not in anchored:
-                raise _refusal(f"the alias *{event.anchor} has no finished anchor in front of it", event.start_mark)
+                raise _refusal(f"the alias *{event.anchor} has no complete anchor before it", event.start_mark)
             count += anchored[event.anchor]
         elif isinstance(event, yaml.ScalarEvent) and event.anchor is not None:
             anchored[event.anchor] = 1

@@ -225,7 +225,7 @@ def test_two_at_a_time_are_refused(source: Path, tmp_path: Path) -> None:
         assert process.stdout
         process.stdout.readline()
         try:
-            with pytest.raises(UserError, match="another process is at work here; wait until it has ended"):
+            with pytest.raises(UserError, match="another process is using this folder; wait until it has ended"):
                 prepare(source, tmp_path / "out")
         finally:
             process.kill()

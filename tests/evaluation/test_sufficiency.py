@@ -19,7 +19,7 @@ def corpus(rows: list[tuple[str, str | None]], constant: bool = False) -> tuple[
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ([("anna", f"day {n}") for n in range(6)], "one speaker only"),
+        ([("anna", f"day {n}") for n in range(6)], "only one speaker"),
         ([("anna", "a"), ("ben", "a"), ("cleo", None)], "every speaker has one recording"),
         ([(name, f"day {n}") for name in ("anna", "ben") for n in range(6)], "every session has one recording"),
         ([(name, f"day {n}") for name in ("anna", "ben") for n in range(2)], "every session has one recording"),
@@ -72,4 +72,4 @@ def test_maps_of_few_different_embeddings(count: int) -> None:
 
 
 def test_a_single_embedding_has_no_map() -> None:
-    assert str(embedding_map(np.ones((1, 4)), np.zeros(1, int), ["anna"])).endswith("one utterance only")
+    assert str(embedding_map(np.ones((1, 4)), np.zeros(1, int), ["anna"])).endswith("only one utterance")

@@ -82,7 +82,7 @@ def test_names_may_look_like_labels_if_the_other_lines_tell(tmp_path: Path) -> N
         ("# nothing\n\n", r"found no trials"),
         ("enroll test label\n", r"found no trials"),
         ("1,a,\x00b\n0,a," + 200_000 * "c", r"trials.txt: line 2: found '0,a,c"),
-        (b"\xff\xfe\x00", r"trials.txt: no UTF-8 text"),
+        (b"\xff\xfe\x00", r"trials.txt: not UTF-8 text"),
         (None, r"trials.txt: cannot be read: No such file"),
     ],
 )

@@ -95,12 +95,12 @@ def test_relative_to_the_working_folder(corpus: Corpus, tmp_path: Path, monkeypa
     [
         (["nobody", "uttr-b"], r"list: 1 of 2 names are not in .*corpus: 'nobody'; expected .*'uttr-b.pt'"),
         ([f"n{n}" for n in range(9)], r"9 of 9 names are not in .*: 'n0', 'n1', 'n2' and 6 more;"),
-        (["id1/v1/00001.wav"], r"1 of 1 names are of training: 'id1/v1/00001.wav'"),
-        (["00001.wav"], r"1 of 1 names stand for several utterances each: '00001.wav'"),
-        (["two.wav"], r"stand for several utterances each: 'two.wav'"),
+        (["id1/v1/00001.wav"], r"1 of 1 names are training utterances: 'id1/v1/00001.wav'"),
+        (["00001.wav"], r"1 of 1 names match several utterances each: '00001.wav'"),
+        (["two.wav"], r"match several utterances each: 'two.wav'"),
         (
             ["nobody", "two.wav", "uttr-a"],
-            r"1 of 3 .* not in .*; .* of training: 'uttr-a'; .* stand for several",
+            r"1 of 3 .* not in .*; .* training utterances: 'uttr-a'; .* match several",
         ),
         (["/elsewhere/id1/v2/00001.wav"], r"are not in"),
         (["a\nb"], r"are not in .*'a\\nb'"),

@@ -149,7 +149,7 @@ def test_too_few_checkpoints(corpus: Path, run: Path, tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(UserError, match=r"^\S+: no run with checkpoints; expected the run_dir of one$"):
+        with pytest.raises(UserError, match=r"^\S+: not a run with checkpoints; expected the run_dir of one$"):
             average_checkpoints(folder, tmp_path / "mean.pt")
 
 
@@ -159,7 +159,7 @@ def test_a_damaged_checkpoint_is_named_and_nothing_written(damaged: str, run: Pa
     earlier.write_text("earlier")
     content = (run / damaged).read_bytes()
     (run / damaged).write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match=rf"{damaged}: no sound checkpoint: truncated"):
+    with pytest.raises(UserError, match=rf"{damaged}: not a valid checkpoint: truncated"):
         average_checkpoints(run, earlier)
     assert earlier.read_text() == "earlier"
 
@@ -188,7 +188,7 @@ def test_a_checkpoint_of_another_run_is_named(place: str, part: str, run: Path, 
 def test_weights_that_are_not_the_model_s(run: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(saved(run, 8))
     replace(checkpoint, model=checkpoint.model | {"prenet.weight": torch.zeros(3, 3)}).save(saved(run, 8))
-    with pytest.raises(UserError, match=r"the weights of the checkpoint after step 8 are not those of the model"):
+    with pytest.raises(UserError, match=r"the weights of the checkpoint after step 8 do not fit the model"):
         average_checkpoints(run, tmp_path / "mean.pt")
 
 

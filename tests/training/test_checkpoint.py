@@ -49,7 +49,7 @@ def test_truncated(path: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut.pt"
     for length in range(0, len(content), 1_000):
         cut.write_bytes(content[:length])
-        with pytest.raises(UserError, match=r"cut\.pt: no sound checkpoint: truncated"):
+        with pytest.raises(UserError, match=r"cut\.pt: not a valid checkpoint: truncated"):
             Checkpoint.load(cut)
 
 
@@ -75,7 +75,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path
 
 def test_code_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"format": "speakerid checkpoint 7", "model": Bomb(tmp_path / "ran")}, tmp_path / "bomb.pt")
-    with pytest.raises(UserError, match=r"bomb\.pt: no sound checkpoint: holds Python objects or code"):
+    with pytest.raises(UserError, match=r"bomb\.pt: not a valid checkpoint: holds Python objects or code"):
         Checkpoint.load(tmp_path / "bomb.pt")
     assert not (tmp_path / "ran").exists()
 

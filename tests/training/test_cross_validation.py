@@ -159,7 +159,7 @@ def test_validation_utterances_are_judged_by_the_models_of_the_folds(corpus: Pat
 def test_what_would_be_judged_by_its_training_utterances_is_refused(
     corpus: Path, whole: TrainResult, tmp_path: Path
 ) -> None:
-    reason = r"a run with data\.folds trains on all labelled utterances, so none are left to validate on"
+    reason = r"a run with data\.folds trains on all labeled utterances, so none are left to validate on"
     alone = tmp_path / "best.pt"
     shutil.copy(whole.run.best, alone)  # without its folds
     with pytest.raises(UserError, match=reason):

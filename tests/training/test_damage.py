@@ -76,7 +76,7 @@ def test_the_checkpoint_before_a_damaged_one_is_resumed_from(
     damage(newest(run)[0], tmp_path / "ran")
     train(small_config(corpus, run), resume=True)
     out = capsys.readouterr().out
-    assert f"passed over: {run}/checkpoints/00000010.pt: " in out
+    assert f"skipped: {run}/checkpoints/00000010.pt: " in out
     assert f"Resuming {run} after step 9" in out
     assert not (tmp_path / "ran").exists()
     assert_same_run(run, whole)
@@ -95,7 +95,7 @@ def test_no_checkpoint_is_sound(corpus: Path, stopped: Path, tmp_path: Path, mon
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
-        assert error.count("no sound checkpoint: ") == len(newest(run))
+        assert error.count("not a valid checkpoint: ") == len(newest(run))
     assert before == {path: path.read_bytes() for path in run.rglob("*.*")}
 
 
@@ -103,7 +103,9 @@ def test_a_checkpoint_of_another_model_is_not_resumed(corpus: Path, stopped: Pat
     shutil.copytree(stopped, tmp_path / "run")
     other = small_config(corpus, tmp_path / "run", batch_size=4)
     other = other.model_copy(update={"model": other.model.model_copy(update={"d_model": 16})})
-    reason = r"model\.d_model is 16, was 8; train\.batch_size is 4, was 6; set them back, or start another run_dir"
+    reason = (
+        r"model\.d_model is 16, was 8; train\.batch_size is 4, was 6; restore the settings, or start another run_dir"
+    )
     with pytest.raises(UserError, match=reason):
         train(other, resume=True)
 
@@ -124,7 +126,7 @@ def test_code_in_a_checkpoint_or_a_feature_file_is_not_run(
     put_code(best, marker)
     assert answer(monkeypatch, *recognise) == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"error: {best}: no sound checkpoint: holds Python objects or code")
+    assert error.startswith(f"error: {best}: not a valid checkpoint: holds Python objects or code")
     assert error.count("\n") == 1
     assert not output.exists()
     assert not marker.exists()

@@ -99,7 +99,7 @@ def test_it_goes_back_and_on_with_half_the_rate(
     found, expected = rates(records), rates(metrics(plain / "metrics.jsonl"))
     assert found == {step: rate / (1 if step <= 6 else 2) for step, rate in expected.items()}
     assert [record["step"] for record in records if record["part"] == "valid"] == [4, 8, 12]
-    assert "back to step 6, and on with 0.5 times the learning rate" in capsys.readouterr().out
+    assert "going back to step 6 with 0.5 times the learning rate" in capsys.readouterr().out
 
 
 def test_it_is_given_up_after_so_many_rollbacks(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_a_collapse_goes_back_to_the_best_checkpoint(
     (rollback,) = [record for record in records if record["part"] == "rollback"]
     assert rollback["step"] == 40
     assert 43 < rollback["from_step"] <= 55
-    assert "as by guessing (ln 3 = 1.10)" in rollback["reason"]
+    assert "that of guessing (ln 3 = 1.10)" in rollback["reason"]
     assert [record["step"] for record in records if record["part"] == "valid"] == [20, 40, 60]
     assert records[-1]["accuracy"] == 1.0
 
@@ -196,7 +196,7 @@ def test_a_collapse_in_front_of_the_first_validation_goes_back_to_the_oldest_che
 
 def test_a_collapse_without_rollbacks_is_named(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forget(monkeypatch, 43)
-    with pytest.raises(UserError, match=r"^step \d+: the training loss is 1\.\d+, as by guessing .*collapsed; .*$"):
+    with pytest.raises(UserError, match=r"^step \d+: the training loss is 1\.\d+, that of guessing .*collapsed; .*$"):
         train(small_config(corpus, tmp_path / "run", **LONG))
 
 
@@ -220,7 +220,7 @@ def losses(health: Health, *means: float) -> None:
 
 
 def test_a_model_that_learned_and_then_guesses_has_collapsed() -> None:
-    with pytest.raises(Collapsed, match=r"^step 3: the training loss is 4\.60, as by guessing \(ln 100 = 4\.61\)"):
+    with pytest.raises(Collapsed, match=r"^step 3: the training loss is 4\.60, that of guessing \(ln 100 = 4\.61\)"):
         losses(Health(100), 5.0, 4.6, 2.0, 4.6)
 
 

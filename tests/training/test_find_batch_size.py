@@ -60,5 +60,5 @@ def test_it_ends_where_memory_does(corpus: Path, tmp_path: Path, monkeypatch: py
 
 def test_not_even_the_smallest_fits(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs_out(8, monkeypatch)
-    with pytest.raises(UserError, match=r"memory runs out at train\.batch_size=8 already; raise train\.accumulate"):
+    with pytest.raises(UserError, match=r"memory runs out even at train\.batch_size=8; raise train\.accumulate"):
         find_batch_size(small_config(corpus, tmp_path / "run"), Progress("silent"))

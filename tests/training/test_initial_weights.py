@@ -84,7 +84,7 @@ def test_the_classifier_of_other_speakers_is_new(
     others: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = first_weights(beginning(others, tmp_path / "run", source))
-    reason = "new: classifier (the corpus has 4 speakers that are not its 3)\n"
+    reason = "new: classifier (the 4 speakers of the corpus are not the checkpoint's 3)\n"
     assert f"Taken from {source} (step 12): prenet, encoder; {reason}" in capsys.readouterr().out
     plain = first_weights(beginning(others, tmp_path / "plain", None))
     assert_taken(weights, source, IN_FRONT)
@@ -106,7 +106,10 @@ def test_voices_that_only_helped_to_train_are_classes_too(
     helped = replace(Checkpoint.load(source), extra_classes=6)
     helped.save(tmp_path / "helped.pt")
     assert_taken(first_weights(beginning(corpus, tmp_path / "run", tmp_path / "helped.pt")), source, IN_FRONT)
-    assert "new: classifier (the corpus has 0 voices that only help to train, there 6)\n" in capsys.readouterr().out
+    assert (
+        "new: classifier (the corpus has 0 voices that only help to train, the checkpoint 6)\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_another_kind_of_classifier_is_new(
@@ -114,7 +117,7 @@ def test_another_kind_of_classifier_is_new(
 ) -> None:
     config = beginning(corpus, tmp_path / "run", source, {"classifier": "linear"})
     first_weights(config)
-    assert "new: classifier (model.classifier is linear, there batchnorm)\n" in capsys.readouterr().out
+    assert "new: classifier (model.classifier is linear, but batchnorm in the checkpoint)\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -148,17 +151,21 @@ def test_dropout_may_differ_and_float64_takes_float32(corpus: Path, source: Path
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ({"d_model": 16}, "model.d_model is 16, there 8;"),
-        ({"encoder.share_layers": True}, "model.encoder.share_layers is True, there False;"),
+        ({"d_model": 16}, "model.d_model is 16, but 8 in the checkpoint;"),
+        ({"encoder.share_layers": True}, "model.encoder.share_layers is True, but False in the checkpoint;"),
         (
             {"subtract_mean": True, "encoder.dim_feedforward": 12, "embedding_dim": 5},
-            "model.subtract_mean is True, there False; model.encoder.dim_feedforward is 12, there 16; "
-            "model.embedding_dim is 5, there None;",
+            "model.subtract_mean is True, but False in the checkpoint; "
+            "model.encoder.dim_feedforward is 12, but 16 in the checkpoint; "
+            "model.embedding_dim is 5, but None in the checkpoint;",
         ),
-        ({"encoder": {"kind": "transformer", "nhead": 2}}, "model: model.encoder is transformer, there conformer;"),
+        (
+            {"encoder": {"kind": "transformer", "nhead": 2}},
+            "model: model.encoder is transformer, but conformer in the checkpoint;",
+        ),
         (
             {"pooling": "statistics", "classifier": "mlp"},
-            "model: model.pooling is statistics, there mean; set the same",
+            "model: model.pooling is statistics, but mean in the checkpoint; use the same",
         ),
     ],
 )
@@ -176,7 +183,10 @@ def test_other_features_are_named(source: Path, tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus", n_mels=9)
     settings = (corpus / "features.yaml").read_text()
     (corpus / "features.yaml").write_text(settings.replace("f_min: 50.0", "f_min: 20.0"))
-    with pytest.raises(UserError, match=r"features\.n_mels is 9, there 8; features\.f_min is 20\.0, there 50\.0;"):
+    with pytest.raises(
+        UserError,
+        match=r"features\.n_mels is 9, but 8 in the checkpoint; features\.f_min is 20\.0, but 50\.0 in the checkpoint;",
+    ):
         train(beginning(corpus, tmp_path / "run", source))
 
 
@@ -195,13 +205,15 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(corpus: Path, source: Path, 
     path = tmp_path / "other.pt"
     config = beginning(corpus, tmp_path / "run", path)
     path.write_bytes(source.read_bytes()[:10_000])
-    with pytest.raises(UserError, match=r"^init_from: \S*other\.pt: no sound checkpoint: truncated"):
+    with pytest.raises(UserError, match=r"^init_from: \S*other\.pt: not a valid checkpoint: truncated"):
         train(config)
     torch.save({"state_dict": {}}, path)
     with pytest.raises(UserError, match=r"^init_from: \S*other\.pt: found format None, expected 'speakerid checkpoint"):
         train(config)
     torch.save({**torch.load(source), "progress": Bomb(tmp_path / "ran")}, path)
-    with pytest.raises(UserError, match=r"^init_from: \S*other\.pt: no sound checkpoint: holds Python objects or code"):
+    with pytest.raises(
+        UserError, match=r"^init_from: \S*other\.pt: not a valid checkpoint: holds Python objects or code"
+    ):
         train(config)
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "run").exists()

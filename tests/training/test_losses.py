@@ -102,7 +102,7 @@ def test_the_margin_rises_in_a_straight_line() -> None:
 def test_a_margin_wants_cosines(kind: str, tmp_path: Any) -> None:
     settings = small_config(tmp_path, tmp_path / "run").model_dump(mode="json")
     settings["train"]["loss"] = kind
-    expected = rf"^test: train\.loss={kind} takes a margin from cosines, so it needs model\.classifier=cosine, "
+    expected = rf"^test: train\.loss={kind} applies a margin to cosines, so it needs model\.classifier=cosine, "
     with pytest.raises(UserError, match=expected + "found batchnorm$"):
         parse(Config, settings, "test")
     settings["model"]["classifier"] = {"kind": "cosine", "scale": 15}

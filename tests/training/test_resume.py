@@ -129,5 +129,5 @@ def test_other_settings_do_not_resume(corpus: Path, whole: TrainResult) -> None:
 
 def test_other_speakers_do_not_resume(whole: TrainResult, tmp_path: Path) -> None:
     other = write_easy_corpus(tmp_path / "other", speakers=("anna", "ben", "dora"))
-    with pytest.raises(UserError, match="speakers that are not the run's"):
+    with pytest.raises(UserError, match="speakers of the corpus are not the run's"):
         train(small_config(other, whole.run.path), resume=True)

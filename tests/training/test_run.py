@@ -137,7 +137,7 @@ def test_a_damaged_corpus_stops_before_the_first_step(corpus: Path, tmp_path: Pa
 
 
 def test_a_device_that_is_not_here() -> None:
-    with pytest.raises(UserError, match="'cuda:99' is not here"):
+    with pytest.raises(UserError, match="found 'cuda:99', which is not available"):
         choose_device("cuda:99")
 
 

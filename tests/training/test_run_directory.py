@@ -162,7 +162,7 @@ def test_a_damaged_line_of_the_log_is_passed_over_and_kept(opened: Open, checkpo
     run.metrics.write_bytes(line + b"\n" + before)
     run = opened(10, 2)
     assert run.metrics.read_bytes() == line + b"\n" + before
-    assert run.newest()[1] == [f"{run.metrics}: damaged lines: 1, the first is line 1; they stay in the file"]
+    assert run.newest()[1] == [f"{run.metrics}: damaged lines: 1, the first is line 1; they are left in the file"]
     assert [record["step"] for record in run.records()] == [10, 10]
     validated(run, checkpoint, 20, 0.7, True)
     assert steps(run) == (20, 20)

@@ -86,7 +86,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Mon
     path = write_run(Path("runs/my first"), trained(6), **config.model_dump(mode="json", exclude={"train", "run_dir"}))
     run = read_run(path, Path("runs"))
     assert run.resume == "python scripts/train.py --config 'runs/my first/config.yaml' --resume"
-    assert f"my first stopped at step 6; go on with: {run.resume}" in listing([run])
+    assert f"my first stopped at step 6; resume with: {run.resume}" in listing([run])
 
 
 def test_a_run_that_was_moved_goes_on_where_it_is(tmp_path: Path) -> None:
@@ -257,9 +257,9 @@ def test_runs_are_chosen_by_name_or_path(tmp_path: Path) -> None:
     assert find_runs(tmp_path, ["b/c/", "a"])[0] == [tmp_path / "b/c", tmp_path / "a"]
     assert find_runs(tmp_path, [str(tmp_path / "a"), "a"])[0] == [tmp_path / "a"]
     assert find_runs(tmp_path, ["line\\nbreak"])[0] == [tmp_path / "line\nbreak"]
-    with pytest.raises(UserError, match=r"no run 'b/d' below it; did you mean 'b/c'\?"):
+    with pytest.raises(UserError, match=r"contains no run 'b/d'; did you mean 'b/c'\?"):
         find_runs(tmp_path, ["b/d"])
-    with pytest.raises(UserError, match=r"no run 'something-else' below it; `speakerid runs .*` lists them"):
+    with pytest.raises(UserError, match=r"contains no run 'something-else'; `speakerid runs .*` lists them"):
         find_runs(tmp_path, ["something-else"])
 
 

@@ -73,7 +73,7 @@ def test_it_says_what_it_shows(tmp_path: Path) -> None:
 def test_many_runs_are_named_up_to_ten(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", SHOWN + 3)
     text = words(runs, tmp_path / "plot.svg")
-    assert "13 runs in runs, the best 10 in colour" in text
+    assert "13 runs in runs, the best 10 in color" in text
     assert [line for line in text if re.search(r"run\d", line)] == [
         f"{run.best_accuracy:.4f}  {run.name}" for run in runs[:SHOWN]
     ]

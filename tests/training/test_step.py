@@ -258,7 +258,7 @@ def test_without_a_compiler_training_goes_on_and_says_so(tmp_path: Path, monkeyp
         step(features, labels, k, RATES[k])
     torch._dynamo.reset()
     assert len(said) == 1
-    assert said[0].startswith("train.compile: failed, training goes on without it (")
+    assert said[0].startswith("train.compile: failed, training continues without it (")
     assert "\n" not in said[0]
     assert difference(found, learned(model)[0]) == 0
 

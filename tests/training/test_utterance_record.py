@@ -228,7 +228,7 @@ def test_utterances_that_were_trained_on_do_not_judge(
     assert "validation: 3 of 6 utterances were trained on; they are left out, and 3 remain\n" in printed
     status, printed = run(two_fewer(corpus, tmp_path / "two"))
     assert status == 2
-    assert "validation: 6 of 6 utterances were trained on, so nothing is left to judge by" in printed
+    assert "validation: 6 of 6 utterances were trained on, so none are left to evaluate on" in printed
 
 
 def test_test_utterances_that_were_trained_on_do_not_judge(

@@ -181,7 +181,7 @@ def test_a_second_process_is_refused(
 
         at_step(patch, 7, start_another)
         assert answer(patch, "train", "--config", config, "--quiet") == 0
-    assert seen == [(2, f"error: {tmp_path}/run: another process is at work here; wait until it has ended\n")]
+    assert seen == [(2, f"error: {tmp_path}/run: another process is using this folder; wait until it has ended\n")]
 
 
 def test_a_lock_that_nobody_holds_is_no_obstacle(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ REQUEUE = 75
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, see configs/")
-    parser.add_argument("--resume", action="store_true", help="go on from the last sound checkpoint in run_dir")
+    parser.add_argument("--resume", action="store_true", help="go on from the last intact checkpoint in run_dir")
     parser.add_argument(
         "--auto-resume", action="store_true",
         help="resume where there is something to resume, else start: for schedulers that start a job again",

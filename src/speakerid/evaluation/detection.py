@@ -39,7 +39,7 @@ def det_curve(scores: NDArray[np.floating], targets: NDArray[np.bool_], weights:
         targets: (T,) whether the speakers are the same; both kinds need a trial of positive weight.
         weights: (T,) weight of each trial; by default all are 1.
     """
-    assert not np.isnan(scores).any(), "scores that are not numbers have no order"
+    assert not np.isnan(scores).any(), "scores contain NaN"
     order = np.argsort(scores, kind="stable")
     if weights is not None:
         order = order[weights[order] > 0]
@@ -105,7 +105,7 @@ def cllr(log_ratios: NDArray[np.floating], targets: NDArray[np.bool_], weights: 
         targets: (T,) whether the speakers are the same; both kinds need a trial of positive weight.
         weights: (T,) weight of each trial; by default all are 1.
     """
-    assert not np.isnan(log_ratios).any(), "a log-likelihood ratio is not a number"
+    assert not np.isnan(log_ratios).any(), "log-likelihood ratios contain NaN"
     costs = np.logaddexp(0, np.where(targets, -log_ratios, log_ratios)) / math.log(2)
     weights = np.ones(len(costs)) if weights is None else weights
     means = []

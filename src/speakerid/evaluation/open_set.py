@@ -71,7 +71,7 @@ def open_set_curve(
 
 def _reaching(thresholds: NDArray[np.floating], scores: NDArray[np.floating], weights: Numbers) -> NDArray[np.float64]:
     """(P,) total weight of the scores that reach each threshold; no score reaches the last."""
-    assert not np.isnan(scores).any(), "scores that are not numbers have no order"
+    assert not np.isnan(scores).any(), "scores contain NaN"
     order = np.argsort(scores, kind="stable")
     below = np.append(0.0, np.cumsum(weights[order]))
     return np.append(below[-1] - below[np.searchsorted(scores[order], thresholds[:-1])], 0.0)

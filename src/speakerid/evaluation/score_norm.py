@@ -23,7 +23,7 @@ class TopCohort:
     """
 
     def __init__(self, scores: NDArray[np.floating], top_k: int = TOP_K) -> None:
-        assert scores.shape[1] >= 2, "a cohort of one"
+        assert scores.shape[1] >= 2, "a cohort needs two members"
         self._scores = scores.astype(np.float64)
         self._k = min(top_k, scores.shape[1] - 1)
         top = -np.sort(-np.partition(self._scores, -self._k - 1, axis=1)[:, -self._k - 1 :], axis=1)

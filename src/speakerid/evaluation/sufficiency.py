@@ -33,7 +33,7 @@ def no_leakage(utterances: Utterances, rows: NDArray[np.integer]) -> NotMeasured
     """
     speakers, sessions = utterances.speakers[rows], utterances.sessions[rows]
     if len(np.unique(speakers)) < 2:
-        return NotMeasured("there is one speaker only")
+        return NotMeasured("there is only one speaker")
     if np.unique(speakers, return_counts=True)[1].max() < 2:
         return NotMeasured("every speaker has one recording, so none is left to validate on")
     if np.unique(np.stack([speakers, sessions]), axis=1, return_counts=True)[1].max() < 2:
@@ -49,7 +49,7 @@ def no_trials(targets: NDArray[np.bool_]) -> NotMeasured | None:
     """
     if targets.any() and not targets.all():
         return None
-    return NotMeasured("it takes two utterances of one speaker and one of another")
+    return NotMeasured("needs two utterances of one speaker and one of another")
 
 
 def no_map(points: NDArray[np.floating]) -> NotMeasured | None:
@@ -59,7 +59,7 @@ def no_map(points: NDArray[np.floating]) -> NotMeasured | None:
         points: (N, D).
     """
     if len(points) < 2:
-        return NotMeasured("there is one utterance only")
+        return NotMeasured("there is only one utterance")
     if np.ptp(points, axis=0).max() <= SAME * np.abs(points).max():
         return NotMeasured("all embeddings are the same")
     return None

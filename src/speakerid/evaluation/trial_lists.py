@@ -97,7 +97,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
         check_regular(path)
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no UTF-8 text; expected a list of trials, {FORMATS}") from error
+        raise UserError(f"{path}: not UTF-8 text; expected a list of trials, {FORMATS}") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -150,8 +150,8 @@ def _label_first(path: Path, rows: Sequence[tuple[int, str, list[str]]]) -> bool
         row[:2] for row in rows if len(row[2]) == 3 and {row[2][0].lower(), row[2][2].lower()} <= set(LABELS)
     )
     raise UserError(
-        f"{path}: line {number}: found {printable(line[:200])!r}, of which the first or the last column could be "
-        "the label, and the other lines do not tell; write target and nontarget as labels"
+        f"{path}: line {number}: found {printable(line[:200])!r}, whose label could be the first or the last "
+        "column; write target and nontarget as labels"
     )
 
 

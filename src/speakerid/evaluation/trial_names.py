@@ -53,8 +53,8 @@ def rows_of_names(path: Path, names: Iterable[str], corpus: Corpus, utterances: 
                 ambiguous.append(name)
     problems = {
         f"are not in {corpus.root}": missing,
-        "are of training": elsewhere,
-        "stand for several utterances each": ambiguous,
+        "are training utterances": elsewhere,
+        "match several utterances each": ambiguous,
     }
     _check_problems(path, len(wanted), problems, utterances[0])
     return found
@@ -126,6 +126,6 @@ def _check_problems(path: Path, total: int, problems: Mapping[str, Sequence[str]
             reasons.append(f"{len(names):,} of {total:,} names {problem}: {shown}{more}")
     if reasons:
         raise UserError(
-            f"{path}: {'; '.join(reasons)}; expected test utterances or strangers', by their feature paths, such as "
-            f"{example!r}, or by the paths of their recordings"
+            f"{path}: {'; '.join(reasons)}; expected utterances of the test part or of strangers, by "
+            f"feature path, such as {example!r}, or by path of the recording"
         )

@@ -30,7 +30,7 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, d_model: int, nhead: int, dropout: float, qkv_bias: bool = True, rotary: bool = False) -> None:
         super().__init__()
-        assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
+        assert d_model % nhead == 0, f"d_model {d_model} is not a multiple of nhead {nhead}"
         self.nhead = nhead
         self.rotary = rotary
         self.dropout = Dropout(dropout)
@@ -68,7 +68,7 @@ class RelativePositionAttention(nn.Module):
 
     def __init__(self, d_model: int, nhead: int, dropout: float) -> None:
         super().__init__()
-        assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
+        assert d_model % nhead == 0, f"d_model {d_model} is not a multiple of nhead {nhead}"
         self.nhead = nhead
         self.dropout = Dropout(dropout)
         self.query = nn.Linear(d_model, d_model)

@@ -25,7 +25,7 @@ class GatingMLP(nn.Module):
 
     def __init__(self, d_model: int, dim_gating: int, kernel_size: int, dropout: float) -> None:
         super().__init__()
-        assert dim_gating % 2 == 0, f"dim_gating {dim_gating} has no halves"
+        assert dim_gating % 2 == 0, f"dim_gating {dim_gating} is not even"
         self.expand = nn.Linear(d_model, dim_gating)
         self.activation = nn.GELU()
         self.norm = nn.LayerNorm(dim_gating // 2)

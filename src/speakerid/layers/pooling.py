@@ -101,7 +101,7 @@ class AttentiveStatisticsPooling(nn.Module):
 
     def __init__(self, d_model: int, nhead: int = 1, dim_attention: int = 128) -> None:
         super().__init__()
-        assert d_model % nhead == 0, f"d_model {d_model} is no multiple of nhead {nhead}"
+        assert d_model % nhead == 0, f"d_model {d_model} is not a multiple of nhead {nhead}"
         self.weights = FrameWeights(d_model, nhead, dim_attention)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -22,7 +22,7 @@ def rotate(x: Tensor) -> Tensor:
         (…, T, E).
     """
     frames, width = x.shape[-2:]
-    assert width % 2 == 0, f"width {width} of a head is no number of pairs"
+    assert width % 2 == 0, f"head width {width} is not even"
     dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 cannot count frames
     position = torch.arange(frames, device=x.device, dtype=dtype)[:, None]
     index = torch.arange(0, width, 2, device=x.device, dtype=dtype)

@@ -58,7 +58,7 @@ def average_checkpoints(
             run's, or an output that is one of the run's own checkpoints.
     """
     if not RunDirectory.holds_a_run(run_dir):
-        raise UserError(f"{run_dir}: no run with checkpoints; expected the run_dir of one")
+        raise UserError(f"{run_dir}: not a run with checkpoints; expected the run_dir of one")
     run = RunDirectory(run_dir, resume=True)
     _check_output(run, output)
     kept = _last_checkpoints(run, last)
@@ -113,7 +113,7 @@ def _last_checkpoints(run: RunDirectory, last: int | None) -> dict[int, Path]:
         raise UserError(f"--last: found {wanted}, expected 2 or more to average")
     if len(kept) < wanted:
         raise UserError(
-            f"{run.path}: of the checkpoints that train.keep_last keeps found {len(kept)}, expected {wanted} to "
+            f"{run.path}: found {len(kept)} checkpoints that train.keep_last kept, expected at least {wanted} to "
             f"average; train with train.keep_last={max(wanted, 5)}"
         )
     return dict(kept[-last:] if last else kept)

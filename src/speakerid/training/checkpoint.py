@@ -84,7 +84,7 @@ class Checkpoint:
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such checkpoint; a training run writes best.pt and last.pt") from error
         except UserError as error:
-            raise UserError(f"{path}: no sound checkpoint: {error}") from error
+            raise UserError(f"{path}: not a valid checkpoint: {error}") from error
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         if not isinstance(content, dict) or found not in (FORMAT, FORMER):
             raise UserError(
@@ -135,6 +135,6 @@ class Checkpoint:
 
     def _refusal(self, reason: str) -> UserError:
         return UserError(
-            f"the weights of the checkpoint after step {self.step} are not those of the model its settings describe "
-            f"({reason}); version {short(self.code_version)} wrote it, this is {speakerid.__version__}"
+            f"the weights of the checkpoint after step {self.step} do not fit the model of its settings "
+            f"({reason}); it was written by version {short(self.code_version)}, this is {speakerid.__version__}"
         )

@@ -31,7 +31,7 @@ def _tensor(value: object) -> Tensor:
 
 def _keys(value: object) -> Tensor:
     if not isinstance(value, Tensor) or value.dtype is not torch.int64 or value.dim() != 1:
-        raise ValueError("expected a row of int64")
+        raise ValueError("expected a vector of int64")
     return _tensor(value)
 
 
@@ -71,7 +71,7 @@ class _Content(BaseModel):
         if self.validated > self.step:
             raise ValueError(f"validated after step {self.validated}, but only {self.step} steps are done")
         if len(set(self.speakers)) < len(self.speakers):
-            raise ValueError("a speaker is there twice")
+            raise ValueError("duplicate speaker")
         return self
 
 
@@ -90,7 +90,7 @@ def parse_content(content: Mapping[Any, object], source: str) -> dict[str, Any]:
     except ValidationError as error:
         problems = [f"{field}: {reason}" if field else reason for field, reason in describe(error)]
         more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise UserError(f"{source}: no sound checkpoint: {'; '.join([*problems[:SHOWN], *more])}") from error
+        raise UserError(f"{source}: not a valid checkpoint: {'; '.join([*problems[:SHOWN], *more])}") from error
     values = {name: getattr(known, name) for name in _Content.model_fields}
     record = known.utterances and UtteranceRecord(**dict(known.utterances))
     return values | {"speakers": tuple(known.speakers), "utterances": record}
@@ -114,4 +114,4 @@ def difference(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> s
         if name.endswith("running_var") and bool((other < 0).any()):
             return f"{name}: found a negative variance"
     unknown = next((name for name in found if name not in expected), None)
-    return None if unknown is None else f"{unknown} is not a weight of it"
+    return None if unknown is None else f"{unknown} is unexpected"

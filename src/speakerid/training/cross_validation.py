@@ -81,8 +81,8 @@ def check_held_out(parts: Split, root: Path) -> None:
     """
     if not parts.valid:
         raise UserError(
-            f"{root}: a run with data.folds trains on all labelled utterances, so none are left to validate on; its "
-            f"{METRICS} has the figures of the folds, and `evaluate --part test` judges by test utterances"
+            f"{root}: a run with data.folds trains on all labeled utterances, so none are left to validate on; its "
+            f"{METRICS} has the figures of the folds, and `evaluate --part test` uses the test utterances"
         )
 
 
@@ -107,7 +107,7 @@ def fold_figures(folders: Sequence[Path], step: int) -> dict[str, float]:
         here = [line for line in lines if line["step"] == step]
         if not here:
             raise UserError(
-                f"{folder / METRICS}: the validation after step {step} is missing; delete {folder} and go on with "
+                f"{folder / METRICS}: the validation after step {step} is missing; delete {folder} and continue with "
                 "--resume, which trains this fold again"
             )
         figures.append(here[-1])

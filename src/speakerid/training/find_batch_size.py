@@ -52,7 +52,7 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
         UserError: a bad corpus, several processes, or not even the smallest size fits.
     """
     if is_shared():
-        raise UserError("--find-batch-size: runs in one process; multiply what it finds by the number of processes")
+        raise UserError("--find-batch-size: runs in one process; multiply its result by the number of processes")
     device = choose_device(config.device)
     corpus, store, parts = open_training_data(config, progress)
     settings = config.train
@@ -72,14 +72,12 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
             if not is_out_of_memory(error):
                 raise
             if not trials:
-                raise UserError(
-                    f"memory runs out at train.batch_size={size} already; raise train.accumulate"
-                ) from error
+                raise UserError(f"memory runs out even at train.batch_size={size}; raise train.accumulate") from error
             return trials, size
         progress.say(str(trials[-1]))
         if len(trials) > 1 and trials[-1].examples_per_second < GAIN * trials[-2].examples_per_second:
             return trials, None
-    raise AssertionError("sizes never end")
+    raise AssertionError("unreachable")
 
 
 def recommended(trials: list[Trial]) -> Trial:

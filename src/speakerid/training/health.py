@@ -51,8 +51,8 @@ class Health:
         mean, guessing = self.loss / self.count, math.log(self.classes)
         if self.lowest <= LEARNED * guessing < FORGOTTEN * guessing <= mean:  # never with a single class
             raise Collapsed(
-                f"step {step}: the training loss is {mean:.2f}, as by guessing (ln {self.classes} = {guessing:.2f}), "
-                f"after it had been {self.lowest:.2f}: the model has collapsed"
+                f"step {step}: the training loss is {mean:.2f}, that of guessing (ln {self.classes} = {guessing:.2f}), "
+                f"after {self.lowest:.2f} before: the model has collapsed"
             )
         self.lowest = min(self.lowest, mean)
         self.loss = self.count = 0.0

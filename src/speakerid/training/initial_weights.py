@@ -38,8 +38,8 @@ def load_initial_weights(model: nn.Module, path: Path, config: ModelConfig, corp
     of_classifier = [line for line in differences if line.startswith("model.classifier")]
     if others := [line for line in differences if line not in of_classifier]:
         raise UserError(
-            f"init_from: {path}: its weights are of another model: {'; '.join(others)}; set the same, or leave "
-            "init_from out"
+            f"init_from: {path}: its weights are of another model: {'; '.join(others)}; use the same settings, or "
+            "leave init_from out"
         )
     weights, classifier = _split_classifier(checkpoint.inference_weights)
     if reasons := of_classifier + _other_classes(checkpoint, corpus):
@@ -67,16 +67,21 @@ def _differences(checkpoint: Checkpoint, config: ModelConfig, corpus: Corpus) ->
     values = {f"features.{name}": pair for name, pair in features.items()}
     values |= {f"model.{name}": pair for name, pair in model.items()}
     return [
-        f"{name} is {here}, there {there}" for name, (here, there) in values.items() if name not in _WITHOUT_WEIGHTS
+        f"{name} is {here}, but {there} in the checkpoint"
+        for name, (here, there) in values.items()
+        if name not in _WITHOUT_WEIGHTS
     ]
 
 
 def _other_classes(checkpoint: Checkpoint, corpus: Corpus) -> list[str]:
     if corpus.speakers != checkpoint.speakers:
-        return [f"the corpus has {len(corpus.speakers)} speakers that are not its {len(checkpoint.speakers)}"]
+        return [
+            f"the {len(corpus.speakers)} speakers of the corpus are not the checkpoint's {len(checkpoint.speakers)}"
+        ]
     if corpus.extra_classes != checkpoint.extra_classes:
         return [
-            f"the corpus has {corpus.extra_classes} voices that only help to train, there {checkpoint.extra_classes}"
+            f"the corpus has {corpus.extra_classes} voices that only help to train, the checkpoint "
+            f"{checkpoint.extra_classes}"
         ]
     return []
 

@@ -28,9 +28,7 @@ def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
         with torch.device("meta"):
             built = SpeakerClassifier(model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     except (RuntimeError, MemoryError, OverflowError) as error:  # more elements than 64 bits can count
-        raise UserError(
-            "model: found a size that no machine can build; lower model.d_model and other widths"
-        ) from error
+        raise UserError("model: found a size that cannot be built; lower model.d_model and other widths") from error
     width = 8 if settings.precision == "float64" else 4
     parameters = unique_parameters(built)
     crops = settings.batch_size // (world_size() * settings.accumulate)
@@ -49,6 +47,6 @@ def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
     if sum(parts.values()) > available:
         largest = max(parts, key=lambda name: parts[name])
         raise UserError(
-            f"training takes {sum(parts.values()) / 2**30:,.1f} GiB of memory at least, and {device} has "
-            f"{available / 2**30:,.1f} GiB; most of it goes to {largest}"
+            f"training needs at least {sum(parts.values()) / 2**30:,.1f} GiB of memory, but {device} has "
+            f"{available / 2**30:,.1f} GiB; most of it is for {largest}"
         )

@@ -112,7 +112,7 @@ def restore(optimizers: Sequence[torch.optim.Optimizer], states: Sequence[dict[s
         ValueError: the states are damaged or of other optimizers.
     """
     if len(states) != len(optimizers):
-        raise ValueError(f"it has {len(states)} optimizers, and this run {len(optimizers)}")
+        raise ValueError(f"it has {len(states)} optimizers, but this run has {len(optimizers)}")
     try:
         for optimizer, state in zip(optimizers, states, strict=True):
             settings = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]

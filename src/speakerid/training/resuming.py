@@ -33,16 +33,16 @@ def check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
     ]
     if checkpoint.speakers != trainer.speakers:
         changed.append(
-            f"the corpus has {len(trainer.speakers)} speakers that are not the run's {len(checkpoint.speakers)}"
+            f"the {len(trainer.speakers)} speakers of the corpus are not the run's {len(checkpoint.speakers)}"
         )
     if checkpoint.features != trainer.features:
         changed.append("the features of the corpus are not the run's")
     weights = config.run_dir / "best.pt"
-    begin = f"start another run_dir, with init_from={weights if weights.exists() else weights.with_name('last.pt')}"
+    begin = f"start another run_dir with init_from={weights if weights.exists() else weights.with_name('last.pt')}"
     if changed:
         raise UserError(
-            f"{config.run_dir}: cannot be resumed with other settings: {'; '.join(changed)}; set them back, or {begin} "
-            "to begin with these weights if the model is the same"
+            f"{config.run_dir}: cannot be resumed with other settings: {'; '.join(changed)}; restore the settings, "
+            f"or {begin} to start from these weights if the model is the same"
         )
     if checkpoint.utterances and (change := trainer.utterances.changes(checkpoint.utterances)):
         raise UserError(

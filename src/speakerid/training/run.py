@@ -102,7 +102,7 @@ def _train_model(
                 progress.warn(f"{run.path}: {UNRECORDED}")
             trainer.restore(checkpoint)
             for line in damaged:
-                progress.warn(f"passed over: {line}")
+                progress.warn(f"skipped: {line}")
             progress.say(f"Resuming {run.path} after step {checkpoint.step}")
         before = partial(_train_folds, config, trainer, make_model, progress, device) if trainer.folds else None
         stopped_by = trainer.fit(before)
@@ -209,7 +209,7 @@ def _load_init_from(
     elif count := utterances.validation_trained_earlier:
         progress.warn(
             f"init_from: {config.init_from} was trained on {count} of the {len(utterances.valid)} validation "
-            "utterances, so their accuracy is flattered"
+            "utterances, so their accuracy is overestimated"
         )
     return utterances
 
@@ -281,7 +281,9 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device: {name!r} is not here; use auto, cpu or a GPU as cuda:0") from error
+        raise UserError(
+            f"device: found {name!r}, which is not available; use auto, cpu or a GPU such as cuda:0"
+        ) from error
     return device
 
 

@@ -52,7 +52,7 @@ class RunDirectory:
             raise UserError(f"{self.last}: no such checkpoint to resume from; start the run without --resume")
         if not self._resume and (self._candidates() or self._lines()):
             raise UserError(
-                f"{self.path}: already holds a run; go on with it by --resume, choose another run_dir, or delete the "
+                f"{self.path}: already holds a run; continue it with --resume, choose another run_dir, or delete the "
                 "folder"
             )
 
@@ -120,9 +120,11 @@ class RunDirectory:
             with self.metrics.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise UserError(f"{self.metrics}: cannot be written: {error.strerror}; make room, then --resume") from error
+            raise UserError(
+                f"{self.metrics}: cannot be written: {error.strerror}; free disk space, then continue with --resume"
+            ) from error
         board = self._board
-        assert board is not None, "begin comes first"
+        assert board is not None, "begin was not called"
         for name, value in scalars.items():
             if not isinstance(value, str):
                 board.add_scalar(f"{part}/{name}", value, step)
@@ -153,7 +155,7 @@ class RunDirectory:
             if is_best:
                 _link(path, self.best)
         except UserError as error:
-            raise UserError(f"{error}; make room, then --resume") from error
+            raise UserError(f"{error}; free disk space, then continue with --resume") from error
         self._remove_superseded()
 
     def newest(self) -> tuple[Checkpoint, list[str]]:
@@ -227,7 +229,9 @@ class RunDirectory:
         damaged = [number for number, line in enumerate(self._lines(), 1) if line.record is None]
         if not damaged:
             return []
-        return [f"{self.metrics}: damaged lines: {len(damaged)}, the first is line {damaged[0]}; they stay in the file"]
+        return [
+            f"{self.metrics}: damaged lines: {len(damaged)}, the first is line {damaged[0]}; they are left in the file"
+        ]
 
     @property
     def _folder(self) -> Path:

@@ -98,7 +98,7 @@ def find_runs(folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list
             folders.clear()
     problems = [f"{error.filename}: cannot be read: {error.strerror}" for error in unreadable]
     if not found:
-        reason = "; ".join([f"no run below it, that is, no folder with {METRICS}", *problems])
+        reason = "; ".join([f"contains no run, that is, no folder with {METRICS}", *problems])
         raise UserError(f"{folder}: {reason}; scripts/train.py writes one to run_dir")
     return (_named(found, folder, names) if names else found), problems
 
@@ -114,7 +114,7 @@ def _named(found: list[Path], folder: Path, names: Sequence[str]) -> list[Path]:
         if path is None:
             near = difflib.get_close_matches(name, by_name, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"`speakerid runs {folder}` lists them"
-            raise UserError(f"{folder}: no run {name!r} below it; {advice}")
+            raise UserError(f"{folder}: contains no run {name!r}; {advice}")
         chosen[path] = None
     return list(chosen)
 
@@ -141,7 +141,7 @@ def read_run(path: Path, folder: Path) -> Run:
         problems.append(f"{path / METRICS}: damaged lines left out: {log.damaged}")
     total = _setting(config, "train.total_steps", int)
     if config and total is None:
-        problems.append(f"{path / 'config.yaml'}: train.total_steps: no number of steps")
+        problems.append(f"{path / 'config.yaml'}: train.total_steps: expected a number of steps")
     state = _state(log, age, locked, total)
     best = log.best if log else None
     last = log.train[-1] if log and log.train else None

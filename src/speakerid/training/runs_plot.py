@@ -85,7 +85,7 @@ _STYLE: dict[Any, Any] = {
 
 def _title(count: int, folder: str) -> str:
     runs = f"{count:,} run{'' if count == 1 else 's'} in {_shortened(folder)}"
-    return f"{runs}, the best {SHOWN} in colour" if count > SHOWN else runs
+    return f"{runs}, the best {SHOWN} in color" if count > SHOWN else runs
 
 
 def _draw(left: "Axes", right: "Axes", curves: Sequence[tuple[Run, Curve, Curve]]) -> "list[Line2D]":

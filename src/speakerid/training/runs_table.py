@@ -54,8 +54,8 @@ def _resume_hint(run: Run) -> str:
     if run.resume is None:
         return f"{name} stopped at step {run.step:,} without a checkpoint to resume from"
     if not run.resume.isprintable():
-        return f"{name} stopped at step {run.step:,}; give its folder a printable name to go on with it"
-    return f"{name} stopped at step {run.step:,}; go on with: {run.resume}"
+        return f"{name} stopped at step {run.step:,}; give its folder a printable name to resume it"
+    return f"{name} stopped at step {run.step:,}; resume with: {run.resume}"
 
 
 def _counted(count: int, what: str) -> str:

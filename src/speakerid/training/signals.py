@@ -28,7 +28,7 @@ def caught_signals(say: Callable[[str], None]) -> Iterator[list[signal.Signals]]
         caught.append(signal.Signals(number))
         for number, handler in before.items():
             signal.signal(number, handler)
-        say("Stopping after this step; once more stops at once, and loses what is not saved")
+        say("Stopping after this step; a second signal stops at once and loses what is not saved")
 
     for number in before:
         signal.signal(number, catch)

@@ -104,7 +104,7 @@ class TrainingStep:
             if not self._is_compile_error(error):
                 raise
             # Raised before the first step, so no weight has changed yet.
-            self._say(f"train.compile: failed, training goes on without it ({str(error).strip().splitlines()[0]})")
+            self._say(f"train.compile: failed, training continues without it ({str(error).strip().splitlines()[0]})")
             self._forward = self._wrapped
             self._seed_generator(step)
             self._run(features, labels)
@@ -113,7 +113,7 @@ class TrainingStep:
         if self._graph is None:
             self._work(features, labels)
         elif not self._graph(features, labels):
-            self._say(f"CUDA graph: not captured, training goes on without it ({self._graph.reason})")
+            self._say(f"CUDA graph: not captured, training continues without it ({self._graph.reason})")
             self._graph = None
 
     def _work(self, features: Tensor, labels: Tensor) -> None:

@@ -202,13 +202,13 @@ class Trainer:
             raise UserError(
                 f"{reason}; the last checkpoint is {self.config.run_dir / 'last.pt'}. Try a lower train.learning_rate, "
                 "more train.warmup_steps, model.classifier=batchnorm, or, for a Transformer, "
-                "model.encoder.norm_first=true; train.rollbacks=3 goes back by itself and on with half the rate"
+                "model.encoder.norm_first=true; train.rollbacks=3 goes back automatically and halves the rate"
             )
         guesses = isinstance(reason, Collapsed)
         self.restore(from_rank_0(lambda: _of(self.run).good_checkpoint(validated=guesses)))
         self.rollbacks = times
         factor = ROLLBACK_FACTOR**times
-        self.progress.warn(f"{reason}; back to step {self.step}, and on with {factor:g} times the learning rate")
+        self.progress.warn(f"{reason}; going back to step {self.step} with {factor:g} times the learning rate")
         if self.run:
             self.run.begin(self.config, self.step, self.validated, times)
             self._record(
@@ -225,7 +225,7 @@ class Trainer:
             f"in step {self.step + 1} at {size}, train.accumulate={settings.accumulate}; try "
             f"train.accumulate={2 * settings.accumulate} (the same batch in smaller parts), or "
             f"train.batch_size={max(settings.batch_size // 2, 2)}, or train.crop_frames={settings.crop_frames // 2}; "
-            "--find-batch-size tells what fits"
+            "--find-batch-size finds what fits"
         )
 
     def _validation_advice(self) -> str:
@@ -235,7 +235,7 @@ class Trainer:
 
     def _embedding_advice(self) -> str:
         name, steps = "train.classifier_steps", self._settings.classifier_steps
-        return f"after step {self.step} at {name}={steps}; go on with {name}={steps // 2}"
+        return f"after step {self.step} at {name}={steps}; continue with {name}={steps // 2}"
 
     def _save(self, is_best: bool = False) -> None:
         self._check_finite()

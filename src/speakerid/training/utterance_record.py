@@ -22,7 +22,7 @@ from speakerid.corpus.split import Split
 from speakerid.errors import UserError
 
 UNRECORDED = (
-    "an older version wrote the checkpoint, which does not say what it was trained on; if the corpus has changed "
+    "an older version wrote the checkpoint, without a record of its training utterances; if the corpus has changed "
     "since, some validation utterances may have been trained on"
 )
 """Warning about a checkpoint without a record."""
@@ -130,7 +130,7 @@ def never_trained_on(
         found = f"{where}: {trained.sum()} of {len(rows)} utterances were trained on"
         if trained.all():
             raise UserError(
-                f"{found}, so nothing is left to judge by; restore the corpus that it was trained on, or add recordings"
+                f"{found}, so none are left to evaluate on; restore the corpus it was trained on, or add recordings"
             )
         lines.append(f"{found}; they are left out, and {(~trained).sum()} remain")
     return ~trained, lines
