@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
-    """Models of a test are so small that a second thread only waits for the first."""
+    """Use one thread, since the models of the tests are too small for a second one."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def draw_curves() -> Iterator[Callable[[RunDirectory], None]]:
-    """Draws the curves of a run; unless asked to, no run does, for it takes longer than all the rest of a small one."""
+    """Turn off the curves of runs, which take longer than the rest of a small run; yields the real function."""
     draw = RunDirectory.draw_curves
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunDirectory, "draw_curves", lambda self: None)
@@ -37,7 +37,7 @@ def curves(draw_curves: Callable[[RunDirectory], None], monkeypatch: pytest.Monk
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """A small bundle with everything it was made of."""
+    """A small bundle and everything it was made from."""
     from recognition.bundles import train_and_export
 
     return train_and_export(tmp_path_factory.mktemp("trained"))
@@ -51,7 +51,7 @@ def bundle(trained: Trained, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files of this process go."""
+    """Folder of temporary files of this process."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))

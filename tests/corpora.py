@@ -1,6 +1,6 @@
-"""What tests build again and again: small corpora in HW4 layout, recordings, and a disk that is full or read-only.
+"""Fixtures for many tests: small corpora in HW4 layout, recordings, and a full or read-only disk.
 
-The corpora are written here by hand and not by the package, so that what reads them is tested against the format.
+The corpora are written here and not by the package, so that its readers are tested against the format.
 """
 
 import json
@@ -32,14 +32,14 @@ def write_corpus(
     """Write a corpus whose speakers differ in their mean, so that a model can learn it.
 
     Args:
-        root: the folder, made if need be.
-        speakers: in the order of metadata.json; that of mapping.json is alphabetical.
-        utterances: of each speaker.
-        test: utterances in testdata.json, speakers in turn; without any the file is not written.
-        n_mels: bands.
-        frames: the shortest and the longest an utterance may be.
-        sessions: of each speaker, one after the other; 0 leaves them unknown.
-        seed: of everything.
+        root: the folder, created if necessary.
+        speakers: names in the order of metadata.json; mapping.json is alphabetical.
+        utterances: number of utterances of each speaker.
+        test: number of utterances in testdata.json, speakers in turn; if 0, the file is not written.
+        n_mels: number of mel bands.
+        frames: shortest and longest length of an utterance.
+        sessions: number of consecutive sessions of each speaker; 0 leaves them unknown.
+        seed: seed of everything.
 
     Returns:
         Features by path: the labeled ones in the order of metadata.json, then those of testdata.json.
@@ -82,7 +82,7 @@ def write_json(path: Path, content: object) -> None:
 
 @contextmanager
 def edited(path: Path) -> Iterator[Any]:
-    """The content of a JSON file, written back as the block leaves it."""
+    """Yield the content of a JSON file, which is written back after the block."""
     content = json.loads(path.read_text(encoding="utf-8"))
     yield content
     write_json(path, content)
@@ -91,7 +91,7 @@ def edited(path: Path) -> Iterator[Any]:
 def write_recording(
     path: Path, seconds: float = 0.3, sample_rate: int = 16_000, channels: int = 1, subtype: str | None = None
 ) -> None:
-    """Write noise without pauses, other noise at every path; the ending of the name says the format."""
+    """Write noise without pauses, different for every path; the suffix of the name is the format."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(list(path.as_posix().encode(errors="surrogateescape")))
     samples = 0.1 * rng.standard_normal((round(seconds * sample_rate), channels))
@@ -101,13 +101,13 @@ def write_recording(
 
 @contextmanager
 def disk(folder: Path, size: str = "64k") -> Iterator[Path]:
-    """A file system of its own at `folder`; the test is skipped where mounting is not allowed."""
+    """Mount a file system at `folder`; the test is skipped if mounting is not allowed."""
     folder.mkdir(parents=True, exist_ok=True)
     _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder))
     try:
         yield folder
     finally:
-        # Lazily, for a memory-mapped file keeps its file system busy.
+        # Lazily, since a memory-mapped file keeps its file system busy.
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 

@@ -1,4 +1,4 @@
-"""Runs small enough for a test: eight bands, three speakers who are easy to tell apart."""
+"""Runs small enough for a test: eight bands and three speakers who are easy to distinguish."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def write_easy_corpus(root: Path, speakers: tuple[str, ...] = SPEAKERS, n_mels: 
 
 
 def write_hard_corpus(root: Path, tests: int = 31) -> Path:
-    """The same, with noise for test utterances: what a model says of one changes with every frame."""
+    """The same with noise for test utterances, so that the scores change with every frame."""
     write_easy_corpus(root, tests=tests)
     generator = torch.Generator().manual_seed(2)
     for path in sorted(root.glob("uttr-test*.pt")):
@@ -58,7 +58,7 @@ def write_hard_corpus(root: Path, tests: int = 31) -> Path:
 
 
 def metrics(path: Path) -> list[dict[str, Any]]:
-    """Lines of metrics.jsonl without what the clock says, in which no two runs agree."""
+    """Lines of metrics.jsonl without timings, which differ between runs."""
     records = [json.loads(line) for line in path.read_text().splitlines()]
     return [{name: value for name, value in r.items() if name not in CLOCK} for r in records]
 
@@ -106,7 +106,7 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
 
 
 def assert_same_run(found: Path, expected: Path) -> None:
-    """Two run folders hold the same run, but for what the clock and the folder's name say."""
+    """Check that two run folders hold the same run, except for timings and the name of the folder."""
     for name in ("best.pt", "last.pt"):
         a, b = (vars(Checkpoint.load(folder / name)) for folder in (found, expected))
         assert_same({**a, "config": None}, {**b, "config": None}, name)
@@ -114,7 +114,7 @@ def assert_same_run(found: Path, expected: Path) -> None:
 
 
 def answer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """Exit status of a command, run in this process."""
+    """Run a command in this process and return its exit status."""
     monkeypatch.setattr(sys, "argv", ["speakerid", *map(str, arguments)])
     with pytest.raises(SystemExit) as exit:
         main()
@@ -123,7 +123,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def answer_of_script(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: object) -> int:
-    """The same of a script, for what needs no process of its own: importing torch there takes seconds."""
+    """Run a script in this process, since importing torch in another takes seconds; returns its exit status."""
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, arguments)])
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(script), run_name="__main__")
@@ -132,7 +132,7 @@ def answer_of_script(monkeypatch: pytest.MonkeyPatch, script: Path, *arguments: 
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], object]) -> None:
-    """Do something while the batch of a step is fetched."""
+    """Call a function while the batch of a step is fetched."""
     fetch = TrainingBatches.__getitem__
 
     def fetch_and_act(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:
@@ -144,12 +144,12 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], obj
 
 
 def interrupt() -> None:
-    """Ctrl-C."""
+    """Send SIGINT, as Ctrl-C does."""
     os.kill(os.getpid(), signal.SIGINT)
 
 
 class Bomb:
-    """A pickle that makes a folder when it is read by something that runs code."""
+    """An object whose pickle creates a folder if reading it executes code."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker

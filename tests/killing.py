@@ -1,4 +1,4 @@
-"""Runs `speakerid train --auto-resume` in processes that are killed, again and again until one of them ends by itself.
+"""Run `speakerid train --auto-resume` in processes that are killed, until one of them finishes.
 
     python tests/killing.py CONFIG < plan.jsonl > deaths.jsonl
 
@@ -35,9 +35,9 @@ CALLS = ["replace", "fsync", "link", "unlink"]
 
 def main() -> None:
     torch.set_num_threads(1)
-    RunDirectory.draw_curves = lambda self: None  # takes longer than everything else together
+    RunDirectory.draw_curves = lambda self: None  # takes longer than the rest of the run
     config = load_config(Path(sys.argv[1]))
-    run_module.train(config, style="quiet")  # the run nobody kills; it imports what is imported late
+    run_module.train(config, style="quiet")  # an uninterrupted run, which also does the late imports
     for line in sys.stdin:
         run = json.loads(line)
         arguments = ["--config", sys.argv[1], "--auto-resume", "--quiet", f"run_dir={run['run_dir']}"]
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def _life(arguments: list[str], kill: dict[str, Any]) -> str | int:
-    """What a training process was at when it was killed, or its exit status."""
+    """Phase in which a training process was killed, or its exit status."""
     shared = mmap.mmap(-1, 2)  # the phase, and whether training has begun
     if (child := os.fork()) == 0:
         _train(arguments, kill, shared)

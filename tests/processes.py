@@ -1,6 +1,6 @@
-"""Processes of their own, to be interrupted and killed, that are up in a moment.
+"""Processes that start fast, to be interrupted and killed.
 
-Each is a fork of one that has done what takes seconds, importing torch, and nothing else: no threads, no test.
+Each is a fork of a process that has imported torch, which takes seconds, and has done nothing else.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ FORKS.set_forkserver_preload(
 
 
 def become(script: Path, arguments: list[str], out: str | None = os.devnull, err: str | None = os.devnull) -> None:
-    """Be `python SCRIPT ARGUMENTS > OUT 2> ERR`; the target of a process."""
+    """Act as `python SCRIPT ARGUMENTS > OUT 2> ERR`; target of a process."""
     _redirect(out, err)
     torch.set_num_threads(1)
     sys.argv = [str(script), *arguments]
@@ -30,7 +30,7 @@ def become(script: Path, arguments: list[str], out: str | None = os.devnull, err
 
 
 def torchrun(ranks: int, script: Path, *arguments: str, restarts: int = 0) -> "subprocess.CompletedProcess[str]":
-    """What is left of `torchrun --standalone --nproc-per-node RANKS SCRIPT ARGUMENTS`, whose launcher forks here."""
+    """Run `torchrun --standalone --nproc-per-node RANKS SCRIPT ARGUMENTS` with a launcher that forks from here."""
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder) / "out", Path(folder) / "err"
         launcher = FORKS.Process(target=_launch, args=(ranks, restarts, script, [*arguments], str(out), str(err)))

@@ -1,4 +1,4 @@
-"""A recognizer that never was: scores drawn around what each speaker would have."""
+"""Results of a simulated recognizer: scores drawn around a mean for each speaker."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, ECE
 
 
 def example(speakers: int = 20, each: int = 12, strangers: int = 8, seed: int = 0, resamples: int = 100) -> Results:
-    """Results at three durations, the longer the better."""
+    """Results at three durations; longer is better."""
     names = [f"speaker {n} of a long name" if n == 3 else f"speaker {n}" for n in range(speakers)]
     said = {name: voices(speakers, each, strangers, noise, seed) for name, noise in NOISE.items()}
     scored = {name: scores(prints, speakers, each, strangers) for name, prints in said.items()}
@@ -78,7 +78,7 @@ NOISE = {"0.5 s": 1.4, "2 s": 0.8, "whole": 0.55}
 
 
 def voices(speakers: int, each: int, strangers: int, noise: float, seed: int) -> NDArray[np.float64]:
-    """What everybody says, known speakers first, strangers behind them."""
+    """Voices of all utterances: known speakers first, then strangers."""
     rng = np.random.default_rng(seed)
     clean = rng.normal(size=(speakers + strangers, 8))
     said = clean.repeat(each, 0) + noise * rng.normal(size=((speakers + strangers) * each, 8))
@@ -86,7 +86,7 @@ def voices(speakers: int, each: int, strangers: int, noise: float, seed: int) ->
 
 
 def scores(said: NDArray[np.float64], speakers: int, each: int, strangers: int) -> Scored:
-    """Cosines of what is said and each known speaker's mean."""
+    """Cosines between utterances and the mean of each known speaker."""
     known, labels = said[: speakers * each], np.arange(speakers).repeat(each)
     means = np.stack([known[labels == speaker].mean(0) for speaker in range(speakers)])
     cosines = said @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T

@@ -1,4 +1,4 @@
-"""Folders of runs that nobody trained."""
+"""Simulated run folders."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ TOTAL = 40
 
 
 def write_run(path: Path, *records: dict[str, object], total: object = TOTAL, **more: object) -> Path:
-    """A folder as a run leaves it."""
+    """Write a folder as a run would."""
     path.mkdir(parents=True)
     model = {"encoder": {"kind": "conformer"}, "classifier": "batchnorm"}
     config = {"run_dir": str(path), "model": model, "train": {"total_steps": total}, **more}

@@ -1,4 +1,4 @@
-"""Settings of every kind of encoder and pooling, small."""
+"""Small settings of every kind of encoder and pooling."""
 
 from typing import Any
 

@@ -26,14 +26,14 @@ from speakerid.corpus.store import FrameStore
 
 
 def marked_store(lengths: Sequence[int]) -> FrameStore:
-    """Frames that say which they are: (utterance, frame), both counted from 1 so that padding shows."""
+    """Store whose frames hold their own position: (utterance, frame), counted from 1 to differ from padding."""
     frames = [[u + 1, t + 1] for u, length in enumerate(lengths) for t in range(length)]
     counts = np.array(lengths, dtype=np.int64)
     return FrameStore(np.array(frames, dtype=np.float32), np.cumsum(counts) - counts, counts)
 
 
 def marks(row: Tensor) -> tuple[int, list[int]]:
-    """The utterance that a (T, M) piece of a marked store was taken from, and which of its frames."""
+    """The utterance and the frames that a (T, M) piece of a marked store was taken from."""
     utterances = set((row[:, 0] - 1).int().tolist())
     assert len(utterances) == 1
     return utterances.pop(), (row[:, 1] - 1).int().tolist()
@@ -145,7 +145,7 @@ def test_packed_corpus_gives_batches(tmp_path: Path) -> None:
 
 
 def check_padded(batch: PaddedBatch, lengths: Sequence[int]) -> None:
-    """Mask and zeros are where the (B,) lengths say."""
+    """Check that mask and zeros match the (B,) lengths."""
     real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     assert batch.features.shape == (len(lengths), max(lengths), 2)
     assert batch.features.dtype == torch.float32
@@ -180,14 +180,14 @@ def test_whole_utterances_come_once_within_the_bound(
             assert abs(before - after) <= 1
         places += batch.indices.tolist()
     assert sorted(places) == list(range(len(indices)))
-    # Neighbors in length, the first come first among equals, and no batch smaller than it must be.
+    # Sorted by length, ties in the original order, and no batch smaller than necessary.
     assert places == sorted(range(len(indices)), key=expected.__getitem__)
     for batch, following in pairwise(batches):
         assert (len(batch.indices) + 1) * expected[following.indices[0]] > bound
 
 
 def written_out_views(frames: list[int], crops: Crops | None) -> list[list[int]]:
-    """The whole of an utterance's frames, and crops at even distances, rounded down."""
+    """All frames of an utterance, and evenly spaced crops, rounded down."""
     room = 0 if crops is None else len(frames) - crops.frames
     if crops is None or room <= 0:
         return [frames]
@@ -266,7 +266,7 @@ def test_crop_is_the_middle(crop: int, frames: range) -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_frames_that_live_on_the_device_give_the_same_batches(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path a GPU takes, on the CPU."""
+    """The code path of a GPU, on the CPU."""
     store = marked_store([9, 4, 12, 7, 5, 30])
     store = FrameStore(store.frames.astype(dtype), store.offsets, store.lengths)
     here = TrainingBatches(store, [5, 0, 3, 1], range(6), 3, 5, seed=1)
@@ -276,7 +276,7 @@ def test_frames_that_live_on_the_device_give_the_same_batches(dtype: type, monke
         there = TrainingBatches(store, [5, 0, 3, 1], range(6), 3, 5, seed=1)
     assert there.resident
     assert not here.resident
-    store.frames[:] = 0  # what lives elsewhere does not see it
+    store.frames[:] = 0  # a copy elsewhere does not see the change
     for step in (0, 7, 1, 40):
         assert there[step][0].dtype == torch.float32
         assert there[step][0].any()
@@ -328,7 +328,7 @@ def test_memory_does_not_grow_with_what_was_read_of_the_store(tmp_path: Path) ->
     )
     assert store.frames.nbytes > 190_000_000
     batches = TrainingBatches(store, range(utterances), lengths, 100, 600, seed=0)
-    batches[0]  # maps what it needs of the libraries
+    batches[0]  # loads what it needs of the libraries
     store.release()
     before = mapped_megabytes()
     store.frames.sum()

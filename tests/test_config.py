@@ -36,7 +36,7 @@ from speakerid.model_config import (
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
 TRANSFORMER = "run_dir: runs/x\nmodel: {encoder: {kind: transformer}}\n"
-"""The shortest experiment there is."""
+"""The shortest valid experiment."""
 CONFORMER = TRANSFORMER.replace("transformer", "conformer")
 
 
@@ -405,7 +405,7 @@ def test_differences_are_named_with_both_values(file: Path) -> None:
 
 
 def restated(section: BaseModel, prefix: str = "") -> list[str]:
-    """Settings that are written out although they have their default."""
+    """Settings that are written although they have their default value."""
     found = []
     for name in section.model_fields_set:
         value = getattr(section, name)
@@ -524,7 +524,7 @@ def test_a_config_written_as_yaml_is_read_back_the_same(
 
 
 def number_fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[type[BaseModel], str]]:
-    """Every setting that is a number, with the section that has it."""
+    """All numeric settings, with their sections."""
     for name, field in section.model_fields.items():
         for choice in (field.annotation, *get_args(field.annotation)):
             if isinstance(choice, type) and issubclass(choice, BaseModel):

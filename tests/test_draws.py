@@ -11,7 +11,7 @@ SEED = 3
 
 
 def drawn(own: list[int], company: list[int], batch_size: int, share: float = 0.5, seed: int = SEED) -> Draws:
-    """Draws of classes with these numbers of utterances; those of company come last."""
+    """`Draws` from classes with these numbers of utterances; those of company come last."""
     labels = np.repeat(np.arange(len(own) + len(company)), own + company)
     return Draws(np.arange(len(labels)), labels, labels >= len(own), batch_size, share, seed)
 

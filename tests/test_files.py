@@ -51,7 +51,7 @@ def test_user_error_of_the_block_passes_unchanged(tmp_path: Path) -> None:
 
 
 def test_content_and_name_reach_the_disk_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a power cut could leave the name of a file that has no content."""
+    """Otherwise a power failure could leave an empty file under the name."""
     path, done = tmp_path / "file.txt", []
     fsync, replace = os.fsync, os.replace
 
@@ -329,7 +329,7 @@ def test_folders_of_one_name_made_at_once_never_take_each_other_s_for_abandoned(
             try:
                 with atomic_folder(tmp_path / "out") as partial:
                     (partial / "file").write_text("mine")
-                    raise KeyboardInterrupt  # so that the next one finds no folder of this name
+                    raise KeyboardInterrupt  # so that the next one finds no folder with this name
             except KeyboardInterrupt:
                 continue
             except UserError as error:
@@ -357,7 +357,7 @@ def test_a_killed_process_s_folder_is_removed_by_the_next_and_no_other(tmp_path:
             for path in (out, out, tmp_path / "out.second")
         ]
         for child in children:
-            at_work.callback(child.kill)  # before the wait that ends the block, however it ends
+            at_work.callback(child.kill)  # before the wait at the end of the block, even if it fails
         for child in children:
             assert child.stdout is not None
             assert child.stdout.readline() == b"ready\n"
@@ -370,6 +370,6 @@ def test_a_killed_process_s_folder_is_removed_by_the_next_and_no_other(tmp_path:
         with atomic_folder(out):
             left = before & set(names(tmp_path))
     assert len(before) == 3
-    assert sorted(name.split(".")[1] for name in left) == ["out", "out"]  # one is at work, one is another folder's
+    assert sorted(name.split(".")[1] for name in left) == ["out", "out"]  # one is in use, one belongs to another folder
     assert any(name.startswith(".out.second.") for name in left)
     assert (tmp_path / ".out.backup.partial").exists()

@@ -1,4 +1,4 @@
-"""The house keeps its floors: imports point down, and few need torchaudio."""
+"""Layers of the package: imports point down, and few modules need torchaudio."""
 
 import ast
 import subprocess

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-# Before glibc 2.38 an aligned block cannot reuse a free one of exactly its size, so it takes some tensors until a
-# larger gap has come together (4 to 9 of them here).
+# Before glibc 2.38 an aligned block cannot reuse a free one of exactly its size, so it takes a few tensors until a
+# larger gap has formed (4 to 9 here).
 PAGES_OF_A_TENSOR = """
 import resource, torch
 from speakerid.memory import keep_freed_memory

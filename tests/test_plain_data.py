@@ -1,4 +1,4 @@
-"""Files of tensors and plain data, damaged in every place."""
+"""Files of tensors and plain data, damaged at every position."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from speakerid.plain_data import load_plain, save_plain
 
 @pytest.mark.parametrize("change", [0x10, 0xFF])
 def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path, change: int) -> None:
-    """Every byte of a small file in turn; 0x10 makes a folder of a record in the archive's directory."""
+    """Changes every byte of a small file in turn; 0x10 marks a record of the archive as a folder."""
     path, tensor = tmp_path / "file", torch.randn(3)
     save_plain(path, {"tensor": tensor, "numbers": [1, 2.5]})
     content = bytearray(path.read_bytes())

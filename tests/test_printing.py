@@ -1,4 +1,4 @@
-"""Names, messages and values as text."""
+"""Formatting of names, messages and values."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""What is shipped works as it stands: every config loads, every command of the README is one."""
+"""Checks of the repository: every config loads, every documented command parses, texts are plain English."""
 
 import ast
 import io
@@ -60,7 +60,7 @@ def test_documented_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_torch_and_torchaudio_are_pinned_to_one_pair() -> None:
-    """A pattern takes in releases to come, one of which asked for symbols that its torch has not."""
+    """A version range would admit later releases, one of which needed symbols that its torch does not have."""
     pinned = dict(re.findall(r'"(torch|torchaudio)==([^"]+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     assert re.fullmatch(r"\d+\.\d+\.\d+", pinned["torch"])
     assert pinned["torchaudio"] == pinned["torch"]

@@ -1,4 +1,4 @@
-"""A tensor file that is not what it says is refused before anything of its claimed size is allocated."""
+"""A tensor file with wrong claims is refused before memory of the claimed size is allocated."""
 
 import io
 import pickle
@@ -23,7 +23,7 @@ def saved(content: object, **options: object) -> bytes:
 
 
 def repacked(change: Callable[[str, bytes], bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A file of 1,000 and of 10 numbers with its records changed, their checksums right."""
+    """A file of 1,000 and 10 numbers with changed records and correct checksums."""
     buffer = io.BytesIO()
     source = zipfile.ZipFile(io.BytesIO(saved({"a": torch.ones(1_000), "b": torch.zeros(10)})))
     with zipfile.ZipFile(buffer, "w", compression) as archive:
@@ -33,12 +33,12 @@ def repacked(change: Callable[[str, bytes], bytes], compression: int = zipfile.Z
 
 
 def long(number: int) -> bytes:
-    """As a pickle has it."""
+    """Encode an integer as in a pickle."""
     return b"\x8a\x08" + struct.pack("<q", number)
 
 
 def claiming(count: int, size: int | None = None) -> Callable[[str, bytes], bytes]:
-    """The storage of 1,000 numbers with another count, and the tensor with another size."""
+    """Change the number of elements that the storage of 1,000 numbers claims, and the size of its tensor."""
 
     def change(name: str, content: bytes) -> bytes:
         if not name.endswith("data.pkl"):

@@ -1,4 +1,4 @@
-"""Whatever a YAML file holds, it is read as settings or refused in one line."""
+"""Any YAML file is read as settings or gives an error of one line."""
 
 import os
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Jobs for worker processes, which import them from here."""
+"""Jobs for worker processes, which import them from this module."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ def square(number: int) -> int:
 
 
 def die_at(job: tuple[int, Path, str, int]) -> int:
-    """Square a number, in a process that dies first, by a signal, as often as given, over all jobs of a folder."""
+    """Square a number; first the process is killed by a signal, `times` times over all jobs of a folder."""
     number, folder, how, times = job
     if len(list(folder.iterdir())) < times:
         (folder / f"{number}-{os.getpid()}").touch()

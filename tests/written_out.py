@@ -1,4 +1,4 @@
-"""The arithmetic of the papers for the frames of one utterance, from a module's own parameters.
+"""Reference implementations of the papers' formulas for the frames of one utterance, with a module's parameters.
 
 Shapes: T frames, D width, H heads, E = D / H, C channels.
 """
@@ -15,7 +15,7 @@ from speakerid.layers.feed_forward import FeedForward
 
 
 def randomise(module: nn.Module) -> None:
-    """Norms that start as the identity and biases that start at zero would hide forgotten ones."""
+    """Randomize all parameters, since missing norms and biases would go unnoticed if they were the identity."""
     module.double()
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
@@ -50,7 +50,7 @@ def feed_forward(module: FeedForward, x: Tensor) -> Tensor:
 
 
 def attention(module: MultiHeadAttention | RelativePositionAttention, x: Tensor) -> Tensor:
-    """(T, D) to (T, D): without positions, with rotary or with relative ones."""
+    """(T, D) to (T, D), without positions, with rotary or with relative ones."""
     frames, nhead = len(x), module.nhead
     q, k, v = (linear(p, x).view(frames, nhead, -1) for p in (module.query, module.key, module.value))
     if isinstance(module, RelativePositionAttention):
@@ -76,7 +76,7 @@ def relative_scores(module: RelativePositionAttention, q: Tensor, k: Tensor) -> 
 
 
 def rotated(x: Tensor) -> Tensor:
-    """(T, H, E) to the same: each pair of channels as a complex number, times e^(i·t·θ)."""
+    """Multiply each pair of channels of (T, H, E), as a complex number, by e^(i·t·θ)."""
     out = torch.empty_like(x)
     frames, nhead, width = x.shape
     for t in range(frames):

@@ -20,7 +20,7 @@ def test_speakers_are_drawn_and_then_their_utterances(labels: list[int], seed: i
 def test_utterances_are_drawn_with_replacement() -> None:
     counts = [resampled(np.zeros(4, int), np.random.default_rng(seed)) for seed in range(500)]
     assert np.mean(counts, 0) == pytest.approx(np.ones(4), abs=0.2)
-    # A binomial number of 4 draws with a chance of 1/4.
+    # Binomial: 4 draws with probability 1/4.
     assert np.var(counts, 0) == pytest.approx(np.full(4, 0.75), abs=0.25)
 
 
@@ -28,7 +28,7 @@ def test_the_interval_of_a_mean_is_the_normal_one_of_its_speakers() -> None:
     rng = np.random.default_rng(0)
     of_speaker = rng.normal(size=300)
     speakers = np.arange(300).repeat(2)
-    values = of_speaker[speakers]  # utterances of a speaker are all the same, so there are 300 of them and not 600
+    values = of_speaker[speakers]  # utterances of a speaker are equal, so there are effectively 300 and not 600
     low, high = bootstrap_interval(lambda counts: np.average(values, weights=counts), speakers, resamples=2000)
     half = 1.96 * of_speaker.std() / np.sqrt(300)
     assert low == pytest.approx(of_speaker.mean() - half, abs=0.2 * half)

@@ -14,7 +14,7 @@ N_MELS = 6
 
 
 def corpus(sessions: int, channel: float, voice: float, speakers: int = 8) -> tuple[FrameStore, Utterances]:
-    """Five utterances a session, whose mean spectrum is the voice's plus the session's."""
+    """Five utterances per session, with a mean spectrum that is the sum of the voice's and the session's."""
     rng = np.random.default_rng(0)
     rows, frames = [], []
     for speaker in range(speakers):

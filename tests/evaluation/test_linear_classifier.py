@@ -41,7 +41,7 @@ def test_few_data_are_shrunk_and_many_are_not() -> None:
 
 
 def test_sessions_are_held_out_together() -> None:
-    """A feature that tells sessions apart, and not classes, is trusted only if sessions are torn apart."""
+    """A feature that separates sessions, not classes, is used only if sessions are split."""
     rng = np.random.default_rng(0)
     labels = np.arange(8).repeat(20)
     sessions = np.arange(16).repeat(10)
@@ -65,7 +65,7 @@ def test_a_held_out_class_counts_by_its_answer() -> None:
     st.booleans(),
 )
 def test_any_data_give_a_classifier(rows: list[tuple[int, int, int]], constant: bool, known: bool) -> None:
-    """One utterance a class, one class, one session, the same utterance repeated, features that do not vary."""
+    """One utterance per class, one class, one session, a repeated utterance, constant features."""
     labels, sessions, values = (np.array(column) for column in zip(*rows, strict=True))
     features = np.stack([values, np.zeros(len(rows)), 1e6 + 0.0 * values], 1).astype(np.float64)
     features[:, 0] *= not constant
@@ -90,7 +90,7 @@ def test_constant_frames(dtype: type) -> None:
 
 
 def test_few_are_held_out_where_there_are_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same answers in pieces, and a choice made on one utterance in four."""
+    """The same predictions in blocks, and a choice made on one utterance in four."""
     features, labels = drawn(5, 40, 6)
     model, shrinkage = fit_linear(features, labels)
     expected = model.predict(features, shrinkage)

@@ -1,4 +1,4 @@
-"""Identification among strangers against loops written out."""
+"""Open-set identification compared with simple loops."""
 
 import math
 

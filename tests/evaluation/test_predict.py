@@ -65,7 +65,7 @@ def test_crops_come_from_the_middle(store: FrameStore, model: nn.Module) -> None
 
 
 def written_out_mean(model: nn.Module, frames: Tensor, count: int, length: int) -> Tensor:
-    """Log-probabilities of an utterance, averaged over the whole of it and its crops, one view after the other."""
+    """Log-probabilities of an utterance, averaged over the whole of it and its crops, one view at a time."""
     room = len(frames) - length
     views = [frames]
     if room > 0:
@@ -103,7 +103,7 @@ def test_an_ensemble_averages_over_models_and_views(store: FrameStore, model: nn
 
 
 def test_crops_are_taken_of_what_is_looked_at(store: FrameStore, model: nn.Module) -> None:
-    """Of 18 frames from the middle, where that is what is asked for."""
+    """With `crop_frames`, crops are taken of the 18 frames from the middle."""
     model.eval()
     frames = store.utterance(4)
     start = (len(frames) - 18) // 2

@@ -1,4 +1,4 @@
-"""Rows of figures against the measures they are made of, each tested by itself."""
+"""Rows of figures compared with the measures, which have tests of their own."""
 
 import numpy as np
 import pytest
@@ -69,7 +69,7 @@ def test_identification() -> None:
 
 
 def test_known_speakers_and_strangers_are_equally_frequent_to_a_probability() -> None:
-    # Nine answers to known speakers, of which two in three are right, and one to a stranger; all promise a half.
+    # Nine answers to known speakers, two thirds of them right, and one to a stranger; all have probability 1/2.
     right = np.arange(9) % 3 > 0
     rule = Decided(Answers(np.zeros(9), right, np.zeros(1)), np.zeros(9), np.zeros(1))
     found = rule.reliability()

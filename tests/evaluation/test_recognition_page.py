@@ -50,7 +50,7 @@ def test_a_zero_has_no_sign(measure: Measure, value: float, text: str) -> None:
 
 
 class Page(HTMLParser):
-    """What is in a page, and whether everything that is opened is closed."""
+    """Content of a page, and whether all tags are closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()

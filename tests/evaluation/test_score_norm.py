@@ -1,4 +1,4 @@
-"""Adaptive s-norm against the paper's formula written out."""
+"""Adaptive s-norm compared with the formula of the paper."""
 
 import numpy as np
 import pytest

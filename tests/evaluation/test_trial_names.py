@@ -25,7 +25,7 @@ HERE = ["uttr-b.pt", "uttr-c.pt", "uttr-e.pt", "uttr-f.pt", "uttr-g.pt", "uttr-h
 
 
 def write_corpus(root: Path, recordings: Sequence[tuple[str, str, str]] = RECORDINGS) -> Corpus:
-    """A corpus of which only the table of recordings exists."""
+    """A corpus with nothing but the table of recordings."""
     root.mkdir()
     with (root / "recordings.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, HEADER)
@@ -63,7 +63,7 @@ def corpus(tmp_path: Path) -> Corpus:
         ("id2_x/v3/00001.wav", "uttr-d.pt"),
         ("x.y", "uttr-e.pt"),
         ("x.y.wav", "uttr-e.pt"),
-        ("id1/v2/00002.flac", "uttr-c.pt"),  # relative to the folder of all recordings, although another path ends so
+        ("id1/v2/00002.flac", "uttr-c.pt"),  # relative to the folder of all recordings; another path ends the same
         ("deep/id1/v2/00002", "uttr-f.pt"),
     ],
 )

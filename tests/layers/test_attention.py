@@ -20,7 +20,7 @@ from speakerid.layers.masks import frame_mask
 from speakerid.layers.positions import relative_positions, relative_shift
 
 Score = Callable[[int, int, int], Tensor]
-"""Of a head, a query's place and a key's place."""
+"""Function of a head, a query's index and a key's index."""
 
 WIDTH = 8
 LENGTHS = [7, 4, 1]
@@ -30,7 +30,7 @@ each_nhead = pytest.mark.parametrize("nhead", [1, 2, 4])
 
 
 def randomise(attention: nn.Module) -> None:
-    """Biases that start at zero would hide a forgotten one."""
+    """Randomize all parameters, since a missing bias would go unnoticed if biases were zero."""
     attention.double()
     for parameter in attention.parameters():
         nn.init.normal_(parameter)
@@ -64,7 +64,7 @@ def content_and_distance_score(attention: RelativePositionAttention, x: Tensor) 
 
 
 def written_out(attention: MultiHeadAttention | RelativePositionAttention, x: Tensor, score: Score) -> Tensor:
-    """(T, D) to (T, D), by a softmax in so many words."""
+    """(T, D) to (T, D), with the softmax written out."""
     places, heads = range(len(x)), []
     for head, value in enumerate(attention.value(x).chunk(attention.nhead, -1)):
         exponentials = [[score(head, i, j).exp() for j in places] for i in places]
@@ -94,7 +94,7 @@ def test_relative_position_attention_is_the_written_out_double_loop(nhead: int) 
     for row, length in enumerate(LENGTHS):
         real = x[row, :length]
         expected = written_out(attention, real, content_and_distance_score(attention, real))
-        torch.testing.assert_close(out[row, :length], expected, rtol=0, atol=1e-5)  # the sinusoids are of float32
+        torch.testing.assert_close(out[row, :length], expected, rtol=0, atol=1e-5)  # the sinusoids are in float32
 
 
 @each_attention

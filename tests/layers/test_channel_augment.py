@@ -73,7 +73,7 @@ def test_a_room_leaves_an_exponential_tail_behind_a_click() -> None:
     features = torch.full((100, 300, 3), -60.0)
     features[:, 5] = 0.0
     found = augmented(features, reverberation=1.0)
-    assert (found[:, :5] - features[:, :5]).abs().max() < 1  # the tails of −60 alone: nothing comes before its cause
+    assert (found[:, :5] - features[:, :5]).abs().max() < 1  # only tails of −60: nothing comes before its cause
     assert torch.equal(found[:, 5], features[:, 5])
     tail = found[:, 6:, 0].exp()
     direct = 10 * torch.log10(1 / tail.sum(1))

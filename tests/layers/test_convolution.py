@@ -15,7 +15,7 @@ WIDTH, CHANNELS = 6, 10
 
 
 def gradients(module: nn.Module, x: Tensor, out: Tensor, weighting: Tensor) -> list[Tensor]:
-    """Of a weighted sum of the output, by the input and every parameter."""
+    """Gradients of a weighted sum of the output with respect to the input and every parameter."""
     return list(torch.autograd.grad((out * weighting).sum(), [x, *module.parameters()]))
 
 
@@ -35,7 +35,7 @@ def test_depthwise_conv_is_torchs(kernel_size: int, frames: int) -> None:
 
 
 def torchaudios(ours: ConvolutionModule, kernel_size: int) -> _ConvolutionModule:
-    """torchaudio's module with our weights, and without the LayerNorm that stands in our block."""
+    """torchaudio's module with our weights, without the LayerNorm, which is in our block."""
     theirs = _ConvolutionModule(WIDTH, CHANNELS, kernel_size, bias=True).double()
     theirs.layer_norm = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
     pointwise, _, depthwise, norm, _, project, _ = theirs.sequential

@@ -5,11 +5,11 @@ from torch import Tensor
 from speakerid.layers.dropout import Dropout
 
 MANY = 100_003
-"""Elements, and not a multiple of the eight that share a draw."""
+"""Number of elements, not a multiple of the eight that share a draw."""
 
 
 def rounded(p: float) -> float:
-    """What a probability becomes where a byte decides."""
+    """A probability rounded to the resolution of a byte."""
     return round(256 * p) / 256
 
 

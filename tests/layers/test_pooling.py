@@ -36,7 +36,7 @@ each_pooling = pytest.mark.parametrize("pooling", POOLINGS.values(), ids=POOLING
 
 
 def frame_weights(module: FrameWeights, x: Tensor, head: int) -> list[float]:
-    """Of the (T, D) frames of one utterance."""
+    """Weights of the (T, D) frames of one utterance."""
     exponentials = []
     for frame in x:
         inner = torch.tanh(module.expand.weight @ frame + module.expand.bias)
@@ -54,7 +54,7 @@ def deviation(x: Tensor, weights: list[float]) -> Tensor:
 
 
 def written_out(pooling: nn.Module, x: Tensor) -> Tensor:
-    """(T, D) frames of one utterance to its vector."""
+    """Pool the (T, D) frames of one utterance."""
     alike = [1 / len(x)] * len(x)
     match pooling:
         case MeanPooling():

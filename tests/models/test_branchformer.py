@@ -67,7 +67,7 @@ def test_block_is_the_papers_arithmetic(kind: Any, nhead: int, positions: Any, p
     found = block(x, mask if padded else None)
     for row, length in enumerate(lengths):
         expected = written_out(block, x[row, :length])
-        torch.testing.assert_close(found[row, :length], expected, rtol=0, atol=1e-5)  # the sinusoids are of float32
+        torch.testing.assert_close(found[row, :length], expected, rtol=0, atol=1e-5)  # the sinusoids are in float32
 
 
 @pytest.mark.parametrize("concat_layers", [True, False], ids=["concatenated", "last"])

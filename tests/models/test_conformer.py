@@ -32,7 +32,7 @@ def convolution(module: ConvolutionModule, x: Tensor) -> Tensor:
 
 
 def written_out(block: ConformerBlock, x: Tensor) -> dict[str, Tensor]:
-    """What stands in front of each norm, and the output, for the (T, D) frames of one utterance."""
+    """Input of each norm, and the output, for the (T, D) frames of one utterance."""
     steps, step = {}, 1.0
     if block.macaron:
         steps["first_norm"], step = x, 0.5
@@ -45,7 +45,7 @@ def written_out(block: ConformerBlock, x: Tensor) -> dict[str, Tensor]:
 
 
 def observed(block: ConformerBlock, x: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
-    """The same of a (B, T, D) batch, from the block itself."""
+    """The same for a (B, T, D) batch, from the block itself."""
     steps: dict[str, Tensor] = {}
 
     def note(name: str, layer: nn.Module) -> None:
@@ -88,7 +88,7 @@ def test_block_is_the_papers_arithmetic(settings: dict[str, Any], nhead: int, pa
                 found[step][row, :length],
                 expected[step],
                 rtol=0,
-                atol=1e-5,  # the sinusoids are of float32
+                atol=1e-5,  # the sinusoids are in float32
                 msg=lambda text, step=step: f"at {step}: {text}",
             )
 

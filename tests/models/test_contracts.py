@@ -1,4 +1,4 @@
-"""What every model keeps: one suite over every encoder with every pooling and every classifier.
+"""Contracts of every model: every encoder with every pooling and every classifier.
 
 Shapes: B batch, T frames, M mel bands, S speakers.
 """
@@ -29,7 +29,7 @@ from speakerid.models.summary import applied_parameters, unique_parameters
 MELS, SPEAKERS = 5, 4
 
 COSINE = {"kind": "cosine", "scale": 5}
-"""At this scale logits are about as large as those of the others, and 1e-5 is as much."""
+"""With this scale the logits are about as large as those of the other classifiers, so that 1e-5 means the same."""
 CLASSIFIERS: dict[str, Any] = {
     "mlp": "mlp",
     "batchnorm": "batchnorm",
@@ -84,7 +84,7 @@ each_model = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.key
 
 
 def a_model(config: ModelConfig) -> SpeakerClassifier:
-    """In eval mode, with BatchNorm statistics that are no longer the initial ones."""
+    """A model in evaluation mode, with BatchNorm statistics that differ from the initial ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = SpeakerClassifier(config, MELS, SPEAKERS)
@@ -93,11 +93,11 @@ def a_model(config: ModelConfig) -> SpeakerClassifier:
 
 
 the_model = cache(a_model)
-"""For the tests that leave it as it is."""
+"""A shared model, for tests that do not change it."""
 
 
 def log_mels(*shape: int) -> Tensor:
-    """Of the size that real ones have."""
+    """Features of a realistic magnitude."""
     return 4 * torch.randn(*shape, MELS) - 10
 
 
@@ -149,12 +149,12 @@ def test_one_embedding_and_one_score_a_speaker_for_each_utterance(config: ModelC
 
 @each_model
 def test_gradients_reach_every_parameter(config: ModelConfig) -> None:
-    model = a_model(config)  # in training BatchNorm takes out the biases in front of it
+    model = a_model(config)  # in training BatchNorm cancels the biases before it
     features, mask = padded([9, 3, 6], padding=-20.0)
     F.cross_entropy(model.double()(features.double(), mask), torch.tensor([0, 1, 2])).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
-        # What a key bias adds is the same for every key, and the softmax takes it out.
+        # A key bias adds the same to the scores of all keys, which the softmax cancels.
         assert name.endswith("key.bias") or parameter.grad.abs().max() > 1e-9, name
 
 

@@ -1,4 +1,4 @@
-"""Parameter counts: the report's row by row, and those that the configs state."""
+"""Parameter counts: the lab report's tables row by row, and those stated in the configs."""
 
 import re
 from pathlib import Path
@@ -40,13 +40,13 @@ def report_model(config: Path) -> SpeakerClassifier:
 
 
 def the_layer(model: SpeakerClassifier) -> nn.Module:
-    """The one layer that the three applications share."""
+    """The layer that all three applications share."""
     (layer,) = (module for name, module in model.encoder.named_modules() if name == "stack.layers.0")
     return layer
 
 
 def count(layer: nn.Module, names: tuple[str, ...]) -> int:
-    """Parameters of the layer that lie in one of the named parts."""
+    """Number of parameters in the named parts of the layer."""
     return sum(
         parameter.numel()
         for name, parameter in layer.named_parameters()

@@ -1,9 +1,9 @@
-"""`train.py` to which something happens: started by torchrun, so that it can happen to one process of several.
+"""`train.py` with a simulated failure: started by torchrun, so that one process of several can fail.
 
     accident.py KIND RANK STEP --config FILE …
 
 KIND is `signal` (SIGTERM, and rank 0 is the last to leave the others), `kill` (SIGKILL, in the first start only),
-`fail` (an error the user can mend), or `none`.
+`fail` (a UserError), or `none`.
 """
 
 import os

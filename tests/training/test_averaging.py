@@ -1,4 +1,4 @@
-"""The mean of the last checkpoints: which ones, how, how good it is, and what is refused."""
+"""Averaging of checkpoints: which ones, the mean, its validation, and errors."""
 
 import re
 import shutil
@@ -29,13 +29,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Saves after every third step, validates after every fourth, and keeps steps 6, 8, 9 and 12, and the best."""
+    """A run that saves every 3 steps, validates every 4, and keeps steps 6, 8, 9 and 12, and the best."""
     return train(small_config(corpus, tmp_path_factory.mktemp("averaging") / "run", **KEPT)).run.path
 
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A copy to spoil."""
+    """A copy of the run, to be changed."""
     return shutil.copytree(trained, tmp_path / "run")
 
 
@@ -136,13 +136,15 @@ def test_a_run_may_begin_with_the_mean(run: Path, corpus: Path, tmp_path: Path) 
 
 
 def test_too_few_checkpoints(corpus: Path, run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"run: of .* found 4, expected 5 to average; train with train\.keep_last=5$"):
+    with pytest.raises(
+        UserError, match=r"run: found 4 .*, expected at least 5 to average; train with train\.keep_last=5$"
+    ):
         average_checkpoints(run, tmp_path / "mean.pt", last=5)
     with pytest.raises(UserError, match="--last: found 1, expected 2 or more"):
         average_checkpoints(run, tmp_path / "mean.pt", last=1)
     lonely = train(small_config(corpus, tmp_path / "lonely", keep_last=1, keep_best=9)).run.path
     assert len(list((lonely / "checkpoints").iterdir())) > 1
-    with pytest.raises(UserError, match=r"lonely: of .* found 1, expected 2 to average"):
+    with pytest.raises(UserError, match=r"lonely: found 1 .*, expected at least 2 to average"):
         average_checkpoints(lonely, tmp_path / "mean.pt")
     assert not (tmp_path / "mean.pt").exists()
 

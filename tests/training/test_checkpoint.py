@@ -1,4 +1,4 @@
-"""A checkpoint is whole, plain data, or refused with one line."""
+"""A checkpoint is intact plain data, or an error of one line."""
 
 from dataclasses import fields
 from pathlib import Path

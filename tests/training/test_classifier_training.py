@@ -1,4 +1,4 @@
-"""After the last step the classifier learns on by itself."""
+"""Training of the classifier alone after the last step."""
 
 import re
 from pathlib import Path
@@ -18,7 +18,7 @@ from speakerid.training.progress import Progress
 from speakerid.training.run import choose_device, open_training_data, train, training_batches
 
 STEPS, MORE = 12, 5
-"""Of a whole run, and of the classifier by itself."""
+"""Steps of the run, and of the classifier alone."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def config_of(
 
 
 def later_crops(config: Config) -> tuple[Tensor, Tensor]:
-    """The batches behind the last one of a run, written out."""
+    """The batches after the last one of a run, written out."""
     corpus, store, parts = open_training_data(config, Progress("silent"))
     batches = training_batches(config, store, parts.train, corpus.labelled, choose_device("cpu"))
     features, labels = zip(*(batches[step] for step in range(STEPS, STEPS + MORE)), strict=True)

@@ -1,4 +1,4 @@
-"""A run beside company: it trains on it, resumes to the bit, and never answers with it."""
+"""Runs with company: they train on it, resume bit by bit, and never predict it."""
 
 import csv
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Runs with folds: nothing is lost to validation, and what validates has not been heard."""
+"""Runs with folds: no utterance is lost to validation, and every fold validates on unseen sessions."""
 
 import itertools
 import shutil
@@ -27,7 +27,7 @@ from speakerid.training.run import TrainResult, open_training_data, train
 
 
 class Crash(Exception):
-    """The machine goes away in the middle of a step."""
+    """Simulated crash in the middle of a step."""
 
 
 def folded(corpus: Path, run_dir: Path, folds: int = 2, **train: object) -> Config:
@@ -37,7 +37,7 @@ def folded(corpus: Path, run_dir: Path, folds: int = 2, **train: object) -> Conf
 
 
 def at_fetch(monkeypatch: pytest.MonkeyPatch, number: int, action: Callable[[], object]) -> None:
-    """Do something while the batch of this number is fetched, counted over all models of a run."""
+    """Call a function while the batch of this number is fetched, counted over all models of a run."""
     fetch, count = TrainingBatches.__getitem__, itertools.count()
 
     def fetch_and_act(self: TrainingBatches, step: int) -> tuple[Tensor, Tensor]:
@@ -94,7 +94,7 @@ def test_validation_figures_are_those_of_the_folds(whole: TrainResult) -> None:
 def test_a_crash_anywhere_resumes_to_the_same_bits(
     number: int, corpus: Path, whole: TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twelve steps each: in the first fold, the second, and the model that ships."""
+    """Twelve steps each in the first fold, the second fold and the final model."""
 
     def crash() -> None:
         raise Crash

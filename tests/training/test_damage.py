@@ -1,4 +1,4 @@
-"""Damaged checkpoints and disks that are full or read-only cost a line, and steps at most, but never the run."""
+"""Damaged checkpoints and full or read-only disks cost a line of output and some steps, but not the run."""
 
 import shutil
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def stopped(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was interrupted after step 10, one step after a checkpoint and two after a validation."""
+    """A run interrupted after step 10, one step after a checkpoint and two after a validation."""
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 9, interrupt)
         return train(small_config(corpus, tmp_path_factory.mktemp("damage") / "stopped")).run.path
@@ -144,7 +144,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if drawn := (step, free) == (7, 80_000):  # room for a checkpoint, but not for the picture
+    if drawn := (step, free) == (7, 80_000):  # room for a checkpoint, but not for the plot
         monkeypatch.setattr(RunDirectory, "draw_curves", draw_curves)
     with disk(tmp_path / "disk", "2m") as folder:
         run, filler = folder / "run", folder / "filler"

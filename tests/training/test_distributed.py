@@ -1,4 +1,4 @@
-"""Several processes are one run: the same losses, one set of files, one fate. By gloo, on this machine."""
+"""Several processes are one run: the same losses, one set of files, one outcome. With gloo, on one machine."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Conformer without dropout in float64; the batch of 6 is shared unevenly by 4."""
     folder = tmp_path_factory.mktemp("shared")
     steps = {"total_steps": STEPS, "valid_steps": 50, "save_steps": 20, "log_steps": 10, "optimizer": "muon"}
-    steps["classifier_steps"] = 100  # of more crops than one batch of the classifier, so that their order counts
+    steps["classifier_steps"] = 100  # more crops than a batch of the classifier, so that their order matters
     config = small_config(write_easy_corpus(folder / "corpus"), folder / "run", precision="float64", **steps)
     content = config.model_dump(mode="json")
     content["model"]["encoder"]["dropout"] = 0.0
@@ -86,7 +86,7 @@ def test_four_begin_and_one_goes_on(settings: Path, alone: Path, tmp_path: Path)
 
 
 def test_one_begins_and_two_go_on_though_one_of_them_is_killed(settings: Path, alone: Path, tmp_path: Path) -> None:
-    """torchrun starts both again, and they resume from the last checkpoint by themselves."""
+    """torchrun restarts both, and they resume from the last checkpoint."""
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 20, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert train(load(settings, tmp_path / "run")).stopped_by == signal.SIGTERM
@@ -128,7 +128,7 @@ def test_a_checkpoint_to_begin_with_that_is_not_there_is_said_once(settings: Pat
 
 
 def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the command itself, once."""
+    """With the command itself, once."""
     arguments = ["--checkpoint", str(alone / "best.pt"), "--data", str(load(settings, alone).data.root)]
     arguments += ["--crops", "3", "--crop-frames", "25"]
     script = ROOT / "scripts" / "infer.py"

@@ -1,4 +1,4 @@
-"""A run that diverges or collapses is stopped with the reason, or goes back by itself; a healthy one never is."""
+"""A run that diverges or collapses fails with the reason or goes back to a checkpoint; a healthy one does neither."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, step: int, above: float = 0.0) -> None:
-    """The loss of a step is no number where its learning rate is above so much."""
+    """Make the loss of a step NaN if its learning rate is above a limit."""
     learn = TrainingStep.__call__
 
     def poisoned(self: TrainingStep, features: Tensor, labels: Tensor, k: int, learning_rate: float) -> None:
@@ -38,7 +38,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: int, above: float = 0.0) -> No
 
 
 def forget(monkeypatch: pytest.MonkeyPatch, step: int, times: int = 1) -> None:
-    """At a step, the first times it comes to it, the model becomes one that answers the same to everybody."""
+    """Make the model collapse at a step, a number of times: it gives the same answer to all inputs."""
     learn = TrainingStep.__call__
     left = iter(range(times))
 
@@ -66,7 +66,7 @@ def test_without_rollbacks_the_step_is_named(
 
 
 class Edge(SpeakerClassifier):
-    """Every loss is finite, and the gradient is not: that of a square root, at zero."""
+    """Every loss is finite, but not the gradient, that of a square root at zero."""
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         logits = super().forward(features, mask)
@@ -135,14 +135,14 @@ def test_interrupted_after_it_went_back_it_is_the_uninterrupted_run(
 
 
 class Crash(Exception):
-    """The machine goes away."""
+    """Simulated crash."""
 
 
 @pytest.mark.parametrize("name", ["begin", "log", "save"])
 def test_broken_off_while_it_goes_back_it_goes_back_once(
     name: str, corpus: Path, plain: Path, gone_back: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Right after its folder was set back, after the line in the log, after the checkpoint."""
+    """Right after the folder was reset, after the line of the log, after the checkpoint."""
     poison(monkeypatch, 7, above=0.6 * rates(metrics(plain / "metrics.jsonl"))[8])
     config = poisoned_config(corpus, tmp_path / "run")
     going_back: list[bool] = []
@@ -171,7 +171,7 @@ LONG: dict[str, Any] = {
 def test_a_collapse_goes_back_to_the_best_checkpoint(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every loss is finite, and the newest checkpoints are already of the collapsed model."""
+    """Every loss is finite, and the newest checkpoints already hold the collapsed model."""
     forget(monkeypatch, 43)
     run = train(small_config(corpus, tmp_path / "run", rollbacks=1, **LONG)).run
     records = metrics(run.metrics)
@@ -201,7 +201,7 @@ def test_a_collapse_without_rollbacks_is_named(corpus: Path, tmp_path: Path, mon
 
 
 def test_a_run_that_never_learns_is_left_alone(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is lost where nothing was won: its labels are random throughout."""
+    """A run on random labels never learned anything, so it has not collapsed."""
     fetch = TrainingBatches.__getitem__
 
     def shuffled(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:

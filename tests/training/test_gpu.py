@@ -1,4 +1,4 @@
-"""The same run on a GPU: resident batches, a captured step, bfloat16; skipped where there is none."""
+"""Runs on a GPU: resident batches, a captured step, bfloat16; skipped without a GPU."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Checkpoints that no run wrote: every one is refused in one line, or works, within little memory."""
+"""Hostile checkpoints: each is an error of one line or works, within little memory."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ GIANT = 10**9
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that was interrupted after step 6, one of Muon with a moving average."""
+    """A run with Muon and a moving average, interrupted after step 6."""
     folder = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 5, interrupt)
@@ -31,7 +31,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def put(*path: str | int, value: object) -> Mutation:
-    """Set what lies at a path of keys."""
+    """Set the value at a path of keys."""
 
     def mutate(content: dict[str, Any]) -> None:
         inner: Any = content
@@ -53,7 +53,7 @@ def drop(*path: str | int) -> Mutation:
 
 
 def in_weights(change: Callable[[torch.Tensor], object], name: str = "prenet.weight") -> Mutation:
-    """Replace one weight, of the model and of its average."""
+    """Replace a weight in the model and in its average."""
 
     def mutate(content: dict[str, Any]) -> None:
         for weights in (content["model"], content["average"]):

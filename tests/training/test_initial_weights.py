@@ -1,4 +1,4 @@
-"""A run that begins with another run's weights: what is taken, what is new, what is refused."""
+"""`init_from`: which weights are taken, which are new, and errors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,14 +38,14 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def source(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint whose average recognizes."""
+    """A checkpoint with a moving average."""
     return train(small_config(corpus, tmp_path_factory.mktemp("initial") / "source", ema=0.8)).run.last
 
 
 def beginning(
     corpus: Path, run: Path, init_from: Path | None, model: dict[str, Any] | None = None, **train: object
 ) -> Config:
-    """A short run that keeps its first checkpoint; settings of `model` are laid over the small one's."""
+    """A short run that keeps its first checkpoint; `model` overrides settings of the small model."""
     content = small_config(corpus, run, total_steps=4, keep_last=9, **train).model_dump(mode="json")
     for name, value in (model or {}).items():
         section, _, setting = name.rpartition(".")
@@ -54,12 +54,12 @@ def beginning(
 
 
 def first_weights(config: Config) -> dict[str, Tensor]:
-    """What a run begins with."""
+    """Initial weights of a run."""
     return Checkpoint.load(train(config).run.path / "checkpoints" / "00000000.pt").model
 
 
 def assert_taken(weights: dict[str, Tensor], source: Path, parts: tuple[str, ...]) -> None:
-    """Exactly the weights of these parts are the source's."""
+    """Check that the weights of exactly these parts are those of the source."""
     there = Checkpoint.load(source).inference_weights
     for name, value in weights.items():
         if value.numel() > 1:  # not the counters of BatchNorm, which agree anyway
@@ -228,7 +228,7 @@ def test_weights_that_are_missing_or_too_many_are_not_passed_over(
     weights["somewhere.weight"] = weights.pop("prenet.weight")
     replace(checkpoint, average=weights).save(tmp_path / "other.pt")
     with pytest.raises(
-        UserError, match=r"^init_from: \S*other\.pt: the weights of the checkpoint after step 12 are not"
+        UserError, match=r"^init_from: \S*other\.pt: the weights of the checkpoint after step 12 do not fit"
     ):
         train(beginning(request.getfixturevalue(speakers), tmp_path / "run", tmp_path / "other.pt"))
 

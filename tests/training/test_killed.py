@@ -1,4 +1,4 @@
-"""Contract 5, on the CPU: a run killed by SIGKILL and started again is the run nobody killed, bit for bit."""
+"""A run killed by SIGKILL and restarted equals the uninterrupted run bit for bit, on a CPU."""
 
 import json
 import subprocess
@@ -15,13 +15,13 @@ from speakerid.corpus.check import open_corpus
 
 KILLING = Path(__file__).resolve().parents[1] / "killing.py"
 EVERYWHERE = 80
-"""More than the short run has calls that change a file."""
+"""More calls than the short run makes to change files."""
 KILLS, RUNS = 60, 3
-"""Kills at random moments, at least; a run that is unlucky ends after fewer of them."""
+"""Number of kills at random moments; a run may end before it was killed that often."""
 
 
 def lives(config: Path, plan: list[dict[str, Any]]) -> list[list[str | int]]:
-    """Of each run of the plan, where each of its processes died, or its exit status."""
+    """For each run of the plan, where each of its processes died, or its exit status."""
     lines = "".join(json.dumps(run) + "\n" for run in plan)
     done = subprocess.run([sys.executable, str(KILLING), str(config)], input=lines, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

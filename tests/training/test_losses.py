@@ -1,4 +1,4 @@
-"""Losses against their formulas written out."""
+"""Losses compared with their formulas."""
 
 import math
 from typing import Any

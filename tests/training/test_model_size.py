@@ -1,4 +1,4 @@
-"""Settings of any size are refused in one line, or train, and never fill the memory first."""
+"""Settings of any size train or give an error of one line, without filling the memory first."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Muon against its formula by singular values and against PyTorch's; which weights it takes."""
+"""Muon compared with its formula by singular values and with PyTorch's; which weights it trains."""
 
 import math
 
@@ -39,7 +39,7 @@ def muon(found: list[nn.Parameter]) -> Muon:
 
 
 def test_a_step_is_the_formula_by_singular_values() -> None:
-    """Every singular value s of the momentum becomes f(f(f(f(f(s / norm))))), and its directions stay."""
+    """Every singular value s of the momentum becomes f(f(f(f(f(s / norm))))), and its directions do not change."""
     found, expected = parameters(), parameters()
     moved(found, muon(found))
     momenta = [torch.zeros_like(parameter) for parameter in expected]
@@ -58,7 +58,7 @@ def test_a_step_is_the_formula_by_singular_values() -> None:
 
 
 def test_a_step_is_that_of_pytorch() -> None:
-    """Which iterates in bfloat16 on matrices of two dimensions; so to three digits, and kernels as matrices."""
+    """PyTorch iterates in bfloat16 on two-dimensional matrices, so compare three digits, and kernels as matrices."""
     found, expected = parameters(torch.float32), [nn.Parameter(p.data.flatten(1)) for p in parameters(torch.float32)]
     moved(found, muon(found))
     moved(expected, torch.optim.Muon(expected, LEARNING_RATE, WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"))
@@ -69,7 +69,7 @@ def test_a_step_is_that_of_pytorch() -> None:
 
 @given(st.integers(1, 12), st.integers(0, 12), st.floats(-6, 6), st.integers(0, 99))
 def test_singular_values_come_near_1(rows: int, more: int, size: float, seed: int) -> None:
-    """Of any matrix whose own do not differ too much, whatever its size."""
+    """For any matrix whose singular values do not differ too much, at any scale."""
     generator = torch.Generator().manual_seed(seed)
     shape = (rows, rows + more)
     u, _, v = torch.linalg.svd(torch.randn(shape, generator=generator, dtype=torch.float64), full_matrices=False)

@@ -1,4 +1,4 @@
-"""Contract 5, on the CPU: an interrupted run that is resumed is the uninterrupted run, bit for bit."""
+"""An interrupted and resumed run equals the uninterrupted run bit for bit, on a CPU."""
 
 import signal
 from pathlib import Path
@@ -13,7 +13,7 @@ from speakerid.training.run import TrainResult, train
 
 
 class Crash(Exception):
-    """The machine goes away in the middle of a step."""
+    """Simulated crash in the middle of a step."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What a run prints, writes and refuses."""
+"""Output, files and errors of a run."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def test_everything_is_beside_it(result: TrainResult, config: Config) -> None:
 
 
 def test_the_best_checkpoint_is_the_best(result: TrainResult, config: Config) -> None:
-    """Its weights give the accuracy it claims, by the way inference takes."""
+    """Its weights give the accuracy that it records, computed as in inference."""
     checkpoint = Checkpoint.load(result.run.best)
     corpus, store, parts = open_training_data(config)
     labels = torch.tensor(corpus.labelled.speakers)[parts.valid]
@@ -78,7 +78,7 @@ def test_the_best_checkpoint_is_the_best(result: TrainResult, config: Config) ->
 
 
 def test_the_best_checkpoint_does_not_train_on(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """best.pt stays at the best validation: of the highest accuracies the one with the lowest loss."""
+    """best.pt stays at the best validation; ties in accuracy are broken by loss."""
     fetch = TrainingBatches.__getitem__
 
     def mislabelled_in_the_end(self: TrainingBatches, k: int) -> tuple[Tensor, Tensor]:
@@ -156,7 +156,7 @@ def test_crops_of_drawn_lengths_reach_the_batches(corpus: Path, tmp_path: Path) 
 
 
 def test_the_loss_knows_the_scale_of_the_cosines(corpus: Path, tmp_path: Path) -> None:
-    """The sums of the first steps, in which hardly anything is learned, against the margin written out."""
+    """The sums of the first steps, in which little is learned, compared with the margin written out."""
     scale, margin = 4.0, 0.5
     still = {"learning_rate": 1e-9, "log_steps": 100, "keep_last": 9}
     settings = small_config(corpus, tmp_path / "run", **still).model_dump(mode="json")

@@ -1,4 +1,4 @@
-"""Which checkpoints a run folder keeps, and what their second names stand for."""
+"""Which checkpoints a run folder keeps, and which of them best.pt and last.pt are links to."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 @pytest.fixture
 def opened(checkpoint: Checkpoint, tmp_path: Path) -> Iterator[Open]:
-    """Opens the test's run folder and begins in it."""
+    """Opens the run folder of the test and begins a run in it."""
     folders: list[RunDirectory] = []
 
     def open_at(step: int = 0, keep_last: int = 1, keep_best: int = 1) -> RunDirectory:
@@ -49,7 +49,7 @@ def kept(run: RunDirectory) -> list[int]:
 
 
 def steps(run: RunDirectory) -> tuple[int, int]:
-    """Of best.pt and last.pt."""
+    """Steps of best.pt and last.pt."""
     return Checkpoint.load(run.best).step, Checkpoint.load(run.last).step
 
 
@@ -87,7 +87,7 @@ def test_the_newest_and_the_best_are_kept(
 
 
 def test_a_folder_where_no_step_was_done_holds_no_run(opened: Open, checkpoint: Checkpoint, tmp_path: Path) -> None:
-    """A kill in front of the first checkpoint leaves it so."""
+    """A run killed before its first checkpoint leaves such a folder."""
     opened()
     assert not RunDirectory.holds_a_run(tmp_path / "run")
     with pytest.raises(UserError, match="start the run without --resume"):
@@ -102,7 +102,7 @@ def test_a_log_without_checkpoints_is_not_overwritten(opened: Open, tmp_path: Pa
 
 
 def test_second_names_are_given_again(opened: Open, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kill between a checkpoint and its second names leaves those of the one before, and what it superseded."""
+    """A kill between a checkpoint and its links leaves the former links and checkpoints that should be removed."""
     run = opened()
     validated(run, checkpoint, 10, 0.5, True)
     with monkeypatch.context() as patch:
@@ -115,7 +115,7 @@ def test_second_names_are_given_again(opened: Open, checkpoint: Checkpoint, monk
 
 
 def test_the_best_is_not_renamed_to_a_worse_one(opened: Open, checkpoint: Checkpoint) -> None:
-    """Where somebody removed the best from checkpoints/, best.pt still holds it."""
+    """If the best checkpoint was removed from checkpoints/, best.pt still holds it."""
     run = opened(0, 2)
     validated(run, checkpoint, 10, 0.8, True)
     validated(run, checkpoint, 20, 0.5, False)

@@ -1,4 +1,4 @@
-"""What is listed of the runs below a folder, whatever state their files are in."""
+"""Listing of the runs below a folder, in any state of their files."""
 
 import json
 import os
@@ -70,7 +70,7 @@ def test_running_while_its_lock_is_held(tmp_path: Path) -> None:
         assert (run.state, run.resume) == ("silent", None)
         assert "  50 min  " in listing([run])
     assert read(path).state == "stopped"
-    with file_lock(path / ".lock"):  # reading has not kept it
+    with file_lock(path / ".lock"):  # reading has not kept the lock
         pass
 
 

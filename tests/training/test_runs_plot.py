@@ -1,4 +1,4 @@
-"""Runs compared in one figure."""
+"""Plots of runs."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ BEGINNINGS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
 
 def write_runs(folder: Path, count: int, steps: int = 30) -> list[Run]:
-    """The best first; run k reaches an accuracy of 1 / (k + 1)."""
+    """Write runs, the best first; run k reaches an accuracy of 1 / (k + 1)."""
     return [
         read(write_run(
             folder / f"run{k}",
@@ -28,7 +28,7 @@ def write_runs(folder: Path, count: int, steps: int = 30) -> list[Run]:
 
 
 def words(runs: Sequence[Run], path: Path) -> list[str]:
-    """What is written in the figure, from the comments of its SVG."""
+    """Text of the figure, from the comments of its SVG."""
     plot_runs(runs, "runs", path)
     return re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
 
@@ -110,7 +110,7 @@ def test_ten_runs_are_all_distinguishable(tmp_path: Path) -> None:
 
 
 def test_odd_runs_are_drawn_too(tmp_path: Path) -> None:
-    """Names that matplotlib would read as formulas or leave out of legends, single points, divergence, nothing yet."""
+    """Names that matplotlib would read as formulas or omit from legends, single points, divergence, empty runs."""
     folder = tmp_path / "runs"
     runs = [
         read(write_run(folder / "_hidden", validated(2, 0.5))),

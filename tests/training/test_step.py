@@ -1,4 +1,4 @@
-"""A step against a loop written out, and what precision, compilation, accumulation and a lack of memory do to it."""
+"""Training steps compared with a simple loop; precision, compilation, accumulation and lack of memory."""
 
 import copy
 import os
@@ -44,7 +44,7 @@ def settings(**train: object) -> TrainConfig:
 
 
 def learned(model: nn.Module, seed: int = 0, first: int = 0, **train: object) -> tuple[nn.Module, TrainingStep]:
-    """A copy of the model after three steps, and what took them."""
+    """A copy of the model after three steps, and the `TrainingStep`."""
     model = copy.deepcopy(model)
     step = TrainingStep(model, settings(**train), seed)
     for k, (rate, (features, labels)) in enumerate(zip(RATES, batches(), strict=True), first):
@@ -64,7 +64,7 @@ def plain_optimizer(model: nn.Module) -> torch.optim.Optimizer:
 
 def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(rate).item()  # as float32 has it
+        group["lr"] = torch.tensor(rate).item()  # rounded to float32
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 8])
@@ -87,7 +87,7 @@ def test_it_is_the_loop_written_out_in_any_number_of_parts(accumulate: int) -> N
         assert a.grad is not None
         assert b.grad is not None
         torch.testing.assert_close(a.grad, b.grad, rtol=0, atol=1e-12)
-    assert difference(found, expected) < 1e-9  # where a gradient is nearly zero Adam divides it by itself
+    assert difference(found, expected) < 1e-9  # Adam divides a gradient that is nearly zero by its own size
     assert difference(found, model) > 1e-3
     sums = {"loss": loss, "cross_entropy": loss, "correct": correct, "count": 3 * B}
     assert step.sums() == pytest.approx(sums, abs=1e-9)
@@ -231,7 +231,7 @@ def test_float64_throughout(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_is_eager() -> None:
-    """To be seen in the gradients: where one is zero but for rounding, AdamW makes a whole step of the rounding."""
+    """Compare gradients, not weights: AdamW turns the rounding error of a zero gradient into a full step."""
     said: list[str] = []
     models = [classifier(), classifier()]
     steps = [TrainingStep(model, settings(compile=model is models[0]), say=said.append) for model in models]

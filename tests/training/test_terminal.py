@@ -1,4 +1,4 @@
-"""The terminal a run was started in is closed: it saves and ends, and goes on from there."""
+"""If the terminal of a run is closed, the run saves and ends, and can be resumed from there."""
 
 import os
 import pty

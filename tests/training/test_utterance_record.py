@@ -1,4 +1,4 @@
-"""A checkpoint knows which utterances it was trained on: what judges it must not be among them."""
+"""A checkpoint records its training utterances, so that it is not evaluated on them."""
 
 import json
 import random
@@ -34,7 +34,7 @@ SPEAKERS = ("anna", "ben", "cleo")
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight utterances of each of three speakers, of which the last two validate."""
+    """Eight utterances of each of three speakers; the last two are for validation."""
     return write_easy_corpus(tmp_path_factory.mktemp("record") / "corpus")
 
 
@@ -55,7 +55,7 @@ def copy_of(corpus: Path, tmp_path: Path) -> Path:
 
 
 def without_last(corpus: Path, tmp_path: Path, count: int) -> Path:
-    """A corpus whose last utterances of each speaker were removed."""
+    """A corpus without the last utterances of each speaker."""
     changed = copy_of(corpus, tmp_path)
     with edited(changed / "metadata.json") as metadata:
         for entries in metadata["speakers"].values():
@@ -98,7 +98,7 @@ def listed_in_another_order(corpus: Path, tmp_path: Path) -> Path:
 
 
 def with_sessions(corpus: Path, tmp_path: Path) -> Path:
-    """Names of sessions that part the utterances as they were parted."""
+    """Session names that split the utterances as before."""
     moved = copy_of(corpus, tmp_path)
     with edited(moved / "metadata.json") as metadata:
         for entries in metadata["speakers"].values():
@@ -192,7 +192,7 @@ def test_more_steps_or_speakers_name_init_from(whole: Path, corpus: Path, tmp_pa
     with pytest.raises(UserError, match=rf"total_steps is 24, was 12.*init_from={whole}/best\.pt"):
         train(small_config(corpus, whole, total_steps=24), resume=True, style="silent")
     other = write_easy_corpus(tmp_path / "other", speakers=("anna", "ben", "dora"))
-    with pytest.raises(UserError, match=rf"speakers that are not.*init_from={whole}/best\.pt"):
+    with pytest.raises(UserError, match=rf"speakers of the corpus are not.*init_from={whole}/best\.pt"):
         train(small_config(other, whole), resume=True, style="silent")
 
 
@@ -266,7 +266,7 @@ def test_what_the_first_weights_were_trained_on_is_said_and_remembered(
 
 @pytest.fixture
 def former(stopped: Path, tmp_path: Path) -> Path:
-    """The stopped run as an older version left it."""
+    """The stopped run as an older version would have written it."""
     run = Path(shutil.copytree(stopped, tmp_path / "former"))
     for path in run.rglob("*.pt"):
         content = torch.load(path)
@@ -281,7 +281,7 @@ def test_a_checkpoint_of_the_former_format_is_read_and_says_what_it_does_not_kno
     former: Path, whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    unknown = "does not say what it was trained on"
+    unknown = "without a record of its training utterances"
     begun = small_config(corpus, tmp_path / "new").model_copy(update={"init_from": former / "last.pt"})
     for arguments in (
         ["evaluate", "--checkpoint", former / "last.pt"],
@@ -298,7 +298,7 @@ def test_a_checkpoint_of_the_former_format_is_read_and_says_what_it_does_not_kno
 def test_a_second_training_does_not_replace_the_first(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second found no run, opened its corpus slowly, and takes the lock when the first has ended."""
+    """The second process finds no run, opens its corpus slowly, and gets the lock when the first has ended."""
     import speakerid.training.run as module
 
     config: Config = small_config(corpus, tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What a run says, to a person, a log file and a program, and how it answers signals and a second process."""
+"""Output of a run to a terminal, a log file and a program, and its response to signals and a second process."""
 
 import fcntl
 import io
@@ -27,7 +27,7 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f]")
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Not packed yet, for packing talks as well."""
+    """Not packed yet, since packing prints messages too."""
     return write_easy_corpus(tmp_path / "corpus")
 
 
@@ -76,7 +76,7 @@ def test_a_log_file_gets_lines_and_no_control_characters(
 
 @contextmanager
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.BytesIO]:
-    """A terminal in place of stdout and stderr; gives what was written to it, once the block has ended."""
+    """Replace stdout and stderr by a terminal; yields a buffer that holds the output after the block."""
     written = io.BytesIO()
     screen, end = os.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -156,7 +156,7 @@ def test_a_signal_saves_within_a_step_and_nothing_is_lost(
 
 
 def signalled(function: object, number: signal.Signals) -> object:
-    """The function, whose first call is interrupted by a signal."""
+    """The function, with its first call interrupted by a signal."""
     left = iter([number])
 
     def interrupted(*arguments: object, **named: object) -> object:
@@ -210,7 +210,7 @@ def test_auto_resume_starts_goes_on_and_has_ended(
 
 def test_a_reader_that_has_seen_enough_is_no_mistake_of_the_run(config: Path, monkeypatch: pytest.MonkeyPatch,
                                                                 capfd: pytest.CaptureFixture[str]) -> None:  # fmt: skip
-    """`train --json | head -1` ends as any program does there."""
+    """`train --json | head -1` ends like any other program."""
     reading, writing = os.pipe()
     os.close(reading)
     with open(writing, "w") as pipe, monkeypatch.context() as patch:
