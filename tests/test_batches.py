@@ -49,7 +49,7 @@ corpora = st.lists(st.integers(1, 12), min_size=1, max_size=12).flatmap(
 
 @settings(deadline=None, max_examples=60)
 @given(corpora, st.integers(1, 9), st.integers(1, 15), st.integers(0, 3))
-def test_training_rows_are_whole_pieces_of_the_asked_utterances(
+def test_rows_are_contiguous_pieces_of_the_given_utterances(
     corpus: tuple[list[int], list[int]], batch_size: int, crop: int, seed: int
 ) -> None:
     lengths, indices = corpus
@@ -76,7 +76,7 @@ def test_training_rows_are_whole_pieces_of_the_asked_utterances(
 
 @settings(deadline=None, max_examples=30)
 @given(steps=st.lists(st.integers(0, 40), min_size=1, max_size=8), seed=st.integers(0, 2**40))
-def test_a_batch_depends_on_its_step_alone(steps: list[int], seed: int) -> None:
+def test_a_batch_depends_only_on_its_step(steps: list[int], seed: int) -> None:
     def fresh() -> TrainingBatches:
         return TrainingBatches(marked_store([9, 4, 12, 7, 5, 30]), [5, 0, 3, 1], range(6), 3, 5, seed)
 
@@ -249,7 +249,7 @@ def test_crops_are_spread_evenly_over_utterances_that_are_longer(crops: Crops, s
     assert views == [[*range(start, start + crops.frames)] for start in starts] + [[*range(10)]]
 
 
-def test_an_utterance_beyond_the_bound_goes_alone() -> None:
+def test_an_utterance_beyond_the_bound_is_a_batch_of_its_own() -> None:
     shapes = [tuple(b.features.shape[:2]) for b in whole_utterances(marked_store([50, 4, 60, 5]), range(4), 20)]
     assert shapes == [(2, 5), (1, 50), (1, 60)]
 
@@ -344,7 +344,7 @@ def test_memory_does_not_grow_with_what_was_read_of_the_store(tmp_path: Path) ->
 
 @settings(deadline=None, max_examples=20)
 @given(shortest=st.integers(1, 20), more=st.integers(0, 40), seed=st.integers(0, 3))
-def test_crops_of_drawn_lengths_are_one_length_a_batch(shortest: int, more: int, seed: int) -> None:
+def test_crops_have_one_length_per_batch(shortest: int, more: int, seed: int) -> None:
     def batches() -> TrainingBatches:
         return TrainingBatches(
             marked_store([9, 30, 70]), [0, 1, 2], [0, 1, 2], 4, shortest, seed, longest_crop_frames=shortest + more

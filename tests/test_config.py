@@ -67,7 +67,7 @@ def with_model(settings: str) -> str:
     return f"run_dir: runs/x\nmodel: {{encoder: {{kind: transformer}}, {settings}}}\n"
 
 
-def test_what_is_not_written_has_its_default(file: Path) -> None:
+def test_missing_settings_have_their_defaults(file: Path) -> None:
     config = load(file, TRANSFORMER)
     assert config == Config(run_dir=Path("runs/x"), model=ModelConfig(encoder=TransformerConfig(kind="transformer")))
 
@@ -110,7 +110,7 @@ def test_settings_are_frozen(file: Path) -> None:
         ),
     ],
 )
-def test_a_misspelling_is_refused_with_what_is_meant(file: Path, text: str, expected: str) -> None:
+def test_a_misspelling_is_refused_with_a_suggestion(file: Path, text: str, expected: str) -> None:
     assert refusal(file, text) == f"{file}: {expected}"
 
 
@@ -165,7 +165,7 @@ def test_a_misspelling_is_refused_with_what_is_meant(file: Path, text: str, expe
         ),
     ],
 )
-def test_a_setting_that_belongs_elsewhere_is_refused_with_its_place(file: Path, text: str, expected: str) -> None:
+def test_a_misplaced_setting_is_refused_with_its_section(file: Path, text: str, expected: str) -> None:
     assert refusal(file, text) == f"{file}: {expected}"
 
 
@@ -174,7 +174,7 @@ def test_a_section_named_like_an_encoder_is_named_in_the_refusal(file: Path) -> 
     assert "model.transformer: unknown setting" in message
 
 
-def test_all_errors_stand_in_one_message(file: Path) -> None:
+def test_all_errors_are_in_one_message(file: Path) -> None:
     text = "sede: 1\nmodel: {d_model: wide, encoder: {kind: conformer, heads: 2}}\ntrain: {batch_size: 0}"
     message = refusal(file, text)
     for field in ("sede", "run_dir", "model.d_model", "model.encoder.heads", "train.batch_size"):
@@ -291,7 +291,7 @@ def test_groups_of_widened_frames_are_counted_over_their_channels(file: Path) ->
     assert load(file, TRANSFORMER, pooling, "model.pooling_width=384").model.pooled_width == 384
 
 
-def test_overrides_are_laid_over_the_file(file: Path) -> None:
+def test_overrides_replace_values_of_the_file(file: Path) -> None:
     config = load(
         file,
         TRANSFORMER + "seed: 1\n",
@@ -337,7 +337,7 @@ def test_a_malformed_override_is_refused_with_the_form(file: Path, override: str
 
 
 @pytest.mark.parametrize("override", ["seed=[1", "seed=1: 2: 3", "train={batch_size: 1, batch_size: 2}"])
-def test_an_override_that_is_no_yaml_is_refused(file: Path, override: str) -> None:
+def test_an_override_that_is_not_yaml_is_refused(file: Path, override: str) -> None:
     assert refusal(file, TRANSFORMER, override) == f"override {override!r}: the value is not valid YAML"
 
 
@@ -553,7 +553,7 @@ def test_no_number_is_a_boolean_or_without_bounds(section: type[BaseModel], name
     [('"a\\0b"', "zero byte"), ("x" * 256, "too long"), ("é" * 128, "too long"), ("x/" * 3_000, "too long"),
      ("[a]", "path"), ("true", "path"), ("5", "path")],
 )  # fmt: skip
-def test_a_path_that_no_file_can_have_is_refused(name: str, value: str, reason: str, file: Path) -> None:
+def test_an_invalid_path_is_refused(name: str, value: str, reason: str, file: Path) -> None:
     message = refusal(file, TRANSFORMER, f"{name}={value}")
     assert f"{name}: " in message
     assert reason in message

@@ -52,7 +52,7 @@ def test_company_has_its_rows_and_the_rest_are_epochs_of_the_speakers(
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 9), st.floats(0, 0.99))
-def test_without_company_a_batch_is_a_stretch_of_the_permutations(own: list[int], size: int, share: float) -> None:
+def test_without_company_a_batch_is_a_slice_of_the_permutations(own: list[int], size: int, share: float) -> None:
     draws, count = drawn(own, [], size, share), sum(own)
     order = np.concatenate([np.random.default_rng([SEED, 0, epoch]).permutation(count) for epoch in range(40 * size)])
     for step in (0, 1, 7, 39):
@@ -61,7 +61,7 @@ def test_without_company_a_batch_is_a_stretch_of_the_permutations(own: list[int]
 
 @settings(deadline=None, max_examples=30)
 @given(corpora, st.lists(st.integers(0, 40), min_size=1, max_size=6))
-def test_a_batch_depends_on_its_step_alone(corpus: tuple[list[int], list[int], int, float], steps: list[int]) -> None:
+def test_a_batch_depends_only_on_its_step(corpus: tuple[list[int], list[int], int, float], steps: list[int]) -> None:
     used = drawn(*corpus)
     for step in steps:
         assert used[step].tolist() == drawn(*corpus)[step].tolist()
@@ -80,11 +80,11 @@ def test_people_of_company_are_equally_frequent_whatever_they_said() -> None:
     ("people", "rows"),
     [(1, 2), (3, 5), (9, 8), (900, 8)],
 )
-def test_nobody_of_company_is_drawn_more_often_than_a_speaker(people: int, rows: int) -> None:
+def test_company_is_not_drawn_more_often_than_speakers(people: int, rows: int) -> None:
     batch = drawn([2] * 7, [2] * people, batch_size=16)[0]
     assert (batch >= 14).sum() == rows
 
 
-def test_company_stands_at_other_rows_in_every_batch() -> None:
+def test_company_has_different_rows_in_every_batch() -> None:
     draws = drawn([5] * 5, [5] * 5, batch_size=6)
     assert len({tuple((draws[step] >= 25).tolist()) for step in range(20)}) > 10

@@ -134,7 +134,7 @@ def test_a_circle_of_links_is_refused_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "link to a pipe"])
-def test_what_is_no_regular_file_is_neither_replaced_nor_opened(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_are_replaced_or_opened(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "out"
     if kind == "socket":
         with socket.socket(socket.AF_UNIX) as server:
@@ -177,7 +177,7 @@ def test_personal_data_are_for_their_owner_from_the_first_byte(tmp_path: Path) -
     assert stat.S_IMODE((tmp_path / "bundle").stat().st_mode) == 0o600
 
 
-def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+def test_the_longest_possible_name(tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 127)
     write(path, "content")
     assert path.read_text() == "content"
@@ -321,7 +321,7 @@ def test_folder_below_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
         pass
 
 
-def test_folders_of_one_name_made_at_once_never_take_each_other_s_for_abandoned(tmp_path: Path) -> None:
+def test_folders_created_concurrently_are_not_considered_abandoned(tmp_path: Path) -> None:
     failures: list[BaseException] = []
 
     def begin_often() -> None:

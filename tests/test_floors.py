@@ -52,14 +52,14 @@ def test_torchaudio_computes_in_one_module_and_downloads_in_another() -> None:
     assert importers == ["audio/download.py", "audio/log_mel.py"]
 
 
-def test_training_and_inference_live_without_torchaudio() -> None:
+def test_training_and_inference_do_not_need_torchaudio() -> None:
     modules = ", ".join(f"speakerid.{name}" for name in ("cli", "training.run", "recognition.submission",
                                                          "recognition.evaluation"))  # fmt: skip
     blocked = f"import sys; sys.modules['torchaudio'] = sys.modules['soundfile'] = None; import {modules}"
     subprocess.run([sys.executable, "-c", blocked], check=True)
 
 
-def test_layers_know_torch_alone() -> None:
+def test_layers_import_only_torch() -> None:
     for path in (SOURCE / "layers").glob("*.py"):
         foreign = {module.split(".")[0] for module in imports(path)} - {"torch", "speakerid", "math", "collections"}
         assert not foreign, f"{path.name}: {foreign}"

@@ -22,7 +22,7 @@ print(given_back, min(pages() for _ in range(15)))
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library decides for itself")
-def test_a_freed_tensor_leaves_its_memory_to_the_next() -> None:
+def test_memory_of_a_freed_tensor_is_reused() -> None:
     done = subprocess.run([sys.executable, "-c", PAGES_OF_A_TENSOR], check=True, capture_output=True, text=True)
     given_back, kept = map(int, done.stdout.split())
     assert kept < given_back / 10

@@ -43,7 +43,7 @@ def test_configs_load(path: Path) -> None:
     assert config.data.root == DEMO_ROOT
 
 
-def test_the_task_configs_are_the_report_s() -> None:
+def test_task_configs_have_the_settings_of_the_report() -> None:
     for name in ("task1_transformer", "task2_conformer"):
         train = load_config(ROOT / "configs" / f"{name}.yaml").train
         assert (train.total_steps, train.warmup_steps, train.valid_steps) == (70_000, 1_000, 2_000)
@@ -127,7 +127,7 @@ def test_the_readme_has_commands() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_exist(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
 

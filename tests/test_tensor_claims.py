@@ -109,7 +109,7 @@ FILES = {
 
 
 @pytest.mark.parametrize(("content", "expected"), FILES.values(), ids=FILES)
-def test_a_file_that_is_not_what_it_says_is_refused(content: bytes, expected: str, tmp_path: Path) -> None:
+def test_false_claims_are_refused(content: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(UserError, match=expected):
         load_plain(tmp_path / "x.pt")

@@ -69,7 +69,7 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("text", "expected"), HOSTILE.values(), ids=HOSTILE)
-def test_what_is_no_settings_is_refused_in_one_line(text: str, expected: str, tmp_path: Path) -> None:
+def test_invalid_settings_are_refused_in_one_line(text: str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(text, encoding="utf-8")
     assert expected in refusal(path).removeprefix(f"{path}: not valid YAML: ")
@@ -84,12 +84,12 @@ def test_what_is_no_settings_is_refused_in_one_line(text: str, expected: str, tm
         (b"#" * (1 << 20) + b"\nseed: 1", "found more than 1,048,576 bytes, expected settings"),
     ],
 )
-def test_what_is_no_text_is_named(content: bytes, expected: str, tmp_path: Path) -> None:
+def test_content_that_is_not_text_is_named(content: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_bytes(content)
     assert expected in refusal(tmp_path / "x.yaml")
 
 
-def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert "found a named pipe, expected a regular file" in refusal(tmp_path / "pipe")
     assert "found a folder, expected a regular file" in refusal(tmp_path)

@@ -14,7 +14,7 @@ from speakerid.layers.attention import MultiHeadAttention, RelativePositionAtten
 from speakerid.layers.feed_forward import FeedForward
 
 
-def randomise(module: nn.Module) -> None:
+def randomize(module: nn.Module) -> None:
     """Randomize all parameters, since missing norms and biases would go unnoticed if they were the identity."""
     module.double()
     for parameter in module.parameters():

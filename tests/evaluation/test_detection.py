@@ -40,7 +40,7 @@ def balanced(targets: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 
 @given(trials)
-def test_the_curve_is_what_counting_gives(trials: Scored) -> None:
+def test_the_curve_matches_counting(trials: Scored) -> None:
     scores, targets = trials
     curve = det_curve(scores, targets)
     assert curve.thresholds.tolist() == [*sorted(set(scores)), math.inf]
@@ -51,7 +51,7 @@ def test_the_curve_is_what_counting_gives(trials: Scored) -> None:
 
 
 @given(trials)
-def test_the_curve_is_scikit_learn_s(trials: Scored) -> None:
+def test_the_curve_matches_scikit_learn(trials: Scored) -> None:
     scores, targets = trials
     false_accepts, hits, thresholds = sklearn.metrics.roc_curve(targets, scores, drop_intermediate=False)
     curve = det_curve(scores, targets)
@@ -95,7 +95,7 @@ def test_the_hull_is_convex_and_below_the_curve(trials: Scored) -> None:
 
 
 @given(trials, st.floats(0.01, 0.99), st.floats(0.1, 10), st.floats(0.1, 10))
-def test_min_dcf_is_the_least_over_all_thresholds(trials: Scored, p: float, miss: float, false_accept: float) -> None:
+def test_min_dcf_is_the_lowest_over_all_thresholds(trials: Scored, p: float, miss: float, false_accept: float) -> None:
     scores, targets = trials
     costs = []
     for threshold in [*scores, math.inf]:
@@ -125,7 +125,7 @@ def test_min_cllr_is_that_of_isotonic_regression(trials: Scored) -> None:
     assert found <= min(1, cllr(scores, targets)) + 1e-9
 
 
-def test_ratios_that_know_nothing_cost_a_bit() -> None:
+def test_uninformative_ratios_cost_one_bit() -> None:
     targets = np.array([True, False, False])
     assert cllr(np.zeros(3), targets) == 1
     assert min_cllr(det_curve(np.zeros(3), targets)) == pytest.approx(1)
@@ -172,7 +172,7 @@ def test_cllr_is_infinite_where_an_infinite_ratio_is_wrong(pairs: list[tuple[flo
 
 
 @pytest.mark.parametrize("measure", [det_curve, cllr])
-def test_scores_that_are_not_numbers_are_the_caller_s_fault(measure: Callable[..., object]) -> None:
+def test_nan_scores_are_refused(measure: Callable[..., object]) -> None:
     with pytest.raises(AssertionError, match="contain NaN"):
         measure(np.array([1.0, math.nan]), np.array([True, False]))
 

@@ -8,7 +8,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize(("count", "method"), [(2, "principal components"), (60, "t-SNE")])
-def test_the_map_is_the_same_again_and_keeps_neighbours(count: int, method: str) -> None:
+def test_the_map_is_reproducible_and_keeps_neighbors(count: int, method: str) -> None:
     labels = np.arange(count) % 2
     embeddings = RNG.normal(size=(count, 5)) + 20 * labels[:, None]
     first, again = (embedding_map(embeddings, labels, "ab") for _ in range(2))

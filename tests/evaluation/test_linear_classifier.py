@@ -23,7 +23,7 @@ def drawn(classes: int, each: int, dimensions: int, apart: float = 1.0, seed: in
 
 
 @pytest.mark.parametrize("shrinkage", SHRINKAGES)
-def test_it_is_scikit_learn_s_with_equal_priors(shrinkage: float) -> None:
+def test_it_matches_scikit_learn_with_equal_priors(shrinkage: float) -> None:
     features, labels = drawn(5, 20, 6)
     features = (features - features.mean(0)) / features.std(0)
     oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage, priors=np.full(5, 0.2))

@@ -28,11 +28,11 @@ def test_against_counting(pairs: list[tuple[int, int]]) -> None:
 
 
 @given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_the_interval_is_scipy_s(counts: tuple[int, int]) -> None:
+def test_the_interval_matches_scipy(counts: tuple[int, int]) -> None:
     right, count = counts
     expected = binomtest(right, count).proportion_ci(0.95, method="wilson")
     assert wilson_interval(right / count, count) == pytest.approx((expected.low, expected.high), abs=1e-4)
 
 
-def test_no_utterances_tell_nothing() -> None:
+def test_the_interval_without_utterances_is_everything() -> None:
     assert wilson_interval(0.0, 0) == (0.0, 1.0)

@@ -28,7 +28,7 @@ def answers(known: list[tuple[list[int], int]], strangers: list[list[int]]) -> A
 
 
 @given(known_rows, stranger_rows)
-def test_the_curve_is_what_counting_gives(known: list[tuple[list[int], int]], strangers: list[list[int]]) -> None:
+def test_the_curve_matches_counting(known: list[tuple[list[int], int]], strangers: list[list[int]]) -> None:
     found = answers(known, strangers)
     curve = open_set_curve(found)
     for threshold, *both in zip(curve.thresholds, curve.false_accepts, curve.identified, strict=True):

@@ -102,7 +102,7 @@ def test_an_ensemble_averages_over_models_and_views(store: FrameStore, model: nn
     torch.testing.assert_close(predict([model, other], store, range(6), 200, crops=crops), sum(alone) / 2)
 
 
-def test_crops_are_taken_of_what_is_looked_at(store: FrameStore, model: nn.Module) -> None:
+def test_crops_are_taken_from_the_middle_frames(store: FrameStore, model: nn.Module) -> None:
     """With `crop_frames`, crops are taken of the 18 frames from the middle."""
     model.eval()
     frames = store.utterance(4)
@@ -129,7 +129,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
-def test_the_longest_utterance_of_the_course_s_data_does_not_exhaust_memory() -> None:
+def test_the_longest_utterance_of_hw4_does_not_exhaust_memory() -> None:
     """Scores of all pairs of its 7,193 frames, with their distances, would be 620 MB; its peak is its own process's."""
     done = subprocess.run([sys.executable, "-c", LONG_UTTERANCE], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 400_000  # kB

@@ -74,7 +74,7 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-def test_every_figure_stands_in_the_page_and_in_the_terminal(results: Results, html: str) -> None:
+def test_every_figure_is_in_the_page_and_in_the_terminal(results: Results, html: str) -> None:
     page = Page(html)
     shown, printed = " ".join(page.text), results.as_text()
     for table in results.tables:
@@ -103,14 +103,14 @@ def test_the_page_needs_nothing_else(html: str) -> None:
     assert "#01020" not in html
 
 
-def test_the_same_bytes_whatever_the_user_s_settings(results: Results, html: str) -> None:
+def test_the_same_bytes_for_any_user_settings(results: Results, html: str) -> None:
     with rc_context():
         rcParams["font.size"] = 30
         other = recognition_page(results)
     assert other == html
 
 
-def test_pictures_lie_beside_the_page(results: Results, html: str, tmp_path: Path) -> None:
+def test_figures_are_next_to_the_page(results: Results, html: str, tmp_path: Path) -> None:
     page = write_page(results, tmp_path / "out")
     assert page.read_text(encoding="utf-8") == html
     assert sorted(path.name for path in page.parent.iterdir()) == sorted(["report.html", *(f"{n}.png" for n in NAMES)])
@@ -130,7 +130,7 @@ def test_a_bundle_may_be_called_anything(results: Results, tmp_path: Path) -> No
     assert "<title>speaker\\udce9 on corpus</title>" in page.read_text(encoding="utf-8")
 
 
-def test_what_there_is_not_is_not_drawn(results: Results) -> None:
+def test_missing_results_are_not_drawn(results: Results) -> None:
     bare = Results(results.title, results.facts, results.tables)
     assert pictures(bare) == []
     Page(recognition_page(bare))

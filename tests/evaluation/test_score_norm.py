@@ -48,7 +48,7 @@ def test_a_matrix_of_trials_against_the_formula() -> None:
         assert normed[test, profile] == pytest.approx(expected)
 
 
-def test_a_shift_of_one_test_utterance_is_taken_out() -> None:
+def test_a_shift_of_one_test_utterance_is_removed() -> None:
     rng = np.random.default_rng(1)
     scores, cohort = rng.normal(size=4), rng.normal(size=(4, 20))
     sides = [TopCohort(moved, 5).statistics(np.arange(4)) for moved in (cohort, cohort + 7, 3 * cohort + 7)]

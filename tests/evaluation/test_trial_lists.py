@@ -61,7 +61,7 @@ def test_names_may_hold_blanks_and_commas(tmp_path: Path) -> None:
     assert (trials.enrolment, trials.test) == (("a,b.wav", "a,b.wav"), ("c,d.wav", "e.wav"))
 
 
-def test_names_may_look_like_labels_if_the_other_lines_tell(tmp_path: Path) -> None:
+def test_names_may_look_like_labels_if_other_lines_are_unambiguous(tmp_path: Path) -> None:
     trials = read_trials(write(tmp_path, "1 a 1\n0 1 b\n"))
     assert (trials.enrolment, trials.test) == (("a", "1"), ("1", "b"))
     trials = read_trials(write(tmp_path, "1 a 1\nb 1 0\n"))

@@ -29,7 +29,7 @@ each_attention = pytest.mark.parametrize("attention_class", [MultiHeadAttention,
 each_nhead = pytest.mark.parametrize("nhead", [1, 2, 4])
 
 
-def randomise(attention: nn.Module) -> None:
+def randomize(attention: nn.Module) -> None:
     """Randomize all parameters, since a missing bias would go unnoticed if biases were zero."""
     attention.double()
     for parameter in attention.parameters():
@@ -77,7 +77,7 @@ def written_out(attention: MultiHeadAttention | RelativePositionAttention, x: Te
 @pytest.mark.parametrize("qkv_bias", [True, False], ids=["qkv_bias", "no_qkv_bias"])
 def test_multi_head_attention_is_the_written_out_softmax(nhead: int, qkv_bias: bool) -> None:
     attention = MultiHeadAttention(WIDTH, nhead, dropout=0.0, qkv_bias=qkv_bias)
-    randomise(attention)
+    randomize(attention)
     x, mask = padded_batch()
     out = attention(x, mask)
     for row, length in enumerate(LENGTHS):
@@ -88,7 +88,7 @@ def test_multi_head_attention_is_the_written_out_softmax(nhead: int, qkv_bias: b
 @each_nhead
 def test_relative_position_attention_is_the_written_out_double_loop(nhead: int) -> None:
     attention = RelativePositionAttention(WIDTH, nhead, dropout=0.0)
-    randomise(attention)
+    randomize(attention)
     x, mask = padded_batch()
     out = attention(x, mask)
     for row, length in enumerate(LENGTHS):
@@ -124,7 +124,7 @@ def test_attention_in_chunks_of_queries_changes_nothing(
     chunk: int, masked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attention = RelativePositionAttention(WIDTH, 2, dropout=0.0)
-    randomise(attention)
+    randomize(attention)
     x, mask = padded_batch()
     whole = attention(x, mask if masked else None)
     monkeypatch.setattr(speakerid.layers.attention, "QUERY_CHUNK", chunk)
@@ -154,7 +154,7 @@ def test_relative_positions_are_the_sinusoids_of_falling_distances(first: int, l
 
 @pytest.mark.parametrize("masking", ["none", "frames", "scores"])
 @each_nhead
-def test_attention_with_dropout_is_torchs_on_what_it_keeps(nhead: int, masking: str) -> None:
+def test_attention_with_dropout_matches_torch_on_kept_weights(nhead: int, masking: str) -> None:
     mask = {
         "none": None,
         "frames": frame_mask(torch.tensor([5, 3]), 5)[:, None, None],
@@ -179,11 +179,11 @@ def test_attention_with_dropout_is_torchs_on_what_it_keeps(nhead: int, masking: 
 @each_attention
 @each_nhead
 @pytest.mark.parametrize("masked", [True, False], ids=["masked", "unmasked"])
-def test_without_dropout_evaluation_is_what_training_is(
+def test_without_dropout_evaluation_equals_training(
     attention_class: type[MultiHeadAttention | RelativePositionAttention], nhead: int, masked: bool
 ) -> None:
     attention = attention_class(WIDTH, nhead, dropout=0.0)
-    randomise(attention)
+    randomize(attention)
     x, mask = padded_batch()
     trained = attention.train()(x, mask if masked else None)
     torch.testing.assert_close(attention.eval()(x, mask if masked else None), trained)

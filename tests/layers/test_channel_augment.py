@@ -45,7 +45,7 @@ def test_every_channel_gives_finite_log_mels_at_any_size(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_random_numbers_of_a_step_decide_and_every_utterance_has_its_own(kind: str) -> None:
+def test_channels_depend_on_the_seed_and_differ_between_utterances(kind: str) -> None:
     features = log_mels(1).expand(6, -1, -1) + torch.randn(6, 1, 1)
 
     def drawn(seed: int) -> Tensor:
@@ -58,7 +58,7 @@ def test_the_random_numbers_of_a_step_decide_and_every_utterance_has_its_own(kin
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_asked_share_of_utterances_passes_through_a_channel(kind: str) -> None:
+def test_the_given_share_of_utterances_is_augmented(kind: str) -> None:
     features = log_mels(2000, 4, 40)
     changed = (augmented(features, **{kind: 0.3}) != features).flatten(1).any(1).double().mean()
     assert changed == pytest.approx(0.3, abs=0.05)
@@ -87,7 +87,7 @@ def test_a_room_leaves_an_exponential_tail_behind_a_click() -> None:
 
 
 @pytest.mark.parametrize(("kind", "bounds"), [("noise", NOISE_DB), ("babble", BABBLE_DB)])
-def test_what_is_added_lies_so_many_decibels_below(kind: str, bounds: tuple[float, float]) -> None:
+def test_noise_and_babble_are_added_at_the_given_level(kind: str, bounds: tuple[float, float]) -> None:
     features = log_mels()
     found = augmented(features, **{kind: 1.0})
     assert (found >= features).all()
@@ -106,7 +106,7 @@ def test_babble_is_of_other_utterances() -> None:
     assert (rise.amax(1) > 10).sum(1).ge(1).all()
 
 
-def test_an_equalization_is_smooth_and_lasts_for_the_whole_utterance() -> None:
+def test_equalization_is_smooth_and_constant_over_an_utterance() -> None:
     features = log_mels()
     gain = augmented(features, equalization=1.0) - features
     torch.testing.assert_close(gain, gain[:, :1].expand_as(gain), rtol=0, atol=1e-5)

@@ -21,7 +21,7 @@ def gradients(module: nn.Module, x: Tensor, out: Tensor, weighting: Tensor) -> l
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 31])
 @pytest.mark.parametrize("frames", [1, 2, 40])
-def test_depthwise_conv_is_torchs(kernel_size: int, frames: int) -> None:
+def test_depthwise_conv_matches_torch(kernel_size: int, frames: int) -> None:
     ours = DepthwiseConv(CHANNELS, kernel_size)
     theirs = nn.Conv1d(CHANNELS, CHANNELS, kernel_size, padding=kernel_size // 2, groups=CHANNELS)
     theirs.load_state_dict(ours.state_dict())
@@ -48,7 +48,7 @@ def torchaudios(ours: ConvolutionModule, kernel_size: int) -> _ConvolutionModule
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "eval"])
 @pytest.mark.parametrize("kernel_size", [1, 5, 31])
-def test_convolution_module_is_torchaudios(kernel_size: int, training: bool) -> None:
+def test_convolution_module_matches_torchaudio(kernel_size: int, training: bool) -> None:
     ours = ConvolutionModule(WIDTH, kernel_size, CHANNELS, dropout=0.0).double().train(training)
     assert isinstance(ours.norm.running_mean, Tensor)
     assert isinstance(ours.norm.running_var, Tensor)
@@ -73,7 +73,7 @@ def test_without_gate_the_first_pointwise_convolution_is_not_halved() -> None:
 
 
 @pytest.mark.parametrize("glu", [True, False], ids=["glu", "no_glu"])
-def test_the_convolution_sees_silence_in_the_padding(glu: bool) -> None:
+def test_the_convolution_sees_zeros_in_the_padding(glu: bool) -> None:
     module = ConvolutionModule(WIDTH, 5, CHANNELS, dropout=0.0, glu=glu).eval()
     lengths = [8, 5, 1]
     mask = frame_mask(torch.tensor(lengths), 8)

@@ -13,7 +13,7 @@ WIDTH, SPEAKERS = 6, 4
 
 @pytest.mark.parametrize("sub_centers", [1, 3])
 @pytest.mark.parametrize("scale", [30.0, 2.5])
-def test_logits_are_scaled_cosines_with_the_nearest_centre(scale: float, sub_centers: int) -> None:
+def test_logits_are_scaled_cosines_with_the_nearest_center(scale: float, sub_centers: int) -> None:
     classifier = CosineClassifier(WIDTH, SPEAKERS, scale, sub_centers).double()
     x = 5 * torch.randn(7, WIDTH, dtype=torch.float64)
     logits = classifier(x)
@@ -46,7 +46,7 @@ def test_logits_lie_between_plus_and_minus_scale() -> None:
     torch.testing.assert_close(logits[0, :2], torch.tensor([30.0, -30.0]))
 
 
-def test_batch_norm_takes_out_what_all_embeddings_have_in_common() -> None:
+def test_batch_norm_removes_what_all_embeddings_have_in_common() -> None:
     classifier = CosineClassifier(WIDTH, SPEAKERS, batch_norm=True)
     assert isinstance(classifier.norm, BatchNorm)
     x = torch.randn(50, WIDTH)
@@ -61,7 +61,7 @@ def test_an_embedding_of_zeros_has_finite_gradients() -> None:
     assert x.grad.isfinite().all()
 
 
-def test_autocast_leaves_cosines_their_digits() -> None:
+def test_autocast_keeps_the_precision_of_cosines() -> None:
     classifier, x = CosineClassifier(WIDTH, SPEAKERS), torch.randn(3, WIDTH)
     with torch.autocast("cpu", torch.bfloat16):
         logits = classifier(x)

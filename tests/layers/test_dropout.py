@@ -25,7 +25,7 @@ def test_a_share_p_is_zero_and_the_mean_is_kept(p: float) -> None:
 
 
 @each_p
-def test_what_is_kept_is_scaled(p: float) -> None:
+def test_kept_elements_are_scaled(p: float) -> None:
     x = torch.randn(MANY)
     out = Dropout(p)(x)
     kept = out != 0
@@ -34,7 +34,7 @@ def test_what_is_kept_is_scaled(p: float) -> None:
 
 @each_p
 @pytest.mark.parametrize("apart", [1, 2, 4, 7, 8])
-def test_elements_that_share_a_draw_fall_out_independently(p: float, apart: int) -> None:
+def test_elements_that_share_a_draw_are_dropped_independently(p: float, apart: int) -> None:
     dropped = Dropout(p)(torch.ones(MANY)) == 0
     both = (dropped[apart:] & dropped[:-apart]).double().mean().item()
     assert both == pytest.approx(p * p, abs=5 * p / MANY**0.5)
@@ -74,7 +74,7 @@ def test_any_shape_and_precision(shape: tuple[int, ...], dtype: torch.dtype) -> 
     assert set(out.flatten().tolist()) <= {0.0, 2.0}
 
 
-def test_a_transposed_input_keeps_its_places() -> None:
+def test_a_transposed_input_keeps_its_order() -> None:
     x = torch.arange(1.0, 16).view(3, 5).T
     out = Dropout(0.5)(x)
     torch.testing.assert_close(out, torch.where(out == 0, 0.0, 2 * x))

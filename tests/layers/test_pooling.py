@@ -110,7 +110,7 @@ def test_padding_gets_no_gradient(pooling: nn.Module) -> None:
     assert (x.grad[1, :2] != 0).any()
 
 
-def test_a_large_mean_costs_the_deviation_no_digits() -> None:
+def test_a_large_mean_does_not_cost_precision() -> None:
     x = torch.randn(1, 50, WIDTH)
     torch.testing.assert_close(
         StatisticsPooling()(x + 1000)[:, WIDTH:], StatisticsPooling()(x)[:, WIDTH:], rtol=1e-3, atol=0

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from speakerid.layers.attention import MultiHeadAttention
 from speakerid.layers.masks import frame_mask
 from speakerid.layers.rotary import rotate
-from written_out import attention, randomise, rotated
+from written_out import attention, randomize, rotated
 
 
 @pytest.mark.parametrize("width", [2, 4, 10])
 @pytest.mark.parametrize("frames", [1, 7])
-def test_a_pair_of_channels_is_a_complex_number_that_turns(frames: int, width: int) -> None:
+def test_a_pair_of_channels_is_a_rotating_complex_number(frames: int, width: int) -> None:
     x = torch.randn(2, 3, frames, width, dtype=torch.float64)  # (B, H, T, E)
     for utterance, found in zip(x, rotate(x), strict=True):
         torch.testing.assert_close(found, rotated(utterance.transpose(0, 1)).transpose(0, 1))
@@ -24,7 +24,7 @@ def test_a_pair_of_channels_is_a_complex_number_that_turns(frames: int, width: i
 
 @settings(deadline=None, max_examples=30)
 @given(first=st.integers(0, 3000), distance=st.integers(0, 200), later=st.integers(0, 3000))
-def test_a_score_depends_on_the_distance_alone(first: int, distance: int, later: int) -> None:
+def test_a_score_depends_only_on_the_distance(first: int, distance: int, later: int) -> None:
     q, k = torch.randn(2, 8, dtype=torch.float64)
 
     def score(query: int, key: int) -> torch.Tensor:
@@ -46,7 +46,7 @@ def test_lengths_stay_and_the_first_frame_too() -> None:
     assert torch.equal(rotate(x)[0], x[0])
 
 
-def test_bfloat16_turns_as_far_as_float32() -> None:
+def test_bfloat16_rotates_as_far_as_float32() -> None:
     x = torch.ones(5000, 2)
     turned_far = rotate(x.bfloat16())
     assert turned_far.dtype == torch.bfloat16
@@ -54,9 +54,9 @@ def test_bfloat16_turns_as_far_as_float32() -> None:
 
 
 @pytest.mark.parametrize("nhead", [1, 2])
-def test_attention_turns_queries_and_keys(nhead: int) -> None:
+def test_attention_rotates_queries_and_keys(nhead: int) -> None:
     module = MultiHeadAttention(8, nhead, dropout=0.0, rotary=True)
-    randomise(module)
+    randomize(module)
     lengths = [7, 4, 1]
     mask = frame_mask(torch.tensor(lengths), 7)
     x = torch.randn(3, 7, 8, dtype=torch.float64).masked_fill(~mask[..., None], 1e4)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from speakerid.layers.spec_augment import SpecAugment, random_spans
 
 
-def test_hidden_bands_are_the_utterances_mean_and_hidden_frames_the_bands() -> None:
+def test_masked_bands_have_the_utterance_mean_and_masked_frames_the_band_mean() -> None:
     torch.manual_seed(0)
     features = torch.randn(5, 30, 12)
     torch.manual_seed(1)
@@ -28,7 +28,7 @@ def test_hidden_bands_are_the_utterances_mean_and_hidden_frames_the_bands() -> N
 
 @settings(deadline=None, max_examples=60)
 @given(length=st.integers(1, 40), widest=st.integers(1, 60), seed=st.integers(0, 1000))
-def test_a_stretch_is_in_one_piece_and_no_wider_than_allowed(length: int, widest: int, seed: int) -> None:
+def test_a_mask_is_contiguous_and_not_too_wide(length: int, widest: int, seed: int) -> None:
     torch.manual_seed(seed)
     for row in random_spans(8, 1, widest, length).int():
         assert row.sum() <= min(widest, length)
@@ -36,7 +36,7 @@ def test_a_stretch_is_in_one_piece_and_no_wider_than_allowed(length: int, widest
         assert (row.diff() == -1).sum() <= 1
 
 
-def test_every_width_and_every_place_is_as_likely_as_another() -> None:
+def test_widths_and_positions_are_uniform() -> None:
     torch.manual_seed(0)
     rows = random_spans(40_000, 1, 3, 7)
     widths = torch.bincount(rows.sum(1), minlength=4) / len(rows)

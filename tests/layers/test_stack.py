@@ -43,7 +43,7 @@ def test_every_layer_gets_the_mask() -> None:
     assert not torch.isclose(out[:, 0], x[:, 0]).any()
 
 
-def test_concatenated_layers_stand_side_by_side() -> None:
+def test_outputs_of_layers_are_concatenated() -> None:
     stack = LayerStack(Affine, num_layers=3, concat_layers=True)
     x = torch.randn(2, 4, 3)
     expected = [x]
@@ -57,7 +57,7 @@ class AddOne(nn.Module):
         return x + 1
 
 
-def test_layers_drop_out_more_often_towards_the_end() -> None:
+def test_later_layers_are_dropped_more_often() -> None:
     stack, many = LayerStack(AddOne, num_layers=4, layer_drop=0.8, concat_layers=True), 20_000
     outputs = stack(torch.zeros(many, 2, 1))  # (B, T, L)
     assert torch.equal(outputs[:, 0], outputs[:, 1])  # an utterance is dropped as a whole

@@ -8,7 +8,7 @@ WIDTH = 4
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 8, 9])
-def test_every_second_frame_with_its_neighbours(length: int) -> None:
+def test_every_second_frame_with_its_neighbors(length: int) -> None:
     layer = Subsampling(WIDTH)
     assert layer.convolution.bias is not None
     x = torch.randn(length, WIDTH)

@@ -19,7 +19,7 @@ from speakerid.models.branchformer import (
     EBranchformerBlock,
     EBranchformerEncoder,
 )
-from written_out import attention, depthwise, feed_forward, linear, norm, randomise
+from written_out import attention, depthwise, feed_forward, linear, norm, randomize
 
 WIDTH, INNER, GATING = 8, 20, 12
 LENGTHS = [12, 7, 1]
@@ -57,10 +57,10 @@ def written_out(block: nn.Module, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("positions", ["relative", "rotary", "none"])
 @pytest.mark.parametrize("nhead", [1, 2])
 @pytest.mark.parametrize("kind", [BranchformerBlock, EBranchformerBlock])
-def test_block_is_the_papers_arithmetic(kind: Any, nhead: int, positions: Any, padded: bool) -> None:
+def test_block_matches_the_paper(kind: Any, nhead: int, positions: Any, padded: bool) -> None:
     own = {} if kind is BranchformerBlock else {"dim_feedforward": INNER, "merge_kernel_size": 3}
     block = kind(WIDTH, nhead, dim_gating=GATING, kernel_size=5, dropout=0.0, positions=positions, **own)
-    randomise(block)
+    randomize(block)
     lengths = LENGTHS if padded else [max(LENGTHS)] * 2
     mask = frame_mask(torch.tensor(lengths), max(lengths))
     x = torch.randn(*mask.shape, WIDTH, dtype=torch.float64).masked_fill(~mask[..., None], 1e4)
@@ -77,7 +77,7 @@ def test_encoder_applies_its_blocks_in_turn(kind: Any, share_layers: bool, conca
     own = {} if kind is BranchformerEncoder else {"dim_feedforward": INNER, "merge_kernel_size": 3}
     stack = {"num_layers": 3, "share_layers": share_layers, "concat_layers": concat_layers}
     encoder: Any = kind(WIDTH, 2, dim_gating=GATING, kernel_size=5, dropout=0.0, **own, **stack)
-    randomise(encoder)
+    randomize(encoder)
     outputs = [torch.randn(12, WIDTH, dtype=torch.float64)]
     for block in list(encoder.stack.layers) * (3 if share_layers else 1):
         outputs.append(written_out(block, outputs[-1]))
@@ -92,7 +92,7 @@ def test_the_gate_starts_near_one() -> None:
     torch.testing.assert_close(module(x[None])[0], ungated, rtol=0, atol=0.02)
 
 
-def test_dropout_is_on_both_branches_and_behind_the_merging() -> None:
+def test_dropout_is_on_both_branches_and_after_the_merge() -> None:
     p = 0.8
     block = BranchformerBlock(WIDTH, 2, GATING, kernel_size=5, dropout=p)
     x = torch.randn(50, 50, WIDTH)

@@ -22,7 +22,7 @@ def test_mlp_is_linear_relu_linear() -> None:
     torch.testing.assert_close(classifier(x), expected)
 
 
-def test_batchnorm_standardises_the_batch_in_front_of_a_linear() -> None:
+def test_batchnorm_precedes_a_linear() -> None:
     classifier, x = build_classifier(BatchNormConfig(), WIDTH, SPEAKERS), 3 * torch.randn(5, WIDTH) + 7
     (linear,) = linears(classifier)
     standard = (x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt()
@@ -46,7 +46,7 @@ def test_statistics_are_those_of_the_widened_frames() -> None:
     torch.testing.assert_close(model.embed(features), expected, rtol=0, atol=1e-5)
 
 
-def test_without_a_pooling_width_nothing_stands_between_encoder_and_pooling() -> None:
+def test_without_pooling_width_there_is_no_expansion() -> None:
     model = SpeakerClassifier(WIDENED.model_copy(update={"pooling_width": None}), MELS, SPEAKERS)
     assert not [name for name in model.state_dict() if name.startswith("expansion")]
     assert model.embed(torch.randn(2, 9, MELS)).shape == (2, 2 * WIDTH)

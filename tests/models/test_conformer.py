@@ -10,7 +10,7 @@ from speakerid.layers.attention import RelativePositionAttention
 from speakerid.layers.convolution import ConvolutionModule
 from speakerid.layers.masks import frame_mask
 from speakerid.models.conformer import ConformerBlock, ConformerEncoder
-from written_out import attention, depthwise, feed_forward, linear, norm, randomise, swish
+from written_out import attention, depthwise, feed_forward, linear, norm, randomize, swish
 
 WIDTH, INNER, KERNEL = 8, 20, 5
 LENGTHS = [12, 7, 1]
@@ -73,9 +73,9 @@ def observed(block: ConformerBlock, x: Tensor, mask: Tensor | None) -> dict[str,
     ],
     ids=str,
 )
-def test_block_is_the_papers_arithmetic(settings: dict[str, Any], nhead: int, padded: bool) -> None:
+def test_block_matches_the_paper(settings: dict[str, Any], nhead: int, padded: bool) -> None:
     block = ConformerBlock(WIDTH, nhead, INNER, KERNEL, dropout=0.0, **settings).eval()
-    randomise(block)
+    randomize(block)
     lengths = LENGTHS if padded else [max(LENGTHS)] * 2
     mask = frame_mask(torch.tensor(lengths), max(lengths))
     x = torch.randn(*mask.shape, WIDTH, dtype=torch.float64).masked_fill(~mask[..., None], 1e4)
@@ -93,7 +93,7 @@ def test_block_is_the_papers_arithmetic(settings: dict[str, Any], nhead: int, pa
             )
 
 
-def test_by_default_a_block_is_the_papers() -> None:
+def test_the_default_block_is_that_of_the_paper() -> None:
     block = ConformerBlock(WIDTH, 2, INNER)
     assert isinstance(block.attention, RelativePositionAttention)
     assert isinstance(block.convolution.gate, nn.GLU)
@@ -106,7 +106,7 @@ def test_encoder_applies_its_blocks_in_turn(share_layers: bool) -> None:
     encoder = ConformerEncoder(
         WIDTH, 2, INNER, num_layers=3, kernel_size=KERNEL, dropout=0.0, share_layers=share_layers
     ).eval()
-    randomise(encoder)
+    randomize(encoder)
     blocks = [block for block in encoder.stack.layers if isinstance(block, ConformerBlock)]
     expected = x = torch.randn(12, WIDTH, dtype=torch.float64)
     for block in blocks * 3 if share_layers else blocks:
@@ -124,11 +124,11 @@ def test_dropout_is_on_all_four_branches() -> None:
 
 
 @pytest.mark.parametrize("share_layers", [True, False], ids=["shared", "independent"])
-def test_concatenated_outputs_of_all_blocks_are_normalised_together(share_layers: bool) -> None:
+def test_concatenated_outputs_of_all_blocks_are_normalized_together(share_layers: bool) -> None:
     encoder = ConformerEncoder(
         WIDTH, 2, INNER, num_layers=3, kernel_size=KERNEL, share_layers=share_layers, concat_layers=True
     ).eval()
-    randomise(encoder)
+    randomize(encoder)
     blocks = [block for block in encoder.stack.layers if isinstance(block, ConformerBlock)]
     outputs = [torch.randn(12, WIDTH, dtype=torch.float64)]
     for block in blocks * 3 if share_layers else blocks:

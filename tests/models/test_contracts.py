@@ -110,7 +110,7 @@ def padded(lengths: list[int], padding: float) -> tuple[Tensor, Tensor]:
 @each_model
 @settings(deadline=None, max_examples=5)
 @given(lengths=st.lists(st.integers(1, 30), min_size=2, max_size=3), padding=st.sampled_from([0.0, -20.0, 1e4]))
-def test_padding_and_neighbours_are_invisible(config: ModelConfig, lengths: list[int], padding: float) -> None:
+def test_padding_and_neighbors_are_invisible(config: ModelConfig, lengths: list[int], padding: float) -> None:
     torch.manual_seed(0)
     model = the_model(config)
     features, mask = padded(lengths, padding)
@@ -138,7 +138,7 @@ def test_the_order_of_the_utterances_does_not_matter(config: ModelConfig) -> Non
 
 
 @each_model
-def test_one_embedding_and_one_score_a_speaker_for_each_utterance(config: ModelConfig) -> None:
+def test_shapes_of_embeddings_and_logits(config: ModelConfig) -> None:
     model = the_model(config)
     features, mask = padded([9, 1, 6], padding=-20.0)
     widths = {MeanConfig: 1, StatisticsConfig: 2, SelfAttentiveConfig: 2, AttentiveStatisticsConfig: 2}

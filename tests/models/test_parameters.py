@@ -62,7 +62,7 @@ def count(layer: nn.Module, names: tuple[str, ...]) -> int:
         for title, row in rows.items()
     ],
 )
-def test_each_row_of_the_reports_tables(config: Path, names: tuple[str, ...], expected: int) -> None:
+def test_rows_of_the_tables_in_the_report(config: Path, names: tuple[str, ...], expected: int) -> None:
     assert count(the_layer(report_model(config)), names) == expected
 
 
@@ -73,7 +73,7 @@ def test_each_row_of_the_reports_tables(config: Path, names: tuple[str, ...], ex
         pytest.param(TASK2, 225_720, "The parameter size of encoder block is 225.72k", id="task2"),
     ],
 )
-def test_the_reports_encoders(config: Path, unique: int, line: str) -> None:
+def test_encoders_of_the_report(config: Path, unique: int, line: str) -> None:
     model = report_model(config)
     assert unique_parameters(model.encoder) == unique
     assert applied_parameters(model.encoder) == 3 * unique
@@ -87,7 +87,7 @@ def test_the_reports_encoders(config: Path, unique: int, line: str) -> None:
         pytest.param(TASK2, 2 * 80 + 80 * 600 + 600, id="task2: BatchNorm1d, Linear"),
     ],
 )
-def test_the_reports_classifiers(config: Path, classifier: int) -> None:
+def test_classifiers_of_the_report(config: Path, classifier: int) -> None:
     assert unique_parameters(report_model(config).classifier) == classifier
 
 
@@ -121,7 +121,7 @@ SIZED = {
 
 
 @pytest.mark.parametrize(("config", "size"), SIZED.items(), ids=[path.stem for path in SIZED])
-def test_a_config_has_the_parameters_that_its_header_says(config: Path, size: re.Match[str]) -> None:
+def test_a_config_has_the_parameters_stated_in_its_header(config: Path, size: re.Match[str]) -> None:
     model = report_model(config)
     assert unique_parameters(model if size[2] else model.encoder) == int(size[1].replace(",", ""))
 
@@ -131,7 +131,7 @@ def test_the_models_of_known_sizes_say_so() -> None:
     assert names >= {"task1_transformer", "task2_conformer", "branchformer", "small", "medium", "large"}
 
 
-def test_the_branchformer_is_of_task_2_s_size() -> None:
+def test_the_branchformer_has_the_size_of_task_2() -> None:
     size = unique_parameters(report_model(CONFIGS / "branchformer.yaml").encoder)
     assert size == pytest.approx(225_720, rel=0.02)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from speakerid.layers.masks import frame_mask
 from speakerid.models.transformer import TransformerEncoder, TransformerEncoderLayer
-from written_out import attention, linear, norm, randomise
+from written_out import attention, linear, norm, randomize
 
 WIDTH, INNER = 8, 20
 LENGTHS = torch.tensor([9, 5, 1])
@@ -49,9 +49,9 @@ def in_torchs_names(ours: dict[str, Tensor]) -> dict[str, Tensor]:
 @each_norm_place
 @each_bias
 @each_masking
-def test_layer_is_torchs(nhead: int, norm_first: bool, qkv_bias: bool, mask: Tensor | None) -> None:
+def test_layer_matches_torch(nhead: int, norm_first: bool, qkv_bias: bool, mask: Tensor | None) -> None:
     ours = TransformerEncoderLayer(WIDTH, nhead, INNER, dropout=0.0, qkv_bias=qkv_bias, norm_first=norm_first)
-    randomise(ours)
+    randomize(ours)
     theirs = torchs(ours)
     x = torch.randn(3, 9, WIDTH, dtype=torch.float64)
     real = torch.ones(3, 9, dtype=torch.bool) if mask is None else mask
@@ -69,7 +69,7 @@ def test_layer_is_torchs(nhead: int, norm_first: bool, qkv_bias: bool, mask: Ten
 
 @each_norm_place
 @each_masking
-def test_layer_is_torchs_in_float32(norm_first: bool, mask: Tensor | None) -> None:
+def test_layer_matches_torch_in_float32(norm_first: bool, mask: Tensor | None) -> None:
     ours = TransformerEncoderLayer(WIDTH, 2, INNER, dropout=0.0, norm_first=norm_first)
     theirs = torchs(ours).float()
     x = torch.randn(3, 9, WIDTH)
@@ -80,11 +80,11 @@ def test_layer_is_torchs_in_float32(norm_first: bool, mask: Tensor | None) -> No
 
 @each_norm_place
 @pytest.mark.parametrize("share_layers", [True, False], ids=["shared", "independent"])
-def test_encoder_is_a_stack_of_torchs_layers(norm_first: bool, share_layers: bool) -> None:
+def test_encoder_matches_a_stack_of_torch_layers(norm_first: bool, share_layers: bool) -> None:
     ours = TransformerEncoder(
         WIDTH, 2, INNER, num_layers=3, dropout=0.0, norm_first=norm_first, share_layers=share_layers
     )
-    randomise(ours)
+    randomize(ours)
     layers = [torchs(layer) for layer in ours.stack.layers if isinstance(layer, TransformerEncoderLayer)]
     mask = frame_mask(LENGTHS, 9)
     expected = x = torch.randn(3, 9, WIDTH, dtype=torch.float64)
@@ -97,9 +97,9 @@ def test_encoder_is_a_stack_of_torchs_layers(norm_first: bool, share_layers: boo
 
 
 @each_norm_place
-def test_concatenated_outputs_of_all_layers_are_normalised_once(norm_first: bool) -> None:
+def test_concatenated_outputs_of_all_layers_are_normalized_once(norm_first: bool) -> None:
     ours = TransformerEncoder(WIDTH, 2, INNER, num_layers=3, dropout=0.0, norm_first=norm_first, concat_layers=True)
-    randomise(ours)
+    randomize(ours)
     mask = frame_mask(LENGTHS, 9)
     outputs = [torch.randn(3, 9, WIDTH, dtype=torch.float64)]
     for layer in ours.stack.layers:
@@ -110,9 +110,9 @@ def test_concatenated_outputs_of_all_layers_are_normalised_once(norm_first: bool
     torch.testing.assert_close(ours(outputs[0], mask)[mask], expected[mask])
 
 
-def test_rotary_positions_turn_queries_and_keys() -> None:
+def test_rotary_positions_rotate_queries_and_keys() -> None:
     layer = TransformerEncoderLayer(WIDTH, 2, INNER, dropout=0.0, norm_first=True, positions="rotary")
-    randomise(layer)
+    randomize(layer)
     x = torch.randn(9, WIDTH, dtype=torch.float64)
     attended = x + attention(layer.attention, norm(layer.attention_norm, x))
     network = layer.feed_forward

@@ -161,7 +161,7 @@ def test_a_bundle_is_not_exported_as_a_checkpoint(bundle: Path, tmp_path: Path) 
         run(["export", str(bundle), str(tmp_path / "other.safetensors")])
 
 
-def test_a_name_as_long_as_names_may_be(trained: Trained, bundle: Path, tmp_path: Path) -> None:
+def test_the_longest_possible_name(trained: Trained, bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / ("ä" * 121 + ".safetensors")
     bundle.rename(path)
     Recognizer.load(path).enroll("Zoe", trained.clips(trained.stranger)[:1])

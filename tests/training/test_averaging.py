@@ -54,7 +54,7 @@ def assert_mean(weights: dict[str, Tensor], run: Path, steps: list[int]) -> None
             assert torch.equal(value, several[-1][name]), name
 
 
-def test_all_that_were_kept_last_are_averaged_as_written_out(run: Path, tmp_path: Path) -> None:
+def test_all_last_checkpoints_are_averaged(run: Path, tmp_path: Path) -> None:
     assert saved(run, 4).exists(), "one of the best, which is none of the last"
     mean, best = average_checkpoints(run, tmp_path / "mean.pt")
     assert mean.steps == (6, 8, 9, 12)
@@ -72,7 +72,7 @@ def test_the_last_two_are_the_last_two(run: Path, tmp_path: Path) -> None:
     assert_mean(Checkpoint.load(tmp_path / "mean.pt").model, run, [9, 12])
 
 
-def test_moving_averages_are_averaged_where_they_recognise(corpus: Path, tmp_path: Path) -> None:
+def test_moving_averages_are_averaged(corpus: Path, tmp_path: Path) -> None:
     run = train(small_config(corpus, tmp_path / "run", ema=0.8, **KEPT)).run.path
     assert Checkpoint.load(saved(run, 9)).average is not None
     average_checkpoints(run, tmp_path / "mean.pt")
@@ -98,7 +98,7 @@ def test_float64_is_averaged_too(corpus: Path, tmp_path: Path) -> None:
     )
 
 
-def test_both_are_validated_by_the_way_inference_takes(run: Path, tmp_path: Path) -> None:
+def test_both_are_validated_as_in_inference(run: Path, tmp_path: Path) -> None:
     mean, best = average_checkpoints(run, tmp_path / "mean.pt", frames_per_batch=70)
     for path, found in ((tmp_path / "mean.pt", mean), (run / "best.pt", best)):
         checkpoint = Checkpoint.load(path)
@@ -128,7 +128,7 @@ def test_the_command_prints_both_and_leaves_the_run_as_it_was(
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 8
 
 
-def test_a_run_may_begin_with_the_mean(run: Path, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_may_start_from_the_mean(run: Path, corpus: Path, tmp_path: Path) -> None:
     average_checkpoints(run, tmp_path / "mean.pt")
     config = small_config(corpus, tmp_path / "tuned", total_steps=3, keep_last=9)
     tuned = train(config.model_copy(update={"init_from": tmp_path / "mean.pt"})).run.path
@@ -187,14 +187,14 @@ def test_a_checkpoint_of_another_run_is_named(place: str, part: str, run: Path, 
         average_checkpoints(run, tmp_path / "mean.pt")
 
 
-def test_weights_that_are_not_the_model_s(run: Path, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_the_model(run: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(saved(run, 8))
     replace(checkpoint, model=checkpoint.model | {"prenet.weight": torch.zeros(3, 3)}).save(saved(run, 8))
     with pytest.raises(UserError, match=r"the weights of the checkpoint after step 8 do not fit the model"):
         average_checkpoints(run, tmp_path / "mean.pt")
 
 
-def test_another_corpus_in_the_place_of_the_run_s(tmp_path: Path) -> None:
+def test_another_corpus_is_refused(tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus")
     run = train(small_config(corpus, tmp_path / "run", **KEPT)).run.path
     shutil.rmtree(corpus)
@@ -204,7 +204,7 @@ def test_another_corpus_in_the_place_of_the_run_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", ["best.pt", "last.pt", "checkpoints/00000012.pt", "checkpoints/00000099.pt"])
-def test_the_run_s_own_checkpoints_are_not_replaced(
+def test_checkpoints_of_the_run_are_not_replaced(
     output: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}

@@ -20,7 +20,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(config).run.last
 
 
-def test_it_says_everything(path: Path) -> None:
+def test_it_holds_everything(path: Path) -> None:
     checkpoint = Checkpoint.load(path)
     assert checkpoint.step == 3
     assert checkpoint.speakers == ("anna", "ben", "cleo")
@@ -32,7 +32,7 @@ def test_it_says_everything(path: Path) -> None:
     assert not checkpoint.build_model().training
 
 
-def test_it_comes_back_as_it_was(path: Path, tmp_path: Path) -> None:
+def test_it_is_loaded_as_saved(path: Path, tmp_path: Path) -> None:
     checkpoint = Checkpoint.load(path)
     checkpoint.save(tmp_path / "copy.pt")
     again = Checkpoint.load(tmp_path / "copy.pt")

@@ -82,7 +82,7 @@ def test_its_progress_is_shown(corpus: Path, tmp_path: Path, capsys: pytest.Capt
     assert re.findall(r"^Embed: 100% 5/5 \[.* step/s\]$", capsys.readouterr().err, re.MULTILINE)
 
 
-def test_what_it_did_is_said_once_and_only_the_last_validation_knows_it(corpus: Path, tmp_path: Path) -> None:
+def test_it_is_logged_once_and_affects_only_the_last_validation(corpus: Path, tmp_path: Path) -> None:
     runs = [train(config_of(corpus, tmp_path / str(more), classifier_steps=more)).run for more in (0, MORE)]
     without, with_it = ([r for r in run.records() if r["part"] != "train"] for run in runs)
     (said,) = [record for record in with_it if record["part"] == "classifier"]
@@ -122,9 +122,7 @@ def test_a_crash_within_it_repeats_it_and_ctrl_c_waits_for_its_end(
     assert_same_run(train(config("stopped"), resume=True).run.path, whole)
 
 
-def test_as_long_as_it_has_not_begun_its_steps_may_change(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_steps_may_change_until_it_starts(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = train(config_of(corpus, tmp_path / "whole", classifier_steps=MORE)).run.path
     with monkeypatch.context() as patch:
         at_step(patch, STEPS - 1, interrupt)

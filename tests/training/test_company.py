@@ -84,7 +84,7 @@ def test_a_crash_goes_back_to_the_last_checkpoint(
     assert_same_run(train(config, resume=True).run.path, result.run.path)
 
 
-def test_without_it_the_run_does_not_go_on(result: TrainResult, corpus: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_without_its_company(result: TrainResult, corpus: Path, tmp_path: Path) -> None:
     plain = write_easy_corpus(tmp_path / "corpus", OWN)
     with pytest.raises(UserError):
         train(small_config(plain, result.run.path), resume=True)
@@ -97,9 +97,7 @@ def test_no_answer_is_company(result: TrainResult, corpus: Path, tmp_path: Path)
         assert {row["Category"] for row in csv.DictReader(file)} <= set(OWN)
 
 
-def test_the_baseline_knows_the_speakers_alone(
-    result: TrainResult, corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_baseline_ignores_company(result: TrainResult, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[set[int]] = []
 
     def fake(train: object, indices: object, labels: list[int], store: object, tested: list[int], *more: object,
@@ -113,7 +111,7 @@ def test_the_baseline_knows_the_speakers_alone(
     assert all(labels == {0, 1, 2} for labels in seen)
 
 
-def test_a_bundle_says_who_kept_it_company_and_names_none_of_them(result: TrainResult, corpus: Path) -> None:
+def test_a_bundle_records_company_but_never_names_it(result: TrainResult, corpus: Path) -> None:
     bundle = make_bundle(result.run.best)
     assert bundle.profiles.names == OWN
     minutes = open_corpus(corpus)[0].company

@@ -82,7 +82,7 @@ def test_the_checkpoint_before_a_damaged_one_is_resumed_from(
     assert_same_run(run, whole)
 
 
-def test_no_checkpoint_is_sound(corpus: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+def test_all_checkpoints_are_damaged(corpus: Path, stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                 capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     run = tmp_path / "run"
     shutil.copytree(stopped, run)
@@ -134,7 +134,7 @@ def test_code_in_a_checkpoint_or_a_feature_file_is_not_run(
 
 @pytest.mark.parametrize("free", [0, 4_000, 40_000, 80_000])
 @pytest.mark.parametrize("step", [1, 7])
-def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+def test_a_full_disk_stops_the_run_which_resumes_when_there_is_space(
     free: int,
     step: int,
     corpus: Path,
@@ -171,7 +171,7 @@ def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
         assert (run / "curves.png").exists() == drawn
 
 
-def test_curves_are_drawn_of_a_run_that_broke_off_in_its_last_validation(
+def test_curves_are_drawn_after_a_crash_in_the_last_validation(
     corpus: Path, tmp_path: Path, curves: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = small_config(corpus, tmp_path / "run", total_steps=4)

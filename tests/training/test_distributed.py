@@ -75,7 +75,7 @@ def test_four_processes_are_one_run_with_one_set_of_lines(settings: Path, alone:
     assert done.stderr.count(f"step={STEPS}") == 1
 
 
-def test_four_begin_and_one_goes_on(settings: Path, alone: Path, tmp_path: Path) -> None:
+def test_four_processes_start_and_one_resumes(settings: Path, alone: Path, tmp_path: Path) -> None:
     """The signal reaches the third process only, and all of them stop after the same step."""
     done = shared_run(4, "signal 2 36", settings, tmp_path / "run")
     assert done.returncode != 0
@@ -85,7 +85,7 @@ def test_four_begin_and_one_goes_on(settings: Path, alone: Path, tmp_path: Path)
     assert_same_run(tmp_path / "run", alone)
 
 
-def test_one_begins_and_two_go_on_though_one_of_them_is_killed(settings: Path, alone: Path, tmp_path: Path) -> None:
+def test_one_process_starts_and_two_resume_though_one_is_killed(settings: Path, alone: Path, tmp_path: Path) -> None:
     """torchrun restarts both, and they resume from the last checkpoint."""
     with pytest.MonkeyPatch.context() as patch:
         at_step(patch, 20, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -104,14 +104,14 @@ def test_an_error_of_one_process_ends_all_with_its_message(settings: Path, tmp_p
     assert "another process of the run has ended" not in done.stderr
 
 
-def test_a_mistake_that_all_make_is_said_once(settings: Path, tmp_path: Path) -> None:
+def test_an_error_of_all_processes_is_printed_once(settings: Path, tmp_path: Path) -> None:
     done = shared_run(2, "none 0 0", settings, tmp_path / "run", "train.batch_size=1", "model.classifier=linear")
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1
     assert "train.batch_size: found 1, expected at least 2" in done.stderr
 
 
-def test_two_begin_with_the_weights_that_rank_0_reads(settings: Path, alone: Path, tmp_path: Path) -> None:
+def test_two_processes_start_from_weights_that_rank_0_reads(settings: Path, alone: Path, tmp_path: Path) -> None:
     begun = train(load_config(settings, [f"run_dir={tmp_path / 'one'}", f"init_from={alone / 'best.pt'}"])).run.path
     done = shared_run(2, "none 0 0", settings, tmp_path / "two", f"init_from={alone / 'best.pt'}")
     assert done.returncode == 0, done.stderr
@@ -119,7 +119,7 @@ def test_two_begin_with_the_weights_that_rank_0_reads(settings: Path, alone: Pat
     assert_same_run(tmp_path / "two", begun)
 
 
-def test_a_checkpoint_to_begin_with_that_is_not_there_is_said_once(settings: Path, tmp_path: Path) -> None:
+def test_a_missing_init_from_is_reported_once(settings: Path, tmp_path: Path) -> None:
     done = shared_run(2, "none 0 0", settings, tmp_path / "run", f"init_from={tmp_path / 'none.pt'}")
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1

@@ -87,7 +87,7 @@ def poisoned_config(corpus: Path, run_dir: Path) -> Config:
     return small_config(corpus, run_dir, rollbacks=2, learning_rate=RATE)
 
 
-def test_it_goes_back_and_on_with_half_the_rate(
+def test_it_goes_back_and_continues_with_half_the_rate(
     corpus: Path, plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     poison(monkeypatch, 7, above=0.6 * rates(metrics(plain / "metrics.jsonl"))[8])
@@ -102,7 +102,7 @@ def test_it_goes_back_and_on_with_half_the_rate(
     assert "going back to step 6 with 0.5 times the learning rate" in capsys.readouterr().out
 
 
-def test_it_is_given_up_after_so_many_rollbacks(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_fails_after_the_allowed_rollbacks(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     poison(monkeypatch, 7)
     config = poisoned_config(corpus, tmp_path / "run")
     with pytest.raises(UserError, match=r"^step 8: the loss"):
@@ -120,7 +120,7 @@ def gone_back(corpus: Path, plain: Path, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.mark.parametrize(("step", "time"), [(6, 2), (7, 2), (9, 1)])
-def test_interrupted_after_it_went_back_it_is_the_uninterrupted_run(
+def test_an_interruption_after_a_rollback_changes_nothing(
     step: int, time: int, corpus: Path, plain: Path, gone_back: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, 7, above=0.6 * rates(metrics(plain / "metrics.jsonl"))[8])
@@ -139,7 +139,7 @@ class Crash(Exception):
 
 
 @pytest.mark.parametrize("name", ["begin", "log", "save"])
-def test_broken_off_while_it_goes_back_it_goes_back_once(
+def test_a_crash_during_a_rollback_repeats_it_once(
     name: str, corpus: Path, plain: Path, gone_back: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Right after the folder was reset, after the line of the log, after the checkpoint."""
@@ -183,7 +183,7 @@ def test_a_collapse_goes_back_to_the_best_checkpoint(
     assert records[-1]["accuracy"] == 1.0
 
 
-def test_a_collapse_in_front_of_the_first_validation_goes_back_to_the_oldest_checkpoint(
+def test_a_collapse_before_the_first_validation_goes_back_to_the_oldest_checkpoint(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget(monkeypatch, 43)
@@ -225,15 +225,15 @@ def test_a_model_that_learned_and_then_guesses_has_collapsed() -> None:
 
 
 @pytest.mark.parametrize("means", [(4.6, 4.6, 4.7), (9.0, 4.6, 30.0), (4.0, 4.4, 4.6), (3.0, 4.4, 2.0)], ids=str)
-def test_what_is_no_collapse(means: tuple[float, ...]) -> None:
+def test_normal_losses_are_not_a_collapse(means: tuple[float, ...]) -> None:
     losses(Health(100), *means)
 
 
-def test_one_speaker_cannot_be_told_from_guessing() -> None:
+def test_a_single_speaker_never_collapses() -> None:
     losses(Health(1), 0.0, 0.0, 0.0)
 
 
-def test_a_few_bad_batches_are_no_collapse() -> None:
+def test_a_few_bad_batches_are_not_a_collapse() -> None:
     health = Health(100)
     losses(health, 2.0)
     for step in range(4):

@@ -18,7 +18,7 @@ def corpus(tmp_path: Path) -> Path:
     return write_easy_corpus(tmp_path / "corpus")
 
 
-def test_it_ends_where_more_bring_no_more_speed(
+def test_it_stops_when_larger_batches_are_not_faster(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.01)
@@ -51,7 +51,7 @@ def runs_out(at: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GAIN", 0.0)
 
 
-def test_it_ends_where_memory_does(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_stops_when_memory_runs_out(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs_out(64, monkeypatch)
     trials, too_large = find_batch_size(small_config(corpus, tmp_path / "run", accumulate=2), Progress("silent"))
     assert [trial.batch_size for trial in trials] == [16, 32]

@@ -92,7 +92,7 @@ def test_the_classifier_of_other_speakers_is_new(
         assert torch.equal(value, plain[name]) or not name.startswith("classifier."), name
 
 
-def test_speakers_in_another_order_are_others(source: Path, tmp_path: Path) -> None:
+def test_speakers_in_another_order_get_a_new_classifier(source: Path, tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus", speakers=("ben", "anna", "cleo"))
     checkpoint = Checkpoint.load(source)
     turned = replace(checkpoint, speakers=("cleo", "ben", "anna"))
@@ -134,7 +134,7 @@ def test_a_classifier_of_other_settings_is_new_but_for_its_scale(
         assert torch.equal(weights[name], there[name]) == name.startswith(parts), name
 
 
-def test_a_moving_average_begins_with_them(corpus: Path, source: Path, tmp_path: Path) -> None:
+def test_a_moving_average_starts_from_them(corpus: Path, source: Path, tmp_path: Path) -> None:
     run = train(beginning(corpus, tmp_path / "run", source, ema=0.9)).run
     average = Checkpoint.load(run.path / "checkpoints" / "00000000.pt").average
     assert average is not None
@@ -169,7 +169,7 @@ def test_dropout_may_differ_and_float64_takes_float32(corpus: Path, source: Path
         ),
     ],
 )
-def test_other_settings_in_front_of_the_classifier_are_named(
+def test_other_settings_before_the_classifier_are_named(
     model: dict[str, Any], expected: str, corpus: Path, source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError) as refused:
@@ -220,7 +220,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(corpus: Path, source: Path, 
 
 
 @pytest.mark.parametrize("speakers", ["corpus", "others"])
-def test_weights_that_are_missing_or_too_many_are_not_passed_over(
+def test_missing_and_superfluous_weights_are_refused(
     speakers: str, source: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     checkpoint = Checkpoint.load(source)
@@ -247,7 +247,7 @@ def test_a_resumed_run_does_not_need_the_file(
     assert_same_run(train(config, resume=True).run.path, whole)
 
 
-def test_a_run_is_not_resumed_with_another_beginning(corpus: Path, source: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_with_another_init_from(corpus: Path, source: Path, tmp_path: Path) -> None:
     train(beginning(corpus, tmp_path / "run", source))
     with pytest.raises(UserError, match=rf"init_from is None, was {source};"):
         train(beginning(corpus, tmp_path / "run", None), resume=True)

@@ -37,7 +37,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_killed_in_front_of_every_call_that_changes_a_file(corpus: Path, tmp_path: Path) -> None:
+def test_killed_before_every_call_that_changes_a_file(corpus: Path, tmp_path: Path) -> None:
     config = small_config(corpus, tmp_path / "whole", total_steps=2, warmup_steps=1, valid_steps=1, keep_last=1)
     folders = [tmp_path / f"killed{number}" for number in range(1, EVERYWHERE)]
     plan = [{"run_dir": str(folder), "kills": [{"call": number}]} for number, folder in enumerate(folders, 1)]

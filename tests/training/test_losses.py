@@ -59,7 +59,7 @@ def test_values(kind: str, margin: float, smoothing: float) -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_angle_s_margin_never_helps_and_never_jumps() -> None:
+def test_the_angular_margin_never_helps_and_never_jumps() -> None:
     cosines = torch.linspace(-1, 1, 2001, dtype=torch.float64, requires_grad=True)
     turned = additive_angular_margin(cosines, torch.tensor(0.3, dtype=torch.float64))
     assert (turned <= cosines + 1e-3).all()  # the sine is never quite 0
@@ -91,7 +91,7 @@ def test_sub_centers_share_the_margin_of_their_speaker() -> None:
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_margin_rises_in_a_straight_line() -> None:
+def test_the_margin_rises_linearly() -> None:
     loss = a_loss(kind="am_softmax", margin=0.4, margin_warmup=0.5)
     assert [loss.margin(step, 100) for step in (0, 25, 50, 99)] == pytest.approx([0, 0.2, 0.4, 0.4])
     assert a_loss(kind="am_softmax", margin=0.4, margin_warmup=0).margin(0, 100) == 0.4
@@ -99,7 +99,7 @@ def test_the_margin_rises_in_a_straight_line() -> None:
 
 
 @pytest.mark.parametrize("kind", ["am_softmax", "aam_softmax"])
-def test_a_margin_wants_cosines(kind: str, tmp_path: Any) -> None:
+def test_a_margin_needs_cosines(kind: str, tmp_path: Any) -> None:
     settings = small_config(tmp_path, tmp_path / "run").model_dump(mode="json")
     settings["train"]["loss"] = kind
     expected = rf"^test: train\.loss={kind} applies a margin to cosines, so it needs model\.classifier=cosine, "

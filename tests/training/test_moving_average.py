@@ -14,7 +14,7 @@ from speakerid.training.validation import validate
 
 
 @pytest.mark.parametrize("decay", [0.3, 0.9])
-def test_every_step_is_weighed_as_written_out(decay: float) -> None:
+def test_every_step_is_weighted_as_in_the_formula(decay: float) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 2), BatchNorm(2))
     average = MovingAverage(model, decay)
@@ -35,7 +35,7 @@ def test_every_step_is_weighed_as_written_out(decay: float) -> None:
     assert not any(parameter.requires_grad for parameter in average.model.parameters())
 
 
-def test_it_validates_recognises_and_lies_in_the_checkpoint(tmp_path: Path) -> None:
+def test_it_is_validated_used_and_saved(tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus")
     run = train(small_config(corpus, tmp_path / "run", ema=0.8)).run
     checkpoint = Checkpoint.load(run.last)

@@ -57,7 +57,7 @@ def test_a_step_is_the_formula_by_singular_values() -> None:
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
 
 
-def test_a_step_is_that_of_pytorch() -> None:
+def test_a_step_matches_pytorch() -> None:
     """PyTorch iterates in bfloat16 on two-dimensional matrices, so compare three digits, and kernels as matrices."""
     found, expected = parameters(torch.float32), [nn.Parameter(p.data.flatten(1)) for p in parameters(torch.float32)]
     moved(found, muon(found))
@@ -90,7 +90,7 @@ def model() -> SpeakerClassifier:
     return SpeakerClassifier(parse(ModelConfig, {"d_model": 8, "encoder": encoder}, "test"), 5, 4)
 
 
-def test_muon_takes_what_decays_in_front_of_the_classifier() -> None:
+def test_muon_trains_decaying_weights_before_the_classifier() -> None:
     built = model()
     names = {id(parameter): name for name, parameter in built.named_parameters()}
     settings = parse(TrainConfig, {"optimizer": "muon", "weight_decay": 0.3}, "test")

@@ -61,7 +61,7 @@ def test_metrics_hold_training_and_validation(result: TrainResult) -> None:
     assert first["loss"] > records[-2]["loss"]
 
 
-def test_everything_is_beside_it(result: TrainResult, config: Config) -> None:
+def test_all_files_are_written(result: TrainResult, config: Config) -> None:
     assert result.run.curves.read_bytes().startswith(b"\x89PNG")
     assert list((result.run.path / "tensorboard").glob("events.*"))
     assert load_config(result.run.path / "config.yaml") == config
@@ -95,7 +95,7 @@ def test_the_best_checkpoint_does_not_train_on(corpus: Path, tmp_path: Path, mon
     assert Checkpoint.load(result.run.last).step == 60
 
 
-def test_progress_lines_are_the_course_s(corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_lines_are_those_of_hw4(corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(small_config(corpus, tmp_path / "run"))
     out, err = capfd.readouterr()
     assert "The parameter size of encoder block is" in out
@@ -136,12 +136,12 @@ def test_a_damaged_corpus_stops_before_the_first_step(corpus: Path, tmp_path: Pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_device_that_is_not_here() -> None:
+def test_an_unavailable_device_is_refused() -> None:
     with pytest.raises(UserError, match="found 'cuda:99', which is not available"):
         choose_device("cuda:99")
 
 
-def test_the_labelled_part_alone_trains(tmp_path: Path) -> None:
+def test_only_the_labeled_part_trains(tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus")
     (corpus / "testdata.json").unlink()
     (corpus / "answers.csv").unlink()

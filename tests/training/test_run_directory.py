@@ -101,7 +101,7 @@ def test_a_log_without_checkpoints_is_not_overwritten(opened: Open, tmp_path: Pa
         RunDirectory(tmp_path / "run", resume=False)
 
 
-def test_second_names_are_given_again(opened: Open, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_are_restored(opened: Open, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill between a checkpoint and its links leaves the former links and checkpoints that should be removed."""
     run = opened()
     validated(run, checkpoint, 10, 0.5, True)
@@ -124,7 +124,7 @@ def test_the_best_is_not_renamed_to_a_worse_one(opened: Open, checkpoint: Checkp
     assert steps(run) == (10, 20)
 
 
-def test_what_lies_beyond_the_checkpoint_is_dropped(opened: Open, checkpoint: Checkpoint) -> None:
+def test_logs_and_checkpoints_after_the_step_are_dropped(opened: Open, checkpoint: Checkpoint) -> None:
     run = opened(0, 3)
     for step in (10, 20, 30):
         run.log("train", step, loss=1.0)
@@ -154,7 +154,7 @@ DAMAGED_LINES = [
 
 @pytest.mark.parametrize("line", DAMAGED_LINES, ids=range(len(DAMAGED_LINES)))
 @pytest.mark.usefixtures("curves")
-def test_a_damaged_line_of_the_log_is_passed_over_and_kept(opened: Open, checkpoint: Checkpoint, line: bytes) -> None:
+def test_a_damaged_line_of_the_log_is_skipped_and_kept(opened: Open, checkpoint: Checkpoint, line: bytes) -> None:
     run = opened(0, 2)
     validated(run, checkpoint, 10, 0.5, True)
     run.log("train", 10, loss=1.0)
@@ -170,7 +170,7 @@ def test_a_damaged_line_of_the_log_is_passed_over_and_kept(opened: Open, checkpo
 
 
 @pytest.mark.usefixtures("curves")
-def test_curves_are_drawn_of_what_is_sound(opened: Open, checkpoint: Checkpoint) -> None:
+def test_curves_skip_damaged_lines(opened: Open, checkpoint: Checkpoint) -> None:
     run = opened()
     run.log("train", 10, loss=1.0)
     validated(run, checkpoint, 10, 0.5, True)
@@ -189,7 +189,7 @@ def test_the_best_whose_line_is_damaged_stays_the_best(opened: Open, checkpoint:
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", ".lock"])
-def test_a_pipe_in_a_run_folder_is_not_waited_for(opened: Open, checkpoint: Checkpoint, name: str) -> None:
+def test_a_pipe_in_a_run_folder_does_not_block(opened: Open, checkpoint: Checkpoint, name: str) -> None:
     run = opened()
     validated(run, checkpoint, 10, 0.5, True)
     (run.path / name).unlink(missing_ok=True)

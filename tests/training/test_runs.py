@@ -80,7 +80,7 @@ def test_finished_is_validated_after_the_last_step(tmp_path: Path) -> None:
     assert read(write_run(tmp_path / "whole", trained(TOTAL), validated(TOTAL))).state == "finished"
 
 
-def test_a_stopped_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = small_config(Path("corpus"), Path("runs/my first"))
     path = write_run(Path("runs/my first"), trained(6), **config.model_dump(mode="json", exclude={"train", "run_dir"}))
@@ -89,7 +89,7 @@ def test_a_stopped_run_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"my first stopped at step 6; resume with: {run.resume}" in listing([run])
 
 
-def test_a_run_that_was_moved_goes_on_where_it_is(tmp_path: Path) -> None:
+def test_a_moved_run_is_resumed_where_it_is(tmp_path: Path) -> None:
     config = small_config(tmp_path / "corpus", tmp_path / "a").model_dump(mode="json")
     path = write_run(tmp_path / "a", trained(6))
     (path / "config.yaml").write_text(yaml.safe_dump(config))
@@ -112,7 +112,7 @@ def test_without_a_checkpoint_there_is_nothing_to_resume(tmp_path: Path) -> None
     assert read(path).resume is not None
 
 
-def test_a_run_that_was_given_up_is_told_from_one_that_was_stopped(tmp_path: Path) -> None:
+def test_a_diverged_run_is_distinguished_from_a_stopped_one(tmp_path: Path) -> None:
     given_up = {"step": 4, "part": "given up", "reason": "step 4: the loss or its gradient is not finite"}
     run = read(write_run(tmp_path / "run", trained(2), given_up))
     assert (run.state, run.step, run.resume) == ("diverged", 4, None)
@@ -128,7 +128,7 @@ def test_rollbacks_are_counted_and_what_they_undid_is_left_out(tmp_path: Path) -
     assert "stopped, 2 rollbacks" in listing([run])
 
 
-def test_lines_of_another_version_are_passed_over(tmp_path: Path) -> None:
+def test_lines_of_another_version_are_ignored(tmp_path: Path) -> None:
     run = read(write_run(tmp_path / "a", trained(2), validated(4, 0.3), {"step": 0, "part": "note", "text": "future"}))
     assert (run.step, run.loss, run.best_accuracy, run.problems) == (4, 1.0, 0.3, ())
 
@@ -146,7 +146,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     assert (run.step, run.loss, run.best_accuracy, run.state) == (0, None, None, "stopped")
 
 
-def test_a_torn_last_line_is_normal_and_another_is_told(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_normal_and_other_damage_is_reported(tmp_path: Path) -> None:
     path = write_run(tmp_path / "a", trained(2), trained(4))
     with (path / "metrics.jsonl").open("ab") as file:
         file.write(b'{"step": 6, "pa')
@@ -213,7 +213,7 @@ def test_metrics_that_cannot_be_read_cost_a_line(tmp_path: Path) -> None:
     loss=st.floats() | st.text(),
 )
 @example(metrics=b"", config=b"", step=2, loss=float("nan"))
-def test_whatever_the_files_hold_a_run_is_one_line(
+def test_a_run_with_any_files_is_one_line(
     tmp_path: Path, metrics: bytes, config: bytes, step: object, loss: object
 ) -> None:
     path = tmp_path / "a"
@@ -263,7 +263,7 @@ def test_runs_are_chosen_by_name_or_path(tmp_path: Path) -> None:
         find_runs(tmp_path, ["something-else"])
 
 
-def test_the_best_stands_first(tmp_path: Path) -> None:
+def test_the_best_comes_first(tmp_path: Path) -> None:
     accuracies = {"middle": 0.5, "last": None, "first": 0.9, "also middle": 0.5, "zero": 0.0}
     for name, accuracy in accuracies.items():
         write_run(tmp_path / name, *([] if accuracy is None else [validated(10, accuracy)]))

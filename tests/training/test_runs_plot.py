@@ -129,7 +129,7 @@ def test_odd_runs_are_drawn_too(tmp_path: Path) -> None:
     assert r"no validation  line\nbreak" in text
 
 
-def test_mistakes_are_told_before_anything_is_written(tmp_path: Path) -> None:
+def test_errors_come_before_anything_is_written(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", 1)
     with pytest.raises(UserError, match=r"plot\.jpg: found the format '\.jpg', expected one of \.png, \.svg, \.pdf"):
         plot_runs(runs, "runs", tmp_path / "plot.jpg")

@@ -68,7 +68,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 8])
-def test_it_is_the_loop_written_out_in_any_number_of_parts(accumulate: int) -> None:
+def test_it_matches_a_simple_loop_in_any_number_of_parts(accumulate: int) -> None:
     model = classifier().double()
     expected = copy.deepcopy(model)
     optimizer = plain_optimizer(expected)
@@ -96,7 +96,7 @@ def test_it_is_the_loop_written_out_in_any_number_of_parts(accumulate: int) -> N
 
 
 @pytest.mark.parametrize("kind", ["transformer", "conformer"])
-def test_random_numbers_are_those_of_seed_and_step(kind: str) -> None:
+def test_random_numbers_depend_on_seed_and_step(kind: str) -> None:
     model = classifier(dropout=0.3, kind=kind)
     torch.manual_seed(17)
     found, _ = learned(model, seed=3, first=5)
@@ -133,7 +133,7 @@ def test_norms_and_biases_do_not_decay() -> None:
 
 
 @pytest.mark.parametrize("accumulate", [1, 4])
-def test_mixtures_are_the_loop_written_out(accumulate: int) -> None:
+def test_mixup_matches_a_simple_loop(accumulate: int) -> None:
     model = classifier().double()
     found, step = learned(model, seed=7, mixup=0.4, accumulate=accumulate, max_grad_norm=1e9)
     expected = copy.deepcopy(model)
@@ -163,7 +163,7 @@ def test_mixtures_are_the_loop_written_out(accumulate: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["am_softmax", "aam_softmax"])
-def test_no_margin_makes_accuracy_or_cross_entropy_worse(kind: str) -> None:
+def test_a_margin_changes_neither_accuracy_nor_cross_entropy(kind: str) -> None:
     torch.manual_seed(0)
     encoder = {"kind": "transformer", "num_layers": 1, "nhead": 2, "dim_feedforward": 16, "dropout": 0.0}
     cosine = {"kind": "cosine", "scale": 10}
@@ -181,7 +181,7 @@ def test_no_margin_makes_accuracy_or_cross_entropy_worse(kind: str) -> None:
     assert sums["loss"] > sums["cross_entropy"] + 1
 
 
-def test_hidden_stretches_are_drawn_anew_at_every_step_and_not_in_evaluation() -> None:
+def test_masks_are_drawn_at_every_step_and_not_in_evaluation() -> None:
     model = classifier()
     hide: dict[str, Any] = {"spec_augment": {"time_masks": 2, "time_width": 6, "band_masks": 1, "band_width": 3}}
     found, _ = learned(model, **hide)
@@ -230,7 +230,7 @@ def test_float64_throughout(corpus: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
-def test_compiled_is_eager() -> None:
+def test_compiled_equals_eager() -> None:
     """Compare gradients, not weights: AdamW turns the rounding error of a zero gradient into a full step."""
     said: list[str] = []
     models = [classifier(), classifier()]
@@ -246,7 +246,7 @@ def test_compiled_is_eager() -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_without_a_compiler_training_goes_on_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_compiler_training_continues_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch._inductor.config as inductor
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))

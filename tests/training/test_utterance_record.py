@@ -204,7 +204,7 @@ def said_by(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize("command", ["evaluate", "export", "average"])
-def test_utterances_that_were_trained_on_do_not_judge(
+def test_training_utterances_are_not_evaluated_on(
     command: str, corpus: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -231,7 +231,7 @@ def test_utterances_that_were_trained_on_do_not_judge(
     assert "validation: 6 of 6 utterances were trained on, so none are left to evaluate on" in printed
 
 
-def test_test_utterances_that_were_trained_on_do_not_judge(
+def test_training_utterances_in_the_test_part_are_left_out(
     corpus: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = copy_of(corpus, tmp_path)
@@ -249,7 +249,7 @@ def test_test_utterances_that_were_trained_on_do_not_judge(
     )
 
 
-def test_what_the_first_weights_were_trained_on_is_said_and_remembered(
+def test_utterances_of_init_from_are_reported_and_recorded(
     corpus: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changed = one_fewer(corpus, tmp_path)
@@ -277,7 +277,7 @@ def former(stopped: Path, tmp_path: Path) -> Path:
     return run
 
 
-def test_a_checkpoint_of_the_former_format_is_read_and_says_what_it_does_not_know(
+def test_a_checkpoint_of_the_earlier_format_is_read_with_a_warning(
     former: Path, whole: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -324,6 +324,6 @@ def test_a_file_for_a_run_folder_is_refused_before_anything_is_read(tmp_path: Pa
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_averages_say_what_they_were_trained_on(whole: Path) -> None:
+def test_averages_record_what_they_were_trained_on(whole: Path) -> None:
     average_checkpoints(whole, whole.with_name("average.pt"))
     assert Checkpoint.load(whole.with_name("average.pt")).utterances is not None

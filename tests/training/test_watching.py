@@ -36,7 +36,7 @@ def config(corpus: Path, tmp_path: Path) -> Path:
     return write_config(tmp_path / "config.yaml", small_config(corpus, tmp_path / "run"))
 
 
-def test_quiet_prints_the_result_alone(
+def test_quiet_prints_only_the_result(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert answer(monkeypatch, "train", "--config", config, "--quiet") == 0
@@ -49,7 +49,7 @@ def test_quiet_prints_the_result_alone(
     assert err == ""
 
 
-def test_json_prints_objects_alone(
+def test_json_prints_only_objects(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert answer(monkeypatch, "train", "--config", config, "--json") == 0
@@ -184,14 +184,14 @@ def test_a_second_process_is_refused(
     assert seen == [(2, f"error: {tmp_path}/run: another process is using this folder; wait until it has ended\n")]
 
 
-def test_a_lock_that_nobody_holds_is_no_obstacle(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unheld_lock_file_is_ignored(config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "run").mkdir()
     with file_lock(tmp_path / "run" / ".lock"):
         assert answer(monkeypatch, "train", "--config", config) == 2
     assert answer(monkeypatch, "train", "--config", config) == 0
 
 
-def test_auto_resume_starts_goes_on_and_has_ended(
+def test_auto_resume_starts_resumes_and_finishes(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["train", "--config", config, "--auto-resume"]
@@ -208,7 +208,7 @@ def test_auto_resume_starts_goes_on_and_has_ended(
     assert metrics(tmp_path / "run" / "metrics.jsonl") == before
 
 
-def test_a_reader_that_has_seen_enough_is_no_mistake_of_the_run(config: Path, monkeypatch: pytest.MonkeyPatch,
+def test_a_closed_pipe_is_not_an_error_of_the_run(config: Path, monkeypatch: pytest.MonkeyPatch,
                                                                 capfd: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     """`train --json | head -1` ends like any other program."""
     reading, writing = os.pipe()
