@@ -30,7 +30,7 @@ PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation")
 STOCK_PHRASES = re.compile(
     r"^\s*Of |\bLetters:|\b(whoever|nobody|everybody|somebody|anybody|likewise|so many|so often|told|heard)\b"
     r"|(?<!there )\b(is|are) no\b(?! (later|longer|more))|\bgo(es)? on\b|\bat work\b|\bby itself\b|\bin vain\b"
-    r"|\bof no (meaning|use)\b|\bgiven back\b|\bstands? (at|in)\b|\bbehind one another\b|\bpassed over\b",
+    r"|\bof no (meaning|use)\b|\bgiven back\b|\bstands? (at|in)\b|\bbehind one another\b",
     re.MULTILINE,
 )
 """Phrases that read as translated."""

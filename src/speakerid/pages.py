@@ -128,8 +128,8 @@ def _adapt_svg(figure: str) -> str:
         count=1,
     )
     figure = re.sub(r'<g id="[^"]*"', "<g", figure)
-    for colour, variable in zip(astuple(PAGE_INKS), astuple(_VARIABLES), strict=True):
-        figure = figure.replace(colour, variable)
+    for color, variable in zip(astuple(PAGE_INKS), astuple(_VARIABLES), strict=True):
+        figure = figure.replace(color, variable)
     return re.sub(r"\s*\n\s*", "\n", figure).strip()
 
 

@@ -79,8 +79,8 @@ class Choice(Settings, frozen=True):
     """One of several kinds of a part, each with its own settings; a kind without any is written as its name."""
 
     @model_serializer(mode="wrap")
-    def _as_written(self, serialise: SerializerFunctionWrapHandler) -> Any:
-        content = serialise(self)
+    def _as_written(self, serialize: SerializerFunctionWrapHandler) -> Any:
+        content = serialize(self)
         return content["kind"] if content.keys() == {"kind"} else content
 
 

@@ -51,7 +51,7 @@ def recognition_page(results: Results, drawn: list[Picture] | None = None) -> st
             f"<h1>{escape(results.title)}</h1>",
             *(f'<p class="{"lead" if n == 0 else "faint"}">{escape(fact)}</p>' for n, fact in enumerate(results.facts)),
             *(piece for table in results.tables for piece in _table(table)),
-            "<h2>Pictures</h2>",
+            "<h2>Figures</h2>",
             '<section class="plots">',
             *(html_plot(picture.plot()) for picture in drawn if picture.size[0] < WIDE),
             "</section>",
@@ -78,11 +78,11 @@ def _row(table: Table, row: Row) -> str:
 
 def _meanings(results: Results) -> Iterator[str]:
     """Explanation of the columns."""
-    yield "<h2>What the columns say</h2><ul class='findings'>"
+    yield "<h2>Columns</h2><ul class='findings'>"
     for measure in dict.fromkeys(measure for table in results.tables for measure in table.measures):
         yield f"<li><b>{escape(measure.title)}</b>: {escape(measure.meaning)}</li>"
     yield "</ul>"
     yield (
-        '<p class="faint">Below each figure: between which values 95 % of the resamples lie, with speakers, and each '
-        "speaker's utterances, drawn anew with replacement.</p>"
+        '<p class="faint">Below each figure: its 95 % bootstrap interval, from resamples of speakers and of each '
+        "speaker's utterances.</p>"
     )

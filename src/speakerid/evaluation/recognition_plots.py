@@ -58,29 +58,29 @@ def pictures(results: Results) -> list[Picture]:
     drawn: list[Picture] = []
     if results.det:
         caption = (
-            "Trials of two utterances. In brackets, and as a dot, the equal error rate: of the curve's convex hull, "
-            "so a dot lies below a curve that is dented."
+            "Trials of two utterances. In parentheses, and as a dot: the equal error rate, on the convex hull of the "
+            "curve, so that the dot may be below the curve."
         )
         if results.det_point:
-            caption += " Cross: whole utterances at the recogniser's own threshold."
+            caption += " Cross: whole utterances at the recognizer's own threshold."
         drawn.append(Picture("det", "Misses and false accepts", caption, partial(_det, results.det, results.det_point)))
     if results.open_set:
-        caption = "The share given the right name, by the share of strangers that are given any."
+        caption = "Share of known speakers given the right name, by the share of strangers given any name."
         if results.open_set_point:
-            caption += " Cross: whole utterances at the recogniser's own threshold."
+            caption += " Cross: whole utterances at the recognizer's own threshold."
         draw = partial(_open_set, results.open_set, results.open_set_point)
         drawn.append(Picture("open_set", "Known speakers among strangers", caption, draw))
     if results.reliability:
         errors = (f"{name} {100 * m.expected_calibration_error:.1f} %" for name, m in results.reliability.items())
         caption = (
-            "What the probability of an answer promises, and how often it came true, if known speakers and strangers, "
-            "and trials of one speaker and of two, are equally frequent; a larger dot is of more answers. Expected "
-            f"calibration error: {', '.join(errors)}."
+            "Probability of an answer, and how often it was right, if known speakers and strangers, and trials of one "
+            "speaker and of two, are equally frequent; larger dots are of more answers. Expected calibration error: "
+            f"{', '.join(errors)}."
         )
         draw = partial(_reliability, results.reliability)
-        drawn.append(Picture("reliability", "Whether probabilities hold", caption, draw))
+        drawn.append(Picture("reliability", "Reliability of probabilities", caption, draw))
     if (confused := results.confusions) is not None:
-        caption = "Rows: who speaks; columns: who is named, the highest score whatever the threshold. Utterances."
+        caption = "Number of utterances by true speaker (rows) and by speaker of the highest score (columns)."
         drawn.append(Picture("confusions", "Most confused speakers", caption, partial(_confusions, confused)))
     if (laid_out := results.embeddings) is not None:
         drawn.append(_map_picture(laid_out))
@@ -89,11 +89,11 @@ def pictures(results: Results) -> list[Picture]:
 
 def _map_picture(laid_out: EmbeddingMap) -> Picture:
     strangers = int((laid_out.labels < 0).sum())
-    caption = f"{len(laid_out.labels):,} utterances laid out by {laid_out.method}: near ones are alike."
+    caption = f"{len(laid_out.labels):,} utterances mapped by {laid_out.method}: similar ones are close."
     if len(laid_out.speakers) > COLOURED:
-        caption += f" The {COLOURED} speakers with the most of them have a colour, the others are grey."
+        caption += f" The {COLOURED} speakers with the most utterances are in color, the others in gray."
     if strangers:
-        caption += f" Crosses: {strangers:,} of strangers."
+        caption += f" Crosses: {strangers:,} utterances of strangers."
     return Picture("embeddings", "Map of the embeddings", caption, partial(_embeddings, laid_out), (6.6, 4.8))
 
 

@@ -47,20 +47,24 @@ class Measure:
 
 
 TOP_1 = Measure("top_1", "top 1, %", True, "utterances whose highest score is the right speaker's")
-TOP_5 = Measure("top_5", "top 5, %", True, "utterances whose five highest scores have the right speaker's among them")
-MACRO = Measure("macro_accuracy", "macro, %", True, "top 1 of each speaker, averaged: every speaker counts the same")
-EER = Measure(
-    "eer", "EER, %", True, "error rate at which trials are as often wrongly accepted as wrongly refused (convex hull)"
+TOP_5 = Measure("top_5", "top 5, %", True, "utterances whose five highest scores include the right speaker's")
+MACRO = Measure(
+    "macro_accuracy", "macro, %", True, "top 1 averaged over speakers, so that every speaker has the same weight"
 )
-MIN_DCF_1 = Measure("min_dcf_0.01", "minDCF .01", False, "least detection cost if one trial in 100 is a target, of 1")
-MIN_DCF_5 = Measure("min_dcf_0.05", "minDCF .05", False, "least detection cost if one trial in 20 is a target, of 1")
-CLLR = Measure("cllr", "Cllr, bit", False, "what its log-likelihood ratios leave unknown, over all thresholds, of 1")
-MIN_CLLR = Measure("min_cllr", "min Cllr", False, "the same if calibration were perfect")
+EER = Measure("eer", "EER, %", True, "error rate at which false accepts and misses are equal (convex hull)")
+MIN_DCF_1 = Measure(
+    "min_dcf_0.01", "minDCF .01", False, "lowest detection cost if one trial in 100 is a target, normalized"
+)
+MIN_DCF_5 = Measure(
+    "min_dcf_0.05", "minDCF .05", False, "lowest detection cost if one trial in 20 is a target, normalized"
+)
+CLLR = Measure("cllr", "Cllr, bit", False, "cost of the log-likelihood ratios over all thresholds; 1 is uninformative")
+MIN_CLLR = Measure("min_cllr", "min Cllr", False, "the same after perfect calibration")
 DIR = Measure(
     "dir_at_far_0.01",
     f"DIR, %, at {100 * FALSE_ACCEPT:g} % FAR",
     True,
-    f"utterances given the right name where {100 * FALSE_ACCEPT:g} % of the strangers' are given any",
+    f"utterances given the right name if {100 * FALSE_ACCEPT:g} % of the strangers' are given any",
 )
 NAMED_STRANGERS = Measure("false_accept", "strangers named, %", True, "strangers' utterances that are given a name")
 IDENTIFIED = Measure("identified", "identified, %", True, "known speakers' utterances that are given the right name")
@@ -70,7 +74,7 @@ PROMISED_IDENTIFIED = Measure(
 PROMISED_STRANGERS = Measure("promised_false_accept", "promised strangers, %", True, "the same of strangers named")
 ACCEPTED = Measure("verification_false_accept", "false accepts, %", True, "trials of two speakers that are accepted")
 MISSED = Measure("verification_miss", "misses, %", True, "trials of one speaker that are refused")
-ECE = Measure("calibration_error", "ECE, %", True, "how far probabilities lie from the share that comes true")
+ECE = Measure("calibration_error", "ECE, %", True, "mean difference between probabilities and observed frequencies")
 
 
 @dataclass(frozen=True)
