@@ -70,7 +70,7 @@ def predict(
 ) -> Tensor:
     """(N, S) log-probabilities in the order of `indices`, in every process; arguments as for `predict_batches`."""
     mine = list(predict_batches(models, store, indices, frames_per_batch, crop_frames, crops))
-    parts = [part for of_one in gathered(mine) for part in of_one]
+    parts = [part for share in gathered(mine) for part in share]
     rows, scores = (torch.cat(column) for column in zip(*parts, strict=True))
     return scores[rows.argsort()]
 

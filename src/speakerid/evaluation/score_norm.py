@@ -44,12 +44,12 @@ class TopCohort:
         center, squares = self._center[rows], self._squares[rows]
         if left_out is None:
             return center, _deviation(squares / self._k)
-        gone = self._scores[rows, np.maximum(left_out, 0)]
-        inside = (left_out >= 0) & (gone >= self._lowest[rows])
+        left_out_scores = self._scores[rows, np.maximum(left_out, 0)]
+        is_near = (left_out >= 0) & (left_out_scores >= self._lowest[rows])
         # If one of the nearest is left out, the next one takes its place.
-        shift = np.where(inside, self._next[rows] - gone, 0.0) / self._k
-        change = (self._next[rows] - center) ** 2 - (gone - center) ** 2
-        squares = squares + np.where(inside, change, 0.0)
+        shift = np.where(is_near, self._next[rows] - left_out_scores, 0.0) / self._k
+        change = (self._next[rows] - center) ** 2 - (left_out_scores - center) ** 2
+        squares = squares + np.where(is_near, change, 0.0)
         return center + shift, _deviation(squares / self._k - shift**2)
 
 

@@ -67,14 +67,16 @@ def _matches(names: Sequence[str], root: Path) -> dict[str, set[str]]:
     recordings = {name: os.path.abspath(recording.path) for name, recording in recordings_table.read(root).items()}
     top = os.path.commonpath([os.path.dirname(path) for path in recordings.values()]) if recordings else "/"
     keys = {name: _keys(name, top) for name in names}
-    wanted = {key for of_one in keys.values() for key in of_one}
+    wanted = {key for candidates in keys.values() for key in candidates}
     links = any(os.path.isabs(name) for name in names)
     by_key: defaultdict[str, set[str]] = defaultdict(set)
     for utterance, recording in recordings.items():
         for key in _names_of(recording, links):
             if key in wanted:
                 by_key[key].add(utterance)
-    return {name: next((by_key[key] for key in of_one if key in by_key), set()) for name, of_one in keys.items()}
+    return {
+        name: next((by_key[key] for key in candidates if key in by_key), set()) for name, candidates in keys.items()
+    }
 
 
 def _keys(name: str, top: str) -> list[str]:

@@ -56,6 +56,6 @@ def draw_pairs(utterances: Utterances, per_speaker: int, seed: int = 0) -> Pairs
 def _same_speaker(utterances: Utterances, rows: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
     """All pairs of a speaker's utterances; only those of different sessions if there are any."""
     first, second = (rows[positions] for positions in np.triu_indices(len(rows), 1))
-    of_first, of_second = utterances.sessions[first], utterances.sessions[second]
-    across = (of_first != of_second) & (of_first != UNKNOWN) & (of_second != UNKNOWN)
+    first_sessions, second_sessions = utterances.sessions[first], utterances.sessions[second]
+    across = (first_sessions != second_sessions) & (first_sessions != UNKNOWN) & (second_sessions != UNKNOWN)
     return (first[across], second[across]) if across.any() else (first, second)

@@ -35,14 +35,14 @@ def load_initial_weights(model: nn.Module, path: Path, config: ModelConfig, corp
     """
     checkpoint = from_rank_0(lambda: _load(path))
     differences = _differences(checkpoint, config, corpus)
-    of_classifier = [line for line in differences if line.startswith("model.classifier")]
-    if others := [line for line in differences if line not in of_classifier]:
+    classifier_differences = [line for line in differences if line.startswith("model.classifier")]
+    if others := [line for line in differences if line not in classifier_differences]:
         raise UserError(
             f"init_from: {path}: its weights are of another model: {'; '.join(others)}; use the same settings, or "
             "leave init_from out"
         )
     weights, classifier = _split_classifier(checkpoint.inference_weights)
-    if reasons := of_classifier + _other_classes(checkpoint, corpus):
+    if reasons := classifier_differences + _other_classes(checkpoint, corpus):
         _, classifier = _split_classifier(model.state_dict())
     try:
         checkpoint.restore_weights(model, weights | classifier)
