@@ -101,7 +101,7 @@ def fit_linear(
     answers = labels if answers is None else answers
     folds = _folds(labels, answers, sessions)
     right = {shrinkage: np.zeros(len(labels)) for shrinkage in SHRINKAGES}
-    judged = np.zeros(len(labels), bool)
+    evaluated = np.zeros(len(labels), bool)
     step = -(-len(labels) * len(np.unique(labels)) // MOST_COMPARED)
     for fold in np.unique(folds):
         train = folds != fold
@@ -109,14 +109,14 @@ def fit_linear(
         rows = rows[np.isin(answers[rows], answers[train])]
         if not len(rows):
             continue
-        judged[rows] = True
+        evaluated[rows] = True
         classifier = LinearClassifier.fit(features[train], labels[train])
         answer_of = dict(zip(labels[train].tolist(), answers[train].tolist(), strict=True))
         for shrinkage, hits in right.items():
             found = classifier.predict(features[rows], shrinkage)
             hits[rows] = [answer_of[label] for label in found.tolist()] == answers[rows]
-    _, answer, counts = np.unique(answers[judged], return_inverse=True, return_counts=True)
-    scores = {shrinkage: (hits[judged] / counts[answer]).sum() for shrinkage, hits in right.items()}
+    _, answer, counts = np.unique(answers[evaluated], return_inverse=True, return_counts=True)
+    scores = {shrinkage: (hits[evaluated] / counts[answer]).sum() for shrinkage, hits in right.items()}
     best = max(SHRINKAGES, key=lambda shrinkage: (round(scores[shrinkage], 9), shrinkage))
     return LinearClassifier.fit(features, labels), best
 

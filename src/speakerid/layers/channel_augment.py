@@ -84,8 +84,8 @@ def _tail(power: Tensor, frames_per_second: float) -> Tensor:
     seconds, direct = _uniform(power, *REVERBERATION_SECONDS), _uniform(power, *DIRECT_DB)
     slope = 60 / NEPER / (seconds * frames_per_second)  # nepers per frame
     frames = torch.arange(power.shape[1], device=power.device)
-    behind = frames[:, None] - frames
-    tail = torch.where(behind > 0, torch.exp(-slope * behind.clamp(min=1)), 0.0)
+    lag = frames[:, None] - frames
+    tail = torch.where(lag > 0, torch.exp(-slope * lag.clamp(min=1)), 0.0)
     tail = tail * (slope.exp() - 1) * torch.exp(-direct / NEPER)  # a unit impulse's tail sums to 1 / direct
     return tail @ power
 
