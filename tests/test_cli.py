@@ -67,7 +67,7 @@ def test_too_little_address_space_is_one_line(megabytes: int, tmp_path: Path) ->
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert done.stderr.count("\n") == 1
-    assert "free memory, or raise the limits on the address space" in done.stderr
+    assert "free memory, or raise the limits on address space" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_names_may_look_like_labels_if_other_lines_are_unambiguous(tmp_path: Pat
         ("1,a,b\n0,a\n", r"trials.txt: line 2: found '0,a', expected"),
         ("a b target extra\n", r"trials.txt: line 1: found 'a b target extra'"),
         ("a b\na b target\n", r"trials.txt: line 2: found 'a b target'"),
-        ("1 a 1\n0 b 0\n", r"line 1: found '1 a 1', of which the first or the last column could be the label"),
+        ("1 a 1\n0 b 0\n", r"line 1: found '1 a 1', whose label could be the first or the last column"),
         ("1 a b\n1 a c\n", r"trials.txt: found 2 target and 0 non-target trials, expected some of both"),
         ("", r"trials.txt: found no trials, expected lines of"),
         ("# nothing\n\n", r"found no trials"),
