@@ -37,8 +37,8 @@ def gain_to(waveform: Tensor, level: float) -> float:
     return module.gain_to(waveform.numpy(), level)
 
 
-def stretches_of_sound(waveform: Tensor, sample_rate: int, silence: float = module.SILENCE_LEVEL) -> list[slice]:
-    return module.stretches_of_sound(waveform.numpy(), sample_rate, silence)
+def sound_segments(waveform: Tensor, sample_rate: int, silence: float = module.SILENCE_LEVEL) -> list[slice]:
+    return module.sound_segments(waveform.numpy(), sample_rate, silence)
 
 
 VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"
@@ -280,7 +280,7 @@ def seconds(duration: float) -> int:
 
 
 def remove_silence(waveform: Tensor) -> Tensor:
-    return torch.cat([waveform[stretch] for stretch in stretches_of_sound(waveform, RATE)])
+    return torch.cat([waveform[stretch] for stretch in sound_segments(waveform, RATE)])
 
 
 @pytest.mark.parametrize("gap", [0.02, 0.05, 0.09, 0.0999])
@@ -316,8 +316,8 @@ def test_one_per_cent_of_full_scale_is_silence(level: float, kept: bool) -> None
 
 def test_silence_is_below_what_is_asked() -> None:
     waveform = 0.5 * torch.ones(RATE)
-    assert sum(len(waveform[stretch]) for stretch in stretches_of_sound(waveform, RATE, silence=0.49)) == RATE
-    assert sum(len(waveform[stretch]) for stretch in stretches_of_sound(waveform, RATE, silence=0.51)) == 0
+    assert sum(len(waveform[stretch]) for stretch in sound_segments(waveform, RATE, silence=0.49)) == RATE
+    assert sum(len(waveform[stretch]) for stretch in sound_segments(waveform, RATE, silence=0.51)) == 0
 
 
 @settings(deadline=None, max_examples=60)

@@ -176,8 +176,8 @@ class TestBad:
     def test_a_name_of_a_speaker(self, source: Path, friends: Path, tmp_path: Path, name: str) -> None:
         (friends / "wav" / "p1").rename(friends / "wav" / name)
         assert self.refused(source, tmp_path, friends) == (
-            f"--company: found people with the name of a speaker: company/friends/{name} (ben); take whoever is the "
-            "same person out of the company, and rename the others there"
+            f"--company: found people with the name of a speaker: company/friends/{name} (ben); remove them "
+            "from the company if they are the same person, else rename them there"
         )
 
     def test_a_recording_of_a_speaker_is_left_out(self, source: Path, friends: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ class Drawn:
 
     def relabelled(self, wrong: dict[int, str]) -> "Drawn":
         """With other speakers; a recording takes its session's name along, where it knows one."""
-        speakers = [wrong.get(place, speaker) for place, speaker in enumerate(self.speakers)]
+        speakers = [wrong.get(index, speaker) for index, speaker in enumerate(self.speakers)]
         return replace(self, speakers=speakers)
 
 
@@ -41,7 +41,7 @@ def drawn(
     speakers: int,
     sessions: int,
     each: int,
-    apart: float = 5.0,
+    distances: float = 5.0,
     channels: float = 4.0,
     dimensions: int = 20,
     seed: int = 0,
@@ -53,7 +53,7 @@ def drawn(
     names: list[str] = []
     occasions: list[str | None] = []
     for speaker in range(speakers):
-        voice = apart * rng.standard_normal(dimensions)
+        voice = distances * rng.standard_normal(dimensions)
         for session in range(sessions):
             channel = channels * rng.standard_normal(dimensions) if sessions > 1 else 0
             rows += list(voice + channel + rng.standard_normal((each, dimensions)))
@@ -85,29 +85,29 @@ def test_wrong_labels_are_found_and_whose_they_are(sessions: int, each: int) -> 
     corpus = drawn(15, sessions, each)
     rng = np.random.default_rng(1)
     wrong = {
-        int(place): f"s{(int(corpus.speakers[place][1:]) + int(rng.integers(1, 15))) % 15:02d}"
-        for place in rng.choice(len(corpus.speakers), 6, replace=False)
+        int(index): f"s{(int(corpus.speakers[index][1:]) + int(rng.integers(1, 15))) % 15:02d}"
+        for index in rng.choice(len(corpus.speakers), 6, replace=False)
     }
     found = corpus.relabelled(wrong).doubts()
-    assert sorted(doubt.place for doubt in found) == sorted(wrong)
+    assert sorted(doubt.index for doubt in found) == sorted(wrong)
     for doubt in found:
-        assert doubt.nearer == corpus.speakers[doubt.place]
-        assert doubt.factor > 1
-    assert [doubt.factor for doubt in found] == sorted((doubt.factor for doubt in found), reverse=True)
+        assert doubt.nearest_speaker == corpus.speakers[doubt.index]
+        assert doubt.ratio > 1
+    assert [doubt.ratio for doubt in found] == sorted((doubt.ratio for doubt in found), reverse=True)
 
 
 def test_a_session_on_another_microphone_is_no_wrong_label() -> None:
-    corpus = drawn(10, 4, 6, apart=3.0, channels=12.0)
+    corpus = drawn(10, 4, 6, distances=3.0, channels=12.0)
     assert corpus.doubts() == []
 
 
 def test_a_recording_alone_in_its_session_is_not_judged() -> None:
-    corpus = drawn(10, 6, 4, apart=2.0, channels=8.0)
-    first_of_session = [place for place in range(240) if place % 4 == 0 or place % 24 > 12]
+    corpus = drawn(10, 6, 4, distances=2.0, channels=8.0)
+    first_of_session = [index for index in range(240) if index % 4 == 0 or index % 24 > 12]
     thinned = Drawn(
         corpus.statistics[first_of_session],
-        [corpus.speakers[place] for place in first_of_session],
-        [corpus.sessions[place] for place in first_of_session],
+        [corpus.speakers[index] for index in first_of_session],
+        [corpus.sessions[index] for index in first_of_session],
     )
     assert thinned.doubts() == []
     assert thinned.mixed() == []
@@ -121,9 +121,9 @@ def test_a_person_under_two_names_is_found() -> None:
 
 
 def test_a_person_under_two_names_is_found_across_sessions() -> None:
-    corpus = drawn(20, 12, 4, apart=6.0, channels=4.0)
-    places = [place for place in range(48 * 7, 48 * 8) if corpus.sessions[place] in {f"day {day}" for day in range(6)}]
-    split = corpus.relabelled(dict.fromkeys(places, "s07 again"))
+    corpus = drawn(20, 12, 4, distances=6.0, channels=4.0)
+    indices = [index for index in range(48 * 7, 48 * 8) if corpus.sessions[index] in {f"day {day}" for day in range(6)}]
+    split = corpus.relabelled(dict.fromkeys(indices, "s07 again"))
     assert split.mixed() == []
     assert split.equal() == [("s07", "s07 again")]
 
@@ -147,8 +147,8 @@ def test_any_corpus_however_small_gets_an_answer(labels: list[tuple[str, str | N
     assert points.shape == statistics.shape
     assert np.isfinite(points).all()
     for doubt in corpus.doubts():
-        assert 0 <= doubt.place < len(labels)
-        assert doubt.nearer != corpus.speakers[doubt.place]
+        assert 0 <= doubt.index < len(labels)
+        assert doubt.nearest_speaker != corpus.speakers[doubt.index]
     for one, other in corpus.mixed() + corpus.equal():
         assert one < other
 
@@ -180,11 +180,11 @@ def test_most_real_wrong_labels_are_found(voices: Drawn) -> None:
     names = sorted(set(voices.speakers))
     found = wrong_count = false = 0
     for _ in range(10):
-        places = rng.choice(len(voices.speakers), 4, replace=False)  # 2 %
+        indices = rng.choice(len(voices.speakers), 4, replace=False)  # 2 %
         wrong = {
-            int(place): str(rng.choice([name for name in names if name != voices.speakers[place]])) for place in places
+            int(index): str(rng.choice([name for name in names if name != voices.speakers[index]])) for index in indices
         }
-        doubted = {doubt.place for doubt in voices.relabelled(wrong).doubts()}
+        doubted = {doubt.index for doubt in voices.relabelled(wrong).doubts()}
         found += len(doubted & wrong.keys())
         false += len(doubted - wrong.keys())
         wrong_count += len(wrong)

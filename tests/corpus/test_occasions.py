@@ -14,7 +14,7 @@ from speakerid.audio import codecs
 from speakerid.config import FeatureConfig
 from speakerid.corpus import recordings_table
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.occasions import FOLDER, deal, simulate
+from speakerid.corpus.occasions import FOLDER, simulate, split_sessions
 from speakerid.corpus.prepare import Options, prepare
 from speakerid.corpus.recordings import Recording
 
@@ -35,10 +35,10 @@ def source(tmp_path: Path) -> Path:
 def test_sessions_are_dealt_out_evenly_and_in_order(drawn: list[tuple[str, str | None]], occasions: int) -> None:
     ordered = sorted(drawn, key=str)
     recordings = [Recording(Path(f"{n}.wav"), f"{n}", speaker, session) for n, (speaker, session) in enumerate(ordered)]
-    dealt = deal(recordings, occasions)
-    assert [(one.name, one.speaker) for one in dealt] == [(one.name, one.speaker) for one in recordings]
+    result = split_sessions(recordings, occasions)
+    assert [(one.name, one.speaker) for one in result] == [(one.name, one.speaker) for one in recordings]
     for group, count in Counter(ordered).items():
-        sessions = [new.session for old, new in zip(ordered, dealt, strict=True) if old == group]
+        sessions = [new.session for old, new in zip(ordered, result, strict=True) if old == group]
         assert sessions == sorted(sessions, key=str)
         sizes = Counter(sessions).values()
         assert len(sizes) == min(occasions, count)

@@ -18,7 +18,7 @@ from speakerid.corpus import store_writing
 from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.corpus.records import PARTS, Corpus, Utterance, Utterances
 from speakerid.corpus.store import DType, read_store
-from speakerid.corpus.store_writing import exchange, remove_store, sole_writer, write_files, write_store
+from speakerid.corpus.store_writing import remove_store, replace_parts, sole_writer, write_files, write_store
 from speakerid.errors import CorpusError, UserError
 
 N_MELS = 4
@@ -174,7 +174,9 @@ def test_store_of_the_former_format_opens(root: Path) -> None:
 def test_parts_of_two_preparations_are_not_one_corpus(root: Path) -> None:
     corpus, folder = make_corpus(root), root / "packed"
     with sole_writer(folder):
-        exchange([write_files(folder, part, corpus, features(corpus.part(part)), "float16") for part in PARTS], True)
+        replace_parts(
+            [write_files(folder, part, corpus, features(corpus.part(part)), "float16") for part in PARTS], True
+        )
     assert check_corpus(root) == corpus
     write_store(folder, "test", corpus, features(corpus.test), "float16")
     for action in (check_corpus, open_corpus):

@@ -29,7 +29,7 @@ def test_jobs_whose_process_the_system_killed_are_done_again(tmp_path: Path, wor
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
 def test_job_that_kills_its_process_twice_is_named_with_the_signal(tmp_path: Path, how: str) -> None:
     jobs = [(number, tmp_path, how, 100 if number == 7 else 0) for number in range(20)]
-    found = list(parallel_map(die_at, jobs, "Square", "numbers", 2, died=lambda job, code: 1_000 * job[0] - code))
+    found = list(parallel_map(die_at, jobs, "Square", "numbers", 2, on_death=lambda job, code: 1_000 * job[0] - code))
     assert found == [*SQUARES[:7], 7_000 + getattr(signal, how), *SQUARES[8:]]
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(UserError, match=r"a worker process died twice in the same job, the second time alone"):

@@ -87,7 +87,7 @@ def test_a_wrong_label_is_found() -> None:
     (found,) = findings(replace(examined, speakers=speakers, sessions=sessions), [])
     assert found.kind == "wrong label?"
     assert found.files == ("s0/day0/4.wav",)
-    assert "times as far from s2's other recordings as from s0's" in found.text
+    assert "times as far from s2's other recordings as from those of s0" in found.text
 
 
 def test_one_person_under_two_names_is_found_and_their_labels_are_not_doubted() -> None:

@@ -43,7 +43,7 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
 )  # fmt: skip
 
 
-def what_it_is(part: Part) -> str | None:
+def describe_content(part: Part) -> str | None:
     """Describe a file that cannot be decoded, and what to do; None if it may be a damaged recording."""
     head = part.read(_HEAD).removeprefix(b"\xef\xbb\xbf")  # byte order mark
     for pattern, name, remedy in _KINDS:

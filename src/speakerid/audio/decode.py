@@ -16,7 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speakerid.audio.mixing import Mixer
-from speakerid.audio.opening import opened
+from speakerid.audio.opening import open_recording
 from speakerid.audio.recording import Recording
 from speakerid.audio.resample import Resampler, check_rate
 from speakerid.audio.with_av import AV_EXTENSIONS
@@ -24,7 +24,7 @@ from speakerid.audio.with_soundfile import SOUNDFILE_EXTENSIONS
 from speakerid.errors import UserError
 
 EXTENSIONS = SOUNDFILE_EXTENSIONS + AV_EXTENSIONS
-LONGEST = 1e9
+MAX_TIME = 1e9
 """Maximum time in seconds; more counts as infinite, because sample counts would overflow."""
 
 
@@ -55,7 +55,7 @@ class TooLong(UserError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _Segment:
     """Segment to decode, in seconds; the channel, None for the mean; and the sample rate, None for the file's."""
 
     start: float
@@ -92,15 +92,15 @@ def decode(
             segment, has no samples, does not have the channel, has an impossible sample rate, or changes while it is
             read.
     """
-    stretch = _Stretch(start or 0.0, math.inf if end is None else end, max_seconds, channel, sample_rate)
-    if not 0 <= stretch.start < min(stretch.end, LONGEST):
-        raise UserError(f"stretch from {stretch.start:g} to {stretch.end:g} s: expected 0 <= start < end")
-    with opened(path) as recording:
-        sound, loudest = _mix(recording, stretch)
+    segment = _Segment(start or 0.0, math.inf if end is None else end, max_seconds, channel, sample_rate)
+    if not 0 <= segment.start < min(segment.end, MAX_TIME):
+        raise UserError(f"stretch from {segment.start:g} to {segment.end:g} s: expected 0 <= start < end")
+    with open_recording(path) as recording:
+        sound, loudest = _mix(recording, segment)
     if loudest is None:
         return sound
-    with opened(path) as recording:
-        sound, _ = _mix(recording, replace(stretch, channel=loudest))
+    with open_recording(path) as recording:
+        sound, _ = _mix(recording, replace(segment, channel=loudest))
     return replace(sound, cancelled=True)
 
 
@@ -118,10 +118,12 @@ def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.
     Raises:
         UserError: see `decode`; raised at the piece where the problem is found.
     """
-    loudest = _loudest_of_cancelling(path)
-    with opened(path) as recording:
+    loudest = _loudest_if_cancelled(path)
+    with open_recording(path) as recording:
         check_rate(recording.sample_rate)
-        yield from _cut(recording, Mixer(recording.channels, loudest), round(seconds * sample_rate), sample_rate)
+        yield from _decode_pieces(
+            recording, Mixer(recording.channels, loudest), round(seconds * sample_rate), sample_rate
+        )
 
 
 def lag(path: Path) -> float:
@@ -130,7 +132,7 @@ def lag(path: Path) -> float:
     Raises:
         UserError: the file cannot be read or decoded.
     """
-    with opened(path) as recording:
+    with open_recording(path) as recording:
         return recording.lag
 
 
@@ -141,24 +143,24 @@ def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> No
         soundfile.write(file, waveform, sample_rate, subtype="PCM_16", format="WAV")
 
 
-def _mix(recording: Recording, stretch: _Stretch) -> tuple[Sound, int | None]:
+def _mix(recording: Recording, segment: _Segment) -> tuple[Sound, int | None]:
     """Decode a segment block by block, checking its length as early as possible.
 
     Returns:
         The sound, and the loudest channel if the channels cancel out, else None.
     """
-    rate, promised = recording.sample_rate, recording.promised
+    rate, header_length = recording.sample_rate, recording.header_length
     check_rate(rate)
-    mixer = Mixer(recording.channels, stretch.channel)
-    first = round(stretch.start * rate)
-    last = round(min(stretch.end, LONGEST) * rate)
-    longest = round(min(stretch.longest, LONGEST) * rate)
-    if recording.length is not None and promised is not None:
-        _check_inside(recording, stretch, promised)
+    mixer = Mixer(recording.channels, segment.channel)
+    first = round(segment.start * rate)
+    last = round(min(segment.end, MAX_TIME) * rate)
+    longest = round(min(segment.longest, MAX_TIME) * rate)
+    if recording.length is not None and header_length is not None:
+        _check_inside(recording, segment, header_length)
         if 0 < first >= recording.length:
-            raise recording.cut_off(recording.length)
+            raise recording.truncation_error(recording.length)
         _check_length(min(recording.length, last) - first, longest, rate)
-    resampler = Resampler(rate, stretch.sample_rate or rate)
+    resampler = Resampler(rate, segment.sample_rate or rate)
     parts, found = list[NDArray[np.float32]](), 0
     for block in recording.blocks(first):
         wanted = block[: last - first - found]
@@ -168,17 +170,17 @@ def _mix(recording: Recording, stretch: _Stretch) -> tuple[Sound, int | None]:
         if found == last - first:
             break
     parts.append(resampler.rest())
-    if promised is not None and recording.lacks(first + found, min(promised, last)):
-        raise recording.cut_off(first + found)
+    if header_length is not None and recording.is_missing(first + found, min(header_length, last)):
+        raise recording.truncation_error(first + found)
     if not found:
-        where = f"the stretch from {stretch.start:g} to {stretch.end:g} s"
+        where = f"the stretch from {segment.start:g} to {segment.end:g} s"
         raise UserError(f"ends before {where}; correct start and end" if first else "holds no samples")
-    _check_inside(recording, stretch, first + found)
+    _check_inside(recording, segment, first + found)
     sound = Sound(np.concatenate(parts), resampler.target, recording.channels, mixer.clipped / found, rate)
-    return sound, mixer.loudest_of_cancelling()
+    return sound, mixer.loudest_if_cancelled()
 
 
-def _cut(recording: Recording, mixer: Mixer, size: int, sample_rate: int) -> Iterator[NDArray[np.float32]]:
+def _decode_pieces(recording: Recording, mixer: Mixer, size: int, sample_rate: int) -> Iterator[NDArray[np.float32]]:
     """Decode everything, in pieces of `size` samples."""
     resampler = Resampler(recording.sample_rate, sample_rate)
     held, count, found = list[NDArray[np.float32]](), 0, 0
@@ -198,23 +200,23 @@ def _cut(recording: Recording, mixer: Mixer, size: int, sample_rate: int) -> Ite
             held, count = [], 0
         held.append(samples)
         count += len(samples)
-    if recording.promised is not None and recording.lacks(found, recording.promised):
-        raise recording.cut_off(found)
+    if recording.header_length is not None and recording.is_missing(found, recording.header_length):
+        raise recording.truncation_error(found)
     if count:
         yield np.concatenate(held)
     elif not found:
         raise UserError("holds no samples")
 
 
-def _loudest_of_cancelling(path: Path) -> int | None:
+def _loudest_if_cancelled(path: Path) -> int | None:
     """Loudest channel of a whole recording whose channels cancel out, else None."""
-    with opened(path) as recording:
+    with open_recording(path) as recording:
         if recording.channels == 1:
             return None
         mixer = Mixer(recording.channels, None)
         for block in recording.blocks(0):
             mixer(block)
-        return mixer.loudest_of_cancelling()
+        return mixer.loudest_if_cancelled()
 
 
 def _check_length(samples: int, longest: int, rate: int) -> None:
@@ -223,11 +225,11 @@ def _check_length(samples: int, longest: int, rate: int) -> None:
         raise TooLong(f"is at least {minutes:g} min long, the limit is {limit:g} min; cut it into shorter recordings")
 
 
-def _check_inside(recording: Recording, stretch: _Stretch, length: int) -> None:
+def _check_inside(recording: Recording, segment: _Segment, length: int) -> None:
     rate = recording.sample_rate
-    first, last = stretch.start * rate, stretch.end * rate
-    if 0 < first >= length or (math.isfinite(last) and recording.lacks(length, last)):
+    first, last = segment.start * rate, segment.end * rate
+    if 0 < first >= length or (math.isfinite(last) and recording.is_missing(length, last)):
         raise UserError(
-            f"is {length / rate:.2f} s long, which the stretch from {stretch.start:g} to {stretch.end:g} s exceeds; "
+            f"is {length / rate:.2f} s long, which the stretch from {segment.start:g} to {segment.end:g} s exceeds; "
             "correct start and end"
         )

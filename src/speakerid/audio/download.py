@@ -109,9 +109,9 @@ def download(what: str, folder: Path) -> Path:
     if done.is_dir():
         return done
     partial = folder / f".{done.name}.partial"
-    with _explained(what, SOURCES[name], partial):
+    with _explain_errors(what, SOURCES[name], partial):
         _sweep(partial)
-        with _patience():
+        with _timeout():
             for part in parts or ("",):
                 SOURCES[name].fetch(partial, part)
         for path in list(partial.iterdir()):
@@ -148,7 +148,7 @@ def _sweep(partial: Path) -> None:
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
+def _timeout() -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(TIMEOUT)
     try:
@@ -161,7 +161,7 @@ def _patience() -> Iterator[None]:
 
 
 @contextmanager
-def _explained(what: str, source: Source, partial: Path) -> Iterator[None]:
+def _explain_errors(what: str, source: Source, partial: Path) -> Iterator[None]:
     by_hand = f"fetch it by hand from {source.page}, unpack it, and prepare that folder"
     damaged = f"{what}: what came from {source.host} is damaged; try again, or {by_hand}"
     try:

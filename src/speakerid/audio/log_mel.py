@@ -23,9 +23,9 @@ SILENCE_SECONDS = 0.1
 """Shortest silence to cut; shorter ones, such as those of stop consonants, are part of the speech."""
 RMS_SECONDS = 0.02
 """Window of the RMS."""
-LARGEST = 1e12
+MAX_SAMPLE = 1e12
 """Largest valid sample, beyond even 32-bit integers read as floats; squares of larger ones overflow."""
-SMALLEST_PEAK = 2.0**-31
+MIN_PEAK = 2.0**-31
 """One step of a 32-bit recording; anything quieter is digital silence."""
 CHUNK = 256
 """Frames to transform at a time; limits memory and keeps intermediate results in the cache."""
@@ -74,7 +74,7 @@ class LogMel:
         turns = np.arange(features.window_length) / features.window_length
         self._window = (0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(np.float32)
 
-    def with_pauses(self) -> "LogMel":
+    def without_trimming(self) -> "LogMel":
         """Copy of this transform that does not cut silence."""
         return LogMel(self.features.model_copy(update={"trim_silence": False}), self._filters)
 
@@ -95,18 +95,18 @@ class LogMel:
         features = self.features
         if waveform.ndim == 2:
             waveform = waveform.mean(0, dtype=np.float64).astype(np.float32)
-        waveform, gain, stretches = _sound(waveform, sample_rate, features)
-        frames = self._frames(waveform, stretches)
+        waveform, gain, segments = _prepare(waveform, sample_rate, features)
+        frames = self._frames(waveform, segments)
         with _threads().limit(limits=1, user_api="blas"):  # the products are too small for threads
             power = self._mel_power(frames, gain)
         return np.log(np.maximum(power, features.floor, out=power), out=power)
 
-    def _frames(self, waveform: Samples, stretches: list[slice]) -> NDArray[np.float32]:
+    def _frames(self, waveform: Samples, segments: list[slice]) -> NDArray[np.float32]:
         """(T, window_length) view of the concatenated segments, with reflection padding."""
         window, hop = self.features.window_length, self.features.hop_length
         half = window // 2
         margin = np.empty(half, np.float32)
-        padded = np.concatenate([margin, *(waveform[stretch] for stretch in stretches), margin])
+        padded = np.concatenate([margin, *(waveform[segment] for segment in segments), margin])
         end = len(padded) - half
         if end - half <= half:
             raise UserError(f"{end - half} samples of sound are too few; expected over {half}")
@@ -133,29 +133,29 @@ def gain_to(waveform: Samples, level: float) -> float:
     """Factor that scales the peak of (N,) samples to `level` dB of full scale; 1 for digital silence.
 
     Raises:
-        UserError: a sample is not finite, or exceeds `LARGEST`.
+        UserError: a sample is not finite, or exceeds `MAX_SAMPLE`.
     """
     peak = peak_of(waveform)
-    return 10 ** (level / 20) / peak if peak > SMALLEST_PEAK else 1.0
+    return 10 ** (level / 20) / peak if peak > MIN_PEAK else 1.0
 
 
 def peak_of(waveform: Samples) -> float:
     """Largest absolute value of (N,) samples; 0 if N is 0.
 
     Raises:
-        UserError: a sample is not finite, or exceeds `LARGEST`.
+        UserError: a sample is not finite, or exceeds `MAX_SAMPLE`.
     """
     if not len(waveform):
         return 0.0
     peak = max(-float(waveform.min()), float(waveform.max()))  # NaN if any sample is NaN
     if not math.isfinite(peak):
         raise UserError("holds samples that are not finite numbers")
-    if peak > LARGEST:
+    if peak > MAX_SAMPLE:
         raise UserError(f"holds samples of {peak:.1g}, where full scale is 1; it is damaged, or holds no sound")
     return peak
 
 
-def stretches_of_sound(waveform: Samples, sample_rate: int, silence: float = SILENCE_LEVEL) -> list[slice]:
+def sound_segments(waveform: Samples, sample_rate: int, silence: float = SILENCE_LEVEL) -> list[slice]:
     """Find the segments between silences of at least 0.1 s.
 
     Args:
@@ -199,14 +199,14 @@ def trim(waveform: Samples, sample_rate: int, features: FeatureConfig) -> Sample
     Raises:
         UserError: samples are not finite, or the sample rate is impossible.
     """
-    waveform, gain, stretches = _sound(waveform, sample_rate, features)
-    return np.float32(gain) * np.concatenate([waveform[stretch] for stretch in stretches])
+    waveform, gain, segments = _prepare(waveform, sample_rate, features)
+    return np.float32(gain) * np.concatenate([waveform[segment] for segment in segments])
 
 
-def _sound(waveform: Samples, sample_rate: int, features: FeatureConfig) -> tuple[Samples, float, list[slice]]:
+def _prepare(waveform: Samples, sample_rate: int, features: FeatureConfig) -> tuple[Samples, float, list[slice]]:
     """(N,) samples at the sample rate of the features, the gain to their level, and the segments to keep."""
     waveform = resample(waveform, sample_rate, features.sample_rate)
     gain = gain_to(waveform, features.level)
     if not features.trim_silence:
         return waveform, gain, [slice(len(waveform))]
-    return waveform, gain, stretches_of_sound(waveform, features.sample_rate, SILENCE_LEVEL / gain)
+    return waveform, gain, sound_segments(waveform, features.sample_rate, SILENCE_LEVEL / gain)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.audio.log_mel import (
+    MIN_PEAK,
     RMS_SECONDS,
     SILENCE_LEVEL,
-    SMALLEST_PEAK,
     energies,
     gain_to,
     peak_of,
-    stretches_of_sound,
+    sound_segments,
 )
 from speakerid.config import FeatureConfig
 
@@ -85,19 +85,19 @@ def measure(waveform: NDArray[np.float32], sample_rate: int, channels: int, clip
         clipped: share of the samples at full scale, from the decoder; passed on.
 
     Raises:
-        UserError: a sample is not finite, or exceeds `LARGEST`.
+        UserError: a sample is not finite, or exceeds `MAX_SAMPLE`.
     """
     gain = gain_to(waveform, FeatureConfig().level)
-    sounding = [waveform[stretch] for stretch in stretches_of_sound(waveform, sample_rate, SILENCE_LEVEL / gain)]
-    length = sum(len(stretch) for stretch in sounding)
-    energy = sum(float(stretch @ stretch) for stretch in sounding)
-    peak = max(peak_of(waveform), SMALLEST_PEAK)
+    sounding = [waveform[segment] for segment in sound_segments(waveform, sample_rate, SILENCE_LEVEL / gain)]
+    length = sum(len(segment) for segment in sounding)
+    energy = sum(float(segment @ segment) for segment in sounding)
+    peak = max(peak_of(waveform), MIN_PEAK)
     return Measured(
         seconds=len(waveform) / sample_rate,
         sample_rate=sample_rate,
         channels=channels,
         peak_db=20 * math.log10(peak),
-        level_db=10 * math.log10(max(energy / max(length, 1), SMALLEST_PEAK**2)),
+        level_db=10 * math.log10(max(energy / max(length, 1), MIN_PEAK**2)),
         clipped=clipped,
         silence=1 - length / len(waveform),
         snr_db=_snr(waveform, max(1, round(RMS_SECONDS * sample_rate))),
@@ -109,8 +109,8 @@ def _snr(samples: NDArray[np.float32], window: int) -> float:
     recorded = power[power > DIGITAL_SILENCE]
     if not len(recorded):
         return 0.0
-    place = int(NOISE_QUANTILE * (len(recorded) - 1))
-    noise = float(np.partition(recorded, place)[place])
+    index = int(NOISE_QUANTILE * (len(recorded) - 1))
+    noise = float(np.partition(recorded, index)[index])
     speech = float(recorded.mean()) - noise
     return min(10 * math.log10(max(speech, noise) / noise), HIGHEST_SNR)
 
@@ -134,8 +134,8 @@ def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
         return np.empty(0, np.uint32)
     shares = _shares(frames.shape[1])
     lower = np.ascontiguousarray(frames[:, : shares.shape[1]].T)  # (mels, T)
-    place = round(0.95 * (len(frames) - 1))
-    loud = np.partition(lower.max(0), place)[place]
+    index = round(0.95 * (len(frames) - 1))
+    loud = np.partition(lower.max(0), index)[index]
     bands = shares @ np.maximum(lower, loud - PRINT_RANGE, out=lower)  # (bands, T)
     sums = np.cumsum(bands, axis=1, dtype=np.float64)
     sums[:, PRINT_FRAMES:] -= sums[:, :-PRINT_FRAMES].copy()
@@ -145,7 +145,7 @@ def fingerprint(frames: NDArray[np.float32]) -> NDArray[np.uint32]:
     clear = np.abs(change).min(0)
     moments = len(frames) - span + 1
     parts = [slice(part * PRINT_STEP, part * PRINT_STEP + moments) for part in range(PRINT_PARTS)]
-    values = np.bitwise_or.reduce([signs[part] << (PRINT_BANDS * place) for place, part in enumerate(parts)])
+    values = np.bitwise_or.reduce([signs[part] << (PRINT_BANDS * index) for index, part in enumerate(parts)])
     clarity = np.min([clear[part] for part in parts], axis=0)
     clearest = np.argsort(-clarity, kind="stable")[: np.count_nonzero(clarity > PRINT_CLEAR)]
     _, first = np.unique(values[clearest], return_index=True)

@@ -16,7 +16,7 @@ ROUNDING = 1e-9
 """Power, relative to that of a constant offset, that is only rounding error."""
 STEP = 8
 """Use every eighth sample to estimate the power."""
-FEWEST = 1_000
+MIN_SAMPLES = 1_000
 """Minimum number of samples; with fewer, uncorrelated channels may cancel by chance."""
 
 
@@ -63,9 +63,9 @@ class Mixer:
             self._sums[1] += [*np.einsum("ij,ij->j", some, some), mixed @ mixed]
         return mean
 
-    def loudest_of_cancelling(self) -> int | None:
+    def loudest_if_cancelled(self) -> int | None:
         """Index of the channel with the most power if the channels cancel each other out so far, else None."""
-        if STEP * self._samples < FEWEST or self._channel is not None:
+        if STEP * self._samples < MIN_SAMPLES or self._channel is not None:
             return None
         with np.errstate(over="ignore", invalid="ignore"):
             mean, square = self._sums / self._samples
@@ -81,5 +81,5 @@ def mixed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mix (channels, N) samples to (N,) like a recording: the mean, or the loudest channel if they cancel out."""
     mixer = Mixer(len(samples), None)
     mean = mixer(np.ascontiguousarray(samples.T))
-    loudest = mixer.loudest_of_cancelling()
+    loudest = mixer.loudest_if_cancelled()
     return mean if loudest is None else samples[loudest]

@@ -95,7 +95,7 @@ def streams(read: Read, size: int) -> Iterator[Stream]:
         start = stream.end
 
 
-def counts_frames(read: Read, start: int = 0) -> bool:
+def has_frame_count(read: Read, start: int = 0) -> bool:
     """Whether the first frame after a position states the number of frames."""
     return _claim(read(256, after_tags(read, start))) is not None
 
@@ -124,9 +124,9 @@ def _claim(head: bytes) -> _Claim | None:
     if found is None:
         return None
     version, _, _, mono = found.form
-    place = 4 + ((17 if mono else 32) if version == 3 else (9 if mono else 17))
-    if head[place : place + 4] in (b"Xing", b"Info"):
-        flags, *values = struct.unpack(">III", head[place + 4 : place + 16])
+    offset = 4 + ((17 if mono else 32) if version == 3 else (9 if mono else 17))
+    if head[offset : offset + 4] in (b"Xing", b"Info"):
+        flags, *values = struct.unpack(">III", head[offset + 4 : offset + 16])
         frames = values.pop(0) if flags & 1 else 0
         return _Claim(frames, values.pop(0) if flags & 2 else 0)
     if head[36:40] == b"VBRI":

@@ -24,7 +24,7 @@ SNR_DB = (8.0, 35.0)
 """Range of the signal-to-noise ratio."""
 MICROPHONE_DB = 4.0
 """Standard deviation of a microphone's spectral slope, and of its gain at each frequency."""
-SHORTEST = 1600
+MIN_SAMPLES = 1600
 """Minimum number of samples to encode; shorter recordings are padded with silence."""
 
 
@@ -72,7 +72,7 @@ class Occasion:
             raise UserError("holds samples that are not finite numbers")
         speech = np.divide(waveform, peak or 1.0, dtype=np.float32)  # avoid overflow and underflow of the power
         speech = resample(speech, sample_rate, SAMPLE_RATE)
-        speech = np.pad(speech, (0, max(0, SHORTEST - len(speech))))
+        speech = np.pad(speech, (0, max(0, MIN_SAMPLES - len(speech))))
         recorded = self.channel.apply(speech, rng)
         decoded, rate = encode_and_decode(recorded, SAMPLE_RATE, self.codec)
         rate_out = min(rate, WIDE)

@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.contents import what_it_is
+from speakerid.audio.contents import describe_content
 from speakerid.audio.parts import Part, has_header, parts
 from speakerid.audio.recording import Recording, UnknownFormat
 from speakerid.audio.with_av import AV_EXTENSIONS, open_with_av
@@ -24,7 +24,7 @@ from speakerid.files import check_regular
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Recording]:
+def open_recording(path: Path) -> Iterator[Recording]:
     """Open a file for decoding.
 
     Raises:
@@ -64,7 +64,7 @@ def _open(file: BinaryIO, extension: str, stack: ExitStack) -> Recording:
     try:
         return stack.enter_context(openers[0]()) if len(openers) == 1 else _joined(openers)
     except UserError as error:
-        what = what_it_is(found[0])
+        what = describe_content(found[0])
         if what is None and isinstance(error, UnknownFormat) and not has_header(found[0]):
             what = (
                 "it begins with no header that is known; if it holds raw samples, give it a header: "
@@ -109,8 +109,8 @@ def _joined(openers: Sequence[Callable[[], AbstractContextManager[Recording]]]) 
                     for block in part.blocks(0):
                         found += len(block)
                         yield block[max(0, first - done - found + len(block)) :]
-                if part.promised is not None and part.lacks(found, part.promised):
-                    raise part.cut_off(found)
+                if part.header_length is not None and part.is_missing(found, part.header_length):
+                    raise part.truncation_error(found)
                 done += found
 
     return Recording(rate, channels, None, None, blocks, lag)

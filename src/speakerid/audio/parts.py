@@ -147,7 +147,7 @@ def has_header(part: Part) -> bool:
     )
 
 
-def another_kind_behind(part: Part, position: int) -> bool:
+def other_kind_follows(part: Part, position: int) -> bool:
     """Whether a recording of another kind follows a FLAC recording.
 
     Args:
@@ -186,7 +186,7 @@ def _bounds(path: str, size: int, _: int) -> list[tuple[int, int, int | None]]:
         kind = next((kind for kind in _KINDS if kind.header.match(head)), None)
         if head[4:8] == b"ftyp":
             starts += _second_movies(read, size)
-        elif kind and (end := begin + _sized(head)) < size - _HEADER:
+        elif kind and (end := begin + _header_size(head)) < size - _HEADER:
             starts += [at for at in _search(read, kind, begin + 1, size) if not _continues(read, kind, at, begin)]
             if len(starts) == 1 and end > begin and _begins(read, end, size):  # a recording of another kind
                 starts.append(end)
@@ -198,7 +198,7 @@ def _begins(read: mpeg.Read, position: int, size: int) -> bool:
     return any(kind.header.match(head) for kind in _KINDS) or mpeg.begins(read, position, size)
 
 
-def _sized(head: bytes) -> int:
+def _header_size(head: bytes) -> int:
     """Size of a recording in bytes as stated in its header; 0 if not stated, or if it was written to a pipe."""
     if head[:4] in (b"RIFF", b"FORM"):
         (size,) = struct.unpack("<I" if head[:4] == b"RIFF" else ">I", head[4:8])

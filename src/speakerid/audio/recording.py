@@ -31,19 +31,21 @@ class Recording:
     sample_rate: int
     channels: int
     length: int | None
-    promised: int | None
+    header_length: int | None
     blocks: Callable[[int], Iterator[NDArray[np.float32]]]
     lag: float = 0.0
 
-    def cut_off(self, found: int) -> UserError:
+    def truncation_error(self, found: int) -> UserError:
         """Error for a recording that cannot be read beyond a position."""
-        place = f"{found / self.sample_rate:.2f} s"
-        if self.promised is None:
-            return UserError(f"is cut off or damaged {place} from its beginning; copy or record it again")
-        promised = f"{self.promised / self.sample_rate:.2f} s"
-        return UserError(f"is cut off or damaged: found {place} of the {promised} it promises; copy or record it again")
+        found_at = f"{found / self.sample_rate:.2f} s"
+        if self.header_length is None:
+            return UserError(f"is cut off or damaged {found_at} from its beginning; copy or record it again")
+        header_length = f"{self.header_length / self.sample_rate:.2f} s"
+        return UserError(
+            f"is cut off or damaged: found {found_at} of the {header_length} it promises; copy or record it again"
+        )
 
-    def lacks(self, found: float, expected: float) -> bool:
+    def is_missing(self, found: float, expected: float) -> bool:
         """Whether samples are missing, with a tolerance for encoder delay and a partial last frame."""
         return expected - found > max(0.1 * self.sample_rate, 0.02 * expected)
 

@@ -61,7 +61,7 @@ CODA_PROBABILITY = 0.35
 
 # Columns of a control track: seven formants as log Hz, the excitation, and semitones from the middle pitch.
 FORMANTS = slice(0, 7)
-VOICING, ASPIRATION, FRICATION, CENTRE, WIDTH, NASALITY, PITCH = range(7, 14)
+VOICING, ASPIRATION, FRICATION, CENTER, WIDTH, NASALITY, PITCH = range(7, 14)
 EXCITATION, INTONATION = slice(VOICING, PITCH), slice(PITCH, PITCH + 1)
 COLUMNS = 14
 
@@ -142,7 +142,7 @@ def _vowels(scale: float, upper: Array, rng: np.random.Generator) -> Array:
     loudness, pitch = rng.normal(0, [[6], [4]], (2, 3))
     vowels[..., VOICING] = 10 ** ((loudness - loudness.mean()) / 20)
     vowels[..., PITCH] = pitch - pitch.mean()
-    vowels[..., CENTRE:NASALITY] = 2000
+    vowels[..., CENTER:NASALITY] = 2000
     return vowels
 
 
@@ -155,7 +155,7 @@ def _consonants(scale: float, upper: Array, rng: np.random.Generator) -> Array:
     consonants[:, FORMANTS] = np.minimum(consonants[:, FORMANTS], np.log(HIGHEST_FORMANT_HZ))
     consonants[:, EXCITATION] = CONSONANTS[:, 3:9]
     # The cavity in front of the tongue determines the peak of the frication; it depends less on the vocal tract.
-    consonants[:, CENTRE] *= scale**0.5 * np.exp(rng.normal(0, 0.06, count))
+    consonants[:, CENTER] *= scale**0.5 * np.exp(rng.normal(0, 0.06, count))
     consonants[:, WIDTH] *= np.exp(rng.normal(0, 0.1, count))
     return consonants
 
@@ -279,8 +279,8 @@ def _polynomial(frequencies: Array, bandwidths: Array) -> NDArray[np.float32]:
 def _frication_filter(tracks: Array) -> NDArray[np.float32]:
     """(K, 201) gain of the frication noise in each frame."""
     bins = np.linspace(0, SAMPLE_RATE / 2, FFT // 2 + 1, dtype=np.float32)
-    level, centre, width = (tracks[:, [column]].astype(np.float32) for column in (FRICATION, CENTRE, WIDTH))
-    return level * (np.exp(-0.5 * ((bins - centre) / width) ** 2) + np.float32(0.02))
+    level, center, width = (tracks[:, [column]].astype(np.float32) for column in (FRICATION, CENTER, WIDTH))
+    return level * (np.exp(-0.5 * ((bins - center) / width) ** 2) + np.float32(0.02))
 
 
 def _short_time_spectrum(signal: NDArray[np.float32]) -> NDArray[np.complex64]:

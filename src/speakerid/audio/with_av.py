@@ -70,7 +70,7 @@ def _first_track(container: "InputContainer") -> Recording:
 
     indexed = "mov" in container.format.name or "matroska" in container.format.name
     origin = head.pts or 0
-    promised = samples(stream.duration) if indexed and stream.duration else None
+    header_length = samples(stream.duration) if indexed and stream.duration else None
 
     def decoded(first: int) -> tuple[Iterator["AudioFrame"], int]:
         """Frames, and the number of samples to skip in them."""
@@ -97,11 +97,11 @@ def _first_track(container: "InputContainer") -> Recording:
                 f"uses what FFmpeg does not decode after {done / rate:.2f} s; convert it to FLAC"
             ) from error
         except FFmpegError as error:
-            raise recording.cut_off(done) from error
+            raise recording.truncation_error(done) from error
         except ValueError as error:  # the conversion needs a constant layout and rate
             raise UserError(f"changes its channels or its sample rate after {done / rate:.2f} s") from error
 
-    recording = Recording(rate, channels, promised, promised, blocks, _lag(stream, packet, head))
+    recording = Recording(rate, channels, header_length, header_length, blocks, _lag(stream, packet, head))
     return recording
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio import mpeg
 from speakerid.audio.lags import lag_seconds
-from speakerid.audio.parts import STREAMED, Part, Window, another_kind_behind
+from speakerid.audio.parts import STREAMED, Part, Window, other_kind_follows
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.errors import UserError
 from speakerid.extras import install
@@ -22,9 +22,9 @@ SOUNDFILE_EXTENSIONS = (
 )  # fmt: skip
 LAST_PAGE = 60
 """Seconds that exceed the 64 kB of an Ogg page at any bit rate for speech."""
-GUESS = 2_304
+TOLERANCE = 2_304
 """Tolerance in samples, two MP3 frames, for different counts of decoders."""
-LONGEST_BLOCK = 4_096
+MAX_BLOCK = 4_096
 """Maximum number of samples in a block of ADPCM or GSM in WAV."""
 _MPEG = {"MPEG_LAYER_II": "mp2", "MPEG_LAYER_III": "mp3"}
 """Names of codecs in libsndfile and in FFmpeg."""
@@ -44,13 +44,13 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
     except soundfile.LibsndfileError as error:
         raise UnknownFormat(f"cannot be decoded: {' '.join(error.error_string.split())}") from error
     with sound:
-        guessed = sound.subtype.startswith("MPEG_LAYER") and _is_guess(part, sound)
-        promised = _promised(part, sound)
-        if guessed:
-            length, promised = None, promised if promised > sound.frames else None
+        estimated = sound.subtype.startswith("MPEG_LAYER") and _is_estimate(part, sound)
+        header_length = _header_length(part, sound)
+        if estimated:
+            length, header_length = None, header_length if header_length > sound.frames else None
         else:
-            length = None if sound.frames >= UNKNOWN else _unpadded(part, sound)
-            promised = max(length, promised) if length and promised > sound.frames else length
+            length = None if sound.frames >= UNKNOWN else _unpadded_length(part, sound)
+            header_length = max(length, header_length) if length and header_length > sound.frames else length
 
         def blocks(first: int) -> Iterator[NDArray[np.float32]]:
             done = 0
@@ -59,19 +59,19 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
                     done = position
                     yield block
             except soundfile.LibsndfileError as error:
-                raise recording.cut_off(sound.tell() if sound.can_seek() else done) from error
-            if (guessed or sound.format == "OGG") and _position(part, sound) < 0.95 * part.size:
+                raise recording.truncation_error(sound.tell() if sound.can_seek() else done) from error
+            if (estimated or sound.format == "OGG") and _position(part, sound) < 0.95 * part.size:
                 raise UserError(f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC")
-            if sound.format == "FLAC" and another_kind_behind(part, _position(part, sound)):
+            if sound.format == "FLAC" and other_kind_follows(part, _position(part, sound)):
                 raise UserError(
                     f"a recording of another kind follows after {done / sound.samplerate:.2f} s; cut them apart"
                 )
 
-        recording = Recording(sound.samplerate, sound.channels, length, promised, blocks, _lag(part, sound))
+        recording = Recording(sound.samplerate, sound.channels, length, header_length, blocks, _lag(part, sound))
         yield recording
 
 
-def _blocks(sound: "_Forwards", first: int, frames: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def _blocks(sound: "_SequentialFile", first: int, frames: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield blocks from a position, each with the position after it."""
     done, most = 0, max(1, BLOCK // sound.channels)
     start = _seekable_before(sound, first)
@@ -86,7 +86,7 @@ def _blocks(sound: "_Forwards", first: int, frames: int) -> Iterator[tuple[int, 
             return
 
 
-class _Forwards(soundfile.SoundFile):
+class _SequentialFile(soundfile.SoundFile):
     """File that is read sequentially. Normally soundfile seeks after every read, which is audible in MP3."""
 
     def seekable(self) -> bool:
@@ -96,7 +96,7 @@ class _Forwards(soundfile.SoundFile):
         return super().seekable()
 
 
-def _seekable_before(sound: _Forwards, first: int) -> int:
+def _seekable_before(sound: _SequentialFile, first: int) -> int:
     """Last position up to `first` that can be sought exactly."""
     if not sound.can_seek() or first >= sound.frames:
         return 0
@@ -105,8 +105,8 @@ def _seekable_before(sound: _Forwards, first: int) -> int:
     return first
 
 
-def _open(part: Part) -> _Forwards:
-    sound = _Forwards(part.source(), closefd=False)
+def _open(part: Part) -> _SequentialFile:
+    sound = _SequentialFile(part.source(), closefd=False)
     if sound.frames or sound.format not in ("WAV", "WAVEX") or not soundfile.check_format("RAW", sound.subtype):
         return sound
     # A recorder that was killed leaves a length of 0 in the header.
@@ -114,10 +114,10 @@ def _open(part: Part) -> _Forwards:
     if size < 0:
         return sound
     raw = (sound.samplerate, sound.channels, sound.subtype, "LITTLE", "RAW")
-    return _Forwards(part.source(size + 8), "r", *raw, closefd=False)
+    return _SequentialFile(part.source(size + 8), "r", *raw, closefd=False)
 
 
-def _promised(part: Part, sound: _Forwards) -> int:
+def _header_length(part: Part, sound: _SequentialFile) -> int:
     """Length stated in the header; libsndfile corrects it by the file size and logs the difference."""
     length = sound.frames
     if sound.format in ("FLAC", "OGG", "MP3"):
@@ -130,28 +130,28 @@ def _promised(part: Part, sound: _Forwards) -> int:
     return max(length, length * claimed // there) if there and claimed < STREAMED else length
 
 
-def _unpadded(part: Part, sound: _Forwards) -> int:
+def _unpadded_length(part: Part, sound: _SequentialFile) -> int:
     """Number of samples without padding in the last block of ADPCM or GSM in WAV, from the `fact` chunk."""
     if sound.format not in ("WAV", "WAVEX"):
         return sound.frames
     fact = re.search(rb"fact\x04\x00\x00\x00(....)", part.read(256), re.DOTALL)
     samples = int.from_bytes(fact[1], "little") if fact else 0
-    return samples if 0 < sound.frames - samples < LONGEST_BLOCK else sound.frames
+    return samples if 0 < sound.frames - samples < MAX_BLOCK else sound.frames
 
 
-def _lag(part: Part, sound: _Forwards) -> float:
+def _lag(part: Part, sound: _SequentialFile) -> float:
     """Delay in seconds, see `lag_seconds`."""
     codec = _MPEG.get(sound.subtype, "")
-    counted = codec == "mp3" and mpeg.counts_frames(part.read, _mpeg_start(part, sound))
+    counted = codec == "mp3" and mpeg.has_frame_count(part.read, _mpeg_start(part, sound))
     return 0.0 if counted else lag_seconds(codec, sound.samplerate)
 
 
-def _mpeg_start(part: Part, sound: _Forwards) -> int:
+def _mpeg_start(part: Part, sound: _SequentialFile) -> int:
     """First byte of MPEG audio with its tags, which may be inside a WAV."""
     return 0 if sound.format == "MP3" else part.read(2**16).find(b"data") + 8
 
 
-def _is_guess(part: Part, sound: _Forwards) -> bool:
+def _is_estimate(part: Part, sound: _SequentialFile) -> bool:
     """Whether libsndfile estimates the length of an MP3 from first frame and size because it has no frame count.
 
     Raises:
@@ -163,8 +163,8 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
         stream = next(mpeg.streams(lambda count, first: part.read(count, data + first), part.size - data), None)
         counted = stream and stream.samples
     if counted is None:
-        return not mpeg.counts_frames(part.read)
-    if sound.frames < counted - GUESS:
+        return not mpeg.has_frame_count(part.read)
+    if sound.frames < counted - TOLERANCE:
         raise UnknownFormat(
             f"only its first {sound.frames / sound.samplerate:.2f} s can be decoded; convert it to FLAC, "
             f"or install what reads all of it: {install('av')}"
@@ -172,7 +172,7 @@ def _is_guess(part: Part, sound: _Forwards) -> bool:
     return True
 
 
-def _position(part: Part, sound: _Forwards) -> int:
+def _position(part: Part, sound: _SequentialFile) -> int:
     """Position in bytes up to which a part was read."""
     source = sound.name
     return source.tell() if isinstance(source, Window) else os.lseek(part.file.fileno(), 0, os.SEEK_CUR)

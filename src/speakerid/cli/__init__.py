@@ -29,7 +29,7 @@ from speakerid.cli import (
     verify,
 )
 from speakerid.cli.parsing import Parser, did_you_mean
-from speakerid.cli.streams import LostOutput, abandon_stdout, guard_streams
+from speakerid.cli.streams import LostOutput, discard_stdout, guard_streams
 from speakerid.errors import MEMORY_REMEDY, LostProcess, UserError, is_memory_error, message
 from speakerid.printing import visible
 
@@ -91,12 +91,12 @@ def exit_with(action: Callable[[], int]) -> None:
         status = _status(action)
         sys.stdout.flush()
     except LostOutput as error:
-        abandon_stdout()
+        discard_stdout()
         if not error.reader_left:
             print(f"error: {error}", file=sys.stderr)
         status = 1 if error.reader_left else 2
     except BrokenPipeError:  # raised by an unguarded stream
-        abandon_stdout()
+        discard_stdout()
         status = 1
     sys.exit(status)
 

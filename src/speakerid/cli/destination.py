@@ -36,7 +36,7 @@ def check_destination(path: Path, kind: Kind, inputs: Iterable[Path], option: st
     except OSError as error:
         raise UserError(f"{where}: cannot be written: {error.strerror}; choose another file") from error
     if status:
-        _check_former(path, status, kind, where)
+        _check_existing(path, status, kind, where)
     check_writable(real_path(path).parent, where)
 
 
@@ -120,7 +120,7 @@ def _is_standard_stream(status: os.stat_result) -> bool:
     return False
 
 
-def _check_former(path: Path, status: os.stat_result, kind: Kind, where: str) -> None:
+def _check_existing(path: Path, status: os.stat_result, kind: Kind, where: str) -> None:
     """Refuse to replace a file of another kind than the output."""
     if stat.S_ISDIR(status.st_mode):
         raise UserError(f"{where}: found a folder, expected the name of a file; add one")

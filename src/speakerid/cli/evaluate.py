@@ -20,8 +20,8 @@ from speakerid.cli.output import say
 from speakerid.errors import UserError
 from speakerid.printing import printable
 
-_OF_A_BUNDLE = ("trials", "as_norm", "out", "json")
-_OF_CHECKPOINTS = ("data", "part", "crops", "crop_frames", "device", "frames_per_batch")
+_BUNDLE_OPTIONS = ("trials", "as_norm", "out", "json")
+_CHECKPOINT_OPTIONS = ("data", "part", "crops", "crop_frames", "device", "frames_per_batch")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def _check(options: argparse.Namespace) -> None:
         raise UserError(f"evaluate: found neither a bundle nor --checkpoint; expected {forms}")
     if options.bundle and not options.corpus:
         raise UserError(f"evaluate: found {options.bundle} without a corpus; expected evaluate BUNDLE CORPUS")
-    foreign, form = (_OF_A_BUNDLE, "a bundle") if options.checkpoint else (_OF_CHECKPOINTS, "--checkpoint")
+    foreign, form = (_BUNDLE_OPTIONS, "a bundle") if options.checkpoint else (_CHECKPOINT_OPTIONS, "--checkpoint")
     for name in foreign:
         if getattr(options, name) not in (None, False):
             raise UserError(f"--{name.replace('_', '-')}: is for evaluate with {form}; leave it out")

@@ -21,7 +21,7 @@ from speakerid.cli.arguments import add_false_accepts, positive
 from speakerid.cli.output import complain
 from speakerid.errors import UserError
 
-FEW = 20
+MAX_WITHOUT_BAR = 20
 """Maximum number of recordings without a progress bar."""
 TOP = 3
 """Default length of the ranking."""
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     broken = 0
 
     def answers() -> Iterator[tuple[Path, "Answer"]]:
-        with bar(len(paths), "Identify", "files", shown=len(paths) > FEW) as advance:
+        with bar(len(paths), "Identify", "files", shown=len(paths) > MAX_WITHOUT_BAR) as advance:
             many = recognizer.identify_many(paths, false_accepts, options.top or TOP)
             for path, answer in zip(paths, many, strict=True):
                 yield path, answer

@@ -12,9 +12,11 @@ from speakerid.printing import visible
 
 SPAN = 1 << 16
 """Number of bytes to read from the beginning or end of a file."""
-LARGEST = 1 << 26
+MAX_MEMBER = 1 << 26
 """Maximum size in bytes of an archive member to read."""
-SOUNDS = (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"NIST_1A", b"\x1aE\xdf\xa3", b"ajkg", b"\xff\xfb", b"\xff\xf3")
+RECORDING_HEADS = (
+    b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"NIST_1A", b"\x1aE\xdf\xa3", b"ajkg", b"\xff\xfb", b"\xff\xf3",
+)  # fmt: skip
 """First bytes of recordings."""
 
 
@@ -70,7 +72,7 @@ def _archive_member(path: Path, ending: str) -> bytes | None:
     try:
         with zipfile.ZipFile(path) as archive:
             name = next((name for name in archive.namelist() if name.endswith(ending)), None)
-            small = name is not None and archive.getinfo(name).file_size <= LARGEST
+            small = name is not None and archive.getinfo(name).file_size <= MAX_MEMBER
             return archive.read(name) if name is not None and small else None
     except (zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError):  # damaged, or encrypted
         return None
@@ -137,10 +139,10 @@ def _is_corpus_report(path: Path) -> bool:
     return _is_page(path) and b"<title>Corpus report" in _head(path)
 
 
-def _is_sound(path: Path) -> bool:
+def _is_recording(path: Path) -> bool:
     head = _head(path)[:12]
     boxed = head[:4] in (b"RIFF", b"RF64", b"FORM") or head[4:8] == b"ftyp"
-    return boxed or head.startswith(SOUNDS)
+    return boxed or head.startswith(RECORDING_HEADS)
 
 
 def _is_run_settings(path: Path) -> bool:
@@ -176,5 +178,5 @@ EVALUATION_PAGE = Kind("a page of `evaluate`", lambda path: _is_page(path) and n
 SETTINGS = Kind("settings that a run wrote", _is_run_settings)
 KINDS = (
     BUNDLE, TORCHSCRIPT, ONNX, CHECKPOINT, SUBMISSION, RTTM, FIGURE, PNG, CORPUS_REPORT, EVALUATION_PAGE,
-    Kind("a recording", _is_sound), Kind("JSON", _is_json),
+    Kind("a recording", _is_recording), Kind("JSON", _is_json),
 )  # fmt: skip

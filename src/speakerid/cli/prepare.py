@@ -127,9 +127,9 @@ def run(options: argparse.Namespace) -> int:
     )
     if corpus.company:
         print(corpus.company)
-    if prepared.lacked_memory:
+    if prepared.out_of_memory:
         complain(
-            f"{prepared.lacked_memory} recordings could not be done because the system ended worker processes or had "
+            f"{prepared.out_of_memory} recordings could not be done because the system ended worker processes or had "
             "no memory for them; free memory and run the same again with --workers 1"
         )
         return 1

@@ -33,8 +33,8 @@ def run(options: argparse.Namespace) -> int:
 
     paths, unreadable = find_runs(options.folder, options.names)
     if options.plot:
-        of_runs = [file for path in (*paths, options.plot.parent) for file in run_files(path)]
-        check_destination(options.plot, FIGURE, of_runs, "--plot")
+        files = [file for path in (*paths, options.plot.parent) for file in run_files(path)]
+        check_destination(options.plot, FIGURE, files, "--plot")
     for line in unreadable:
         complain(line, "left out")
     runs = sorted((read_run(path, options.folder) for path in paths), key=best_first)

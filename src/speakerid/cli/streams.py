@@ -36,7 +36,7 @@ def guard_streams() -> None:
         LostOutput: standard output is closed.
     """
     closed = sys.stdout is None
-    _occupy_closed()
+    _open_closed()
     if sys.stderr is None or sys.stderr is sys.__stderr__:
         sys.stderr = _guarded(_Stderr(STDERR, "w", closefd=False), sys.stderr)
     if closed or sys.stdout is sys.__stdout__:
@@ -45,7 +45,7 @@ def guard_streams() -> None:
         raise LostOutput(OSError(errno.EBADF, "it is closed"))
 
 
-def abandon_stdout() -> None:
+def discard_stdout() -> None:
     """Discard buffered output, so that Python does not report it at exit."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
@@ -85,7 +85,7 @@ def _guarded(raw: io.FileIO, former: Any) -> io.TextIOWrapper:
     )
 
 
-def _occupy_closed() -> None:
+def _open_closed() -> None:
     """Open the null device for closed standard streams, so that no other file gets their descriptors."""
     for descriptor in (0, STDOUT, STDERR):
         try:

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
         say(f"Stopped and saved to {printable(result.run.last)}. Go on with: {options.program} {arguments}")
         return _status(result.stopped_by)
-    say(f"Best validation accuracy {result.best_accuracy:.4f}{_likely(result)}: {printable(result.run.best)}")
+    say(f"Best validation accuracy {result.best_accuracy:.4f}{_interval(result)}: {printable(result.run.best)}")
     say(f"Curves: {printable(result.run.curves)}  Metrics: {printable(result.run.metrics)}")
     return 0
 
@@ -78,7 +78,7 @@ def _check_settings(config: "Config") -> None:
         check_destination(path, SETTINGS, (), "run_dir")
 
 
-def _likely(result: "TrainResult") -> str:
+def _interval(result: "TrainResult") -> str:
     """Confidence interval of the best accuracy, which is wide for few utterances; empty if unknown."""
     from speakerid.evaluation.metrics import wilson_interval
 

@@ -43,10 +43,10 @@ def read(path: Path, test: Sequence[Utterance]) -> Sequence[Utterance]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = csv.reader(file)
         if header in (HEADER, HEADER[:2]) and [row[0] for row in rows] == [u.feature_path for u in test]:
-            told = [dict(zip(header, row, strict=True)) for row in rows]
+            entries = [dict(zip(header, row, strict=True)) for row in rows]
             return [
                 replace(utterance, speaker=row["Category"], session=row.get("Session") or None)
-                for utterance, row in zip(test, told, strict=True)
+                for utterance, row in zip(test, entries, strict=True)
             ]
     except (OSError, ValueError, IndexError, csv.Error, UserError):
         pass  # reported below, like a readable file with the wrong content

@@ -13,7 +13,7 @@ from speakerid.corpus.shards import Entry
 from speakerid.corpus.split import By, Split, split
 from speakerid.errors import UserError
 
-COMPANY_STRANGERS, MOST_COMPANY_STRANGERS = 5, 100
+COMPANY_STRANGERS, MAX_COMPANY_STRANGERS = 5, 100
 """One company speaker in this many is held out as a stranger, up to the maximum."""
 
 
@@ -27,27 +27,27 @@ class Arranged:
     how: str
     """How the test utterances were chosen, see `speakerid.corpus.split.Split`."""
 
-    def with_copies(self, made: Mapping[Job, Entry]) -> "Arranged":
+    def with_copies(self, copies: Mapping[Job, Entry]) -> "Arranged":
         """Insert the speed-perturbed copies, each after the labelled recording that it was made from."""
-        copies: dict[Job, list[Job]] = {}
-        for job in made:
-            copies.setdefault(Job(job.recording), []).append(job)
+        by_original: dict[Job, list[Job]] = {}
+        for job in copies:
+            by_original.setdefault(Job(job.recording), []).append(job)
         labelled: dict[Job, Utterance] = {}
         for original, utterance in self.labelled.items():
             labelled[original] = utterance
-            for job in copies.get(original, ()):
-                labelled[job] = replace(_utterance(job, made[job]), copy_of=utterance.feature_path)
+            for job in by_original.get(original, ()):
+                labelled[job] = replace(_utterance(job, copies[job]), copy_of=utterance.feature_path)
         return replace(self, labelled=labelled)
 
     def corpus(self, root: Path, features: FeatureConfig) -> Corpus:
         """Build the corpus. Classes are the speakers, then the speed-perturbed copies, then company; each by name."""
         company = {_speaker(job) for job in self.labelled if is_company(job)}
-        made = {_speaker(job) for job in self.labelled if job.speed}
-        speakers = tuple(sorted({_speaker(job) for job in self.labelled} - made - company))
+        perturbed = {_speaker(job) for job in self.labelled if job.speed}
+        speakers = tuple(sorted({_speaker(job) for job in self.labelled} - perturbed - company))
         # Sort by hashed file name so that the order of the test data does not reveal the speakers.
         test = sorted(self.test, key=lambda utterance: utterance.feature_path)
-        names = (*speakers, *sorted(made), *sorted(company))
-        order = {name: place for place, name in enumerate(names)}
+        names = (*speakers, *sorted(perturbed), *sorted(company))
+        order = {name: index for index, name in enumerate(names)}
         labelled = Utterances.of(sorted(self.labelled.values(), key=lambda u: order[str(u.speaker)]), names)
         return Corpus(root, features, speakers, labelled, Utterances.of(test, speakers), Utterances.of(self.strangers))
 
@@ -57,7 +57,7 @@ def feature_path(job: Job, entry: Entry) -> str:
     return f"uttr-{hashlib.blake2b(f'{job.name} {entry.key}'.encode(), digest_size=16).hexdigest()}.pt"
 
 
-def enough(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]:
+def drop_single_recordings(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]:
     """Leave out speakers with only one usable recording, and add a line for each to `skipped`.
 
     Raises:
@@ -99,19 +99,19 @@ def arrange(
     rows = Utterances.of(_utterance(job, entries[job]) for job in known)
     parts = split(rows, by, test_fraction, seed=0, keep=2) if test_fraction else Split(list(range(len(rows))), [], "")
     people = _by_speaker(company)
-    apart = _held_out(people, min(len(people) // COMPANY_STRANGERS, MOST_COMPANY_STRANGERS))
-    beside = [job for name in sorted(people.keys() - set(apart)) for job in people[name]]
+    unknown = _held_out(people, min(len(people) // COMPANY_STRANGERS, MAX_COMPANY_STRANGERS))
+    training = [job for name in sorted(people.keys() - set(unknown)) for job in people[name]]
     return Arranged(
-        {known[row]: rows[row] for row in parts.train} | {job: _utterance(job, company[job]) for job in beside},
+        {known[row]: rows[row] for row in parts.train} | {job: _utterance(job, company[job]) for job in training},
         [rows[row] for row in parts.valid],
         [_utterance(job, entries[job]) for speaker in held_out for job in by_speaker[speaker]]
-        + [_utterance(job, company[job]) for name in apart for job in people[name]],
+        + [_utterance(job, company[job]) for name in unknown for job in people[name]],
         parts.how,
     )
 
 
 def _held_out(names: Iterable[str], count: int) -> list[str]:
-    return sorted(sorted(names, key=_lot)[:count])
+    return sorted(sorted(names, key=_name_hash)[:count])
 
 
 def _utterance(job: Job, entry: Entry) -> Utterance:
@@ -122,7 +122,7 @@ def _speaker(job: Job) -> str:
     return f"{job.recording.speaker} (speed {job.speed})" if job.speed else job.recording.speaker
 
 
-def _lot(speaker: str) -> bytes:
+def _name_hash(speaker: str) -> bytes:
     return hashlib.blake2b(speaker.encode(), digest_size=16).digest()
 
 

@@ -35,7 +35,7 @@ def open_corpus(
     """
     root = locate(root)
     unfinished.refuse(root)
-    if not hw4.is_here(root) and root.is_dir():
+    if not hw4.has_corpus(root) and root.is_dir():
         if not (root / PACKED / f"{PARTS[0]}.json").exists() and (root / STAGE).is_dir():
             raise unfinished.error(root)
         if (root / PACKED).is_dir():
@@ -59,7 +59,7 @@ def check_corpus(root: Path) -> Corpus:
     stores = _stores(root, problems)
     for store in stores.values():
         problems += store.verify()
-    if hw4.is_here(root) or not root.is_dir() or not stores:
+    if hw4.has_corpus(root) or not root.is_dir() or not stores:
         corpus, found = hw4.read(root)
         problems = found + problems
         for part in PARTS:

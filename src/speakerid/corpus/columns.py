@@ -49,7 +49,7 @@ _SYNONYMS = {
     "rate": ("sample_rate", "samplerate", "sampling_rate", "sr", "fs"),
 }  # fmt: skip
 UNITS: dict[str, Unit] = {"": "s", "_ms": "ms", "_samples": "samples"}
-VAGUE = ("label", "name", "class", "user", "user_id", "voice")
+AMBIGUOUS = ("label", "name", "class", "user", "user_id", "voice")
 """Names that may mean something other than a speaker; reading one as a speaker is reported."""
 SPEECHBRAIN = {"id", "duration", "wav", "start", "stop"}
 """Columns of SpeechBrain's manifests, which give start and stop in samples and the duration of the whole file."""
@@ -79,11 +79,11 @@ def find_columns(header: Sequence[str]) -> dict[str, int]:
     return columns
 
 
-def complete(columns: Collection[str]) -> bool:
+def has_required_columns(columns: Collection[str]) -> bool:
     return "path" in columns and "speaker" in columns
 
 
-def unread(header: Sequence[str], columns: Mapping[str, int]) -> list[str]:
+def unread_columns(header: Sequence[str], columns: Mapping[str, int]) -> list[str]:
     """Names of the columns that are not read."""
     used = set(columns.values())
     return [printable(name) or f"number {index + 1}" for index, name in enumerate(header)

@@ -50,7 +50,7 @@ def common_voice(folders: Iterable[Folder], languages: Iterable[Language], remar
     for folder in folders:
         for name in map(folder.name, folder.recordings):
             if name not in taken:
-                remarks.passed(name, reasons.get(folder.parts, "not in layout commonvoice"))
+                remarks.skipped(name, reasons.get(folder.parts, "not in layout commonvoice"))
     return recordings
 
 
@@ -68,7 +68,7 @@ def _clips(clips: Folder, tables: Sequence[Path], remarks: Remarks) -> Iterator[
             if len(row) <= max(path, client) or not row[path] or not row[client]:
                 problems.append(f"line {line}: no client_id or path; fetch the table again")
             elif row[path] not in known:
-                remarks.passed(printable(row[path]), f"in {table.name}, but not in clips")
+                remarks.skipped(printable(row[path]), f"in {table.name}, but not in clips")
             elif row[path] in waiting:  # a clip in two tables counts once
                 waiting.remove(row[path])
                 yield Recording(

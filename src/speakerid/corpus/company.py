@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from speakerid.corpus.duplicates import same_sound
 from speakerid.corpus.layouts import scan
 from speakerid.corpus.recording_features import Job
-from speakerid.corpus.recordings import Recording, Scan, look
+from speakerid.corpus.recordings import Recording, Scan, normalize_name
 from speakerid.corpus.records import COMPANY
 from speakerid.corpus.shards import Entry
 from speakerid.errors import UserError
 from speakerid.printing import printable
 
-NAMED = 5
+MAX_NAMED = 5
 """Maximum number of people that an error names."""
 
 
@@ -39,9 +39,9 @@ def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
         CorpusError: lists every wrong row of a table.
     """
     found: dict[str, tuple[Path, Scan]] = {}
-    by_place = {source.resolve(): source for source in sources}
-    for place, source in sorted(by_place.items()):
-        if outer := next((by_place[above] for above in place.parents if above in by_place), None):
+    by_path = {source.resolve(): source for source in sources}
+    for path, source in sorted(by_path.items()):
+        if outer := next((by_path[above] for above in path.parents if above in by_path), None):
             raise UserError(f"--company: {source}: is in {outer}, which is company already; give one of them")
         scanned = scan(source)
         if scanned.layout == "hw4":
@@ -60,18 +60,22 @@ def check_names(recordings: Sequence[Recording]) -> None:
     Raises:
         UserError: a name is shared.
     """
-    speakers = {look(r.speaker): r.speaker for r in recordings if not r.speaker.startswith(COMPANY)}
+    speakers = {normalize_name(r.speaker): r.speaker for r in recordings if not r.speaker.startswith(COMPANY)}
     company = sorted({r.speaker for r in recordings if r.speaker.startswith(COMPANY)})
-    shared = [f"{name} ({speakers[plain]})" for name in company if (plain := look(name.split("/", 2)[-1])) in speakers]
+    shared = [
+        f"{name} ({speakers[plain]})"
+        for name in company
+        if (plain := normalize_name(name.split("/", 2)[-1])) in speakers
+    ]
     if shared:
-        more = f" and {len(shared) - NAMED} more" if len(shared) > NAMED else ""
+        more = f" and {len(shared) - MAX_NAMED} more" if len(shared) > MAX_NAMED else ""
         raise UserError(
-            f"--company: found people with the name of a speaker: {', '.join(shared[:NAMED])}{more}; take whoever is "
-            "the same person out of the company, and rename the others there"
+            f"--company: found people with the name of a speaker: {', '.join(shared[:MAX_NAMED])}{more}; remove "
+            "them from the company if they are the same person, else rename them there"
         )
 
 
-def without_doubles(
+def separate_company(
     entries: Mapping[Job, Entry], fingerprint: Callable[[Entry], NDArray[np.uint32]], skipped: list[str], expected: bool
 ) -> tuple[dict[Job, Entry], dict[Job, Entry]]:
     """Separate the speakers' recordings from those of company, leaving out company that copies a speaker's recording.
@@ -95,7 +99,7 @@ def without_doubles(
         if job not in kept
     ]
     if expected and not kept:
-        reasons = [line for line in skipped if line.startswith(COMPANY)][:NAMED]
+        reasons = [line for line in skipped if line.startswith(COMPANY)][:MAX_NAMED]
         raise UserError(f"--company: none of its recordings can be used: {'; '.join(reasons)}")
     return own, kept
 
@@ -110,7 +114,7 @@ def _originals(
     originals = {entries[job].digest: job for job in jobs if job in own}
     for group in same_sound([fingerprint(entries[job]) for job in jobs]):
         if jobs[group[0]] in own:
-            originals |= {entries[jobs[place]].digest: jobs[group[0]] for place in group}
+            originals |= {entries[jobs[index]].digest: jobs[group[0]] for index in group}
     return originals
 
 

@@ -101,15 +101,15 @@ def _record(
     channel = Channel.draw(np.random.default_rng([seed, _CHANNEL, job.speaker, job.session]))
     name, session = names[job.speaker], f"session{job.session:02d}"
     spoken = []
-    for place in range(utterances):
-        rng = np.random.default_rng([seed, _SPEECH, job.speaker, job.session, place])
+    for index in range(utterances):
+        rng = np.random.default_rng([seed, _SPEECH, job.speaker, job.session, index])
         waveform = channel.apply(speak(voice, rng.uniform(*SECONDS), rng), rng)
         frames = torch.from_numpy(_log_mel()(waveform, SAMPLE_RATE))
-        key = hashlib.blake2b(repr((seed, job, place)).encode(), digest_size=16).hexdigest()
+        key = hashlib.blake2b(repr((seed, job, index)).encode(), digest_size=16).hexdigest()
         feature_file.save(folder / f"uttr-{key}.pt", frames)
         spoken.append(Utterance(f"uttr-{key}.pt", len(frames), name, session))
         if wav is not None:
-            write_wav(wav / name / session / f"{place:02d}.wav", waveform, SAMPLE_RATE)
+            write_wav(wav / name / session / f"{index:02d}.wav", waveform, SAMPLE_RATE)
     return spoken
 
 

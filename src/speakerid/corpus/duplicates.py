@@ -20,10 +20,10 @@ different speakers more than 2.
 
 def same_content(digests: Sequence[Hashable]) -> list[list[int]]:
     """Group the indices of equal digests: groups of at least two, in ascending order."""
-    places: dict[Hashable, list[int]] = {}
-    for place, digest in enumerate(digests):
-        places.setdefault(digest, []).append(place)
-    return [group for group in places.values() if len(group) > 1]
+    indices: dict[Hashable, list[int]] = {}
+    for index, digest in enumerate(digests):
+        indices.setdefault(digest, []).append(index)
+    return [group for group in indices.values() if len(group) > 1]
 
 
 def same_sound(fingerprints: Sequence[NDArray[np.uint32]]) -> list[list[int]]:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from speakerid.bars import bar
 from speakerid.corpus.records import Utterance
 
-SMALLEST = 1e-6
+MIN_DEVIATION = 1e-6
 """Smallest standard deviation to divide by."""
 
 
-class Equaliser:
+class Equalizer:
     """Compute equalized features of utterances.
 
     Args:
@@ -48,4 +48,4 @@ def _moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0) * count / np.maximum(count - 1, 1)
-    return mean, np.maximum(np.sqrt(variance), SMALLEST)
+    return mean, np.maximum(np.sqrt(variance), MIN_DEVIATION)

@@ -139,8 +139,8 @@ def _foreign_pickle(content: bytes, archived: bool) -> UserError | None:
     if content[:1] != b"\x80":
         return None
     names, protocol = _globals(content), content[1]
-    as_torch_does = archived and protocol == 2  # something else is wrong then
-    if names and all(map(_TENSOR.fullmatch, names)) and not as_torch_does:
+    is_default_format = archived and protocol == 2  # something else is wrong then
+    if names and all(map(_TENSOR.fullmatch, names)) and not is_default_format:
         return UserError(
             f"holds a tensor that was not pickled as torch.save does by default (protocol {protocol}); write it by "
             "torch.save(tensor, path)"

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from speakerid.audio.opening import opened
+from speakerid.audio.opening import open_recording
 from speakerid.errors import UserError
 
 
@@ -21,7 +21,7 @@ class Header(NamedTuple):
 def read_header(path: Path) -> Header | None:
     """Read the header of a recording; None if it cannot be read."""
     try:
-        with opened(path) as sound:
+        with open_recording(path) as sound:
             return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
     except UserError:
         return None

@@ -97,7 +97,7 @@ def _extra_classes(labelled: Sequence[Utterance]) -> set[str | None]:
     return only_copies | {u.speaker for u in labelled if str(u.speaker).startswith(COMPANY)}
 
 
-def is_here(root: Path) -> bool:
+def has_corpus(root: Path) -> bool:
     """Whether a folder has metadata.json, testdata.json or mapping.json."""
     return any((root / name).exists() for name in (METADATA, TESTDATA, MAPPING))
 

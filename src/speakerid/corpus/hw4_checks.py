@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from speakerid.corpus.hw4_json import ALIKE, MAPPING, METADATA, Mapping, Metadata
+from speakerid.corpus.hw4_json import MAPPING, MAX_SIMILAR, METADATA, Mapping, Metadata
 from speakerid.corpus.records import COMPANY, Utterance
 
 _REMEDY = f"or delete {MAPPING}: the classes then follow from {METADATA}"
@@ -76,9 +76,9 @@ def _check_mapping(mapping: Mapping, speakers: set[str]) -> list[str]:
 
 def _missing(where: str, section: str, names: Sequence[str], other: str) -> list[str]:
     """Report speakers of `other` that are missing in `where`: one line each, or one for all if there are many."""
-    if len(names) <= ALIKE:
+    if len(names) <= MAX_SIMILAR:
         return [
             f"{where}: {section}.{name}: missing, but {other} has this speaker; add it, {_REMEDY}" for name in names
         ]
-    shown = ", ".join(names[:ALIKE])
+    shown = ", ".join(names[:MAX_SIMILAR])
     return [f"{where}: {section}: {len(names)} speakers of {other} are missing ({shown}, …); add them, {_REMEDY}"]

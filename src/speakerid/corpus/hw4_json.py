@@ -14,7 +14,7 @@ from speakerid.errors import UserError, describe
 from speakerid.files import check_regular
 
 METADATA, TESTDATA, MAPPING, STRANGERS = "metadata.json", "testdata.json", "mapping.json", "strangers.json"
-ALIKE = 3
+MAX_SIMILAR = 3
 """Number of problems to show of those that differ only in position."""
 
 _Name = Annotated[str, Field(min_length=1)]
@@ -91,20 +91,20 @@ def read_json(path: Path, schema: type[_Json], required: bool, problems: list[st
 
 
 def _explain(name: str, schema: type[BaseModel], content: bytes, error: ValidationError) -> list[str]:
-    if schema is Mapping and _is_exchanged(content):
+    if schema is Mapping and _is_swapped(content):
         return [f"{name}: speaker2id and id2speaker are exchanged; give each the name of the other"]
     lines: list[str] = []
-    alike = Counter[tuple[str, str]]()
+    similar = Counter[tuple[str, str]]()
     for problem, (field, reason) in zip(error.errors(), describe(error), strict=True):
         kind = (problem["type"], field.rpartition(".")[2] if len(problem["loc"]) > 2 else field.partition(".")[0])
-        alike[kind] += 1
-        if alike[kind] <= ALIKE:
+        similar[kind] += 1
+        if similar[kind] <= MAX_SIMILAR:
             lines.append(f"{name}: {field + ': ' if field else ''}{reason}")
-    more = sum(count - ALIKE for count in alike.values() if count > ALIKE)
+    more = sum(count - MAX_SIMILAR for count in similar.values() if count > MAX_SIMILAR)
     return [*lines, f"{name}: {more} more entries are wrong in the same way"] if more else lines
 
 
-def _is_exchanged(content: bytes) -> bool:
+def _is_swapped(content: bytes) -> bool:
     with suppress(ValueError, RecursionError, TypeError, KeyError):
         found: dict[str, Any] = json.loads(content)
         Mapping.model_validate({"speaker2id": found["id2speaker"], "id2speaker": found["speaker2id"]})
@@ -116,7 +116,7 @@ def _repeated_keys(content: bytes) -> Counter[str]:
     """Count keys that occur more than once in an object; JSON readers keep only the last."""
     repeated = Counter[str]()
 
-    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def count_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         keys = dict(pairs)
         if len(keys) < len(pairs):
             counts = Counter(key for key, _ in pairs)
@@ -124,5 +124,5 @@ def _repeated_keys(content: bytes) -> Counter[str]:
         return keys
 
     with suppress(ValueError, RecursionError):
-        json.loads(content, object_pairs_hook=look)
+        json.loads(content, object_pairs_hook=count_repeated)
     return repeated

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from speakerid.corpus.columns import channel_indices
 from speakerid.corpus.decoder_commands import plain_file
-from speakerid.corpus.listed_recordings import Gathered, Row, Time
+from speakerid.corpus.listed_recordings import RecordingBuilder, Row, Time
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
@@ -31,8 +31,8 @@ def read_kaldi(folder: Path, root: Path, remarks: Remarks) -> list[Recording]:
         UserError: a file is missing or cannot be read.
         CorpusError: lists every wrong line.
     """
-    gathered = Gathered(folder / "wav.scp", root, remarks)
-    problems = gathered.problems
+    builder = RecordingBuilder(folder / "wav.scp", root, remarks)
+    problems = builder.problems
     sounds = {name: (where, rest) for where, name, rest in _pairs(folder / "wav.scp", problems)}
     speakers = _speakers(folder, problems)
     segments = _segments(folder / "segments", problems)
@@ -42,27 +42,29 @@ def read_kaldi(folder: Path, root: Path, remarks: Remarks) -> list[Recording]:
     for utterance, segment in segments.items():
         where = f"{segment.where}, {printable(utterance)}"
         if utterance not in speakers:
-            remarks.passed(printable(utterance), f"no line of {folder.name}/utt2spk")
+            remarks.skipped(printable(utterance), f"no line of {folder.name}/utt2spk")
         elif segment.recording not in sounds:
             problems.append(f"{where}: recording {printable(segment.recording)} is not in wav.scp")
         else:
-            _add(gathered, segment, where, sounds[segment.recording][1], speakers[utterance], sides)
+            _add(builder, segment, where, sounds[segment.recording][1], speakers[utterance], sides)
     for utterance in [one for one in speakers if one not in segments]:
-        remarks.passed(printable(utterance), f"in {folder.name}/utt2spk, but in no line of segments or wav.scp")
-    return gathered.recordings()
+        remarks.skipped(printable(utterance), f"in {folder.name}/utt2spk, but in no line of segments or wav.scp")
+    return builder.recordings()
 
 
-def _add(gathered: Gathered, segment: _Segment, where: str, sound: str, speaker: str, sides: dict[str, int]) -> None:
+def _add(
+    builder: RecordingBuilder, segment: _Segment, where: str, sound: str, speaker: str, sides: dict[str, int]
+) -> None:
     try:
         path, channel = plain_file(sound) if sound.endswith("|") else (sound, None)
         if channel is None and segment.recording in sides:
-            header = gathered.header(path)  # a mono file already holds just this side
+            header = builder.header(path)  # a mono file already holds just this side
             channel = sides[segment.recording] if header and header.channels > 1 else None
         channel = segment.channel if channel is None else channel
         session = segment.recording if segment.start else ""
-        gathered.add(Row(where, path, speaker, session, segment.start, segment.end, channel=channel))
+        builder.add(Row(where, path, speaker, session, segment.start, segment.end, channel=channel))
     except UserError as error:
-        gathered.problems.append(f"{where}: {error}")
+        builder.problems.append(f"{where}: {error}")
 
 
 def _pairs(path: Path, problems: list[str]) -> Iterator[tuple[str, str, str]]:

@@ -9,13 +9,13 @@ from pathlib import Path
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.corpus.commonvoice import common_voice, find_languages, is_common_voice
 from speakerid.corpus.hw4_json import METADATA
-from speakerid.corpus.listings import LISTED, FoundListing, find_listings, listing_of, read_listings
+from speakerid.corpus.listings import LISTING_LAYOUTS, Listing, find_listings, listing_of, read_listings
 from speakerid.corpus.locate import locate
 from speakerid.corpus.path_rules import RULES, Rule
-from speakerid.corpus.recordings import Recording, Scan, in_order, look
-from speakerid.corpus.speaker_folders import STRAYS, folder_rule, level_rule
+from speakerid.corpus.recordings import Recording, Scan, normalize_name, sort_recordings
+from speakerid.corpus.speaker_folders import MAX_STRAYS, folder_rule, level_rule
 from speakerid.corpus.tables import TABLE
-from speakerid.corpus.walk import Folder, Remarks, walk, what_is
+from speakerid.corpus.walk import Folder, Remarks, describe_path, walk
 from speakerid.errors import UserError
 from speakerid.printing import nfc, printable
 
@@ -39,7 +39,7 @@ LAYOUTS = {
 `folders:N` is `folders` with the speakers at level N: `folders:2` is ANYTHING/SPEAKER/anything.wav.
 """
 
-NO_NAMES = {"unknown", "unk", "<unk>", "nan", "none", "null", "n/a", "?", "infer", "<na>"}
+PLACEHOLDER_NAMES = {"unknown", "unk", "<unk>", "nan", "none", "null", "n/a", "?", "infer", "<na>"}
 """Lower-case names that do not identify a speaker."""
 
 
@@ -67,13 +67,13 @@ def scan(source: Path, layout: str = "auto") -> Scan:
     elif os.path.isdir(source):
         layout, recordings = _read_folder(source, layout, remarks)
     else:
-        found = what_is(source).replace("no such file", "no such folder or table")
+        found = describe_path(source).replace("no such file", "no such folder or table")
         raise UserError(f"{source}: {found}; expected {LAYOUTS['folders']}, or {TABLE}")
     if not recordings and layout != "hw4":
         expected = f"{source}: no recordings in layout {layout}; expected {_expected(layout)}, ending in "
         raise UserError("; ".join([expected + " ".join(EXTENSIONS), *remarks.lines()]))
     _doubt_names(recordings, remarks)
-    return Scan(layout, in_order(recordings), remarks.lines())
+    return Scan(layout, sort_recordings(recordings), remarks.lines())
 
 
 def _expected(layout: str) -> str:
@@ -88,7 +88,7 @@ def _read_file(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[R
         listing = sorted(os.listdir(clips)) if os.access(clips, os.R_OK) else []
         folder = Folder(str(clips), ("clips",), listing, [])
         return "commonvoice", common_voice([folder], [(folder, [source])], remarks)
-    listing = listing_of(source, layout) if layout in ("auto", *LISTED) else None
+    listing = listing_of(source, layout) if layout in ("auto", *LISTING_LAYOUTS) else None
     if listing is None:
         expected = LAYOUTS["table"] if layout == "auto" else _expected(layout)
         raise UserError(f"{source}: found a file; expected {expected}, or a folder; unpack an archive first")
@@ -107,24 +107,24 @@ def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list
     languages = list(find_languages(folders))
     if layout == "commonvoice" or (layout == "auto" and languages):
         return "commonvoice", common_voice(folders, languages, remarks)
-    listings = find_listings(folders, remarks, layout in LISTED)
+    listings = find_listings(folders, remarks, layout in LISTING_LAYOUTS)
     nothing = not listings and not any(folder.recordings for folder in folders)
     if layout == "auto" and nothing and os.path.isfile(locate(source) / METADATA):
         return "hw4", []
-    if layout in LISTED or (layout == "auto" and _goes_by_listings(folders, listings)):
+    if layout in LISTING_LAYOUTS or (layout == "auto" and _goes_by_listings(folders, listings)):
         return _read_listed(source, layout, listings, remarks)
     for listing in listings:
-        remarks.doubt(listing.pointer())
+        remarks.doubt(listing.hint())
     layout = _recognize(source, folders) if layout == "auto" else layout
     if layout.startswith("folders"):
         _remark_empty(folders, remarks)
         rule = level_rule(int(layout[8:])) if layout != "folders" else folder_rule(folders, remarks)
     else:
         rule = RULES[layout]
-    return layout, _place(folders, layout, rule, remarks)
+    return layout, _match_files(folders, layout, rule, remarks)
 
 
-def _goes_by_listings(folders: Sequence[Folder], listings: Sequence[FoundListing]) -> bool:
+def _goes_by_listings(folders: Sequence[Folder], listings: Sequence[Listing]) -> bool:
     """Whether there are only listings, or every recording is below a Kaldi or lhotse listing."""
     filled = [folder.path for folder in folders if folder.recordings]
     if not filled:
@@ -134,7 +134,7 @@ def _goes_by_listings(folders: Sequence[Folder], listings: Sequence[FoundListing
 
 
 def _read_listed(
-    source: Path, layout: str, listings: Sequence[FoundListing], remarks: Remarks
+    source: Path, layout: str, listings: Sequence[Listing], remarks: Remarks
 ) -> tuple[str, list[Recording]]:
     layout = layout if layout != "auto" else listings[0].layout
     chosen = [listing for listing in listings if listing.layout == layout]
@@ -142,7 +142,7 @@ def _read_listed(
         raise UserError(f"{source}: not in layout {layout}: expected {LAYOUTS[layout]}, found a folder without that")
     for listing in listings:
         if listing.layout != layout:
-            remarks.doubt(listing.pointer())
+            remarks.doubt(listing.hint())
     if len(chosen) > 1:
         names = ", ".join(printable(os.path.relpath(listing.path, source)) for listing in chosen)
         remarks.note(f"{names} are joined; to keep them apart, prepare each by itself")
@@ -156,9 +156,9 @@ def _recognize(source: Path, folders: Sequence[Folder]) -> str:
     for layout, rule in RULES.items() if folders else ():
         strays = [folder for folder in folders if not rule(folder.parts, folder.recordings[0])]
         share = sum(len(folder.recordings) for folder in strays) / total
-        if share <= STRAYS:
+        if share <= MAX_STRAYS:
             return layout
-        if share < 1 - STRAYS:
+        if share < 1 - MAX_STRAYS:
             stray = strays[0].name(strays[0].recordings[0])
             raise UserError(
                 f"{source}: several layouts in one: {1 - share:.0%} of the recordings are in layout {layout}, but not "
@@ -168,22 +168,22 @@ def _recognize(source: Path, folders: Sequence[Folder]) -> str:
     return "folders"
 
 
-def _place(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks) -> list[Recording]:
+def _match_files(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Remarks) -> list[Recording]:
     """Recordings that fit the layout, one per utterance."""
     taken: dict[tuple[str, str | None, str], tuple[int, str, Recording]] = {}
     for folder in folders:
         path, parts = Path(folder.path), tuple(nfc(printable(part)) for part in folder.parts)
         for file in folder.recordings:
             name = folder.name(file)
-            place = rule(parts, file)
-            if place is None:
-                remarks.passed(name, f"not in layout {layout}")
+            labels = rule(parts, file)
+            if labels is None:
+                remarks.skipped(name, f"not in layout {layout}")
                 continue
-            key = (place.speaker, place.session, place.utterance or name)
-            found = (place.rank, name, Recording(path / file, name, place.speaker, place.session))
+            key = (labels.speaker, labels.session, labels.utterance or name)
+            found = (labels.rank, name, Recording(path / file, name, labels.speaker, labels.session))
             if key in taken:
-                found, worse = sorted((found, taken[key]), key=lambda rival: rival[:2])
-                remarks.passed(worse[1], "the same utterance from another microphone, format or folder")
+                found, worse = sorted((found, taken[key]), key=lambda candidate: candidate[:2])
+                remarks.skipped(worse[1], "the same utterance from another microphone, format or folder")
             taken[key] = found
     return [recording for _, _, recording in taken.values()]
 
@@ -192,12 +192,12 @@ def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
     """Report speakers whose names differ only in case, spaces, accents or number format, or do not identify anyone."""
     alike = defaultdict[str, set[str]](set)
     for speaker in sorted({recording.speaker for recording in recordings}):
-        alike[look(speaker)].add(speaker)
+        alike[normalize_name(speaker)].add(speaker)
     for name, speakers in alike.items():
         names = ", ".join(sorted(speakers))
         if len(speakers) > 1:
             remarks.doubt(f"counted as {len(speakers)} speakers, though the names look alike: {names}")
-        if name in NO_NAMES:
+        if name in PLACEHOLDER_NAMES:
             remarks.doubt(f"{names} is read as one speaker; if it stands for people without a name, leave them out")
         for speaker in sorted(speakers):
             if re.search(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|[ntr])", speaker):
@@ -208,4 +208,4 @@ def _remark_empty(folders: Sequence[Folder], remarks: Remarks) -> None:
     filled = {folder.parts[0] for folder in folders if folder.parts and folder.recordings}
     for folder in folders:
         if len(folder.parts) == 1 and folder.parts[0] not in filled:
-            remarks.passed(printable(folder.parts[0]), "a folder without recordings")
+            remarks.skipped(printable(folder.parts[0]), "a folder without recordings")

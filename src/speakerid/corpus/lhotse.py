@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from speakerid.corpus.decoder_commands import plain_file
-from speakerid.corpus.listed_recordings import Gathered, Row, Time
+from speakerid.corpus.listed_recordings import RecordingBuilder, Row, Time
 from speakerid.corpus.manifests import entries, lhotse_kind
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.walk import Remarks
 from speakerid.errors import UserError
 from speakerid.printing import printable
 
-WHOLE = 0.02
+WHOLE_TOLERANCE = 0.02
 """Tolerance in seconds for a supervision to count as the whole recording."""
 
 
@@ -30,29 +30,31 @@ def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
     """
     _, first = next(entries(path), ("", {}))
     kind = lhotse_kind(first)
-    gathered = Gathered(path, root, remarks)
+    builder = RecordingBuilder(path, root, remarks)
     if kind == "cuts":
-        found = _of_cuts(path, gathered)
+        found = _from_cuts(path, builder)
     else:
-        supervisions = path if kind == "supervisions" else _other(path, "recordings", "supervisions")
-        recordings = path if kind == "recordings" else _other(path, "supervisions", "recordings")
-        found = _of_supervisions(recordings, supervisions, gathered)
+        supervisions = path if kind == "supervisions" else _matching_manifest(path, "recordings", "supervisions")
+        recordings = path if kind == "recordings" else _matching_manifest(path, "supervisions", "recordings")
+        found = _from_supervisions(recordings, supervisions, builder)
     for where, recording, supervision, offset in found:
-        if changed := _changed(recording):
-            remarks.passed(printable(str(supervision.get("id"))), f"its recording is changed by {changed} when read")
+        if transforms := _transforms(recording):
+            remarks.skipped(
+                printable(str(supervision.get("id"))), f"its recording is changed by {transforms} when read"
+            )
             continue
         try:
-            gathered.add(_row(where, recording, supervision, offset))
+            builder.add(_row(where, recording, supervision, offset))
         except UserError as error:
-            gathered.problems.append(f"{where}: {error}")
+            builder.problems.append(f"{where}: {error}")
         except KeyError as error:
-            gathered.problems.append(f"{where}: no {error.args[0]}; write the manifest again")
+            builder.problems.append(f"{where}: no {error.args[0]}; write the manifest again")
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            gathered.problems.append(f"{where}: a value of another type ({printable(error)}); write it again")
-    return gathered.recordings()
+            builder.problems.append(f"{where}: a value of another type ({printable(error)}); write it again")
+    return builder.recordings()
 
 
-def other_manifest(path: Path) -> Path | None:
+def recordings_manifest(path: Path) -> Path | None:
     """Manifest of recordings that belongs to a manifest of supervisions, by its name; None if there is none."""
     other = path.with_name(path.name.replace("supervisions", "recordings"))
     return other if other != path and other.is_file() else None
@@ -62,23 +64,23 @@ Found = Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any], float]]
 """Position for messages, recording, supervision, and offset in seconds of its times in the recording."""
 
 
-def _of_supervisions(recordings: Path, supervisions: Path, gathered: Gathered) -> Found:
+def _from_supervisions(recordings: Path, supervisions: Path, builder: RecordingBuilder) -> Found:
     known = {str(content.get("id")): content for _, content in entries(recordings)}
     for where, supervision in entries(supervisions):
         recording = known.get(str(supervision.get("recording_id")))
         if recording is None:
             name = printable(supervision.get("recording_id"))
-            gathered.problems.append(f"{where}: recording_id: found {name}, which is not in {recordings.name}")
+            builder.problems.append(f"{where}: recording_id: found {name}, which is not in {recordings.name}")
         else:
             yield where, recording, supervision, 0.0
 
 
-def _of_cuts(path: Path, gathered: Gathered) -> Found:
+def _from_cuts(path: Path, builder: RecordingBuilder) -> Found:
     for where, cut in entries(path):
         recording = cut.get("recording")
         if not isinstance(recording, dict):
             kind = printable(cut.get("type", "cut"))
-            gathered.problems.append(f"{where}: found a {kind} without a recording, expected a MonoCut or MultiCut")
+            builder.problems.append(f"{where}: found a {kind} without a recording, expected a MonoCut or MultiCut")
             continue
         spoken = cut.get("supervisions")
         for supervision in spoken if isinstance(spoken, list) else ():
@@ -86,7 +88,7 @@ def _of_cuts(path: Path, gathered: Gathered) -> Found:
                 yield where, recording, {"channel": cut.get("channel"), **supervision}, cut.get("start", 0.0)
 
 
-def _changed(recording: Mapping[str, Any]) -> str:
+def _transforms(recording: Mapping[str, Any]) -> str:
     """Transforms that lhotse applies on reading and this package does not; resampling and volume do not matter."""
     transforms = recording.get("transforms")
     listed = transforms if isinstance(transforms, list) else ()
@@ -101,8 +103,10 @@ def _row(where: str, recording: Mapping[str, Any], supervision: Mapping[str, Any
     start = float(supervision["start"]) + float(offset)
     end = start + float(supervision["duration"])
     length = float(recording.get("duration") or 0)
-    whole = abs(start) < WHOLE and abs(end - length) < WHOLE
-    times = () if whole else (Time(round(max(start, 0.0) if start > -WHOLE else start, 6)), Time(round(end, 6)))
+    whole = abs(start) < WHOLE_TOLERANCE and abs(end - length) < WHOLE_TOLERANCE
+    times = (
+        () if whole else (Time(round(max(start, 0.0) if start > -WHOLE_TOLERANCE else start, 6)), Time(round(end, 6)))
+    )
     speaker = supervision.get("speaker")
     session = "" if whole else str(recording["id"])
     return Row(where, path, "" if speaker is None else str(speaker).strip(), session, *times, channel=channel)
@@ -128,8 +132,8 @@ def _source(recording: Mapping[str, Any], channels: list[int]) -> tuple[str, int
     return path, held.index(channels[0])
 
 
-def _other(path: Path, one: str, other: str) -> Path:
-    beside = path.with_name(path.name.replace(one, other))
-    if beside == path or not beside.is_file():
-        raise UserError(f"{path}: found lhotse's {one}; expected its {other} beside it, called {beside.name}")
-    return beside
+def _matching_manifest(path: Path, one: str, other: str) -> Path:
+    manifest = path.with_name(path.name.replace(one, other))
+    if manifest == path or not manifest.is_file():
+        raise UserError(f"{path}: found lhotse's {one}; expected its {other} beside it, called {manifest.name}")
+    return manifest

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.covariance import ledoit_wolf
 
-FURTHER, ODD = 1.1, 2.5
+MIN_RATIO, MIN_DEVIATIONS = 1.1, 2.5
 """Thresholds of a doubted label: the ratio of the distances to its speaker and to the nearest other speaker, and the
 number of standard deviations of the log ratio above its median in the corpus. The second adapts to corpora in which
 channels vary as much as voices."""
-MOST_DOUBTED = 20_000
+MAX_JUDGED = 20_000
 """Maximum number of recordings to compare with all others, to bound the time. Those furthest from the mean of their
 speaker and session are chosen."""
-MIXED, FEWEST_MIXED = 0.1, 3
+MIN_MIXED_SHARE, MIN_MIXED = 0.1, 3
 """Two names are reported as one person if at least this share of their recordings, and this number, is nearest to one
 of the other name. The share is about one half for one person, and about zero for two."""
-COMPARED, CANDIDATES = 200, 5
+MAX_COMPARED, MAX_CANDIDATES = 200, 5
 """Number of recordings per speaker to compare, evenly spaced, and of other speakers to compare to, nearest by mean."""
 MANY_SESSIONS, MANY_SPEAKERS = 4, 10
 """Minimum sessions for a speaker's mean to average out microphones, and minimum number of such speakers to know the
@@ -43,11 +43,11 @@ Points = NDArray[np.float32]
 class Doubt:
     """A recording that is likely labelled with the wrong speaker."""
 
-    place: int
-    nearer: str
+    index: int
+    nearest_speaker: str
     """Speaker with the nearest recordings."""
-    factor: float
-    """Distance to the labelled speaker's recordings, divided by the distance to those of `nearer`."""
+    ratio: float
+    """Distance to the labelled speaker's recordings, divided by the distance to those of `nearest_speaker`."""
 
 
 def whiten(statistics: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> Points:
@@ -61,9 +61,9 @@ def whiten(statistics: Points, speakers: Sequence[str], sessions: Sequence[str |
     Returns:
         (R, D) points, whose Euclidean distances are Mahalanobis distances of the statistics.
     """
-    group = _numbered(list(zip(speakers, sessions, strict=True)))
+    group = _number_keys(list(zip(speakers, sessions, strict=True)))
     if 2 * (group.max() + 1) > len(group):
-        group = _numbered(speakers)
+        group = _number_keys(speakers)
     features = statistics.astype(np.float64)
     return _whiten(features, _deviations(features, group))
 
@@ -81,18 +81,18 @@ def doubted_labels(points: Points, speakers: Sequence[str], sessions: Sequence[s
         sessions: R names, None if unknown.
     """
     names, speaker = np.unique(np.asarray(speakers), return_inverse=True)
-    group = _numbered(list(zip(speakers, sessions, strict=True)))
-    alone = _alone(speakers, sessions)
+    group = _number_keys(list(zip(speakers, sessions, strict=True)))
+    alone = _alone_in_session(speakers, sessions)
     outlying = np.where(alone, -1, np.square(_deviations(points, group)).sum(1))
-    judged = np.sort(np.argsort(-outlying, kind="stable")[: min(MOST_DOUBTED, np.count_nonzero(~alone))])
-    nearest, factor = _nearest_other(points, speaker, judged)
-    comparable = factor > 0
+    judged = np.sort(np.argsort(-outlying, kind="stable")[: min(MAX_JUDGED, np.count_nonzero(~alone))])
+    nearest, ratio = _nearest_other(points, speaker, judged)
+    comparable = ratio > 0
     if not comparable.any():
         return []
-    low, middle = np.quantile(np.log(factor[comparable]), [norm.cdf(-1), 0.5])
-    doubted = np.flatnonzero(comparable & (factor > max(FURTHER, np.exp(middle + ODD * (middle - low)))))
-    doubts = [Doubt(int(judged[row]), str(names[nearest[row]]), float(factor[row])) for row in doubted]
-    return sorted(doubts, key=lambda doubt: (-doubt.factor, doubt.place))
+    low, middle = np.quantile(np.log(ratio[comparable]), [norm.cdf(-1), 0.5])
+    doubted = np.flatnonzero(comparable & (ratio > max(MIN_RATIO, np.exp(middle + MIN_DEVIATIONS * (middle - low)))))
+    doubts = [Doubt(int(judged[row]), str(names[nearest[row]]), float(ratio[row])) for row in doubted]
+    return sorted(doubts, key=lambda doubt: (-doubt.ratio, doubt.index))
 
 
 def mixed_speakers(points: Points, speakers: Sequence[str], sessions: Sequence[str | None]) -> list[tuple[str, str]]:
@@ -106,13 +106,13 @@ def mixed_speakers(points: Points, speakers: Sequence[str], sessions: Sequence[s
         speakers: R names.
         sessions: R names, None if unknown.
     """
-    judged = ~_alone(speakers, sessions)
+    judged = ~_alone_in_session(speakers, sessions)
     points = points[judged]
     names, speaker = np.unique(np.asarray(speakers)[judged], return_inverse=True)
     if len(names) < 2:
         return []
     members = np.split(np.argsort(speaker, kind="stable"), np.cumsum(np.bincount(speaker))[:-1])
-    samples = [points[own[:: -(-len(own) // COMPARED)]] for own in members]
+    samples = [points[own[:: -(-len(own) // MAX_COMPARED)]] for own in members]
     mixed: dict[tuple[int, int], list[NDArray[np.bool_]]] = {}
     for one, others in enumerate(_candidates(np.stack([points[own].mean(0) for own in members]))):
         own = _nearest_two(samples[one], samples[one])
@@ -123,7 +123,7 @@ def mixed_speakers(points: Points, speakers: Sequence[str], sessions: Sequence[s
     return [
         (str(names[one]), str(names[other]))
         for (one, other), (there, back) in sorted(mixed.items())
-        if there.mean() + back.mean() >= 2 * MIXED and there.sum() + back.sum() >= FEWEST_MIXED
+        if there.mean() + back.mean() >= 2 * MIN_MIXED_SHARE and there.sum() + back.sum() >= MIN_MIXED
     ]
 
 
@@ -139,9 +139,9 @@ def equal_means(statistics: Points, speakers: Sequence[str], sessions: Sequence[
         speakers: R names.
         sessions: R names, None if unknown.
     """
-    known = [place for place, session in enumerate(sessions) if session is not None]
-    occasions = [(speakers[place], sessions[place]) for place in known]
-    group = _numbered(occasions)
+    known = [index for index, session in enumerate(sessions) if session is not None]
+    occasions = [(speakers[index], sessions[index]) for index in known]
+    group = _number_keys(occasions)
     if not len(group):
         return []
     means = _means(statistics[known].astype(np.float64), group)
@@ -156,14 +156,14 @@ def equal_means(statistics: Points, speakers: Sequence[str], sessions: Sequence[
     return [(str(names[a]), str(names[b])) for a, b in _below_all(_means(points, speaker), counts, judged)]
 
 
-def _below_all(centres: Points, counts: NDArray[np.int64], judged: NDArray[np.int64]) -> list[tuple[int, int]]:
-    centres, counts = centres[judged], counts[judged]
-    dimensions = centres.shape[1]
+def _below_all(centers: Points, counts: NDArray[np.int64], judged: NDArray[np.int64]) -> list[tuple[int, int]]:
+    centers, counts = centers[judged], counts[judged]
+    dimensions = centers.shape[1]
 
     def statistic(rows: NDArray[np.int64]) -> Points:
-        apart = _squared_distances(centres[rows], centres) / (1 / counts[rows][:, None] + 1 / counts) / dimensions
-        apart[np.arange(len(rows)), rows] = np.inf
-        return np.log(np.maximum(apart, 1e-6))
+        distances = _squared_distances(centers[rows], centers) / (1 / counts[rows][:, None] + 1 / counts) / dimensions
+        distances[np.arange(len(rows)), rows] = np.inf
+        return np.log(np.maximum(distances, 1e-6))
 
     usual = statistic(np.arange(0, len(judged), -(-len(judged) // 500)))
     low, middle = np.quantile(usual[np.isfinite(usual)], [norm.cdf(-1), 0.5])
@@ -176,13 +176,13 @@ def _below_all(centres: Points, counts: NDArray[np.int64], judged: NDArray[np.in
     return found
 
 
-def _alone(speakers: Sequence[str], sessions: Sequence[str | None]) -> NDArray[np.bool_]:
+def _alone_in_session(speakers: Sequence[str], sessions: Sequence[str | None]) -> NDArray[np.bool_]:
     """Mask of the recordings with a known session that has no other recording."""
-    group = _numbered(list(zip(speakers, sessions, strict=True)))
+    group = _number_keys(list(zip(speakers, sessions, strict=True)))
     return (np.bincount(group)[group] < 2) & np.array([session is not None for session in sessions])
 
 
-def _numbered(keys: Sequence[Hashable]) -> NDArray[np.int64]:
+def _number_keys(keys: Sequence[Hashable]) -> NDArray[np.int64]:
     """Number the keys in order of first occurrence; equal keys get equal numbers."""
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
@@ -229,10 +229,10 @@ def _squared_distances(rows: Points, columns: Points) -> Points:
     return np.maximum(squares - 2 * products, 0)
 
 
-def _chunks(places: NDArray[np.int64], width: int) -> list[NDArray[np.int64]]:
-    """Split `places` into pieces whose distances to `width` other points fit in memory."""
+def _chunks(indices: NDArray[np.int64], width: int) -> list[NDArray[np.int64]]:
+    """Split `indices` into pieces whose distances to `width` other points fit in memory."""
     rows = max(1, _CELLS // max(1, width))
-    return [places[start : start + rows] for start in range(0, len(places), rows)]
+    return [indices[start : start + rows] for start in range(0, len(indices), rows)]
 
 
 def _nearest_other(
@@ -247,21 +247,21 @@ def _nearest_other(
     counts = np.bincount(speaker)
     starts = np.cumsum(counts) - counts
     columns, owners = points[order], speaker[order]
-    nearest, factor = np.zeros(len(judged), np.int64), np.zeros(len(judged), np.float32)
+    nearest, ratio = np.zeros(len(judged), np.int64), np.zeros(len(judged), np.float32)
     for piece in _chunks(np.arange(len(judged)), len(points)):
-        places, rows = judged[piece], np.arange(len(piece))
-        squared = _squared_distances(points[places], columns)
-        squared[rows, rank[places]] = np.inf
+        indices, rows = judged[piece], np.arange(len(piece))
+        squared = _squared_distances(points[indices], columns)
+        squared[rows, rank[indices]] = np.inf
         first = np.minimum.reduceat(squared, starts, axis=1)
         squared[squared <= first[:, owners]] = np.inf
         far = (np.sqrt(first) + np.sqrt(np.minimum.reduceat(squared, starts, axis=1))) / 2
-        own = far[rows, speaker[places]]
-        far[rows, speaker[places]] = np.inf
+        own = far[rows, speaker[indices]]
+        far[rows, speaker[indices]] = np.inf
         nearest[piece] = far.argmin(1)
         other = np.maximum(far[rows, nearest[piece]], 1e-6)
         compared = np.flatnonzero(np.isfinite(own) & np.isfinite(other))
-        factor[piece[compared]] = own[compared] / other[compared]
-    return nearest, factor
+        ratio[piece[compared]] = own[compared] / other[compared]
+    return nearest, ratio
 
 
 def _nearest_two(rows: Points, columns: Points) -> Points:
@@ -275,12 +275,12 @@ def _nearest_two(rows: Points, columns: Points) -> Points:
 
 
 def _candidates(means: Points) -> list[list[int]]:
-    """For each speaker, the `CANDIDATES` nearest by mean, and those that have it among theirs; ascending."""
+    """For each speaker, the `MAX_CANDIDATES` nearest by mean, and those that have it among theirs; ascending."""
     candidates: list[set[int]] = [set() for _ in means]
     for rows in _chunks(np.arange(len(means)), len(means)):
         squared = _squared_distances(means[rows], means)
         squared[np.arange(len(rows)), rows] = np.inf
-        nearest = np.argsort(squared, axis=1, kind="stable")[:, : min(CANDIDATES, len(means) - 1)]
+        nearest = np.argsort(squared, axis=1, kind="stable")[:, : min(MAX_CANDIDATES, len(means) - 1)]
         for one, others in zip(rows.tolist(), nearest.tolist(), strict=True):
             candidates[one].update(others)
             for other in others:

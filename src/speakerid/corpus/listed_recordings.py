@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.corpus.headers import Header, read_header
 from speakerid.corpus.recordings import Recording
-from speakerid.corpus.walk import Remarks, what_is
+from speakerid.corpus.walk import Remarks, describe_path
 from speakerid.errors import CorpusError, UserError
 from speakerid.printing import nfc, printable
 
@@ -60,7 +60,7 @@ class Row:
     rate: float | None = None
 
 
-class Gathered:
+class RecordingBuilder:
     """Recordings from the rows of one listing.
 
     Args:
@@ -126,7 +126,7 @@ class Gathered:
         if not row.path or not row.speaker:
             raise UserError(f"no {'speaker' if row.path else 'path'}")
         full = self._find(row.path)
-        start, end = self._stretch(row)
+        start, end = self._segment(row)
         below = full.startswith(self._root)
         name = printable(full[len(self._root) :] if below else os.path.relpath(full, self._root))
         if row.channel is not None:
@@ -138,11 +138,11 @@ class Gathered:
         recording = Recording(Path(full), name, speaker, session, start, end, row.channel)
         where, earlier = self._taken.setdefault(name, (row.where, recording))
         if earlier is not recording:
-            self._repeated(row, where, earlier, recording)
+            self._add_repeated(row, where, earlier, recording)
         elif start is not None and {time.unit for time in (row.start, row.end, row.duration) if time} == {"s"}:
             self._timed.append(recording)
 
-    def _repeated(self, row: Row, where: str, earlier: Recording, recording: Recording) -> None:
+    def _add_repeated(self, row: Row, where: str, earlier: Recording, recording: Recording) -> None:
         hint = f"; columns that are not read: {self._unread}" if self._unread else ""
         if earlier.speaker != recording.speaker:
             raise UserError(
@@ -172,14 +172,14 @@ class Gathered:
                     if not os.path.isabs(written):
                         self._used.add(base)
                     return full
-        what = what_is(Path(self._bases[0], text))
+        what = describe_path(Path(self._bases[0], text))
         if what != "no such file":
             raise UserError(f"{printable(text)}: found {what}, expected a file")
         hint = "; write / between folders" if "\\" in text else ""
         hint += "; write the folder for its variable" if "$" in text or "{" in text else ""
         raise UserError(f"{printable(text)}: no such file, looked for in {printable(self._bases[0])}/{hint}")
 
-    def _stretch(self, row: Row) -> tuple[float | None, float | None]:
+    def _segment(self, row: Row) -> tuple[float | None, float | None]:
         """Start and end in seconds; (None, None) for the whole file."""
         start, end = self._seconds(row, "start", row.start), self._seconds(row, "end", row.end)
         duration = self._seconds(row, "duration", row.duration)

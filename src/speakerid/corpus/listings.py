@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speakerid.corpus.kaldi import read_kaldi
-from speakerid.corpus.lhotse import other_manifest, read_lhotse
+from speakerid.corpus.lhotse import read_lhotse, recordings_manifest
 from speakerid.corpus.manifests import ENDINGS, json_table, kind_of
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.tables import is_speechbrain, is_table, read_table
@@ -15,13 +15,13 @@ from speakerid.corpus.walk import KALDI, Folder, Remarks
 from speakerid.errors import UserError
 from speakerid.printing import printable
 
-MOST = 20
+MAX_OPENED = 20
 """Maximum number of candidate files in a folder to open."""
-LISTED = ("table", "kaldi", "nemo", "lhotse", "speechbrain")
+LISTING_LAYOUTS = ("table", "kaldi", "nemo", "lhotse", "speechbrain")
 """Layouts in which a file lists the recordings."""
 
 
-class FoundListing(NamedTuple):
+class Listing(NamedTuple):
     """A file that lists recordings; for Kaldi, the wav.scp of its folder."""
 
     path: Path
@@ -31,7 +31,7 @@ class FoundListing(NamedTuple):
     def folder(self) -> Path:
         return self.path.parent
 
-    def pointer(self) -> str:
+    def hint(self) -> str:
         """One line that says how to use the listing."""
         if self.layout == "kaldi":
             return f"{printable(self.folder)} is a Kaldi data directory; to go by it, prepare that folder"
@@ -39,7 +39,7 @@ class FoundListing(NamedTuple):
         return f"{printable(self.path)} is {what}; to go by it, prepare that file"
 
 
-def listing_of(path: Path, layout: str = "auto") -> FoundListing | None:
+def listing_of(path: Path, layout: str = "auto") -> Listing | None:
     """Detect the layout of a file; None if it is not a listing, judged by its name.
 
     Args:
@@ -66,12 +66,12 @@ def listing_of(path: Path, layout: str = "auto") -> FoundListing | None:
         found = "table" if layout == "table" else found
     else:
         return None
-    if layout in (*LISTED,) and found != layout and not (found == "table" and layout == "speechbrain"):
+    if layout in (*LISTING_LAYOUTS,) and found != layout and not (found == "table" and layout == "speechbrain"):
         raise UserError(f"{path}: not in layout {layout}: looks like layout {found}; use --layout {found}, or auto")
-    return FoundListing(path, layout if layout in LISTED else found)
+    return Listing(path, layout if layout in LISTING_LAYOUTS else found)
 
 
-def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool = False) -> list[FoundListing]:
+def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool = False) -> list[Listing]:
     """Find the listings in folders; RTTM files and unreadable tables get a remark.
 
     Args:
@@ -79,25 +79,25 @@ def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool 
         remarks: collects what is skipped.
         everywhere: also open files beside a speaker's recordings.
     """
-    found: list[FoundListing] = []
+    found: list[Listing] = []
     for folder in folders:
         if "wav.scp" in folder.listings:
-            found.append(FoundListing(Path(folder.path, "wav.scp"), "kaldi"))
+            found.append(Listing(Path(folder.path, "wav.scp"), "kaldi"))
         names = [name for name in folder.listings if name not in KALDI]
         # A speaker's folder often has a transcript for each recording; opening thousands of them is slow.
-        several = not everywhere and (len(names) > MOST or (folder.parts and folder.recordings))
+        several = not everywhere and (len(names) > MAX_OPENED or (folder.parts and folder.recordings))
         for name in names:
             if name.lower().endswith(".rttm"):
                 reason = "an RTTM; to go by it, write its turns as path,speaker,start,duration in a table"
-                remarks.passed(folder.name(name), reason)
+                remarks.skipped(folder.name(name), reason)
             elif several:
-                remarks.ending(_ending(name))
+                remarks.skipped_ending(_ending(name))
             elif listing := _listing_in(folder, name, remarks):
                 found.append(listing)
     return found
 
 
-def read_listings(listings: Sequence[FoundListing], root: Path, remarks: Remarks) -> list[Recording]:
+def read_listings(listings: Sequence[Listing], root: Path, remarks: Remarks) -> list[Recording]:
     """Read the recordings of several listings; a recording in two of them counts once.
 
     Raises:
@@ -109,11 +109,11 @@ def read_listings(listings: Sequence[FoundListing], root: Path, remarks: Remarks
         for one in _read(listing, root, remarks):
             earlier = recordings.setdefault((one.path, one.start, one.end, one.channel), one)
             if earlier is not one:
-                remarks.passed(f"{one.name} in {printable(listing.path.name)}", "listed in another file already")
+                remarks.skipped(f"{one.name} in {printable(listing.path.name)}", "listed in another file already")
     return list(recordings.values())
 
 
-def _listing_in(folder: Folder, name: str, remarks: Remarks) -> FoundListing | None:
+def _listing_in(folder: Folder, name: str, remarks: Remarks) -> Listing | None:
     """Detect whether a file beside recordings is a listing; most are not, so this does not raise."""
     path, manifest = Path(folder.path, name), name.lower().endswith(ENDINGS)
     try:
@@ -124,11 +124,11 @@ def _listing_in(folder: Folder, name: str, remarks: Remarks) -> FoundListing | N
             return None
         kind = None
     if kind is None:
-        remarks.ending(_ending(name))
+        remarks.skipped_ending(_ending(name))
         return None
-    if kind == "lhotse" and "supervisions" in name and other_manifest(path):
+    if kind == "lhotse" and "supervisions" in name and recordings_manifest(path):
         return None  # read together with its recordings
-    return FoundListing(path, kind)
+    return Listing(path, kind)
 
 
 def _table_kind(path: Path) -> str | None:
@@ -142,7 +142,7 @@ def _ending(name: str) -> str:
     return printable(os.path.splitext(stem)[1] + ending if ending == ".gz" else ending or ".(none)")
 
 
-def _read(listing: FoundListing, root: Path, remarks: Remarks) -> list[Recording]:
+def _read(listing: Listing, root: Path, remarks: Remarks) -> list[Recording]:
     if listing.layout == "kaldi":
         return read_kaldi(listing.folder, root, remarks)
     if listing.layout == "lhotse":

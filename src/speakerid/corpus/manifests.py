@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from speakerid.corpus.columns import complete, find_columns
+from speakerid.corpus.columns import find_columns, has_required_columns
 from speakerid.corpus.text_table import Table
 from speakerid.errors import CorpusError, UserError
 from speakerid.files import check_regular
@@ -32,7 +32,7 @@ def kind_of(path: Path) -> Kind | None:
     if lhotse_kind(content):
         return "lhotse"
     try:
-        if not complete(find_columns(list(content))):
+        if not has_required_columns(find_columns(list(content))):
             return None
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

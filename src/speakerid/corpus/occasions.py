@@ -27,21 +27,21 @@ FORMAT = "speakerid occasions 1"
 """Version of the simulation, hashed into file names. Increase it if the same recording would sound different."""
 
 
-def deal(recordings: Iterable[Recording], occasions: int) -> list[Recording]:
+def split_sessions(recordings: Iterable[Recording], occasions: int) -> list[Recording]:
     """Split each session into several, the occasions, of consecutive recordings.
 
     Args:
         recordings: sorted by speaker and session.
         occasions: number of occasions per session; fewer if the session has fewer recordings.
     """
-    dealt = []
+    result = []
     for (_, session), group in groupby(recordings, key=lambda recording: (recording.speaker, recording.session)):
         members = list(group)
-        for place, recording in enumerate(members):
-            occasion = f"occasion {place * min(occasions, len(members)) // len(members) + 1}"
+        for index, recording in enumerate(members):
+            occasion = f"occasion {index * min(occasions, len(members)) // len(members) + 1}"
             name = occasion if session is None else f"{session}, {occasion}"
-            dealt.append(replace(recording, session=name))
-    return dealt
+            result.append(replace(recording, session=name))
+    return result
 
 
 def simulate(
@@ -71,7 +71,7 @@ def simulate(
     """
     check_codecs("--occasions")
     write = partial(_write, folder=folder, seed=seed, max_seconds=max_seconds)
-    paths = parallel_map(write, recordings, "Simulate", "recordings", workers, died=lambda *_: None)
+    paths = parallel_map(write, recordings, "Simulate", "recordings", workers, on_death=lambda *_: None)
     return [
         recording if path is None else replace(recording, path=path, start=None, end=None, channel=None)
         for recording, path in zip(recordings, paths, strict=True)

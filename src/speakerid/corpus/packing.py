@@ -13,7 +13,7 @@ from speakerid.bars import bar
 from speakerid.corpus import feature_file
 from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
-from speakerid.corpus.store_writing import exchange, sole_writer, write_files
+from speakerid.corpus.store_writing import replace_parts, sole_writer, write_files
 from speakerid.errors import CorpusError, UserError
 from speakerid.printing import printable
 
@@ -62,7 +62,7 @@ def _pack(corpus: Corpus, part: Part, folder: Path, dtype: DType, source: str, q
         where = printable(folder)
         print(f"Packing {len(utterances)} feature files, {original:.2f} GB, once: {where}, {size:.2f} GB as {dtype}")
     store = write_files(folder, part, corpus, _read(corpus, utterances, quiet), dtype, source)
-    exchange([store])
+    replace_parts([store])
     return store
 
 

@@ -13,12 +13,12 @@ from speakerid.bars import bar
 from speakerid.corpus.worker import ProcessDied, Worker
 from speakerid.errors import UserError
 
-STARTS = 10
+MAX_FAILED_STARTS = 10
 """Number of processes killed by the system before their first job that raises an error."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
-_Died = Callable[[_Job, int], _Result]
+_OnDeath = Callable[[_Job, int], _Result]
 
 
 def parallel_map(
@@ -28,8 +28,8 @@ def parallel_map(
     unit: str,
     workers: int | None = None,
     weight: Callable[[_Job], int] = lambda _: 1,
-    died: _Died[_Job, _Result] | None = None,
-    again: bool = True,
+    on_death: _OnDeath[_Job, _Result] | None = None,
+    retry: bool = True,
 ) -> Iterator[_Result]:
     """Compute `map(function, jobs)` in worker processes of one thread each.
 
@@ -44,14 +44,18 @@ def parallel_map(
         workers: number of processes. Default: one per core that this process may use. 0 computes in this process.
         weight: progress that a job counts for.
         died: computes the result of a job that killed its process in the retry as well, from the job and the exit code.
-        again: retry a job that killed its process; if False, `died` is called at once.
+        again: retry a job that killed its process; if False, `on_death` is called at once.
 
     Raises:
-        UserError: a job killed its process in the retry as well, and there is no `died`; or no process can start.
+        UserError: a job killed its process in the retry as well, and there is no `on_death`; or no process can start.
     """
     count = processors() if workers is None else workers
     with bar(sum(map(weight, jobs)), title, unit) as advance:
-        results = _here(function, jobs) if count == 0 else _Crew(function, jobs, count, died, again).results()
+        results = (
+            _map_in_process(function, jobs)
+            if count == 0
+            else _WorkerPool(function, jobs, count, on_death, retry).results()
+        )
         for job, result in zip(jobs, results, strict=True):
             advance(weight(job))
             yield result
@@ -62,13 +66,13 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _here(function: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> Iterator[_Result]:
+def _map_in_process(function: Callable[[_Job], _Result], jobs: Sequence[_Job]) -> Iterator[_Result]:
     # One thread, like a worker: sums over several threads differ in their last bits.
     with threadpool_limits(1):
         yield from map(function, jobs)
 
 
-class _Crew(Generic[_Job, _Result]):
+class _WorkerPool(Generic[_Job, _Result]):
     """Worker processes and the jobs they share; see `parallel_map`."""
 
     def __init__(
@@ -76,15 +80,15 @@ class _Crew(Generic[_Job, _Result]):
         function: Callable[[_Job], _Result],
         jobs: Sequence[_Job],
         count: int,
-        died: _Died[_Job, _Result] | None,
-        again: bool,
+        on_death: _OnDeath[_Job, _Result] | None,
+        retry: bool,
     ) -> None:
         self._function = function
         self._jobs = jobs
         self._count = min(count, len(jobs))
-        self._died = died
-        self._again = again
-        self._starts = STARTS
+        self._on_death = on_death
+        self._retry = retry
+        self._starts = MAX_FAILED_STARTS
         self._pending = deque(range(len(jobs)))
         self._retries = deque[int]()
         self._retried = set[int]()
@@ -102,27 +106,27 @@ class _Crew(Generic[_Job, _Result]):
                 yield self._done.pop(index)
         finally:
             for worker in (*self._idle, *self._busy):
-                worker.end()
+                worker.stop()
 
     def _start_jobs(self) -> None:
         if self._retries and not self._pending and not self._busy:
             self._count = 1
             self._pending.append(self._retries.popleft())
         while self._idle and len(self._idle) + len(self._busy) > self._count:
-            self._idle.pop().end()
+            self._idle.pop().stop()
         while self._pending and len(self._busy) < self._count:
-            worker = self._idle.pop() if self._idle else self._hire()
+            worker = self._idle.pop() if self._idle else self._start_worker()
             if worker:
                 self._busy[worker] = self._pending.popleft()
-                worker.give(self._jobs[self._busy[worker]])
+                worker.send(self._jobs[self._busy[worker]])
 
-    def _hire(self) -> Worker[_Job, _Result] | None:
+    def _start_worker(self) -> Worker[_Job, _Result] | None:
         try:
             return Worker(self._function)
         except OSError as error:  # no memory for another process
-            self._do_with_less(error)
+            self._reduce_workers(error)
 
-    def _do_with_less(self, reason: Exception) -> None:
+    def _reduce_workers(self, reason: Exception) -> None:
         """Continue with one process fewer after one could not start."""
         if self._count == 1:
             raise UserError(
@@ -141,25 +145,25 @@ class _Crew(Generic[_Job, _Result]):
                     self._idle.append(worker)
             except ProcessDied as death:
                 index = self._busy.pop(worker)
-                worker.end()
-                self._bury(index, death)
+                worker.stop()
+                self._handle_death(index, death)
 
-    def _bury(self, index: int, death: ProcessDied) -> None:
-        """Retry a job whose process has died, or give it the result of `died`."""
+    def _handle_death(self, index: int, death: ProcessDied) -> None:
+        """Retry a job whose process has died, or give it the result of `on_death`."""
         if death.code == -signal.SIGKILL:
             self._count = max(1, self._count - 1)
         if not death.started:
             self._starts -= 1
             if death.code != -signal.SIGKILL or self._starts <= 0:
-                self._do_with_less(death)
+                self._reduce_workers(death)
             self._pending.appendleft(index)
             return
         hangs = death.code == -signal.SIGALRM  # killed by its own timer
-        if self._again and index not in self._retried and not hangs:
+        if self._retry and index not in self._retried and not hangs:
             self._retried.add(index)
             self._retries.append(index)
-        elif self._died:
-            self._done[index] = self._died(self._jobs[index], death.code)
+        elif self._on_death:
+            self._done[index] = self._on_death(self._jobs[index], death.code)
         else:
             raise UserError(
                 f"a worker process died twice in the same job, the second time alone ({death}); free memory and run "

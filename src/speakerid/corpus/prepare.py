@@ -18,12 +18,12 @@ from speakerid.audio.log_mel import LogMel
 from speakerid.audio.speed import SPEEDS
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import feature_file, hw4, recordings_table
-from speakerid.corpus.arrange import Arranged, arrange, enough, feature_path
+from speakerid.corpus.arrange import Arranged, arrange, drop_single_recordings, feature_path
 from speakerid.corpus.check import check_corpus
-from speakerid.corpus.company import check_names, is_company, scan_company, without_doubles
-from speakerid.corpus.equalise import Equaliser
+from speakerid.corpus.company import check_names, is_company, scan_company, separate_company
+from speakerid.corpus.equalise import Equalizer
 from speakerid.corpus.layouts import scan
-from speakerid.corpus.occasions import FOLDER, deal, remove_others, simulate
+from speakerid.corpus.occasions import FOLDER, remove_others, simulate, split_sessions
 from speakerid.corpus.quality import Examined, Finding, findings
 from speakerid.corpus.recording_features import Job, OutOfMemory, Settings
 from speakerid.corpus.recordings import Recording, Scan
@@ -84,7 +84,7 @@ class Prepared:
     scan: Scan
     skipped: list[str]
     """One line for each recording that was left out."""
-    lacked_memory: int
+    out_of_memory: int
     """Number of recordings that were left out only for lack of memory."""
     examined: Examined | None
     """None if the source holds features instead of recordings."""
@@ -111,43 +111,43 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     if found.layout == "hw4":
         print(f"{printable(source)}: layout hw4, features computed already")
         return _repack(source, out, options, found)
-    _announce(source, found)
-    company = _company(options)
+    _print_scan(source, found)
+    company = _find_company(options)
     check_names([*found.recordings, *company])
     log_mel = LogMel(options.features.model_copy(update={"equalise": False}))  # equalized when they are written
     settings = Settings(log_mel, options.max_seconds)
     _check_target(out, options.features)
-    with _stage_of(out) as stage:
-        recordings = _on_occasions(found.recordings, out, options)
+    with _open_stage(out) as stage:
+        recordings = _apply_occasions(found.recordings, out, options)
         jobs = [Job(recording) for recording in (*recordings, *company)]
         entries, broken = stage.compute(jobs, settings, "Prepare", options.workers)
         skipped = _lines(broken)
         if options.strict and skipped:
             raise CorpusError(source, skipped)
-        own, beside = without_doubles(entries, stage.fingerprint, skipped, expected=bool(options.company))
-        sound = enough(own, skipped)
-        arranged = arrange(sound, options.test_fraction, options.split, options.strangers, beside)
+        own, others = separate_company(entries, stage.fingerprint, skipped, expected=bool(options.company))
+        usable = drop_single_recordings(own, skipped)
+        arranged = arrange(usable, options.test_fraction, options.split, options.strangers, others)
         if arranged.test:
             print(f"Test data: {arranged.how}")
         if options.speeds:
-            made, problems = stage.compute(_copies(arranged), settings, "Speeds", options.workers)
+            copies, problems = stage.compute(_copies(arranged), settings, "Speeds", options.workers)
             broken |= problems
             skipped += _lines(problems)
-            arranged = arranged.with_copies(made)
-            sound |= made
+            arranged = arranged.with_copies(copies)
+            usable |= copies
         corpus = arranged.corpus(out, options.features)
-        _write(corpus, sound | beside, stage, options)
-        stage.keep_only(entries | sound)
+        _write(corpus, usable | others, stage, options)
+        stage.keep_only(entries | usable)
         remove_others(out / FOLDER, recordings)
     examined = _examine(own, stage)
-    found_wrong = findings(examined, skipped, options.features.sample_rate) + _company_finding(corpus)
-    return Prepared(corpus, found, skipped, _lacked_memory(broken), examined, found_wrong)
+    all_findings = findings(examined, skipped, options.features.sample_rate) + _company_finding(corpus)
+    return Prepared(corpus, found, skipped, _count_out_of_memory(broken), examined, all_findings)
 
 
 @contextmanager
-def _stage_of(out: Path) -> Iterator[Stage]:
+def _open_stage(out: Path) -> Iterator[Stage]:
     """Open the stage of a corpus, and lock it against other preparations while the block runs."""
-    with _writing(out):
+    with _explain_write_errors(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
         with file_lock(out / STAGE / "lock"):
             for folder in (out, out / STAGE):
@@ -155,15 +155,15 @@ def _stage_of(out: Path) -> Iterator[Stage]:
             yield Stage(out / STAGE)
 
 
-def _on_occasions(recordings: Sequence[Recording], out: Path, options: Options) -> Sequence[Recording]:
+def _apply_occasions(recordings: Sequence[Recording], out: Path, options: Options) -> Sequence[Recording]:
     """Recordings on simulated occasions if asked for, else unchanged."""
     if not options.occasions:
         return recordings
-    dealt = deal(recordings, options.occasions)
-    return simulate(dealt, out / FOLDER, options.occasion_seed, options.max_seconds, options.workers)
+    by_occasion = split_sessions(recordings, options.occasions)
+    return simulate(by_occasion, out / FOLDER, options.occasion_seed, options.max_seconds, options.workers)
 
 
-def _lacked_memory(broken: Mapping[Job, UserError]) -> int:
+def _count_out_of_memory(broken: Mapping[Job, UserError]) -> int:
     return sum(isinstance(problem, OutOfMemory) for problem in broken.values())
 
 
@@ -182,11 +182,11 @@ def _company_finding(corpus: Corpus) -> list[Finding]:
     return [Finding("company", text, (), "it trains as further classes and is never an answer")]
 
 
-def _company(options: Options) -> list[Recording]:
+def _find_company(options: Options) -> list[Recording]:
     """Find the recordings of company, and print a line for each source."""
     found = scan_company(options.company)
     for source, scanned in found:
-        _announce(source, scanned, "people of company")
+        _print_scan(source, scanned, "people of company")
     return [recording for _, scanned in found for recording in scanned.recordings]
 
 
@@ -194,7 +194,7 @@ def _lines(broken: Mapping[Job, UserError]) -> list[str]:
     return [f"{job.name}: {problem}" for job, problem in broken.items()]
 
 
-def _announce(source: Path, found: Scan, who: str = "speakers") -> None:
+def _print_scan(source: Path, found: Scan, who: str = "speakers") -> None:
     people = len({recording.speaker for recording in found.recordings})
     print(f"{printable(source)}: layout {found.layout}, {len(found.recordings)} recordings of {people} {who}")
     for remark in found.remarks:
@@ -210,7 +210,7 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
     corpus = check_corpus(source)
     features = corpus.root  # may be a folder inside the source
     _check_target(out, corpus.features)
-    with _writing(out):
+    with _explain_write_errors(out):
         (out / STAGE).mkdir(parents=True, exist_ok=True)
         corpus = replace(corpus, root=out)
 
@@ -220,23 +220,25 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
 
         with file_lock(out / STAGE / "lock"):
             remove_partials(out)
-            write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: recordings_table.remove(out))
+            write_corpus(
+                corpus, frames, options.layout_out, options.dtype, write_extra=lambda: recordings_table.remove(out)
+            )
     return Prepared(corpus, found, [], 0, None, [])
 
 
 def _check_target(out: Path, features: FeatureConfig) -> None:
     if out.exists() and not (out / STAGE).is_dir() and not recordings_table.has_table(out):
         raise UserError(f"{out}: already exists; choose another folder or delete this one first")
-    former = out / hw4.FEATURES
-    if former.exists():
-        differences = parse(FeatureConfig, read_yaml(former), former).differences(features)
+    existing = out / hw4.FEATURES
+    if existing.exists():
+        differences = parse(FeatureConfig, read_yaml(existing), existing).differences(features)
         changed = [f"{name} {before}, asked for {now}" for name, (before, now) in differences.items()]
         if changed:
-            raise UserError(f"{former}: found {'; '.join(changed)}; choose another folder or delete {out} first")
+            raise UserError(f"{existing}: found {'; '.join(changed)}; choose another folder or delete {out} first")
 
 
 @contextmanager
-def _writing(out: Path) -> Iterator[None]:
+def _explain_write_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -252,8 +254,10 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
         return stage.frames(entries[jobs[utterance.feature_path]])
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
-    frames = Equaliser(everything, raw) if options.features.equalise else raw
-    write_corpus(corpus, frames, options.layout_out, options.dtype, also=lambda: recordings_table.write(corpus, jobs))
+    frames = Equalizer(everything, raw) if options.features.equalise else raw
+    write_corpus(
+        corpus, frames, options.layout_out, options.dtype, write_extra=lambda: recordings_table.write(corpus, jobs)
+    )
 
 
 def _examine(entries: Mapping[Job, Entry], stage: Stage) -> Examined:

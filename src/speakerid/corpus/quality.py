@@ -112,8 +112,8 @@ def findings(
 def by_speaker(examined: Examined) -> dict[str, list[int]]:
     """Indices of each speaker's recordings, in corpus order."""
     speakers: dict[str, list[int]] = {}
-    for place, speaker in enumerate(examined.speakers):
-        speakers.setdefault(speaker, []).append(place)
+    for index, speaker in enumerate(examined.speakers):
+        speakers.setdefault(speaker, []).append(index)
     return speakers
 
 
@@ -123,15 +123,15 @@ def _duplicates(examined: Examined) -> Iterator[Finding]:
 
 
 def _near_duplicates(examined: Examined) -> Iterator[Finding]:
-    first = {digest: place for place, digest in reversed(list(enumerate(examined.digests)))}
-    places = sorted(first.values())  # exact copies have their own finding
-    for group in same_sound([examined.fingerprints[place] for place in places]):
-        yield _copies(examined, [places[member] for member in group], "near duplicate", "likely one recording")
+    first = {digest: index for index, digest in reversed(list(enumerate(examined.digests)))}
+    indices = sorted(first.values())  # exact copies have their own finding
+    for group in same_sound([examined.fingerprints[index] for index in indices]):
+        yield _copies(examined, [indices[member] for member in group], "near duplicate", "likely one recording")
 
 
 def _copies(examined: Examined, group: Sequence[int], kind: str, what: str) -> Finding:
-    files = tuple(examined.names[place] for place in group)
-    speakers = sorted({examined.speakers[place] for place in group})
+    files = tuple(examined.names[index] for index in group)
+    speakers = sorted({examined.speakers[index] for index in group})
     if len(speakers) > 1:
         return Finding(
             f"{kind} across speakers",
@@ -153,7 +153,7 @@ def _contradictions(examined: Examined, speakers: dict[str, list[int]]) -> Itera
     points = whiten(examined.statistics, names, sessions)
     pairs = sorted({*mixed_speakers(points, names, sessions), *equal_means(examined.statistics, names, sessions)})
     for one, other in pairs:
-        files = tuple(examined.names[place] for speaker in (one, other) for place in speakers[speaker])
+        files = tuple(examined.names[index] for speaker in (one, other) for index in speakers[speaker])
         yield Finding(
             "one person under two names?",
             f"{one} and {other} sound alike, as one person's recordings do: "
@@ -162,11 +162,12 @@ def _contradictions(examined: Examined, speakers: dict[str, list[int]]) -> Itera
             "if it is one person, put the recordings under one name; else leave them",
         )
     for doubt in doubted_labels(points, names, sessions):
-        name, speaker = examined.names[doubt.place], names[doubt.place]
-        if (min(speaker, doubt.nearer), max(speaker, doubt.nearer)) not in pairs:
+        name, speaker = examined.names[doubt.index], names[doubt.index]
+        if (min(speaker, doubt.nearest_speaker), max(speaker, doubt.nearest_speaker)) not in pairs:
             yield Finding(
                 "wrong label?",
-                f"{name}: {doubt.factor:.1f} times as far from {speaker}'s other recordings as from {doubt.nearer}'s",
+                f"{name}: {doubt.ratio:.1f} times as far from {speaker}'s other recordings as from those of "
+                f"{doubt.nearest_speaker}",
                 (name,),
                 "listen to it beside both speakers; move it if it is the other's, delete it if it is nobody's",
             )
@@ -178,14 +179,14 @@ def _left_out(line: str) -> Finding:
 
 
 def _too_little(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
-    for speaker, places in speakers.items():
-        measured = [examined.measured[place] for place in places]
+    for speaker, indices in speakers.items():
+        measured = [examined.measured[index] for index in indices]
         seconds = sum(recording.seconds * (1 - recording.silence) for recording in measured)
-        if seconds < LITTLE_SECONDS or len(places) < LITTLE_UTTERANCES:
+        if seconds < LITTLE_SECONDS or len(indices) < LITTLE_UTTERANCES:
             yield Finding(
                 "too little",
-                f"{speaker}: {seconds:.0f} s of sound in {counted(len(places), 'recording')}",
-                tuple(examined.names[place] for place in places),
+                f"{speaker}: {seconds:.0f} s of sound in {counted(len(indices), 'recording')}",
+                tuple(examined.names[index] for index in indices),
                 f"record more, {LITTLE_SECONDS:.0f} s without the silence in {LITTLE_UTTERANCES} recordings at least, "
                 "or leave the speaker out",
             )
@@ -195,8 +196,8 @@ def _single_sessions(examined: Examined, speakers: dict[str, list[int]]) -> Iter
     advice = (
         "record on another day, and give each occasion a folder inside the speaker's: validation needs one of its own"
     )
-    single = [name for name, places in speakers.items() if len({examined.sessions[place] for place in places}) < 2]
-    files = tuple(examined.names[place] for name in single for place in speakers[name])
+    single = [name for name, indices in speakers.items() if len({examined.sessions[index] for index in indices}) < 2]
+    files = tuple(examined.names[index] for name in single for index in speakers[name])
     if single and all(session is None for session in examined.sessions):
         text = (
             f"no sessions are known in {counted(len(files), 'recording')}: validation may share occasions with training"
@@ -210,12 +211,12 @@ def _single_sessions(examined: Examined, speakers: dict[str, list[int]]) -> Iter
 def _poor_recordings(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
     """Yield one finding per flaw and speaker."""
     for flaw in _FLAWS:
-        for speaker, places in speakers.items():
-            bad = [place for place in places if flaw.excess(examined.measured[place]) > 0]
+        for speaker, indices in speakers.items():
+            bad = [index for index in indices if flaw.excess(examined.measured[index]) > 0]
             if bad:
-                files = tuple(examined.names[place] for place in bad)
-                worst = flaw.shown(max((examined.measured[place] for place in bad), key=flaw.excess))
-                share = f"{len(bad)} of {counted(len(places), 'recording')}"
+                files = tuple(examined.names[index] for index in bad)
+                worst = flaw.shown(max((examined.measured[index] for index in bad), key=flaw.excess))
+                share = f"{len(bad)} of {counted(len(indices), 'recording')}"
                 yield Finding(
                     flaw.kind, f"{speaker}: {share} {flaw.what}, worst {worst}: {listed(files)}", files, flaw.advice
                 )
@@ -278,9 +279,9 @@ def _opposite_channels(examined: Examined) -> Iterator[Finding]:
 def _low_sample_rates(examined: Examined, sample_rate: int) -> Iterator[Finding]:
     rates = [recording.sample_rate for recording in examined.measured]
     for rate in sorted({rate for rate in rates if rate < sample_rate}):
-        places = [place for place, found in enumerate(rates) if found == rate]
-        files = tuple(examined.names[place] for place in places)
-        few = len({examined.speakers[place] for place in places})
+        indices = [index for index, found in enumerate(rates) if found == rate]
+        files = tuple(examined.names[index] for index in indices)
+        few = len({examined.speakers[index] for index in indices})
         yield Finding(
             "low sample rate",
             f"{counted(len(files), 'recording')} of {counted(few, 'speaker')} at {rate:,} Hz, "

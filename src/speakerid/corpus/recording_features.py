@@ -84,7 +84,7 @@ def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
     if job.speed:
         waveform, sample_rate = trim(waveform, sample_rate, log_mel.features), log_mel.features.sample_rate
         waveform = at_speed(waveform, job.speed)
-        log_mel = log_mel.with_pauses()  # pauses were already trimmed above
+        log_mel = log_mel.without_trimming()  # pauses were already trimmed above
     frames = log_mel(waveform, sample_rate)
     measured = measure(waveform, sample_rate, sound.channels, sound.clipped)
     if job.speed is None:
@@ -104,8 +104,8 @@ def _statistics(frames: NDArray[np.float32]) -> NDArray[np.float32]:
 def digest_of(recording: Recording) -> str:
     """Digest of a recording's file content, segment and channel, independent of its path."""
     # SHA-256 takes half the time of BLAKE2 because processors have instructions for it.
-    stretch = (recording.start, recording.end)
-    known = stretch if recording.channel is None else (*stretch, recording.channel)  # keep keys of old stages valid
+    segment = (recording.start, recording.end)
+    known = segment if recording.channel is None else (*segment, recording.channel)  # keep keys of old stages valid
     digest = hashlib.sha256(repr(known).encode())
     try:
         check_regular(recording.path)

@@ -39,29 +39,29 @@ class Scan:
     """One line for each thing that was skipped or is doubtful."""
 
 
-def look(name: str) -> str:
+def normalize_name(name: str) -> str:
     """Normalize a name so that names that look alike are equal: case, spaces, Unicode forms, and number format."""
     name = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", name).casefold()).strip()
     return re.sub(r"0*(\d+)(\.0+)?", r"\1", name) if re.fullmatch(r"[\d.]+", name) else name
 
 
-def in_order(recordings: Iterable[Recording]) -> list[Recording]:
+def sort_recordings(recordings: Iterable[Recording]) -> list[Recording]:
     """Sort recordings by speaker, session and name, in natural order."""
     speakers = defaultdict[str, list[Recording]](list)
     for recording in recordings:
         speakers[recording.speaker].append(recording)
-    names = sorted(speakers, key=lambda speaker: (natural(speaker), speaker))
+    names = sorted(speakers, key=lambda speaker: (natural_key(speaker), speaker))
     return [recording for speaker in names for recording in sorted(speakers[speaker], key=_order)]
 
 
 def _order(recording: Recording) -> tuple[object, ...]:
     session, file = recording.session or "", recording.path.name
     whole = recording.name if recording.start is None else recording.name.rpartition("#")[0]
-    return natural(session), session, natural(file), whole, recording.start or 0.0, recording.end or math.inf
+    return natural_key(session), session, natural_key(file), whole, recording.start or 0.0, recording.end or math.inf
 
 
-def natural(text: str) -> tuple[object, ...]:
+def natural_key(text: str) -> tuple[object, ...]:
     """Sort key for natural order: numbers compare by value, so take2 comes before take10."""
     # Text and numbers alternate, so equal indices are comparable; the end of a folder sorts before any character.
     parts = re.split("([0-9]+)", text.replace("/", "\0"))
-    return tuple((len(digits := part.lstrip("0")), digits) if place % 2 else part for place, part in enumerate(parts))
+    return tuple((len(digits := part.lstrip("0")), digits) if index % 2 else part for index, part in enumerate(parts))

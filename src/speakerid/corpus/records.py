@@ -78,7 +78,7 @@ class Utterances(Sequence[Utterance]):
         names = [row.feature_path for row in rows]
         speaker_numbers = {name: number for number, name in enumerate(speakers)}
         session_numbers: dict[tuple[str | None, str], int] = {}
-        places = {name: place for place, name in enumerate(names)} if any(row.copy_of for row in rows) else {}
+        indices = {name: index for index, name in enumerate(names)} if any(row.copy_of for row in rows) else {}
 
         def speaker(row: Utterance) -> int:
             return UNKNOWN if row.speaker is None else speaker_numbers.setdefault(row.speaker, len(speaker_numbers))
@@ -93,7 +93,7 @@ class Utterances(Sequence[Utterance]):
             np.array([row.length for row in rows], np.int64),
             np.array([speaker(row) for row in rows], np.int32),
             np.array([session(row) for row in rows], np.int32),
-            np.array([places[row.copy_of] if row.copy_of else place for place, row in enumerate(rows)], np.int32),
+            np.array([indices[row.copy_of] if row.copy_of else index for index, row in enumerate(rows)], np.int32),
             tuple(speaker_numbers),
             tuple(name for _, name in session_numbers),
         )
@@ -114,13 +114,13 @@ class Utterances(Sequence[Utterance]):
         return len(self.lengths)
 
     @overload
-    def __getitem__(self, place: int) -> Utterance: ...
+    def __getitem__(self, index: int) -> Utterance: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Utterance]: ...
-    def __getitem__(self, place: int | slice) -> Utterance | Sequence[Utterance]:
-        if isinstance(place, slice):
-            return [self[row] for row in range(len(self))[place]]
-        row = range(len(self))[place]
+    def __getitem__(self, index: slice) -> Sequence[Utterance]: ...
+    def __getitem__(self, index: int | slice) -> Utterance | Sequence[Utterance]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        row = range(len(self))[index]
         speaker, session, origin = int(self.speakers[row]), int(self.sessions[row]), int(self.origins[row])
         return Utterance(
             self.names[row],

@@ -73,11 +73,11 @@ def rates(examined: Examined) -> str:
 def spreads(examined: Examined) -> list[Spread]:
     """Compute the quantiles over speakers, sessions (if known) and recordings."""
     measured, speakers = examined.measured, by_speaker(examined)
-    minutes = [sum(measured[place].seconds for place in places) / 60 for places in speakers.values()]
+    minutes = [sum(measured[index].seconds for index in indices) / 60 for indices in speakers.values()]
     sessions = sizes_of_sessions(examined)
     by_owner = Counter(speaker for speaker, _ in sessions)
     rows = [
-        _spread("speaker", "utterances", (len(places) for places in speakers.values()), ",.0f"),
+        _spread("speaker", "utterances", (len(indices) for indices in speakers.values()), ",.0f"),
         _spread("speaker", "minutes", minutes, ",.1f"),
     ]
     if sessions:

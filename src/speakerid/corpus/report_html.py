@@ -114,21 +114,21 @@ def _speakers(examined: Examined) -> Iterator[str]:
         line = f"{session}: {counted(count, 'utterance')}, {seconds / 60:.1f} min"
         sessions.setdefault(speaker, []).append(line)
     speakers = by_speaker(examined)
-    for speaker, places in speakers.items():
+    for speaker, indices in speakers.items():
         lines = sessions.get(speaker, [])
         folded = _folded(str(len(lines)), lines, max(1, ENTRIES // len(speakers))) if lines else "?"
-        yield _speaker(examined, speaker, places, folded)
+        yield _speaker(examined, speaker, indices, folded)
     yield "</tbody></table></div>"
 
 
-def _speaker(examined: Examined, speaker: str, places: Sequence[int], sessions: str) -> str:
-    measured = [examined.measured[place] for place in places]
+def _speaker(examined: Examined, speaker: str, indices: Sequence[int], sessions: str) -> str:
+    measured = [examined.measured[index] for index in indices]
     seconds = [recording.seconds for recording in measured]
     sound = sum(recording.seconds * (1 - recording.silence) for recording in measured)
     snr = float(np.median([recording.snr_db for recording in measured]))
     silence = float(np.median([recording.silence for recording in measured]))
     cells = (
-        (f"{len(places):,}", len(places) < LITTLE_UTTERANCES),
+        (f"{len(indices):,}", len(indices) < LITTLE_UTTERANCES),
         (f"{sum(seconds) / 60:.1f}", False),
         (f"{sound / 60:.1f}", sound < LITTLE_SECONDS),
         (sessions, False),

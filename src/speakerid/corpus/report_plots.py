@@ -37,7 +37,9 @@ _FAINT, _BAR, _LIMIT = PAGE_INKS.faint, PAGE_INKS.bar, PAGE_INKS.limit
 def plots(examined: Examined) -> list[Plot]:
     """Draw all plots; the same bytes for the same recordings."""
     measured, speakers = examined.measured, by_speaker(examined)
-    sound = [sum(measured[i].seconds * (1 - measured[i].silence) for i in places) / 60 for places in speakers.values()]
+    sound = [
+        sum(measured[i].seconds * (1 - measured[i].silence) for i in indices) / 60 for indices in speakers.values()
+    ]
     return [
         _plot(
             "Minutes of sound per speaker",
@@ -94,7 +96,7 @@ def _utterances(sessions: list[int], speakers: dict[str, list[int]]) -> Plot:
         f"{counted(len(speakers), 'speaker')}, the largest first. "
         f"Dashed: {LITTLE_UTTERANCES}, under which it is too little.",
         _profile,
-        [len(places) for places in speakers.values()],
+        [len(indices) for indices in speakers.values()],
         LITTLE_UTTERANCES,
     )
 

@@ -67,7 +67,7 @@ def read_entries(path: Path) -> list[Entry]:
     return [Entry(**content | {"measured": Measured(**content["measured"])}) for content in contents]
 
 
-def is_sound(path: Path) -> bool:
+def is_intact(path: Path) -> bool:
     """Whether both files of a shard are undamaged, given the path of its `.npz`."""
     try:
         frames = path.with_suffix(".frames")
@@ -87,7 +87,7 @@ def is_sound(path: Path) -> bool:
         return False
 
 
-def arrays(path: Path) -> dict[str, NDArray]:
+def read_arrays(path: Path) -> dict[str, NDArray]:
     """Read the arrays of a shard's `.npz` by name, see `_measurements`."""
     with np.load(path) as file:
         return dict(file)

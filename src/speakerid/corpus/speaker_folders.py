@@ -5,7 +5,7 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from speakerid.corpus.path_rules import Place, Rule
+from speakerid.corpus.path_rules import PathLabels, Rule
 from speakerid.corpus.walk import Folder, Remarks
 from speakerid.printing import printable
 
@@ -30,7 +30,7 @@ _GROUP = (
     r"|(fold|part|split|sub)?(set|group|batch|fold|part|split|mic|microphone|disc|disk|cd|vol|volume|room)"
     r"[-_ ]?[a-z0-9]{1,2}"
 )
-STRAYS = 0.1
+MAX_STRAYS = 0.1
 """Maximum share of recordings that may not fit the layout of the others."""
 _ABOVE = re.compile(rf"{_PARTS}|{_SOUND}|{_SEX}|{_DIALECT}", re.I)
 """Names of folders that contain speakers and are not speakers themselves."""
@@ -64,14 +64,14 @@ def folder_rule(folders: Sequence[Folder], remarks: Remarks) -> Rule:
 def level_rule(depth: int, session: int | None = None) -> Rule:
     """Rule for speakers at a folder depth, counted from 1; index `session` and the folders below are the session."""
 
-    def rule(folders: tuple[str, ...], file: str) -> Place | None:
+    def rule(folders: tuple[str, ...], file: str) -> PathLabels | None:
         if len(folders) < depth:
             return None
         inner = (*folders[session : session + 1], *folders[depth:]) if session is not None else folders[depth:]
         # Some copies of TIMIT have every SPHERE file twice, the second time as NAME.WAV.wav.
         twice = re.fullmatch(r"(.+\.wav)\.wav", file, re.I)
         utterance = "/".join((*folders, twice[1])) if twice else None
-        return Place(folders[depth - 1], sys.intern("/".join(inner)) or None, utterance, int(twice is not None))
+        return PathLabels(folders[depth - 1], sys.intern("/".join(inner)) or None, utterance, int(twice is not None))
 
     return rule
 
@@ -84,7 +84,7 @@ def _all_above(tree: Sequence[Folder], level: int, pattern: re.Pattern[str]) -> 
             return Counter()
         names[folder.parts[level]] += len(folder.recordings)
         loose += len(folder.recordings) if len(folder.parts) == level + 1 else 0
-    return names if loose <= STRAYS * names.total() and loose < names.total() else Counter()
+    return names if loose <= MAX_STRAYS * names.total() and loose < names.total() else Counter()
 
 
 def _one_above(tree: Sequence[Folder], level: int) -> bool:

@@ -100,11 +100,11 @@ def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) ->
         whole += by_session
         if by == "random":
             members = rng.permutation(members).tolist()
-        for place, row in enumerate(members):
+        for index, row in enumerate(members):
             session = int(utterances.sessions[row])
-            key = (utterances.session_names[session],) if by_session else (speaker, place * count // len(members))
+            key = (utterances.session_names[session],) if by_session else (speaker, index * count // len(members))
             groups.setdefault(key, {}).setdefault(speaker, []).append(row)
-    held_out = _dealt(list(groups.values()), [len(members) for members in by_speaker], count, len(rows))
+    held_out = _assign_folds(list(groups.values()), [len(members) for members in by_speaker], count, len(rows))
     held_out = held_out[held_out.any(1)]
     if len(held_out) < 2:
         return []
@@ -112,7 +112,9 @@ def folds(utterances: Utterances, count: int, by: By = "auto", seed: int = 0) ->
     return [Split(rows[~mask[utterances.origins]].tolist(), rows[mask].tolist(), how) for mask in held_out]
 
 
-def _dealt(groups: Sequence[dict[int, list[int]]], totals: Sequence[int], count: int, n_rows: int) -> NDArray[np.bool_]:
+def _assign_folds(
+    groups: Sequence[dict[int, list[int]]], totals: Sequence[int], count: int, n_rows: int
+) -> NDArray[np.bool_]:
     """Assign groups to folds, largest first, each to the fold that holds out the fewest utterances of its speakers.
 
     Args:
@@ -132,8 +134,8 @@ def _dealt(groups: Sequence[dict[int, list[int]]], totals: Sequence[int], count:
         emptied = after == np.asarray(totals)[speakers]
         costs = zip(emptied.sum(1).tolist(), after.sum(1).tolist(), taken.sum(1).tolist(), strict=True)
         fold, _ = min(enumerate(costs), key=lambda numbered: numbered[1])
-        for place, (speaker, rows) in enumerate(group.items()):
-            if not emptied[fold, place]:
+        for index, (speaker, rows) in enumerate(group.items()):
+            if not emptied[fold, index]:
                 held_out[fold, rows] = True
                 taken[fold, speaker] += len(rows)
     return held_out

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from speakerid.corpus.parallel import parallel_map, processors
 from speakerid.corpus.recording_features import Job, OutOfMemory, Settings, find_or_compute
-from speakerid.corpus.shards import Computed, Entry, arrays, is_sound, map_frames, read_entries, write_shard
+from speakerid.corpus.shards import Computed, Entry, is_intact, map_frames, read_arrays, read_entries, write_shard
 from speakerid.corpus.worker import deadline
 from speakerid.errors import UserError
 
@@ -41,11 +41,11 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._places: dict[str, tuple[Path, int]] = {}
+        self._locations: dict[str, tuple[Path, int]] = {}
         self._entries: dict[str, Entry] = {}
         self._keys: dict[str, list[str]] = {}
         self._shards: dict[Path, list[tuple[str, str]]] = {}
-        self._arrays = lru_cache(maxsize=16)(arrays)
+        self._arrays = lru_cache(maxsize=16)(read_arrays)
         self._mapped = lru_cache(maxsize=16)(lambda path: map_frames(path, int(self._arrays(path)["n_mels"])))
         self._remove_damaged_shards()
         self._find_shards()
@@ -69,14 +69,14 @@ class Stage:
         """
         wanted = [(job, tuple(self._keys.get(job.name, ()))) for job in jobs]
         shards = [wanted[first : first + SHARD] for first in range(0, len(wanted), SHARD)]
-        work = partial(_work, folder=self._folder, settings=settings)
-        results = parallel_map(work, shards, title, "recordings", workers, len, _all_suspect, again=False)
+        work = partial(_compute_shard, folder=self._folder, settings=settings)
+        results = parallel_map(work, shards, title, "recordings", workers, len, _mark_for_retry, retry=False)
         found = list(chain.from_iterable(results))
-        suspects = [index for index, result in enumerate(found) if isinstance(result, OutOfMemory)]
-        if suspects and workers != 0:
-            apart = [[wanted[index]] for index in suspects]
-            results = parallel_map(work, apart, "One by one", "recordings", 1, died=_blame)
-            for index, (result,) in zip(suspects, results, strict=True):
+        to_retry = [index for index, result in enumerate(found) if isinstance(result, OutOfMemory)]
+        if to_retry and workers != 0:
+            single = [[wanted[index]] for index in to_retry]
+            results = parallel_map(work, single, "One by one", "recordings", 1, on_death=_final_error)
+            for index, (result,) in zip(to_retry, results, strict=True):
                 found[index] = result
         self._find_shards()
         entries = {job: self._entries[key] for job, key in zip(jobs, found, strict=True) if isinstance(key, str)}
@@ -84,20 +84,20 @@ class Stage:
 
     def frames(self, entry: Entry) -> NDArray[np.float32]:
         """(T, M) features of one recording, memory-mapped; do not modify them."""
-        path, place = self._places[entry.key]
-        end = self._arrays(path)["ends"][place]
+        path, index = self._locations[entry.key]
+        end = self._arrays(path)["ends"][index]
         return self._mapped(path)[end - entry.length : end]
 
     def statistics(self, entry: Entry) -> NDArray[np.float32]:
         """(2 M,) mean and standard deviation of every band over the frames of one recording."""
-        path, place = self._places[entry.key]
-        return self._arrays(path)["statistics"][place]
+        path, index = self._locations[entry.key]
+        return self._arrays(path)["statistics"][index]
 
     def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
         """Fingerprint of one recording, see `speakerid.audio.measure.fingerprint`."""
-        path, place = self._places[entry.key]
+        path, index = self._locations[entry.key]
         ends = self._arrays(path)["fingerprint_ends"]
-        return self._arrays(path)["fingerprints"][ends[place - 1] if place else 0 : ends[place]]
+        return self._arrays(path)["fingerprints"][ends[index - 1] if index else 0 : ends[index]]
 
     def keep_only(self, entries: Mapping[Job, Entry]) -> None:
         """Remove the shards without any of the given entries."""
@@ -112,7 +112,7 @@ class Stage:
     def _remove_damaged_shards(self) -> None:
         paths = sorted(self._folder.glob("*.npz"))
         with ThreadPoolExecutor(processors()) as pool:
-            damaged = [path for path, sound in zip(paths, pool.map(is_sound, paths), strict=True) if not sound]
+            damaged = [path for path, sound in zip(paths, pool.map(is_intact, paths), strict=True) if not sound]
         for path in damaged:
             path.unlink()
             path.with_suffix(".frames").unlink(missing_ok=True)
@@ -129,22 +129,22 @@ class Stage:
                 continue
             entries = read_entries(path)
             self._shards[path] = [(entry.name, entry.key) for entry in entries]
-            for place, entry in enumerate(entries):
+            for index, entry in enumerate(entries):
                 self._keys.setdefault(entry.name, []).append(entry.key)
-                if entry.key not in self._places:  # equal recordings have equal keys
-                    self._places[entry.key] = path, place
+                if entry.key not in self._locations:  # equal recordings have equal keys
+                    self._locations[entry.key] = path, index
                     self._entries[entry.key] = entry
 
 
 _Shard = Sequence[tuple[Job, tuple[str, ...]]]
 
 
-def _all_suspect(shard: _Shard, _: int) -> list[str | UserError]:
+def _mark_for_retry(shard: _Shard, _: int) -> list[str | UserError]:
     """Preliminary results of a shard whose process died; its recordings are retried one by one."""
     return [OutOfMemory() for _ in shard]
 
 
-def _blame(shard: _Shard, code: int) -> list[str | UserError]:
+def _final_error(shard: _Shard, code: int) -> list[str | UserError]:
     """Error for a recording that killed its process in the retry as well."""
     assert len(shard) == 1
     if code == -signal.SIGKILL:  # sent by the system, never by a decoder
@@ -152,7 +152,7 @@ def _blame(shard: _Shard, code: int) -> list[str | UserError]:
     return [UserError("kills or hangs its decoder; leave it out, or convert it")]
 
 
-def _work(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
+def _compute_shard(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
     """Write a shard of the new recordings; return the key or the error of each recording."""
     results: list[str | UserError] = []
     computed: list[Computed] = []

@@ -145,7 +145,7 @@ class Store:
         for number, block in enumerate(blocks(self.file("frames"))):
             if checksum([block]) != expected[16 * number : 16 * number + 16]:
                 start, end = number * BLOCK, number * BLOCK + len(block)
-                first, last = (np.searchsorted(self._ends, place, "right") for place in (start, end - 1))
+                first, last = (np.searchsorted(self._ends, byte, "right") for byte in (start, end - 1))
                 problems.append(
                     f"{self.file('frames').name}: bytes {start} to {end} differ from their checksum; "
                     f"they hold utterances {first} to {last}"
@@ -164,8 +164,8 @@ class Store:
                 raise UserError(f"{path}: {error}") from error
         if (found := frames.stat().st_size) != expected:
             raise UserError(f"{frames}: found {found} bytes, expected {expected}")
-        for path, promised in ((self.file("index"), self.head.index), (self.file("names"), self.head.names)):
-            if checksum(blocks(path)) != promised:
+        for path, stored in ((self.file("index"), self.head.index), (self.file("names"), self.head.names)):
+            if checksum(blocks(path)) != stored:
                 raise UserError(f"{path}: differs from its checksum")
 
     def file(self, kind: str) -> Path:
@@ -209,8 +209,8 @@ class _Names(Sequence[str]):
     def __len__(self) -> int:
         return self._count
 
-    def __getitem__(self, place):  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self._lines[place]
+    def __getitem__(self, index):  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._lines[index]
 
     @cached_property
     def _lines(self) -> list[str]:
@@ -250,8 +250,8 @@ def _read_head(path: Path) -> Head:
         raise UserError(f"{path}: {error}") from error
     if content.startswith(_CHECKED):
         end = len(_CHECKED) + 16
-        promised, content = content[len(_CHECKED) : end + 2], b"{" + content[end + 2 :]
-        if checksum([content]).encode() + b'",' != promised:
+        stored, content = content[len(_CHECKED) : end + 2], b"{" + content[end + 2 :]
+        if checksum([content]).encode() + b'",' != stored:
             raise UserError(f"{path}: differs from its checksum")
     try:
         return Head.model_validate_json(content)

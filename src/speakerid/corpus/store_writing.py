@@ -67,7 +67,7 @@ def write_store(
     """
     with sole_writer(folder):
         store = write_files(folder, part, corpus, frames, dtype, source)
-        exchange([store])
+        replace_parts([store])
     return store
 
 
@@ -79,7 +79,7 @@ def write_files(
     dtype: DType,
     source: str | None = None,
 ) -> Store:
-    """Write the files of one part next to those of the old store, which `exchange` then replaces.
+    """Write the files of one part next to those of the old store, which `replace_parts` then replaces.
 
     Call it inside `sole_writer`; for the arguments, see `write_store`.
     """
@@ -116,7 +116,7 @@ def write_files(
     return store
 
 
-def exchange(stores: Sequence[Store], whole: bool = False) -> None:
+def replace_parts(stores: Sequence[Store], all_parts: bool = False) -> None:
     """Replace the old parts by new ones, in order, and remove the old files.
 
     Args:
@@ -124,7 +124,7 @@ def exchange(stores: Sequence[Store], whole: bool = False) -> None:
         whole: whether these are all parts of a corpus, which are valid only together.
     """
     heads = [store.head for store in stores]
-    if whole:
+    if all_parts:
         corpus = checksum(head.model_dump_json().encode() for head in heads)
         heads = [head.model_copy(update={"corpus": corpus}) for head in heads]
     for store, head in zip(stores, heads, strict=True):

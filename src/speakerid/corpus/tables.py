@@ -6,16 +6,16 @@ from pathlib import Path
 
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.corpus.columns import (
+    AMBIGUOUS,
     SPEECHBRAIN,
     UNITS,
-    VAGUE,
     channel_indices,
-    complete,
     find_columns,
+    has_required_columns,
     parse_time,
-    unread,
+    unread_columns,
 )
-from speakerid.corpus.listed_recordings import Gathered, Row, Time
+from speakerid.corpus.listed_recordings import RecordingBuilder, Row, Time
 from speakerid.corpus.recordings import Recording
 from speakerid.corpus.text_table import Table, column_key, looks_like_data, read_header
 from speakerid.corpus.walk import Remarks
@@ -34,7 +34,7 @@ def is_table(path: Path) -> bool:
     """
     header = read_header(path)
     try:
-        return complete(find_columns(header))
+        return has_required_columns(find_columns(header))
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
@@ -53,27 +53,27 @@ def read_table(table: Table, layout: str, root: Path, remarks: Remarks) -> list[
         CorpusError: lists every wrong row.
     """
     columns = _columns(table)
-    others = unread(table.header, columns)
+    others = unread_columns(table.header, columns)
     if others:
         read = ", ".join(printable(table.header[index]) for index in sorted(set(columns.values())))
         remarks.note(f"{printable(table.path.name)}: columns not read: {', '.join(others)} (read: {read})")
-    if layout == "table" and column_key(speaker := table.header[columns["speaker"]]) in VAGUE:
+    if layout == "table" and column_key(speaker := table.header[columns["speaker"]]) in AMBIGUOUS:
         remarks.note(f"{printable(table.path.name)}: column {printable(speaker)} is read as the speaker")
     samples = layout == "speechbrain" and _in_samples(table, columns, remarks)
     channels = _channels(table, columns, remarks)
     _note_units(table, columns, remarks)
     others += [table.header[columns["channel"]]] if channels is None and "channel" in columns else []
-    gathered = Gathered(table.path, root, remarks, others)
-    gathered.problems += table.problems
+    builder = RecordingBuilder(table.path, root, remarks, others)
+    builder.problems += table.problems
     comma = table.delimiter != ","
     for where, fields in table.rows:
         row = {meaning: fields[index] for meaning, index in columns.items()}
         try:
-            gathered.add(_row(where, row, channels, comma, samples))
+            builder.add(_row(where, row, channels, comma, samples))
         except UserError as error:
-            gathered.problems.append(f"{where}: {error}")
-    gathered.problems.sort(key=_line)
-    return gathered.recordings()
+            builder.problems.append(f"{where}: {error}")
+    builder.problems.sort(key=_line)
+    return builder.recordings()
 
 
 def is_speechbrain(header: Sequence[str]) -> bool:
@@ -86,7 +86,7 @@ def _columns(table: Table) -> dict[str, int]:
         columns = find_columns(table.header)
     except UserError as error:
         raise UserError(f"{table.path}: {error}") from error
-    if complete(columns):
+    if has_required_columns(columns):
         return columns
     found = printable(", ".join(table.header)) or "nothing"
     remedy = ""

@@ -15,7 +15,7 @@ from speakerid.printing import printable
 
 DELIMITERS = "\t,;|"
 """Delimiters to detect; a header without any of them is split at spaces."""
-LONGEST_LINE = 100_000
+MAX_LINE = 100_000
 """Maximum number of characters to read as one line."""
 
 
@@ -71,7 +71,7 @@ def read_text_table(path: Path) -> Table:
     Raises:
         UserError: the file cannot be read, is not text, or has unbalanced quotation marks.
     """
-    with _named(path):
+    with _name_errors(path):
         dialect = _dialect(path)
         try:
             return _table(path, dialect)
@@ -79,10 +79,12 @@ def read_text_table(path: Path) -> Table:
             if "field larger" in str(error):
                 raise
             # Many programs write tables without quoting, in which quotation marks are ordinary characters.
-            bare = _table(path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE))
-            if bare.problems:
+            unquoted_table = _table(
+                path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE)
+            )
+            if unquoted_table.problems:
                 raise UserError(f"{path}: {error}; double the quotation marks inside of quoted fields") from error
-            return bare
+            return unquoted_table
 
 
 def read_header(path: Path) -> list[str]:
@@ -91,7 +93,7 @@ def read_header(path: Path) -> list[str]:
     Raises:
         UserError: the file cannot be read, or is not text.
     """
-    with _named(path):
+    with _name_errors(path):
         try:
             _, header = next(_dialect(path).rows(path), (0, []))
         except _Unreadable as error:
@@ -150,12 +152,12 @@ def _dialect(path: Path) -> _Dialect:
 
 
 def _first_line(file: TextIO) -> str:
-    lines = iter(lambda: file.readline(LONGEST_LINE), "")
+    lines = iter(lambda: file.readline(MAX_LINE), "")
     return next(itertools.dropwhile(lambda line: not line.strip(), lines), "")
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _name_errors(path: Path) -> Iterator[None]:
     """Turn errors of reading a file into UserErrors that name it."""
     try:
         yield

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from speakerid.audio.decode import EXTENSIONS
-from speakerid.corpus.recordings import natural
+from speakerid.corpus.recordings import natural_key
 from speakerid.printing import printable
 
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
@@ -28,13 +28,13 @@ class Remarks:
         self._notes: list[str] = []
         self._doubts: list[str] = []
 
-    def passed(self, name: str, reason: str) -> None:
+    def skipped(self, name: str, reason: str) -> None:
         """Add a skipped file and the reason."""
         self._counts[reason] += 1
         if len(self._first[reason]) < 3:
             self._first[reason].append(name)
 
-    def ending(self, ending: str) -> None:
+    def skipped_ending(self, ending: str) -> None:
         """Add a file that is not a recording by its extension."""
         self._endings[ending] += 1
 
@@ -48,16 +48,16 @@ class Remarks:
 
     def lines(self) -> list[str]:
         """Format the notes, one line for each reason to skip files, and the doubts."""
-        passed: list[str] = []
+        skipped: list[str] = []
         for reason, count in self._counts.items():
             names = self._first[reason]
             more = f" and {count - len(names):,} more" if count > len(names) else ""
-            passed.append(f"passed over, {reason}: {', '.join(names)}{more}")
+            skipped.append(f"passed over, {reason}: {', '.join(names)}{more}")
         if self._endings:
             common = [f"{count:,} {ending}" for ending, count in self._endings.most_common(5)]
             more = " and others" if len(self._endings) > len(common) else ""
-            passed.append(f"passed over, no recordings by their endings: {', '.join(common)}{more}")
-        return self._notes + passed + self._doubts
+            skipped.append(f"passed over, no recordings by their endings: {', '.join(common)}{more}")
+        return self._notes + skipped + self._doubts
 
 
 class Folder(NamedTuple):
@@ -86,7 +86,7 @@ def recordings_below(source: Path, remarks: Remarks | None = None) -> list[Path]
     """
     folders = walk(source, remarks or Remarks())
     found = [Path(folder.path, file) for folder in folders for file in folder.recordings]
-    return sorted(found, key=lambda path: (natural(str(path)), str(path)))
+    return sorted(found, key=lambda path: (natural_key(str(path)), str(path)))
 
 
 def walk(source: Path, remarks: Remarks) -> list[Folder]:
@@ -101,7 +101,7 @@ def walk(source: Path, remarks: Remarks) -> list[Folder]:
             with os.scandir(folder.path) as listing:
                 entries = sorted((entry for entry in listing if not _hidden(entry.name)), key=lambda entry: entry.name)
         except OSError as error:
-            remarks.passed(folder.name("").rstrip("/") or str(source), f"cannot be read ({error.strerror})")
+            remarks.skipped(folder.name("").rstrip("/") or str(source), f"cannot be read ({error.strerror})")
             continue
         inner: list[tuple[str, ...]] = []
         for entry in entries:
@@ -113,16 +113,16 @@ def walk(source: Path, remarks: Remarks) -> list[Folder]:
             elif kind.startswith(".") and (entry.name in KALDI or entry.name.lower().endswith(LISTINGS)):
                 folder.listings.append(entry.name)
             elif kind.startswith("."):
-                remarks.ending(printable(kind))
+                remarks.skipped_ending(printable(kind))
             else:
-                remarks.passed(folder.name(entry.name), kind)
+                remarks.skipped(folder.name(entry.name), kind)
         waiting += reversed(inner)
         if folder.recordings or folder.listings or len(parts) == 1:
             folders.append(folder)
     return folders
 
 
-def what_is(path: Path) -> str:
+def describe_path(path: Path) -> str:
     """Describe a path that is not a regular file: a folder, a named pipe, a socket, a device, or no such file."""
     try:
         mode = path.stat().st_mode
@@ -148,7 +148,7 @@ def _kind(entry: os.DirEntry[str], source: Path, followed: set[tuple[int, int]])
             return os.path.splitext(entry.name)[1].lower() or ".(none)"
     except OSError as error:  # a link to itself, or without permission
         return f"cannot be read ({error.strerror})"
-    what = what_is(Path(entry.path))
+    what = describe_path(Path(entry.path))
     return "broken link" if what == "no such file" else f"not a file but {what}"
 
 

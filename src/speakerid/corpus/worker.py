@@ -63,7 +63,7 @@ class Worker(Generic[_Job, _Result]):
             self._process.start()
         theirs.close()  # so that the connection closes when the process ends
 
-    def give(self, job: _Job) -> None:
+    def send(self, job: _Job) -> None:
         """Send a job. If the process has died, `has_result` raises."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(job)
@@ -88,7 +88,7 @@ class Worker(Generic[_Job, _Result]):
             raise error from RuntimeError(trace)
         return True
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop the process, which removes its partial files."""
         self.connection.close()
         self._process.terminate()
@@ -134,9 +134,9 @@ def _serve(function: Callable[[_Job], _Result], connection: Connection) -> None:
 
 
 def _start_worker() -> None:
-    nowhere = os.open(os.devnull, os.O_WRONLY)  # decoders in C print directly, bypassing Python
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    null = os.open(os.devnull, os.O_WRONLY)  # decoders in C print directly, bypassing Python
+    os.dup2(null, 1)
+    os.dup2(null, 2)
     keep_freed_memory()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds the stack, so temporary files are removed
     parent = multiprocessing.parent_process()
@@ -152,12 +152,12 @@ def _start_worker() -> None:
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for processes started in the block."""
-    former = {name: os.environ.get(name) for name in variables}
+    previous = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in former.items():
+        for name, value in previous.items():
             if value is None:
                 del os.environ[name]
             else:

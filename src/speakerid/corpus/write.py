@@ -16,7 +16,7 @@ from speakerid.corpus import feature_file, hw4, unfinished
 from speakerid.corpus.packing import fingerprint
 from speakerid.corpus.records import PACKED, PARTS, Corpus, Utterance
 from speakerid.corpus.store import DType, Store
-from speakerid.corpus.store_writing import exchange, remove_store, sole_writer, write_files
+from speakerid.corpus.store_writing import remove_store, replace_parts, sole_writer, write_files
 
 LayoutOut = Literal["hw4", "packed", "both"]
 WRITERS = 16
@@ -25,7 +25,7 @@ FramesOf = Callable[[Utterance], NDArray[np.float32]]
 
 
 def write_corpus(
-    corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DType, also: Callable[[], None] = lambda: None
+    corpus: Corpus, frames: FramesOf, layout: LayoutOut, dtype: DType, write_extra: Callable[[], None] = lambda: None
 ) -> None:
     """Write a corpus to its root and replace the old one; readers keep the files that they have open.
 
@@ -51,14 +51,14 @@ def write_corpus(
     with sole_writer(root / PACKED) if layout != "hw4" or (root / PACKED).is_dir() else nullcontext():
         stores = [] if layout == "hw4" else list(_pack(corpus, frames, dtype, beside_files=layout == "both"))
         unfinished.mark(root)
-        also()
+        write_extra()
         if layout == "packed":
             hw4.remove(root)
             hw4.write_features_yaml(root, corpus.features)
         else:
             hw4.write(root, corpus)
             hw4.remove_features(root, keep={utterance.feature_path for utterance in everything})
-        exchange(stores, whole=True)
+        replace_parts(stores, all_parts=True)
         for part in PARTS:
             if layout == "hw4" or not corpus.part(part):
                 remove_store(root / PACKED, part)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.audio.decode import lag, pieces
-from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, stretches_of_sound
+from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, sound_segments
 from speakerid.audio.resample import resample
 from speakerid.errors import UserError
 from speakerid.recognition.answers import Voice
@@ -168,7 +168,7 @@ def _name(recognizer: Recognizer, voice: Voice, false_accepts: float | None) -> 
 def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
     """The (N,) samples of a piece that begins after so many seconds, cut at pauses and then into cells."""
     features = recognizer.bundle.features
-    log_mel = LogMel(features).with_pauses()  # those that count have been cut by then
+    log_mel = LogMel(features).without_trimming()  # those that count have been cut by then
     cells = _Cells([], [], [], [])
     for stretches in _speech(waveform, features.sample_rate, features.level):
         sound = np.concatenate([waveform[stretch] for stretch in stretches])
@@ -190,7 +190,7 @@ def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
 def _speech(waveform: Samples, sample_rate: int, level: float) -> list[list[slice]]:
     """Stretches of sound, those together between which there is no pause; less than anybody is named by is left out."""
     shortest = SHORTEST * sample_rate
-    sound = stretches_of_sound(waveform, sample_rate, SILENCE_LEVEL / gain_to(waveform, level))
+    sound = sound_segments(waveform, sample_rate, SILENCE_LEVEL / gain_to(waveform, level))
     speech: list[list[slice]] = []
     turns = _joined(([s] for s in sound if s.start < s.stop), PAUSE_SECONDS * sample_rate)
     for short, some in itertools.groupby(turns, lambda turn: _samples(turn) < shortest):

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speakerid.audio.log_mel import RMS_SECONDS, SILENCE_LEVEL, SILENCE_SECONDS, SMALLEST_PEAK, mel_filters
+from speakerid.audio.log_mel import MIN_PEAK, RMS_SECONDS, SILENCE_LEVEL, SILENCE_SECONDS, mel_filters
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 from speakerid.layers.masks import frame_mask
@@ -130,12 +130,12 @@ def windowed_fourier_basis(window_length: int) -> Tensor:
 def levelled(waveforms: Tensor, level: float) -> Tensor:
     """(B, N) waveforms, each with its peak at `level` dB of full scale; digital silence stays."""
     peak = waveforms.abs().amax(1, keepdim=True)
-    audible = peak > SMALLEST_PEAK
+    audible = peak > MIN_PEAK
     return torch.where(audible, waveforms / peak.masked_fill(~audible, 1.0) * 10 ** (level / 20), waveforms)
 
 
 def without_silence(waveforms: Tensor, lengths: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Move what is no silence to the front: `speakerid.audio.log_mel.stretches_of_sound`, behind one another.
+    """Move what is no silence to the front: `speakerid.audio.log_mel.sound_segments`, behind one another.
 
     Args:
         waveforms: (B, N) at their level, zero behind their ends.
