@@ -59,8 +59,8 @@ def write_corpus(
 
     labelled = {speaker: [entry(speaker) for _ in range(utterances)] for speaker in speakers}
     for entries in labelled.values() if sessions else ():
-        for place, labelled_entry in enumerate(entries):
-            labelled_entry["session"] = f"session {place * sessions // utterances}"
+        for index, labelled_entry in enumerate(entries):
+            labelled_entry["session"] = f"session {index * sessions // utterances}"
     names = sorted(speakers)
     write_json(root / "metadata.json", {"n_mels": n_mels, "speakers": labelled})
     write_json(
@@ -71,7 +71,7 @@ def write_corpus(
         },
     )
     if test:
-        entries = [entry(speakers[place % len(speakers)]) for place in range(test)]
+        entries = [entry(speakers[index % len(speakers)]) for index in range(test)]
         write_json(root / "testdata.json", {"n_mels": n_mels, "utterances": entries})
     return features
 

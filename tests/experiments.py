@@ -99,8 +99,8 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
         assert_same(vars(found), vars(expected), where)
     elif isinstance(expected, (list, tuple)):
         assert len(found) == len(expected), where
-        for place, (a, b) in enumerate(zip(found, expected, strict=True)):
-            assert_same(a, b, f"{where}[{place}]")
+        for index, (a, b) in enumerate(zip(found, expected, strict=True)):
+            assert_same(a, b, f"{where}[{index}]")
     else:
         assert found == expected, where
 

@@ -68,7 +68,7 @@ def test_rows_are_contiguous_pieces_of_the_given_utterances(
             if length >= crop:
                 assert frames == list(range(start, start + crop))
             else:
-                assert frames == [place % length for place in range(crop)]
+                assert frames == [index % length for index in range(crop)]
             drawn.append(utterance)
     for first in range(0, len(drawn) - len(indices) + 1, len(indices)):
         assert sorted(drawn[first : first + len(indices)]) == sorted(indices)
@@ -137,11 +137,11 @@ def test_packed_corpus_gives_batches(tmp_path: Path) -> None:
     batch, labels = TrainingBatches(store, range(len(store)), corpus.labelled.speakers.tolist(), 5, 4, seed=0)[0]
     pieces = [torch.cat([u[i : i + 4].flatten() for i in range(len(u) - 3)]) for u in features]
     for row, label in zip(batch, labels.tolist(), strict=True):
-        (place,) = [i for i, piece in enumerate(pieces) if (piece.view(-1, 16) == row.flatten()).all(1).any()]
-        assert corpus.labelled.speakers.tolist()[place] == label
+        (index,) = [i for i, piece in enumerate(pieces) if (piece.view(-1, 16) == row.flatten()).all(1).any()]
+        assert corpus.labelled.speakers.tolist()[index] == label
     batch.zero_()
-    for place, expected in enumerate(features):
-        assert torch.equal(store.utterance(place), expected)
+    for index, expected in enumerate(features):
+        assert torch.equal(store.utterance(index), expected)
 
 
 def check_padded(batch: PaddedBatch, lengths: Sequence[int]) -> None:
@@ -166,22 +166,22 @@ def test_whole_utterances_come_once_within_the_bound(
 ) -> None:
     lengths, indices = corpus
     expected = [min(lengths[index], crop or 99) for index in indices]
-    places: list[int] = []
+    yielded: list[int] = []
     batches = list(whole_utterances(marked_store(lengths), indices, bound, crop))
     for batch in batches:
-        inside = [expected[place] for place in batch.indices]
+        inside = [expected[index] for index in batch.indices]
         check_padded(batch, inside)
         assert len(inside) * max(inside) <= bound or len(inside) == 1
-        for place, row, length in zip(batch.indices, batch.features, inside, strict=True):
+        for index, row, length in zip(batch.indices, batch.features, inside, strict=True):
             utterance, frames = marks(row[:length])
-            assert utterance == indices[place]
+            assert utterance == indices[index]
             before, after = frames[0], lengths[utterance] - 1 - frames[-1]
             assert frames == list(range(before, before + length))
             assert abs(before - after) <= 1
-        places += batch.indices.tolist()
-    assert sorted(places) == list(range(len(indices)))
+        yielded += batch.indices.tolist()
+    assert sorted(yielded) == list(range(len(indices)))
     # Sorted by length, ties in the original order, and no batch smaller than necessary.
-    assert places == sorted(range(len(indices)), key=expected.__getitem__)
+    assert yielded == sorted(range(len(indices)), key=expected.__getitem__)
     for batch, following in pairwise(batches):
         assert (len(batch.indices) + 1) * expected[following.indices[0]] > bound
 
@@ -211,22 +211,22 @@ def test_every_view_comes_once_within_the_bound(
     found: dict[int, list[list[int]]] = {}
     for process in range(processes):
         for group, batches in utterances_in_views(store, indices, bound, crop, crops, processes, process):
-            views: dict[int, list[list[int]]] = {place: [] for place in group.tolist()}
+            views: dict[int, list[list[int]]] = {index: [] for index in group.tolist()}
             for batch in batches:
                 real = [
                     len(row) if batch.mask is None else int(batch.mask[k].sum()) for k, row in enumerate(batch.features)
                 ]
                 check_padded(batch, real)
                 assert len(real) * max(real) <= bound or len(real) == 1
-                for place, row, length in zip(batch.indices, batch.features, real, strict=True):
+                for index, row, length in zip(batch.indices, batch.features, real, strict=True):
                     utterance, frames = marks(row[:length])
-                    assert utterance == indices[group[place]]
-                    views[int(group[place])].append(frames)
+                    assert utterance == indices[group[index]]
+                    views[int(group[index])].append(frames)
             assert not found.keys() & views.keys()
             found |= views
-    for place, index in enumerate(indices):
+    for row, index in enumerate(indices):
         (whole,) = (marks(batch.features[0])[1] for batch in whole_utterances(store, [index], bound, crop))
-        assert sorted(found[place]) == sorted(written_out_views(whole, crops))
+        assert sorted(found[row]) == sorted(written_out_views(whole, crops))
     assert found.keys() == set(range(len(indices)))
 
 

@@ -98,11 +98,11 @@ def test_a_reader_keeps_the_file_it_opened(tmp_path: Path) -> None:
         assert file.read() == "old"
 
 
-@pytest.mark.parametrize("place", ["file/inside", "file/folder/inside"])
-def test_file_below_a_file_is_refused_in_one_line(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("name", ["file/inside", "file/folder/inside"])
+def test_file_below_a_file_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match=rf"^{tmp_path / place}: cannot be written: "):
-        write(tmp_path / place, "new")
+    with pytest.raises(UserError, match=rf"^{tmp_path / name}: cannot be written: "):
+        write(tmp_path / name, "new")
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -16,10 +16,10 @@ def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path, change: in
     save_plain(path, {"tensor": tensor, "numbers": [1, 2.5]})
     content = bytearray(path.read_bytes())
     refused = 0
-    for place in range(len(content)):
-        content[place] ^= change
+    for position in range(len(content)):
+        content[position] ^= change
         path.write_bytes(content)
-        content[place] ^= change
+        content[position] ^= change
         try:
             loaded = load_plain(path)
         except UserError:
@@ -27,7 +27,7 @@ def test_a_changed_byte_is_refused_or_changes_nothing(tmp_path: Path, change: in
         else:
             assert isinstance(loaded, dict)
             assert loaded["numbers"] == [1, 2.5]
-            assert torch.equal(loaded["tensor"], tensor), place
+            assert torch.equal(loaded["tensor"], tensor), position
     assert refused > len(content) / 4
 
 

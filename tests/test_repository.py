@@ -141,8 +141,8 @@ def test_documented_code_turns_shards_into_a_store(tmp_path: Path) -> None:
             for n in range(3 * shard, 3 * shard + 3):
                 values = io.BytesIO()
                 np.save(values, frames[f"u{n}"])
-                told = {"speaker": "ab"[n % 2], "session": f"day {n // 2}", "length": 5 + n}
-                for name, content in ((f"u{n}.json", json.dumps(told).encode()), (f"u{n}.npy", values.getvalue())):
+                metadata = {"speaker": "ab"[n % 2], "session": f"day {n // 2}", "length": 5 + n}
+                for name, content in ((f"u{n}.json", json.dumps(metadata).encode()), (f"u{n}.npy", values.getvalue())):
                     member = tarfile.TarInfo(name)
                     member.size = len(content)
                     archive.addfile(member, io.BytesIO(content))
@@ -153,5 +153,5 @@ def test_documented_code_turns_shards_into_a_store(tmp_path: Path) -> None:
     corpus, store = open_corpus(tmp_path / "corpus")
     assert corpus.labelled.speakers.tolist() == [0, 1] * 3
     assert corpus.labelled[5].session == "day 2"
-    for place, expected in enumerate(frames.values()):
-        assert np.array_equal(store.utterance(place).numpy(), expected)
+    for index, expected in enumerate(frames.values()):
+        assert np.array_equal(store.utterance(index).numpy(), expected)

@@ -13,16 +13,16 @@ promises = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1)
 def test_bins_against_counting(pairs: list[tuple[float, bool]], bins: int) -> None:
     found = reliability(np.array([p for p, _ in pairs]), np.array([came for _, came in pairs]), bins=bins)
     gap = 0.0
-    for place in range(bins):
-        low, high = found.edges[place], found.edges[place + 1]
-        inside = [(p, came) for p, came in pairs if low <= p < high or (place == bins - 1 and p == high)]
-        assert found.counts[place] == len(inside)
+    for index in range(bins):
+        low, high = found.edges[index], found.edges[index + 1]
+        inside = [(p, came) for p, came in pairs if low <= p < high or (index == bins - 1 and p == high)]
+        assert found.counts[index] == len(inside)
         if inside:
             predicted, observed = np.mean([p for p, _ in inside]), np.mean([came for _, came in inside])
-            assert (found.predicted[place], found.observed[place]) == pytest.approx((predicted, observed))
+            assert (found.predicted[index], found.observed[index]) == pytest.approx((predicted, observed))
             gap += abs(predicted - observed) * len(inside) / len(pairs)
         else:
-            assert np.isnan(found.predicted[place])
+            assert np.isnan(found.predicted[index])
     assert found.expected_calibration_error == pytest.approx(gap)
 
 

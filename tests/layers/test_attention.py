@@ -44,8 +44,8 @@ def padded_batch() -> tuple[Tensor, Tensor]:
 
 
 def sinusoid(distance: int, width: int) -> list[float]:
-    angles = [distance / 10_000 ** (2 * (place // 2) / width) for place in range(width)]
-    return [math.cos(angle) if place % 2 else math.sin(angle) for place, angle in enumerate(angles)]
+    angles = [distance / 10_000 ** (2 * (index // 2) / width) for index in range(width)]
+    return [math.cos(angle) if index % 2 else math.sin(angle) for index, angle in enumerate(angles)]
 
 
 def content_score(attention: MultiHeadAttention, x: Tensor) -> Score:
@@ -65,9 +65,9 @@ def content_and_distance_score(attention: RelativePositionAttention, x: Tensor) 
 
 def written_out(attention: MultiHeadAttention | RelativePositionAttention, x: Tensor, score: Score) -> Tensor:
     """(T, D) to (T, D), with the softmax written out."""
-    places, heads = range(len(x)), []
+    indices, heads = range(len(x)), []
     for head, value in enumerate(attention.value(x).chunk(attention.nhead, -1)):
-        exponentials = [[score(head, i, j).exp() for j in places] for i in places]
+        exponentials = [[score(head, i, j).exp() for j in indices] for i in indices]
         weighted = [sum(e * value[j] for j, e in enumerate(row)) / sum(row) for row in exponentials]
         heads.append(torch.stack([torch.as_tensor(row) for row in weighted]))
     return attention.output(torch.cat(heads, -1))

@@ -62,9 +62,9 @@ def test_later_layers_are_dropped_more_often() -> None:
     outputs = stack(torch.zeros(many, 2, 1))  # (B, T, L)
     assert torch.equal(outputs[:, 0], outputs[:, 1])  # an utterance is dropped as a whole
     added = outputs[:, 0].diff(dim=1, prepend=torch.zeros(many, 1))
-    for place, p in enumerate([0.2, 0.4, 0.6, 0.8]):
-        assert set(added[:, place].tolist()) == {0.0, 1.0}
-        assert (added[:, place] == 0).double().mean().item() == pytest.approx(p, abs=0.02)
+    for index, p in enumerate([0.2, 0.4, 0.6, 0.8]):
+        assert set(added[:, index].tolist()) == {0.0, 1.0}
+        assert (added[:, index] == 0).double().mean().item() == pytest.approx(p, abs=0.02)
     dropped = added == 0
     both = (dropped[:, 2] & dropped[:, 3]).double().mean().item()
     assert both == pytest.approx(0.6 * 0.8, abs=0.02)

@@ -12,15 +12,15 @@ def test_every_second_frame_with_its_neighbors(length: int) -> None:
     layer = Subsampling(WIDTH)
     assert layer.convolution.bias is not None
     x = torch.randn(length, WIDTH)
-    places = []
+    outputs = []
     for middle in range(0, length, 2):
-        place = layer.convolution.bias
+        output = layer.convolution.bias
         for tap, frame in enumerate((middle - 1, middle, middle + 1)):
             if 0 <= frame < length:
-                place = place + layer.convolution.weight[:, :, tap] @ x[frame]
-        places.append(place)
+                output = output + layer.convolution.weight[:, :, tap] @ x[frame]
+        outputs.append(output)
     out, mask = layer(x[None])
-    torch.testing.assert_close(out[0], torch.stack(places))
+    torch.testing.assert_close(out[0], torch.stack(outputs))
     assert mask is None
 
 

@@ -172,18 +172,18 @@ def test_a_run_that_was_never_validated(run: Path, tmp_path: Path) -> None:
         average_checkpoints(run, tmp_path / "mean.pt")
 
 
-@pytest.mark.parametrize("place", ["checkpoints/00000008.pt", "best.pt"])
+@pytest.mark.parametrize("path", ["checkpoints/00000008.pt", "best.pt"])
 @pytest.mark.parametrize("part", ["speakers", "extra_classes", "model"])
-def test_a_checkpoint_of_another_run_is_named(place: str, part: str, run: Path, tmp_path: Path) -> None:
-    checkpoint = Checkpoint.load(run / place)
+def test_a_checkpoint_of_another_run_is_named(path: str, part: str, run: Path, tmp_path: Path) -> None:
+    checkpoint = Checkpoint.load(run / path)
     model = checkpoint.config.model.model_copy(update={"subtract_mean": True})
     others = {
         "speakers": replace(checkpoint, speakers=("anna", "ben", "dora")),
         "extra_classes": replace(checkpoint, extra_classes=1),
         "model": replace(checkpoint, config=checkpoint.config.model_copy(update={"model": model})),
     }
-    others[part].save(run / place)
-    with pytest.raises(UserError, match=rf"{place}: its {part} (are|is) not (those|that) of the run's checkpoint"):
+    others[part].save(run / path)
+    with pytest.raises(UserError, match=rf"{path}: its {part} (are|is) not (those|that) of the run's checkpoint"):
         average_checkpoints(run, tmp_path / "mean.pt")
 
 

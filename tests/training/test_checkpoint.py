@@ -59,17 +59,17 @@ def test_a_changed_byte_is_refused_or_changes_nothing(path: Path, tmp_path: Path
     rng = np.random.default_rng(0)
     directory = content.index(b"PK\x01\x02")
     refused = 0
-    for place in [*rng.integers(len(content), size=150), *rng.integers(directory, len(content), size=50)]:
-        before = content[place]
-        content[place] ^= int(rng.integers(1, 256))
+    for position in [*rng.integers(len(content), size=150), *rng.integers(directory, len(content), size=50)]:
+        before = content[position]
+        content[position] ^= int(rng.integers(1, 256))
         changed.write_bytes(content)
-        content[place] = before
+        content[position] = before
         try:
             found = vars(Checkpoint.load(changed))
         except UserError:
             refused += 1
         else:
-            assert_same(found, expected, str(place))
+            assert_same(found, expected, str(position))
     assert refused > 100
 
 

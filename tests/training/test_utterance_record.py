@@ -102,8 +102,8 @@ def with_sessions(corpus: Path, tmp_path: Path) -> Path:
     moved = copy_of(corpus, tmp_path)
     with edited(moved / "metadata.json") as metadata:
         for entries in metadata["speakers"].values():
-            for place, entry in enumerate(entries):
-                entry["session"] = str(place // 6)
+            for index, entry in enumerate(entries):
+                entry["session"] = str(index // 6)
     return moved
 
 
