@@ -128,6 +128,6 @@ def _check_problems(path: Path, total: int, problems: Mapping[str, Sequence[str]
             reasons.append(f"{len(names):,} of {total:,} names {problem}: {shown}{more}")
     if reasons:
         raise UserError(
-            f"{path}: {'; '.join(reasons)}; expected utterances of the test part or of strangers, by "
+            f"{path}: {'; '.join(reasons)}; expected test utterances or utterances of strangers, by "
             f"feature path, such as {example!r}, or by path of the recording"
         )
