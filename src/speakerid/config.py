@@ -34,7 +34,7 @@ class FeatureConfig(Settings, frozen=True):
     level: Annotated[float, Numeric, Field(le=0)] = -3.0
     """Peak level to which a recording is normalized, in dB of full scale."""
     trim_silence: bool = True
-    """Remove silences, also within a recording."""
+    """Remove silence, including pauses within a recording."""
     equalise: bool = False
     """Standardize every band over all frames of a speaker, which removes the channel.
 
@@ -67,8 +67,8 @@ class DataConfig(Settings, frozen=True):
     packed: FilePath | None = None
     """Folder for the packed copy of the features; by default `packed/` inside `root`."""
     company_share: Probability = 0.5
-    """Share of every training batch that is company, if the corpus has any (`prepare --company`). Reduced if company is
-    few people, so that none of them is drawn more often than the average speaker."""
+    """Share of every training batch that is company, that is, other people who only help to train (`prepare
+    --company`). Reduced if company is few people, so that none is drawn more often than the average speaker."""
     frames_per_batch: Count = 16_384
     """Padded frames in a batch of whole utterances (validation and inference), which bounds the memory."""
 
@@ -122,7 +122,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read the experiment in a YAML file and apply `section.setting=value` overrides.
 
     Raises:
-        UserError: naming every unknown or wrong setting at once.
+        UserError: settings are unknown or wrong; the message names up to 20 of them.
     """
     content = read_yaml(path)
     for override in overrides:
@@ -135,7 +135,7 @@ def parse_features(overrides: Sequence[str]) -> FeatureConfig:
     """The default feature settings with `setting=value` overrides applied.
 
     Raises:
-        UserError: naming every unknown or wrong setting at once.
+        UserError: settings are unknown or wrong; the message names up to 20 of them.
     """
     content: dict[str, Any] = {}
     for override in overrides:

@@ -15,8 +15,9 @@ ORDER, CROP, LENGTH, COMPANY = range(4)
 class Draws:
     """Shuffled utterances of speakers and random ones of company; `draws[k]` depends on the arguments and k only.
 
-    Every epoch is a new permutation of the speakers' utterances, and a batch may span two epochs. Company has the same
-    number of rows in every batch, at random positions: a person is drawn uniformly, then an utterance of that person.
+    Company is other people, whose recordings only help to train. Every epoch is a new permutation of the speakers'
+    utterances, and a batch may span two epochs. Company has the same number of rows in every batch, at random
+    positions: a person is drawn uniformly, then an utterance of that person.
 
     Args:
         indices: training utterances, including company.

@@ -64,7 +64,7 @@ def svg(title: str, draw: Draw, size: Size = (4.4, 2.0)) -> str:
     Args:
         title: unique within the page, since the names of the figure's shapes are derived from it.
         draw: draws on the given axes, in the given colors.
-        size: of the figure; the page keeps its proportions.
+        size: size of the figure; the page keeps its proportions.
     """
     file = io.StringIO()
     metadata = {"Date": None, "Creator": None}
@@ -85,7 +85,7 @@ def save_png(path: Path, title: str, draw: Draw, size: Size = (4.4, 2.0)) -> Non
         path: file to write.
         title: title above the figure.
         draw: draws on the given axes, in the given colors.
-        size: of the figure.
+        size: size of the figure.
     """
 
     def save(figure: "Figure") -> None:

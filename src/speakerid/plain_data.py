@@ -26,7 +26,7 @@ def save_plain(path: Path, content: object) -> None:
 
 
 def load_plain(path: Path) -> object:
-    """Load what `save_plain` or `torch.save` wrote to the CPU, without executing any code.
+    """Load onto the CPU what `save_plain` or `torch.save` wrote, without executing any code.
 
     Raises:
         FileNotFoundError: the file does not exist.

@@ -115,7 +115,7 @@ def parse(settings: type[_S], content: object, source: object) -> _S:
     """Check `content` and return it as settings; `source` names the file in errors.
 
     Raises:
-        UserError: naming every unknown or wrong setting at once.
+        UserError: settings are unknown or wrong; the message names up to 20 of them.
     """
     try:
         return settings.model_validate(content)

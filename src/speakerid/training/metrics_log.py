@@ -36,14 +36,14 @@ class Record(BaseModel, frozen=True, extra="ignore", strict=True):
 
     @property
     def rank(self) -> tuple[float, float] | None:
-        """Sort key of a validation, the best has the greatest; None if not a validation or not finite."""
+        """Sort key of a validation, greatest for the best one; None if not a validation or not finite."""
         if self.part != "valid" or self.accuracy is None or not math.isfinite(self.accuracy):
             return None
         return rank(self.accuracy, self.loss)
 
 
 def rank(accuracy: float, loss: float | None) -> tuple[float, float]:
-    """Sort key of a validation, the best has the greatest: by accuracy, ties broken by loss."""
+    """Sort key of a validation, greatest for the best one: by accuracy, ties broken by loss."""
     return accuracy, -math.inf if loss is None or math.isnan(loss) else -loss
 
 
