@@ -1,18 +1,77 @@
-"""Train speaker-identification models from log-mel features: from-scratch Transformers and Conformers."""
+"""Train speaker-identification models from log-mel features: from-scratch Transformers and Conformers.
 
-from typing import TYPE_CHECKING, Any
+The names below are the public face; each is imported on first use, since most need torch. `speakerid.nn` has the layers
+and encoders, `speakerid.metrics` the measures.
+"""
+
+from typing import TYPE_CHECKING
+
+from speakerid.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from speakerid import metrics, nn
+    from speakerid.audio.decode import decode
+    from speakerid.audio.log_mel import LogMel
+    from speakerid.config import Config, FeatureConfig, load_config
+    from speakerid.corpus.check import open_corpus
+    from speakerid.corpus.prepare import Options as PrepareOptions
+    from speakerid.corpus.prepare import prepare
+    from speakerid.errors import UserError
+    from speakerid.models.classifier import SpeakerClassifier
+    from speakerid.recognition.answers import Answer, Verdict
+    from speakerid.recognition.bundle import Bundle
+    from speakerid.recognition.exporting import make_bundle
     from speakerid.recognition.recognizer import Recognizer
+    from speakerid.recognition.timeline import Segment
+    from speakerid.training.checkpoint import Checkpoint
+    from speakerid.training.run import train
 
-__all__ = ["Recognizer"]
+__all__ = [
+    "Answer",
+    "Bundle",
+    "Checkpoint",
+    "Config",
+    "FeatureConfig",
+    "LogMel",
+    "PrepareOptions",
+    "Recognizer",
+    "Segment",
+    "SpeakerClassifier",
+    "UserError",
+    "Verdict",
+    "decode",
+    "load_config",
+    "make_bundle",
+    "metrics",
+    "nn",
+    "open_corpus",
+    "prepare",
+    "train",
+]
 __version__ = "0.1.0"
 
-
-def __getattr__(name: str) -> Any:
-    """Import `speakerid.Recognizer` on first use, since not every command needs torch."""
-    if name != "Recognizer":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from speakerid.recognition.recognizer import Recognizer
-
-    return Recognizer
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Answer": "speakerid.recognition.answers:Answer",
+        "Bundle": "speakerid.recognition.bundle:Bundle",
+        "Checkpoint": "speakerid.training.checkpoint:Checkpoint",
+        "Config": "speakerid.config:Config",
+        "FeatureConfig": "speakerid.config:FeatureConfig",
+        "LogMel": "speakerid.audio.log_mel:LogMel",
+        "PrepareOptions": "speakerid.corpus.prepare:Options",
+        "Recognizer": "speakerid.recognition.recognizer:Recognizer",
+        "Segment": "speakerid.recognition.timeline:Segment",
+        "SpeakerClassifier": "speakerid.models.classifier:SpeakerClassifier",
+        "UserError": "speakerid.errors:UserError",
+        "Verdict": "speakerid.recognition.answers:Verdict",
+        "decode": "speakerid.audio.decode:decode",
+        "load_config": "speakerid.config:load_config",
+        "make_bundle": "speakerid.recognition.exporting:make_bundle",
+        "metrics": "speakerid.metrics",
+        "nn": "speakerid.nn",
+        "open_corpus": "speakerid.corpus.check:open_corpus",
+        "prepare": "speakerid.corpus.prepare:prepare",
+        "train": "speakerid.training.run:train",
+    },
+)
