@@ -22,8 +22,10 @@ WARM_UP = 0.1
 ALONE = "data.frames_per_batch=1"
 """For models whose convolutions see the padding: every utterance is recognised by itself."""
 
-FEW_MINUTES = ("data.folds=0", "train.channel_augment={}")
-"""`few_minutes` as the others are: one training, validated by the same utterances, without other channels."""
+_NARROW, _WIDE = "model.pooling_width=null", "model.pooling_width=384"
+FEW_MINUTES = ("data.folds=0", "train.channel_augment={}", _NARROW)
+"""`few_minutes` as the others are: one training, validated by the same utterances, without other channels, and with as
+many channels pooled as its encoder has."""
 MEANS_KEPT = "model.subtract_mean=false"
 CLASSIFIER_STEPS = "train.classifier_steps=2000"
 """More than twice as many as `few_minutes` has steps."""
@@ -95,7 +97,6 @@ BY_DEFAULT = tuple(CONTESTANTS)
 
 _MARGIN = "train.loss={kind: aam_softmax, margin: 0.2}"
 _COSINES = "model.classifier={kind: cosine, scale: 30, batch_norm: true}"
-_NARROW, _WIDE = "model.pooling_width=null", "model.pooling_width=384"
 _INTO_OURS: dict[str, tuple[str, tuple[str, ...], MakeModel]] = {
     "narrow": ("pools the encoder's 96 channels", (), SpeakerClassifier),
     "adamw": ("AdamW", ("train.optimizer=adamw",), SpeakerClassifier),
@@ -131,9 +132,7 @@ _ECAPA = CONTESTANTS["ecapa"]
 assert isinstance(_ECAPA, Trained)
 # In a table only where asked for.
 CONTESTANTS |= {
-    f"few_minutes-{name}": Trained(
-        f"few_minutes, {title}", "few_minutes", (*FEW_MINUTES, _NARROW, *overrides), make_model
-    )
+    f"few_minutes-{name}": Trained(f"few_minutes, {title}", "few_minutes", (*FEW_MINUTES, *overrides), make_model)
     for name, (title, overrides, make_model) in _INTO_OURS.items()
 }
 CONTESTANTS |= {
