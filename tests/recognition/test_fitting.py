@@ -38,10 +38,19 @@ def test_utterances_too_short_for_a_row_count_as_they_do_at_their_own_duration()
     assert second.false_accepts == alone.false_accepts
 
 
-def test_what_flatters_makes_promises_smaller() -> None:
+def test_corrections_make_promises_smaller() -> None:
     rng = np.random.default_rng(1)
     profiles, places = few_speakers(rng)
     some = evidence(rng, places, 1.0, 80, 0.3)
-    modest = replace(some, flattery=0.5)
+    modest = replace(some, corrections=np.tile(np.array([-0.5, 0], np.float32), (80, 1)))
     whole, less = (fit_identification([one], profiles)[1][0] for one in (some, modest))
     assert less.identified < whole.identified
+
+
+def test_joined_utterances_make_thresholds_and_no_promises() -> None:
+    rng = np.random.default_rng(2)
+    profiles, places = few_speakers(rng)
+    short, long = evidence(rng, places, 1.0, 80, 0.3), evidence(rng, places, 8.0, 40, 0.05)
+    rule, promised = fit_identification([short, replace(long, joined=True)], profiles)
+    assert rule.thresholds.seconds.tolist() == [1, 8]
+    assert promised == fit_identification([short], profiles)[1]

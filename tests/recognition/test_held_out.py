@@ -14,7 +14,13 @@ from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
 from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.held_out import HeldOutEmbedder, flattery, held_out_rows, one_session_alone
+from speakerid.recognition.held_out import (
+    CORRECTED,
+    HeldOutEmbedder,
+    corrections,
+    held_out_rows,
+    one_session_alone,
+)
 from speakerid.training.checkpoint import Checkpoint
 
 
@@ -88,33 +94,44 @@ def test_utterances_lie_farther_from_their_speakers_than_a_model_that_knows_them
     assert one_second.of_known(bundle.profiles).right.mean() < right.mean()
 
 
-def test_what_flatters_is_taken_off_and_kept_in_the_file(bundle: Bundle, tmp_path: Path) -> None:
+def test_corrections_are_kept_in_the_file_and_go_with_their_speaker(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "bundle")
     for before, after in zip(bundle.evidence, Bundle.load(tmp_path / "bundle").evidence, strict=True):
-        assert before.flattery == after.flattery >= 0
-        whole, less = (some.of_known(bundle.profiles) for some in (replace(before, flattery=0.0), before))
-        np.testing.assert_allclose(whole.right - less.right, before.flattery, atol=1e-5)
-        assert before.without(before.speakers[0]).flattery == before.flattery
+        assert before.corrections.shape == (len(before.known), 2)
+        assert np.array_equal(before.corrections, after.corrections)
+        name = before.speakers[0]
+        assert np.array_equal(before.without(name).corrections, before.corrections[before.speakers != name])
 
 
-@pytest.mark.parametrize("found", [0.25, 0.5, 1.0])
-def test_voice_prints_find_their_speakers_as_often_as_the_folds_do(bundle: Bundle, found: float) -> None:
-    places = np.arange(200) % len(bundle.profiles.names)
-    near = bundle.profiles.centres[places, 0] + np.random.default_rng(0).normal(0, 0.05, (200, 32)).astype(np.float32)
-    taken = flattery(bundle.profiles, near, places.tolist(), found)
-    scores = bundle.profiles.scores(near)
-    before = (scores.argmax(1) == places).mean()
-    scores[np.arange(200), places] -= taken
-    assert (scores.argmax(1) == places).mean() == pytest.approx(min(found, before), abs=0.01)
+def test_scores_are_corrected_half_of_the_way_to_those_of_the_folds(bundle: Bundle) -> None:
+    some = bundle.evidence[1]
+    speakers = [bundle.profiles.names.index(name) for name in some.speakers.tolist()]
+    rows = np.arange(len(speakers))
+    scores = bundle.profiles.scores(some.known)
+    own = scores[rows, speakers]
+    scores[rows, speakers] = -np.inf
+    fold_scores = np.stack([own - 2, scores.max(1) + 1], 1)
+    fold_scores[0] = -np.inf  # of a fold with a single speaker
+    found = corrections(bundle.profiles, some.known, speakers, fold_scores)
+    assert found[0].tolist() == [0, 0]
+    np.testing.assert_allclose(found[1:], np.tile([-2 * CORRECTED, CORRECTED], (len(rows) - 1, 1)), atol=1e-5)
+    corrected = replace(some, corrections=found).of_known(bundle.profiles)
+    np.testing.assert_allclose(corrected.right, own + found[:, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        corrected.ranked.max(1), np.maximum(own + found[:, 0], scores.max(1) + found[:, 1]), atol=1e-5
+    )
 
 
-def test_a_bundle_is_fitted_on_no_more_found_speakers_than_its_folds_find(
-    folded: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(HeldOutEmbedder, "found", lambda *_: 0.25)
-    bundle = make_bundle(folded / "best.pt")
-    for some in bundle.evidence:
-        assert some.of_known(bundle.profiles).found.mean() <= 0.25 + 1 / len(some.known)
+def test_a_bundle_promises_less_where_its_folds_find_less(folded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = make_bundle(folded / "best.pt")
+    scores = HeldOutEmbedder.fold_scores
+    monkeypatch.setattr(
+        HeldOutEmbedder, "fold_scores", lambda *arguments: scores(*arguments) - np.array([5, 0], np.float32)
+    )
+    after = make_bundle(folded / "best.pt")
+    for one, other in zip(before.evidence, after.evidence, strict=True):
+        difference = other.of_known(after.profiles).right - one.of_known(before.profiles).right
+        np.testing.assert_allclose(difference, -5 * CORRECTED, atol=1e-4)
 
 
 def test_a_bundle_is_a_function_of_its_run(folded: Path, bundle: Bundle) -> None:
@@ -141,6 +158,6 @@ def test_who_has_one_session_alone() -> None:
 
 
 def test_without_folds_nothing_is_held_out_by_one(trained: Trained) -> None:
-    assert not any(some.flattery for some in trained.bundle.evidence)
+    assert not any(len(some.corrections) for some in trained.bundle.evidence)
     labelled = open_corpus(trained.corpus, "labelled")[0].labelled
     assert set(held_out_rows(Checkpoint.load(trained.checkpoint).config, labelled).tolist()) == {UNKNOWN}

@@ -131,7 +131,7 @@ def test_the_number_of_clips_does_not_make_a_voice_nearer_to_strangers(trained: 
         .profiles.scores(strangers)[:, -1] for prints in of
     )  # fmt: skip
     assert abs(few.mean() - many.mean()) < 0.25
-    assert trained.bundle.enrolled("Zoe", of[1]).profiles.centres.shape == (len(recognizer.speakers) + 1, 3, 32)
+    assert trained.bundle.enrolled("Zoe", of[1]).profiles.centres.shape[0] == len(recognizer.speakers) + 1
 
 
 def test_a_channel_of_stereo_is_mixed(trained: Trained, recognizer: Recognizer) -> None:

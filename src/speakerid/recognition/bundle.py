@@ -90,7 +90,7 @@ class Bundle:
 
     def embedder(self) -> Embedder:
         """The model with its weights, in evaluation mode, on the CPU."""
-        embedder = Embedder(self.model, self.features.n_mels)
+        embedder = Embedder(self.model, self.features.n_mels, width=len(self.weights["between"]))
         try:
             embedder.load_state_dict(dict(self.weights))
         except RuntimeError as error:
@@ -164,6 +164,7 @@ class Bundle:
             speakers=[SpeakerContent(name=name, clips=clips, trained=trained) for name, clips, trained in speakers],
             seconds=[some.seconds for some in self.evidence],
             evidence_speakers=[some.speakers.tolist() for some in self.evidence],
+            joined=[some.joined for some in self.evidence],
             identification=RuleContent.of(self.identification),
             verification=RuleContent.of(self.verification) if self.verification else None,
             expected=list(self.expected),
@@ -194,12 +195,7 @@ class Bundle:
             content.features,
             weights,
             _profiles(content, weights, tensors),
-            [
-                _evidence(seconds, speakers, tensors, f"evidence.{index}.", [one.name for one in content.speakers])
-                for index, (seconds, speakers) in enumerate(
-                    zip(content.seconds, content.evidence_speakers, strict=True)
-                )
-            ],
+            [_evidence(content, tensors, index) for index in range(len(content.seconds))],
             content.identification.rule(),
             content.verification.rule() if content.verification else None,
             content.expected,
@@ -220,8 +216,8 @@ class Bundle:
             if len(some.stranger_names):
                 profiles = some.own_profiles(self.profiles).astype(np.int32)
                 tensors[f"evidence.{place}.stranger_profiles"] = torch.from_numpy(profiles)
-            if some.flattery:
-                tensors[f"evidence.{place}.flattery"] = torch.tensor(some.flattery)
+            if len(some.corrections):
+                tensors[f"evidence.{place}.corrections"] = torch.from_numpy(some.corrections)
         return tensors
 
 
@@ -294,11 +290,23 @@ def _profiles(content: _Content, weights: Mapping[str, Tensor], tensors: Mapping
     )
 
 
-def _evidence(
-    seconds: float, speakers: Sequence[str], tensors: Mapping[str, Tensor], prefix: str, names: Sequence[str]
-) -> Evidence:
+def _evidence(content: _Content, tensors: Mapping[str, Tensor], index: int) -> Evidence:
+    """Evidence of one duration."""
+    prefix, names = f"evidence.{index}.", [one.name for one in content.speakers]
     known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
     whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
     themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
-    flattery = tensors[f"{prefix}flattery"].item() if f"{prefix}flattery" in tensors else 0.0
-    return Evidence(seconds, known, np.array(speakers, str), strangers, whose, np.array(themselves, str), flattery)
+    added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
+    if f"{prefix}flattery" in tensors:  # of a former version: taken off the own score alone
+        column = np.full(len(known), -tensors[f"{prefix}flattery"].item(), np.float32)
+        added = np.stack([column, np.zeros_like(column)], 1)
+    return Evidence(
+        content.seconds[index],
+        known,
+        np.array(content.evidence_speakers[index], str),
+        strangers,
+        whose,
+        np.array(themselves, str),
+        added,
+        bool(content.joined and content.joined[index]),
+    )

@@ -118,6 +118,8 @@ def _check_rules(content: Content) -> None:
     _check_ascending("seconds", seconds, 1e6)
     if len(content.evidence_speakers) != len(seconds) or not all(content.evidence_speakers):
         raise UserError(f"evidence_speakers: expected names for each of {len(seconds)} durations")
+    if content.joined and len(content.joined) != len(seconds):
+        raise UserError(f"joined: found {len(content.joined)}, expected one for each of {len(seconds)} durations")
     for name, rule in (("identification", content.identification), ("verification", content.verification)):
         if rule is not None:
             _check_rule(name, rule)
@@ -148,10 +150,12 @@ def _check_ascending(name: str, values: Sequence[float], most: float) -> None:
 
 def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[str, Expectation]:
     """Shapes and types of all tensors of a bundle; what only the tensors say is taken from them."""
+    between = tensors.get("weights.between")  # in former versions as wide as the embeddings
+    width = None if between is None or between.ndim != 1 else len(between)
     with torch.device("meta"):  # no memory, whatever the settings ask for
-        embedder = Embedder(content.model, content.features.n_mels)
+        embedder = Embedder(content.model, content.features.n_mels, width)
     expected = {f"weights.{name}": _of(tensor) for name, tensor in embedder.state_dict().items()}
-    speakers, width = len(content.speakers), embedder.model.embedding_width
+    speakers, width = len(content.speakers), embedder.width
     expected["centres"] = (speakers, CENTRES, width), torch.float32
     if "centre_clips" in tensors:  # bundles of earlier versions lack both
         expected["centre_clips"] = (speakers, CENTRES), torch.int64
@@ -167,8 +171,9 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[s
         expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
         if f"{prefix}stranger_profiles" in tensors:  # of models of folds alone
             expected[f"{prefix}stranger_profiles"] = (*strangers,), torch.int32
-        if f"{prefix}flattery" in tensors:  # of models of folds alone
-            expected[f"{prefix}flattery"] = (), torch.float32
+        for name, shape in {"corrections": (len(names), 2), "flattery": ()}.items():
+            if f"{prefix}{name}" in tensors:  # of models of folds alone; flattery is of a former version
+                expected[f"{prefix}{name}"] = shape, torch.float32
     return expected
 
 

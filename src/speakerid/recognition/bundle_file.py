@@ -95,6 +95,8 @@ class Content(Settings, frozen=True):
     """Durations of the evidence."""
     evidence_speakers: list[list[str]]
     """Of its known utterances, by duration."""
+    joined: list[bool] = Field(default_factory=list)
+    """Whether these are several utterances joined, by duration; of former versions empty, since none are."""
     identification: RuleContent
     verification: RuleContent | None
     expected: list[Expected]

@@ -1,9 +1,10 @@
 """From the frames of a recording to a voice print: a direction that tells speakers apart, whoever they are.
 
-Letters: N recordings, B of them in a batch, T frames, M mel bands, D width of the model's embeddings, S speakers.
+Shapes: N recordings, B of them in a batch, T frames, M mel bands, D width of the model's embeddings,
+E width of a voice print, S speakers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from speakerid.evaluation.predict import CPU_FRAMES
 from speakerid.model_config import ModelConfig
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition.plda import Plda, fit_plda, whitening
-from speakerid.recognition.simulated import pieces, through_channels
+from speakerid.recognition.simulated import evenly_spaced, pieces, through_channels
 from speakerid.training.checkpoint import Checkpoint
 
 SMALLEST_SPREAD = 1e-5
@@ -27,15 +28,24 @@ SMALLEST_SPREAD = 1e-5
 
 
 SHORT = 1.0
-"""Seconds of the pieces by which it is learned how voice prints of short recordings scatter."""
+"""Duration, in seconds, of the pieces from which the scatter of short recordings is learned."""
+CHANNELS = 4
+"""Number of simulated channels that each training recording passes through."""
+MOST = 2000
+"""Largest number of recordings that the scatter between channels is learned from."""
+WIDTH = 192
+"""Largest width of a voice print; of a wider embedding the axes along which speakers differ most."""
+_CHUNK = 500
+"""Recordings that pass through a channel at a time, to bound the memory."""
 
 
 class Embedder(nn.Module):
-    """A trained model without its classifier, then centred and whitened embeddings of length 1, and their scatter.
+    """A trained model without its classifier, then centered and whitened embeddings of length 1, and their scatter.
 
     Args:
         config: of the model.
         n_mels: M.
+        width: E of the voice prints; by default that of the model's embeddings, up to `WIDTH`.
     """
 
     mean: Tensor
@@ -43,17 +53,18 @@ class Embedder(nn.Module):
     within: Tensor
     between: Tensor
 
-    def __init__(self, config: ModelConfig, n_mels: int) -> None:
+    def __init__(self, config: ModelConfig, n_mels: int, width: int | None = None) -> None:
         super().__init__()
         self.model = SpeakerClassifier(config, n_mels, n_speakers=1)
         self.model.classifier = nn.Identity()
+        self.width = width or min(self.model.embedding_width, WIDTH)
         self.register_buffer("mean", torch.zeros(self.model.embedding_width))
-        self.register_buffer("whitening", torch.eye(self.model.embedding_width))
+        self.register_buffer("whitening", torch.eye(self.model.embedding_width, self.width))
         self.register_buffer("within", torch.ones(()))
-        self.register_buffer("between", torch.ones(self.model.embedding_width))
+        self.register_buffer("between", torch.ones(self.width))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, D) voice prints."""
+        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, E) voice prints."""
         return F.normalize((self.model.embed(features, mask) - self.mean) @ self.whitening, dim=-1)
 
     def take_model(self, checkpoint: Checkpoint) -> None:
@@ -69,8 +80,8 @@ class Embedder(nn.Module):
     def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int], features: FeatureConfig) -> None:
         """Center, whiten and turn by utterances whose speakers are known, and learn how voice prints scatter.
 
-        A model has learned its training utterances by heart, so their whole embeddings scatter less than those of new
-        ones. Short pieces, as they are and through other channels, scatter as new ones do.
+        A model has memorized its training utterances, so their embeddings scatter less than those of new ones. The same
+        utterances through other channels, and short pieces with and without one, scatter as new ones do.
 
         Args:
             store: their features.
@@ -81,21 +92,48 @@ class Embedder(nn.Module):
         Raises:
             UserError: the model has collapsed.
         """
-        embeddings, speakers = self.embeddings(store, indices), np.asarray(labels)
-        check_embeddings(embeddings)
-        frames = round(SHORT * features.frames_per_second)
-        short, rows = pieces(store, indices, frames)
-        if len(rows):
-            parts = [short, through_channels(short, features, seed=0)]
-            embeddings = np.concatenate([embeddings, *(self.embeddings(part, range(len(part))) for part in parts)])
-            speakers = np.concatenate([speakers, speakers[rows], speakers[rows]])
+        whole, speakers = self.embeddings(store, indices), np.asarray(labels)
+        check_embeddings(whole)
+        short, rows = pieces(store, indices, round(SHORT * features.frames_per_second))
+        parts = [short, through_channels(short, features, seed=0)] if len(rows) else []
+        some = evenly_spaced(len(indices), MOST)
+        copies = list(self._through_channels(store, np.asarray(indices)[some], features))
+        embeddings = np.concatenate([whole, *copies, *(self._of_all(part) for part in parts)])
+        speakers = np.concatenate([speakers, *(speakers[some] for _ in copies), *(speakers[rows] for _ in parts)])
         mean = embeddings.mean(0)
         white = whitening(embeddings, speakers)
-        axes, plda = fit_plda(F.normalize(torch.from_numpy((embeddings - mean) @ white), dim=-1).numpy(), speakers)
+        axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
+        if self.width < len(axes):  # noise along the others would take its share of the length
+            white = white @ axes[:, -self.width :]
+            axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
         self.mean.copy_(torch.from_numpy(mean))
         self.whitening.copy_(torch.from_numpy(white @ axes))
         self.within.fill_(plda.within)
         self.between.copy_(torch.from_numpy(plda.between))
+
+    def profile_prints(self, store: FrameStore, indices: Sequence[int], features: FeatureConfig) -> NDArray[np.float32]:
+        """(N, E) voice prints for the profiles of speakers whom the model was trained on.
+
+        Each is the mean over the recording as it is and through other channels. Alone, a training recording that the
+        model has memorized lies where new recordings of the speaker do not.
+
+        Args:
+            store, indices: see `embed`.
+            features: settings of the features.
+        """
+        parts = [self.embeddings(store, indices), *self._through_channels(store, indices, features)]
+        return self.voice_prints(np.mean(parts, axis=0))
+
+    def _through_channels(
+        self, store: FrameStore, indices: Sequence[int] | NDArray[np.integer], features: FeatureConfig
+    ) -> Iterator[NDArray[np.float32]]:
+        """`CHANNELS` times (N, D) embeddings, each time of all recordings through other channels."""
+        chunks = [store.of(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
+        for seed in range(1, 1 + CHANNELS):
+            yield np.concatenate([self._of_all(through_channels(chunk, features, seed)) for chunk in chunks])
+
+    def _of_all(self, store: FrameStore) -> NDArray[np.float32]:
+        return self.embeddings(store, range(len(store)))
 
     @torch.inference_mode()
     def embeddings(
@@ -117,7 +155,7 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def voice_prints(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) embeddings of the model to voice prints."""
+        """(N, D) embeddings of the model to (N, E) voice prints."""
         return F.normalize((torch.from_numpy(embeddings) - self.mean) @ self.whitening, dim=-1).numpy()
 
     @property
@@ -141,9 +179,14 @@ class Embedder(nn.Module):
             bands: (M, M) that frames are multiplied with from the right before; by default nothing.
 
         Returns:
-            (N, D) in the order of `indices`.
+            (N, E) in the order of `indices`.
         """
         return self.voice_prints(self.embeddings(store, indices, crop_frames, bands))
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Vectors scaled to length 1."""
+    return F.normalize(torch.from_numpy(vectors), dim=-1).numpy()
 
 
 def check_embeddings(embeddings: NDArray[np.float32]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ NOBODY = -1000.0
 """Stands for the score of a speaker who is left out: far below those who compete for a voice print."""
 DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds that utterances are cut to; what falls between two of them is interpolated."""
+JOINED = (8.0, 16.0, 32.0)
+"""Seconds that several utterances of a session are joined to, where single ones are shorter."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ class Evidence:
         stranger_speakers: (I,) which of the strangers.
         stranger_names: (I,) names of strangers who are known speakers, and were strangers to the model that made their
             voice prints; empty texts for all others, or no texts at all.
-        flattery: what is taken off the score of an utterance's speaker, see `held_out.flattery`.
+        corrections: (N, 2) added to the score of an utterance's speaker, and to those of all others, see
+            `held_out.corrections`; no rows if nothing is added.
+        joined: whether each is several utterances of one session joined.
     """
 
     seconds: float
@@ -55,7 +60,8 @@ class Evidence:
     strangers: NDArray[np.float32]
     stranger_speakers: NDArray[np.integer]
     stranger_names: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, str))
-    flattery: float = 0.0
+    corrections: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    joined: bool = False
 
     def of_known(self, profiles: Profiles) -> Known:
         """How near the known speakers' utterances come to them and to others."""
@@ -63,8 +69,12 @@ class Evidence:
         ranked, right, found = [], [], []
         for rows in self._rows(len(self.known)):
             scores = profiles.scores(self.known[rows])
-            scores[np.arange(len(scores)), places[rows]] -= self.flattery
-            right.append(scores[np.arange(len(scores)), places[rows]])
+            own = np.arange(len(scores)), places[rows]
+            if len(self.corrections):
+                corrected = scores[own] + self.corrections[rows, 0]
+                scores += self.corrections[rows, 1:]
+                scores[own] = corrected
+            right.append(scores[own])
             nearest, best = rank(scores)
             ranked.append(best)
             found.append(nearest[:, 0] == places[rows])
@@ -115,14 +125,20 @@ class Evidence:
 
     def without(self, name: str) -> Evidence:
         """Without everything of one speaker."""
-        keep, others = self.speakers != name, self.stranger_names != name
+        keep = self.speakers != name
+        others = self.stranger_names != name if len(self.stranger_names) else np.ones(len(self.strangers), bool)
+
+        def part(rows: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+            return rows[kept] if len(rows) else rows
+
         return replace(
             self,
             known=self.known[keep],
             speakers=self.speakers[keep],
-            strangers=self.strangers[others] if len(others) else self.strangers,
-            stranger_speakers=self.stranger_speakers[others] if len(others) else self.stranger_speakers,
-            stranger_names=self.stranger_names[others],
+            corrections=part(self.corrections, keep),
+            strangers=self.strangers[others],
+            stranger_speakers=self.stranger_speakers[others],
+            stranger_names=part(self.stranger_names, others),
         )
 
     def renamed(self, old: str, new: str) -> Evidence:

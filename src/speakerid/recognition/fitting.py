@@ -59,7 +59,8 @@ def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tupl
         scale, unknown = fit_probabilities(known.ranked, known.right, strangers)
         best = log_odds(strangers, scale, unknown)[:, 0]
         fitted.append((scale, unknown, thresholds_for(best, some.stranger_groups, RATES)))
-        promised.append(_expected(some, known.found, log_odds(known.ranked, scale, unknown)[:, 0], best))
+        if not some.joined:
+            promised.append(_expected(some, known.found, log_odds(known.ranked, scale, unknown)[:, 0], best))
     return _rule(evidence, fitted), _with_shorter_ones(promised)
 
 

@@ -36,8 +36,13 @@ def pieces(store: FrameStore, indices: Sequence[int], frames: int) -> tuple[Fram
     counts = store.lengths[chosen] // frames
     rows = np.repeat(np.arange(len(counts)), counts)
     starts = store.offsets[chosen][rows] + (np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]) * frames
-    kept = np.arange(MOST_PIECES) * len(rows) // MOST_PIECES if len(rows) > MOST_PIECES else np.arange(len(rows))
+    kept = evenly_spaced(len(rows), MOST_PIECES)
     return FrameStore(store.frames, starts[kept], np.full(len(kept), frames)), rows[kept]
+
+
+def evenly_spaced(length: int, most: int) -> NDArray[np.int64]:
+    """Indices, ascending, of all of so many items, or of `most` of them."""
+    return np.arange(length) if length <= most else np.arange(most) * length // most
 
 
 def through_channels(store: FrameStore, features: FeatureConfig, seed: int, other_voices: bool = False) -> FrameStore:

@@ -1,0 +1,181 @@
+"""Calibration set: the utterances that thresholds and probabilities are fitted on, as voice prints by duration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from speakerid.config import FeatureConfig
+from speakerid.corpus.records import UNKNOWN
+from speakerid.corpus.store import FrameStore
+from speakerid.evaluation.evaluate import Labelled
+from speakerid.recognition.evidence import DURATIONS, JOINED, Evidence
+from speakerid.recognition.held_out import HeldOutEmbedder, corrections
+from speakerid.recognition.profiles import Profiles
+from speakerid.recognition.shifted import shift
+from speakerid.recognition.simulated import evenly_spaced
+
+MOST = 1000
+"""Largest number of utterances of known speakers, and of strangers, of one duration."""
+MOST_JOINED = 100
+"""The same of joined utterances."""
+
+
+class Embeds(Protocol):
+    """Makes voice prints of utterances, see `Embedder.embed`."""
+
+    def embed(
+        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
+    ) -> NDArray[np.float32]: ...
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Whose voices stand for everybody who is not known.
+
+    Attributes:
+        voices: utterances; there may be none, and then the known speakers are left out in turn.
+        factors: by which their frequencies are shifted; each makes others of them.
+        told: what they are, for the card.
+        are_speakers: whether they are the known speakers, left out by the models that make their voice prints.
+    """
+
+    voices: Labelled
+    factors: tuple[float, ...] = (1.0,)
+    told: str = ""
+    are_speakers: bool = False
+
+
+def evidence_of(
+    embedder: Embeds,
+    known: Labelled,
+    profiles: Profiles,
+    embedder_of_strangers: Embeds,
+    strangers: Strangers,
+    features: FeatureConfig,
+) -> list[Evidence]:
+    """Voice prints to fit on, by duration, ascending.
+
+    Durations that fewer than half of the utterances, or of the speakers, reach are left out, except the shortest one.
+    Longer ones are represented by utterances of one session joined, as far as half of the speakers have enough of them:
+    a timeline judges voices by all that it hears of them.
+
+    Args:
+        embedder: makes voice prints of known speakers.
+        known: utterances of known speakers; `labels` are indices in `profiles`.
+        profiles: of the known speakers.
+        embedder_of_strangers: makes voice prints of strangers.
+        strangers: their utterances.
+        features: settings of all features.
+    """
+    some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
+    rows: list[Evidence] = []
+    shorter = 0
+    for seconds in DURATIONS:
+        frames = round(seconds * features.frames_per_second)
+        mine, theirs = _longer(some, shorter), _longer(others, shorter)
+        if rows and not (_most(mine, some) and _most(theirs, others)):
+            break
+        rows.append(_evidence(seconds, embedder, mine, profiles, embedder_of_strangers, theirs, strangers, features))
+        shorter = frames
+    for seconds in (one for one in JOINED if one > rows[-1].seconds):
+        frames = round(seconds * features.frames_per_second)
+        (mine, by), (theirs, by_theirs) = (
+            _joined(part, one, frames) for part, one in ((known, embedder), (strangers.voices, embedder_of_strangers))
+        )
+        if 2 * len(set(mine.labels)) < len(set(known.labels)) or (
+            2 * len(set(theirs.labels)) < len(set(strangers.voices.labels))
+        ):
+            break
+        found = _evidence(seconds, by, mine, profiles, by_theirs, theirs, strangers, features)
+        rows.append(replace(found, joined=True))
+    return rows
+
+
+def _evidence(
+    seconds: float,
+    embedder: Embeds,
+    known: Labelled,
+    profiles: Profiles,
+    embedder_of_strangers: Embeds,
+    others: Labelled,
+    strangers: Strangers,
+    features: FeatureConfig,
+) -> Evidence:
+    """Voice prints of one duration, see `evidence_of`."""
+    names, frames = profiles.names, round(seconds * features.frames_per_second)
+    prints = _half(embedder.embed(known.store, known.indices, frames))
+    foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
+    for number, factor in enumerate(strangers.factors if others.labels else ()):
+        bands = None if factor == 1 else shift(features, factor)
+        shifted = embedder_of_strangers.embed(others.store, others.indices, frames, bands)
+        foreign = np.concatenate([foreign, shifted])
+        whose = np.concatenate([whose, np.array(others.labels, np.int32) * len(strangers.factors) + number])
+    added = np.zeros((0, 2), np.float32)
+    if isinstance(embedder, HeldOutEmbedder):
+        scores = embedder.fold_scores(known.store, known.indices, known.labels, frames)
+        added = corrections(profiles, prints, known.labels, scores)
+    return Evidence(
+        seconds,
+        prints,
+        np.array([names[label] for label in known.labels], str),
+        _half(foreign),
+        whose,
+        np.array([names[label] for label in others.labels] if strangers.are_speakers else [], str),
+        added,
+    )
+
+
+def _joined(part: Labelled, embedder: Embeds, frames: int) -> tuple[Labelled, Embeds]:
+    """Consecutive utterances of one speaker and session joined until they are long enough, and what embeds them."""
+    indices, count = np.asarray(part.indices, np.int64), len(part.indices)
+    sessions = np.full(count, UNKNOWN) if part.sessions is None else np.asarray(part.sessions)
+    folds = embedder.fold_of[indices] if isinstance(embedder, HeldOutEmbedder) else np.zeros(count, np.int64)
+    groups = np.unique(np.stack([part.labels, sessions, folds], 1), axis=0, return_inverse=True)[1].reshape(-1)
+    found: list[list[int]] = []
+    for group in range(groups.max(initial=-1) + 1):
+        rows, length = list[int](), 0
+        for row in np.flatnonzero(groups == group).tolist():
+            rows.append(row)
+            length += int(part.store.lengths[indices[row]])
+            if length >= frames:
+                found.append(rows)
+                rows, length = [], 0
+    found = [found[index] for index in evenly_spaced(len(found), MOST_JOINED)]
+    pieces = [np.concatenate([part.store.utterance(indices[row]).numpy() for row in rows]) for rows in found]
+    lengths = np.array([len(piece) for piece in pieces], np.int64)
+    store = FrameStore(
+        np.concatenate(pieces) if pieces else np.zeros((0, part.store.frames.shape[1]), np.float32),
+        np.cumsum(lengths) - lengths,
+        lengths,
+    )
+    if isinstance(embedder, HeldOutEmbedder):
+        embedder = embedder.of(indices[[rows[0] for rows in found]])
+    return Labelled(store, range(len(found)), [part.labels[rows[0]] for rows in found]), embedder
+
+
+def _most(part: Labelled, whole: Labelled) -> bool:
+    """Whether at least half of the utterances and of the speakers remain."""
+    return 2 * len(part.labels) >= len(whole.labels) and 2 * len(set(part.labels)) >= len(set(whole.labels))
+
+
+def _half(prints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rounded as the file will hold them, so that a bundle says the same before and after it was written."""
+    return prints.astype(np.float16).astype(np.float32)
+
+
+def _even(part: Labelled, most: int) -> Labelled:
+    """Evenly spaced utterances, so that everybody has some."""
+    order = np.argsort(np.asarray(part.labels), kind="stable")[evenly_spaced(len(part.labels), most)]
+    return Labelled(part.store, [part.indices[row] for row in order], [part.labels[row] for row in order])
+
+
+def _longer(part: Labelled, frames: int) -> Labelled:
+    lengths = part.store.lengths
+    kept = [(i, label) for i, label in zip(part.indices, part.labels, strict=True) if lengths[i] > frames]
+    return Labelled(part.store, [index for index, _ in kept], [label for _, label in kept])
