@@ -1,9 +1,10 @@
-"""Embeddings of one model in the space of another that was trained on partly the same recordings.
+"""Map the embeddings of one model to the space of another that was trained on some of the same recordings.
 
-A model knows its training recordings by heart, so how near it puts them to their speakers says nothing of recordings
-it has not heard. A model of a cross-validation fold has not heard those that its fold held out, but its embeddings lie
-in a space of their own. A linear map takes them over. It is fitted on recordings that neither model knows by heart:
-both put what they know close to its speaker, and a map that learned this would put everything there.
+A model has memorized its training recordings, so how close it puts them to their speakers says nothing about new
+recordings. The model of a cross-validation fold has not seen the recordings that its fold held out, but its embeddings
+are in a space of their own. A linear map brings them into the space of the other model. It is fitted on recordings that
+neither model has memorized: both put memorized recordings close to their speakers, and a map fitted on those would put
+everything there.
 
 Shapes: N recordings, D width of the embeddings of the fold's model, E width of the other model's.
 """
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 RIDGE = 0.07
-"""Weight of the penalty, as a share of the mean variance of an axis: few recordings do not determine D × E numbers.
+"""Weight of the penalty, as a share of the mean variance of an axis; a few recordings do not determine D × E numbers.
 
-With less, strangers that are mapped look farther from all speakers than they are; with more, nearer."""
+With a smaller one, mapped strangers look farther from all speakers than they are; with a larger one, closer."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Alignment:
 
 
 def fit_alignment(source: NDArray[np.floating], target: NDArray[np.floating], ridge: float = RIDGE) -> Alignment:
-    """The map from one model's embeddings to the other's by ridge regression.
+    """Fit the map from one model's embeddings to the other's by ridge regression.
 
     Args:
-        source: (N, D) of recordings that neither model was trained on.
-        target: (N, E) of the same recordings.
+        source: (N, D) embeddings of recordings that neither model was trained on.
+        target: (N, E) embeddings of the same recordings.
         ridge: see `RIDGE`.
     """
     assert len(source) == len(target), "embeddings of the same recordings"
@@ -46,6 +47,6 @@ def fit_alignment(source: NDArray[np.floating], target: NDArray[np.floating], ri
     source_mean, target_mean = x.mean(0), y.mean(0)
     x, y = x - source_mean, y - target_mean
     gram = x.T @ x
-    penalty = ridge * np.trace(gram) / len(gram) or 1.0  # a collapsed model: everything is mapped to the mean
+    penalty = ridge * np.trace(gram) / len(gram) or 1.0  # a collapsed model: map everything to the mean
     matrix = np.linalg.solve(gram + penalty * np.eye(len(gram)), x.T @ y)
     return Alignment(source_mean, target_mean, matrix)

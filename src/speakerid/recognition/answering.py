@@ -1,4 +1,4 @@
-"""Answers about voices, by the rules of a bundle."""
+"""Answer questions about voices by the rules of a bundle."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.decision import Rule
 
 FALSE_ACCEPTS = 0.01
-"""Share of strangers who may be given a name, unless another is asked for."""
+"""Default share of strangers who may be given a name."""
 
 
 def check_encoder(bundle: Bundle, voices: Iterable[Voice]) -> None:
-    """Refuse voices that another encoder has heard.
+    """Check that voices were embedded by the bundle's encoder.
 
     Raises:
-        OtherEncoder: there is one.
+        OtherEncoder: a voice was embedded by another encoder.
     """
     if any(voice.encoder != bundle.encoder for voice in voices):
         raise OtherEncoder
 
 
 def answer(bundle: Bundle, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
-    """Whose voice it is; see `Recognizer.answer`."""
+    """Identify the speaker of a voice; see `Recognizer.answer`."""
     _check_rate(false_accepts)
     if top < 1:
         raise UserError(f"top: found {top}, expected at least 1")
@@ -50,7 +50,7 @@ def answer(bundle: Bundle, voice: Voice, false_accepts: float = FALSE_ACCEPTS, t
 
 
 def verdict(bundle: Bundle, one: Voice, other: Voice, false_accepts: float = FALSE_ACCEPTS) -> Verdict:
-    """Whether two voices are of one speaker; see `Recognizer.verify`."""
+    """Decide whether two voices are of one speaker; see `Recognizer.verify`."""
     _check_rate(false_accepts)
     rule = verification_rule(bundle)
     check_encoder(bundle, [one, other])
@@ -63,10 +63,10 @@ def verdict(bundle: Bundle, one: Voice, other: Voice, false_accepts: float = FAL
 
 
 def verification_rule(bundle: Bundle) -> Rule:
-    """The rule for pairs of recordings.
+    """Rule for pairs of recordings.
 
     Raises:
-        UserError: the bundle was fitted on too little to have one.
+        UserError: the bundle has no such rule, since it was fitted on too few recordings.
     """
     if bundle.verification is None:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Answers about many files, on all cores."""
+"""Identify the speakers of many files, on all cores."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from speakerid.recognition.samples import path_of
 from speakerid.recognition.voices import VoiceEncoder, sound_of
 
 TOGETHER = 8
-"""Files that are embedded together, neighbours in length side by side."""
+"""Number of files embedded together; they are batched by length."""
 
 _Job = TypeVar("_Job")
 _Result = TypeVar("_Result")
@@ -31,11 +31,11 @@ _Result = TypeVar("_Result")
 def answers_of_files(
     bundle: Bundle, encoder: VoiceEncoder, files: Iterable[str | os.PathLike[str]], false_accepts: float, top: int
 ) -> Generator[Answer, None, None]:
-    """See `Recognizer.identify_many`.
+    """Identify the speakers of files; see `Recognizer.identify_many`.
 
     Args:
-        bundle: what is known.
-        encoder: the bundle's.
+        bundle: the bundle.
+        encoder: encoder of the bundle.
         files: paths.
         false_accepts, top: see `Recognizer.identify`.
     """
@@ -45,7 +45,7 @@ def answers_of_files(
     def answers(some: Sequence[Path]) -> list[Answer]:
         return _answers(bundle, encoder, some, false_accepts, top)
 
-    # BLAS has one number of threads for the whole process, which is not to change while others are at work.
+    # BLAS has one number of threads for the whole process, so it must not change while other workers run.
     with encoder.threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         try:
             for some in _ahead(pool, answers, groups, 2 * workers):
@@ -57,7 +57,7 @@ def answers_of_files(
 def _answers(
     bundle: Bundle, encoder: VoiceEncoder, files: Sequence[Path], false_accepts: float, top: int
 ) -> list[Answer]:
-    """Of files that are embedded together, in one thread."""
+    """Answers for files that are embedded together, in one thread."""
     with encoder.threads.limit(limits=1, user_api="openmp"):
         heard = [_frames_of(encoder, path) for path in files]
         frames = [one for one in heard if not isinstance(one, Unheard)]
@@ -87,7 +87,7 @@ def _file(recording: object) -> Path:
 def _ahead(
     pool: ThreadPoolExecutor, function: Callable[[_Job], _Result], jobs: Iterable[_Job], count: int
 ) -> Iterator[_Result]:
-    """`map(function, jobs)` in the threads of a pool, up to `count` jobs ahead of what is asked for."""
+    """`map(function, jobs)` in the threads of a pool, computed up to `count` jobs ahead."""
     waiting = iter(jobs)
     running = deque(pool.submit(function, job) for job in islice(waiting, count))
     while running:

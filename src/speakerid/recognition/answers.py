@@ -1,6 +1,6 @@
-"""What a recogniser says of recordings.
+"""Results of recognition: voices, answers and verdicts.
 
-Letters: D width of a voice print.
+Shapes: D width of a voice print.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Said = Literal["known", "unknown", "too short", "silent", "broken"]
 
 @dataclass(frozen=True)
 class Voice:
-    """What is left of a recording: nothing of what was said."""
+    """Voice in a recording: a voice print, from which the words cannot be recovered."""
 
     seconds: float
-    """Of sound, pauses cut."""
+    """Duration of the sound without pauses."""
     voice_print: NDArray[np.float32]
-    """(D,), of length 1."""
+    """(D,) unit vector."""
     encoder: str
-    """Fingerprint of what made it, see `Bundle.encoder`."""
+    """Fingerprint of the encoder, see `Bundle.encoder`."""
     digest: int | None = None
-    """Of the samples; the same for the same recording, None if unknown."""
+    """Digest of the samples, the same for the same recording; None if unknown."""
     source: str = ""
-    """Name of the file, empty if it is unknown."""
+    """Path of the file; empty if unknown."""
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,19 @@ class Answer:
     """Who speaks in a recording."""
 
     said: Said
-    """Whether there is a name; else why not."""
+    """Known if there is a name; else why not."""
     name: str | None
-    """None unless `said` is known."""
+    """Name of the speaker; None unless `said` is known."""
     probability: float
-    """Of the name, or where nobody is named that it is none of those known; nan where nothing was recognised."""
+    """Probability of the name; if unknown, probability of a stranger; NaN if nothing was recognized."""
     ranking: tuple[tuple[str, float], ...]
-    """Names and probabilities, the most probable first; empty where there was nothing to recognise."""
+    """Names and probabilities in descending order; empty if nothing was recognized."""
     seconds: float
-    """Of sound, pauses cut; nan where it could not be heard."""
+    """Duration of the sound without pauses; NaN if the recording cannot be read."""
     threshold: float
-    """Probability from which on a name is said, at this duration and rate of false accepts; nan as above."""
+    """Lowest probability for which a name is given, at this duration and rate of false accepts; NaN as above."""
     reason: str = ""
-    """What is wrong with the recording, where something is."""
+    """What is wrong with the recording, if anything."""
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,17 @@ class Verdict:
 
     same: bool
     score: float
-    """Of the two voice prints, see `speakerid.recognition.plda.Plda`; positive where one speaker is more likely."""
+    """Score of the two voice prints, see `speakerid.recognition.plda.Plda`; positive if one speaker is more likely."""
     probability: float
-    """That they are, if same and different speakers are equally frequent."""
+    """Probability of one speaker, if same and different speakers are equally frequent."""
     threshold: float
-    """Probability from which on the answer is yes."""
+    """Lowest probability for which the answer is yes."""
     seconds: float
-    """Of sound in the shorter of the two, for which all this holds."""
+    """Duration of the sound in the shorter of the two."""
 
 
 class Unheard(UserError):
-    """There is nobody to be recognised in a recording."""
+    """A recording has no voice that could be recognized."""
 
     def __init__(self, said: Said, reason: str, seconds: float = float("nan")) -> None:
         super().__init__(reason)
@@ -76,12 +76,12 @@ class Unheard(UserError):
         self.seconds = seconds
 
     def answer(self) -> Answer:
-        """Why nobody is named."""
+        """Answer without a name, for this reason."""
         return Answer(self.said, None, float("nan"), (), self.seconds, float("nan"), str(self))
 
 
 class OtherEncoder(UserError):
-    """A voice print that another encoder made than the bundle's; the two say nothing about each other."""
+    """A voice print was made by another encoder than the bundle's, so the two cannot be compared."""
 
     def __init__(self) -> None:
         super().__init__(

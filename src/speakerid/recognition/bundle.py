@@ -1,6 +1,6 @@
-"""One file that knows its speakers: weights, voice prints, thresholds and where they come from.
+"""Bundles: one file with the weights of an embedder, the voice prints of speakers, thresholds and their provenance.
 
-Letters: N utterances of known speakers, I of strangers, D width of a voice print, S speakers, K centres a speaker.
+Shapes: N utterances of known speakers, I of strangers, D width of a voice print, S speakers, K centers per speaker.
 """
 
 from __future__ import annotations
@@ -41,18 +41,18 @@ FileVersion = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Bundle:
-    """Everything that recognition needs.
+    """Everything needed for recognition.
 
     Attributes:
         model: settings of the embedder.
-        features: of the recordings.
-        weights: of the embedder.
-        profiles: whom it knows.
-        evidence: what thresholds and probabilities are fitted on, by duration, ascending.
-        identification: who of the speakers it is, or a stranger.
-        verification: whether two recordings are of one speaker; None where nothing told.
-        expected: what can be expected of `identification`.
-        card: where it comes from and what was measured, as plain data; see `speakerid.recognition.exporting`.
+        features: settings of the features.
+        weights: weights of the embedder.
+        profiles: profiles of the known speakers.
+        evidence: voice prints that thresholds and probabilities are fitted on, by duration in ascending order.
+        identification: rule that says which speaker it is, or a stranger.
+        verification: rule that says whether two recordings are of one speaker; None if there were too few recordings.
+        expected: expected error rates of `identification`.
+        card: provenance and measurements, as plain data; see `speakerid.recognition.exporting`.
     """
 
     model: ModelConfig
@@ -74,7 +74,7 @@ class Bundle:
         evidence: Sequence[Evidence],
         card: Mapping[str, Any],
     ) -> Bundle:
-        """With thresholds and probabilities for these profiles; arguments are attributes."""
+        """Create a bundle, and fit thresholds and probabilities for its profiles; arguments are attributes."""
         identification, promised = fit_identification(evidence, profiles)
         return Bundle(
             model,
@@ -89,7 +89,7 @@ class Bundle:
         )
 
     def embedder(self) -> Embedder:
-        """The model with its weights, in evaluation mode, on the CPU."""
+        """Build the model with its weights, in evaluation mode, on the CPU."""
         embedder = Embedder(self.model, self.features.n_mels, width=len(self.weights["between"]))
         try:
             embedder.load_state_dict(dict(self.weights))
@@ -99,36 +99,36 @@ class Bundle:
 
     @cached_property
     def encoder(self) -> str:
-        """Fingerprint of features, model settings and weights: voice prints compare only within one encoder."""
+        """Fingerprint of features, model settings and weights: only voice prints of the same encoder can be compared."""
         digest = hashlib.sha256(f"{self.features.model_dump_json()} {self.model.model_dump_json()}".encode())
         add_tensors(digest, self.weights)
         return digest.hexdigest()[:32]
 
     @property
     def fitted_on(self) -> str:
-        """What thresholds were fitted on, in words."""
+        """Description of the data that thresholds were fitted on."""
         return str(self.card.get("fitted_on", "what its card does not say"))
 
     def enrolled(
         self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), add: bool = False
     ) -> Bundle:
-        """With one more speaker, or with more recordings of one.
+        """Bundle with one more speaker, or with more recordings of one.
 
         Args:
             name, prints, recordings: see `Profiles.with_speaker`.
-            add: to a speaker who is there, see `Profiles.with_more`.
+            add: add to an existing speaker, see `Profiles.with_more`.
 
         Raises:
-            UserError: see there.
+            UserError: as for these methods.
         """
         change = self.profiles.with_more if add else self.profiles.with_speaker
         return self._with(change(name, prints, recordings), self.evidence)
 
     def forgotten(self, name: str) -> Bundle:
-        """Without a speaker, and without every voice print of theirs.
+        """Bundle without a speaker, and without any of the speaker's voice prints.
 
         Raises:
-            UserError: there is none of this name, or nobody else whom thresholds could be fitted on.
+            UserError: no speaker has this name, or no one else is left to fit thresholds on.
         """
         profiles, name = self.profiles.without(name), self.profiles.stored_name(name)
         evidence = [some.without(name) for some in self.evidence]
@@ -139,7 +139,7 @@ class Bundle:
         return self._with(profiles, evidence)
 
     def renamed(self, old: str, new: str) -> Bundle:
-        """With another name for a speaker; errors as for `Profiles.renamed`."""
+        """Bundle with another name for a speaker; errors as for `Profiles.renamed`."""
         profiles, place = self.profiles.renamed(old, new), self.profiles.place(old)
         evidence = [some.renamed(self.profiles.names[place], profiles.names[place]) for some in self.evidence]
         return replace(self, profiles=profiles, evidence=evidence)
@@ -148,12 +148,12 @@ class Bundle:
         return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card)
 
     def save(self, path: Path) -> FileVersion:
-        """Write to a temporary file, sync, rename: at every moment there is a whole bundle at `path`.
+        """Write the bundle atomically: to a temporary file, which is synced and renamed.
 
-        A new file is readable by its owner only.
+        Only its owner can read a new file.
 
         Returns:
-            The version of the file that was written.
+            The version of the written file.
         """
         speakers = zip(self.profiles.names, self.profiles.clips, self.profiles.trained, strict=True)
         content = _Content(
@@ -179,10 +179,10 @@ class Bundle:
 
     @staticmethod
     def load(path: Path) -> Bundle:
-        """Read a bundle.
+        """Load a bundle.
 
         Raises:
-            UserError: it is missing, damaged, or not a bundle that `export` could have written.
+            UserError: the bundle is missing or damaged, or its content cannot be the result of `export`.
         """
         content, tensors = read(path)
         try:
@@ -209,7 +209,7 @@ class Bundle:
         rows = [(index, digest) for index, some in enumerate(self.profiles.recordings) for digest in sorted(some)]
         tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
         for place, some in enumerate(self.evidence):
-            # Half precision moves a score by a thousandth of their range at most, and halves what is most of a bundle.
+            # Half precision changes a score by at most a thousandth of their range, and halves most of the file.
             tensors[f"evidence.{place}.known"] = torch.from_numpy(some.known.astype(np.float16))
             tensors[f"evidence.{place}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
             tensors[f"evidence.{place}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
@@ -223,18 +223,18 @@ class Bundle:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep every other writer of a bundle waiting while the block runs, and remove what killed writers left of it.
+    """Block other writers of a bundle while the block runs, and remove files that killed writers left.
 
-    The lock file lies beside the bundle that `path` leads to and has its owner and its permissions.
+    The lock file is beside the bundle that `path` leads to and has its owner and its permissions.
 
     Raises:
-        UserError: the folder cannot be written, or `path` is not a regular file.
+        UserError: the folder is not writable, or `path` is not a regular file.
     """
     real, mode, owner = real_path(path), 0o600, None
     try:
         check_regular(real)
         status = real.stat()
-        # The owner of a bundle that is write-protected may replace it, and so may lock it.
+        # The owner of a write-protected bundle may replace it, and so may lock it.
         mode, owner = stat.S_IMODE(status.st_mode) & 0o666 | 0o600, (status.st_uid, status.st_gid)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
@@ -253,12 +253,12 @@ def locked(path: Path) -> Iterator[None]:
 
 @contextmanager
 def changing(path: Path) -> Iterator[list[Bundle]]:
-    """Yield a list with the bundle at `path`; the one that is in it when the block ends well is written back.
+    """Yield a list with the bundle at `path`; when the block ends without error, the bundle in the list is saved.
 
-    Others who change the bundle wait for one another, so nothing is lost.
+    Other writers wait, so no change is lost.
     """
     if not path.exists():
-        Bundle.load(path)  # says so
+        Bundle.load(path)  # raises the error
     with locked(path):
         held = [Bundle.load(path)]
         yield held
@@ -266,7 +266,7 @@ def changing(path: Path) -> Iterator[list[Bundle]]:
 
 
 def version_of(path: Path) -> FileVersion | None:
-    """Changes whenever a bundle's file is replaced or written; None if there is no file."""
+    """Version of a bundle's file, which changes whenever it is written or replaced; None if there is no file."""
     try:
         status = path.stat()
     except (OSError, ValueError):  # ValueError: a NUL in the name
@@ -297,7 +297,7 @@ def _evidence(content: _Content, tensors: Mapping[str, Tensor], index: int) -> E
     whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
     themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
     added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
-    if f"{prefix}flattery" in tensors:  # of a former version: taken off the own score alone
+    if f"{prefix}flattery" in tensors:  # earlier format: subtracted from the score of the utterance's speaker alone
         column = np.full(len(known), -tensors[f"{prefix}flattery"].item(), np.float32)
         added = np.stack([column, np.zeros_like(column)], 1)
     return Evidence(

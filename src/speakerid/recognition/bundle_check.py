@@ -1,4 +1,4 @@
-"""Whether the content of a bundle can be what `export` wrote: sizes that fit one another, and values within bounds."""
+"""Check the content of a bundle: sizes that fit one another, and values within bounds."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from speakerid.recognition.embedder import Embedder
 from speakerid.settings import Settings
 
 _LARGEST_WIDTH = 2**17
-"""Of every width, kernel or number of heads in the settings of a model."""
+"""Upper bound of every width, kernel size and number of heads in the settings of a model."""
 _MOST_REPEATS = 1000
-"""Layers of an encoder, and centres a class: what costs time or memory without a tensor in the file."""
+"""Upper bound of what costs time or memory without a tensor in the file: layers, and centers per class."""
 _LONGEST_NAME = 4096
-"""Characters of a speaker's name; those of a corpus are not limited to what `enroll` takes."""
+"""Characters of a speaker's name; names in a corpus may be longer than those that `enroll` takes."""
 _LARGEST_VALUE = 1e9
-"""In a tensor."""
+"""Largest absolute value in a tensor."""
 _SMALLEST_VARIANCE = 1e-31
-"""Squares of distances divided by less overflow."""
+"""Smallest variance of a voice print; squared distances divided by a smaller one overflow."""
 _LARGEST_NUMBER = 1e15
-"""In a rule; the scores of a model that has learned nothing lie close together, so their scale is large."""
+"""Largest absolute value in a rule; the scores of an untrained model are close together, so their scale is large."""
 
 Expectation = tuple[tuple[int, ...], torch.dtype]
 
 
 def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
-    """Refuse what no sound program wrote.
+    """Refuse content that `export` cannot have written.
 
     Raises:
-        UserError: with the field, what was found and what was expected; the message does not name the file.
+        UserError: names the field, what was found and what was expected, but not the file.
     """
     _check_model(content.model)
     _check_features(content.features)
@@ -149,10 +149,10 @@ def _check_ascending(name: str, values: Sequence[float], most: float) -> None:
 
 
 def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[str, Expectation]:
-    """Shapes and types of all tensors of a bundle; what only the tensors say is taken from them."""
-    between = tensors.get("weights.between")  # in former versions as wide as the embeddings
+    """Shapes and types of all tensors of a bundle; sizes that the JSON does not state are taken from the tensors."""
+    between = tensors.get("weights.between")  # in earlier versions as wide as the embeddings
     width = None if between is None or between.ndim != 1 else len(between)
-    with torch.device("meta"):  # no memory, whatever the settings ask for
+    with torch.device("meta"):  # allocates no memory, whatever the settings are
         embedder = Embedder(content.model, content.features.n_mels, width)
     expected = {f"weights.{name}": _of(tensor) for name, tensor in embedder.state_dict().items()}
     speakers, width = len(content.speakers), embedder.width
@@ -169,10 +169,10 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[s
         expected[f"{prefix}known"] = (len(names), width), torch.float16
         expected[f"{prefix}strangers"] = (*strangers, width), torch.float16
         expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
-        if f"{prefix}stranger_profiles" in tensors:  # of models of folds alone
+        if f"{prefix}stranger_profiles" in tensors:  # only with folds
             expected[f"{prefix}stranger_profiles"] = (*strangers,), torch.int32
         for name, shape in {"corrections": (len(names), 2), "flattery": ()}.items():
-            if f"{prefix}{name}" in tensors:  # of models of folds alone; flattery is of a former version
+            if f"{prefix}{name}" in tensors:  # only with folds; flattery is of an earlier version
                 expected[f"{prefix}{name}"] = shape, torch.float32
     return expected
 

@@ -1,4 +1,4 @@
-"""A bundle held against the test utterances and the strangers of a corpus, by its own thresholds and probabilities."""
+"""Evaluate a bundle, with its own thresholds and probabilities, on the test utterances and strangers of a corpus."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ from speakerid.recognition.judging import Heard, check_cohort, unit
 from speakerid.recognition.material import Material
 
 DURATIONS = (0.5, 1.0, 2.0, 4.0)
-"""Seconds that utterances are cut to, besides whole ones."""
+"""Durations that utterances are cut to, in seconds, besides whole ones."""
 WHOLE = "whole"
 SAME_PRINT = 0.9999
-"""Cosine from which on two voice prints are of one recording, one of them rounded to half precision."""
+"""Lowest cosine at which two voice prints are of one recording, one of them rounded to half precision."""
 
 _BY_SESSION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
 _IDENTIFICATION = (*_BY_SESSION[:-1], PROMISED_STRANGERS, PROMISED_IDENTIFIED, ECE)
@@ -71,18 +71,18 @@ def evaluate_bundle(
     as_norm: bool = False,
     resamples: int = RESAMPLES,
 ) -> Results:
-    """Everything that is known of it then, for the page.
+    """Evaluate a bundle on a corpus.
 
     Args:
-        path: of the bundle.
-        data: the corpus.
+        path: file of the bundle.
+        data: folder of the corpus.
         seconds: durations, besides whole utterances.
-        trials: list of trials to judge besides those that are drawn.
-        as_norm: normalise the scores of whole utterances by the bundle's other speakers as well.
-        resamples: for the intervals.
+        trials: list of trials to evaluate besides the drawn ones.
+        as_norm: also normalize the scores of whole utterances by the bundle's other speakers.
+        resamples: number of bootstrap resamples for the intervals.
 
     Raises:
-        UserError: a bundle, corpus or list that cannot be read, or that do not belong together.
+        UserError: the bundle, the corpus or the list cannot be read, or they do not belong together.
     """
     bundle = Bundle.load(path)
     if as_norm:
@@ -116,7 +116,7 @@ def evaluate_bundle(
 
 
 def _heard(bundle: Bundle, material: Material, seconds: Sequence[float]) -> dict[str, Heard]:
-    """What the bundle scores, by the duration that utterances are cut to; whole ones last."""
+    """Scores by the bundle, by the duration that utterances are cut to; whole ones last."""
     durations = {f"{duration:g} s": duration for duration in seconds}
     return {name: Heard.of(bundle, material, duration) for name, duration in {**durations, WHOLE: None}.items()}
 
@@ -132,14 +132,14 @@ def _check_finite(path: Path, data: Path, heard: Mapping[str, Heard]) -> None:
 
 
 def _not_measured(parts: Mapping[str, object]) -> Iterator[str]:
-    """A sentence for each part that has no figure."""
+    """A sentence for each part that could not be measured."""
     for what, found in parts.items():
         if isinstance(found, NotMeasured):
             yield f"{what}: {found}."
 
 
 def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -> tuple[Table, Table]:
-    """By duration, and by session."""
+    """Tables of identification by duration and by session."""
     promised = _promised(heard[WHOLE].bundle)
     rows = [
         _with(identification_row(name, one.scored, one.decided, resamples), promised.get(name, {}))
@@ -167,7 +167,7 @@ def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -
 
 
 def _promised(bundle: Bundle) -> dict[str, Mapping[Measure, float]]:
-    """What the bundle expects, by the names of rows."""
+    """Error rates that the bundle expects, by the names of rows."""
     return {
         f"{one.seconds:g} s": {PROMISED_STRANGERS: one.false_accepts, PROMISED_IDENTIFIED: one.identified}
         for one in bundle.expected
@@ -175,7 +175,7 @@ def _promised(bundle: Bundle) -> dict[str, Mapping[Measure, float]]:
 
 
 def _with(row: Row, values: Mapping[Measure, float]) -> Row:
-    """A row with further figures, which have no intervals."""
+    """Row with further figures, which have no intervals."""
     more = {measure: Estimate(value, math.nan, math.nan) for measure, value in values.items()}
     return replace(row, estimates={**row.estimates, **more})
 
@@ -183,7 +183,7 @@ def _with(row: Row, values: Mapping[Measure, float]) -> Row:
 def _verification(
     whole: Heard, pairs: Mapping[str, ScoredPairs], listed: Mapping[str, Pairs], as_norm: bool, resamples: int
 ) -> Table:
-    """By duration, and of a list of trials."""
+    """Table of verification by duration, and on a list of trials."""
     everything = dict(pairs)
     if as_norm:
         drawn = {WHOLE: whole.material.pairs} if WHOLE in pairs else {}
@@ -199,7 +199,7 @@ def _verification(
 
 
 def _point(table: Table, across: Measure, up: Measure) -> tuple[float, float] | None:
-    """Two measures of whole utterances, where both are there."""
+    """Two measures of whole utterances, if both were measured."""
     for row in table.rows:
         if row.name == WHOLE and {across, up} <= row.estimates.keys():
             return _value(row, across), _value(row, up)
@@ -211,7 +211,7 @@ def _value(row: Row, measure: Measure) -> float:
 
 
 def _reliability(whole: Heard, pairs: ScoredPairs | None) -> dict[str, Reliability]:
-    """Of whole utterances: names that are given, where there are strangers, and verdicts on pairs."""
+    """Reliability on whole utterances: of names, if there are strangers, and of verdicts on pairs."""
     found = {}
     if (~whole.material.known).any():
         found["names"] = whole.decided.reliability()
@@ -221,7 +221,7 @@ def _reliability(whole: Heard, pairs: ScoredPairs | None) -> dict[str, Reliabili
 
 
 def _facts(bundle: Bundle, material: Material) -> tuple[str, ...]:
-    """What was held against what, and what flatters."""
+    """Sentences on what was evaluated on what, and what makes the figures optimistic."""
     known, speakers = material.known, material.utterances.speakers
     strangers = len(np.unique(speakers[~known]))
     facts = [
@@ -239,7 +239,7 @@ def _facts(bundle: Bundle, material: Material) -> tuple[str, ...]:
 
 
 def _seen(bundle: Bundle, material: Material) -> int:
-    """Utterances of strangers that the bundle carries voice prints of."""
+    """Number of utterances of strangers whose voice prints the bundle carries."""
     evidence = bundle.evidence[0]
     if not len(evidence.strangers):
         return 0

@@ -1,7 +1,7 @@
-"""The file that a bundle is: a safetensors file with one JSON text in its header. Nothing in it can run.
+"""File format of bundles: a safetensors file with JSON text in its header. It contains no code.
 
-The digest is a checksum against accidents: whoever edits a file on purpose can compute it again. So every size is
-checked against the length of the file and against bounds before anything is built from it.
+The digest detects accidental damage only: someone who edits a file can compute it again. So every size is checked
+against the length of the file and against bounds before anything is built from it.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from speakerid.settings import Settings, parse
 FORMAT = "speakerid bundle 2"
 _HEADER = "speakerid"
 _LONGEST_HEADER = 100 * 2**20
-"""Bytes; safetensors itself reads no longer one."""
+"""Bytes; safetensors itself reads no longer header."""
 _LARGEST_FILE = 8 * 2**30
-"""Bytes; 100,000 speakers and a large model take less than a tenth."""
+"""Bytes; 100,000 speakers and a large model need less than a tenth."""
 _LONGEST_ERROR = 600
-"""Characters; an edited text can have errors without end."""
+"""Characters; an edited text can have any number of errors."""
 _DTYPES = {"F32": 4, "F16": 2, "I64": 8, "I32": 4}
-"""Types of tensors in a bundle, and bytes an element."""
+"""Types of tensors in a bundle, and bytes per element."""
 _FOREIGN = {
     b"": "an empty file",
     b"version https://git-lfs": "a Git LFS pointer instead of the file; `git lfs pull` fetches it",
@@ -92,11 +92,11 @@ class Content(Settings, frozen=True):
     features: FeatureConfig
     speakers: list[SpeakerContent]
     seconds: list[float]
-    """Durations of the evidence."""
+    """Durations of the calibration set."""
     evidence_speakers: list[list[str]]
-    """Of its known utterances, by duration."""
+    """Speakers of its known utterances, by duration."""
     joined: list[bool] = Field(default_factory=list)
-    """Whether these are several utterances joined, by duration; of former versions empty, since none are."""
+    """Whether these are several utterances joined, by duration; empty in earlier versions, where none are."""
     identification: RuleContent
     verification: RuleContent | None
     expected: list[Expected]
@@ -105,7 +105,7 @@ class Content(Settings, frozen=True):
 
 @dataclass(frozen=True)
 class _Entry:
-    """What the header of a safetensors file says of a tensor."""
+    """Entry for a tensor in the header of a safetensors file."""
 
     dtype: str
     shape: Annotated[list[Annotated[int, Field(ge=0, lt=2**40)]], Field(max_length=8)]
@@ -121,30 +121,30 @@ def digest_of(content: Content, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _digest_of_text(text: str, stated: str, tensors: Mapping[str, Tensor]) -> str:
-    """The same of the content as it was written: settings that later versions add are not in it."""
+    """The same for the content as it was written, which lacks settings that later versions added."""
     digest = hashlib.sha256(text.replace(f'"digest":"{stated}"', '"digest":""', 1).encode())
     add_tensors(digest, tensors)
     return digest.hexdigest()
 
 
 def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> None:
-    """Continue a digest by names, types, shapes and values of tensors."""
+    """Update a digest with the names, types, shapes and values of tensors."""
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.numpy().tobytes())
 
 
 def as_bytes(content: Content, tensors: dict[str, Tensor]) -> bytes:
-    """What the file holds; the digest is added here."""
+    """Content of the file, with the digest."""
     content = content.model_copy(update={"digest": digest_of(content, tensors)})
     return save(tensors, {_HEADER: content.model_dump_json()})
 
 
 def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
-    """Content and tensors of the file that a path leads to, as they were written; see `bundle_check` for the rest.
+    """Read the content and the tensors of a file, as they were written; see `bundle_check` for further checks.
 
     Raises:
-        UserError: it is missing, no regular file, damaged, or not a bundle; the message names it.
+        UserError: the file is missing, not a regular file, damaged, or not a bundle; the message names it.
     """
     try:
         check_regular(path)
@@ -153,7 +153,7 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
             content = _parse(path, metadata)
             file.seek(0)
             tensors = load(file.read())
-        # By the text, so that settings which came later do not matter; by the content where a script wrote the text.
+        # Of the text, so that settings added later do not matter; of the content if a script wrote the text.
         digests = (_digest_of_text(metadata[_HEADER], content.digest, tensors), digest_of(content, tensors))
         if content.digest not in digests:
             raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
@@ -168,21 +168,21 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
         raise UserError(f"{path}: its {_HEADER!r} text is nested too deeply; export it again") from error
     except MemoryError as error:
         raise UserError(f"{path}: there is too little memory to read it") from error
-    except (SafetensorError, ValueError) as error:  # what the checks of the header have let through
+    except (SafetensorError, ValueError) as error:  # missed by the checks of the header
         raise UserError(f"{path}: damaged, or not a safetensors file: {error}") from error
     return content, tensors
 
 
 def _shortened(text: str) -> str:
-    """An edited text can have errors without end, or words."""
+    """Shorten a message; an edited text can have any number of errors, or very long ones."""
     return text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]} …"
 
 
 def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
-    """The metadata of a safetensors file whose tensors fill the file exactly.
+    """Read the metadata of a safetensors file whose tensors fill the file exactly.
 
     Raises:
-        UserError: it is another file, or damaged.
+        UserError: the file is damaged or of another type.
     """
     size = os.fstat(file.fileno()).st_size
     start = file.read(32)
@@ -214,7 +214,7 @@ def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
 
 
 def _foreign(start: bytes) -> str:
-    """What a file is that begins with these bytes and is not a safetensors file."""
+    """Describe a file that begins with these bytes and is not a safetensors file."""
     for beginning, kind in _FOREIGN.items():
         if start == beginning or (beginning and start.lstrip().lower().startswith(beginning.lower())):
             return f"found {kind}; expected a bundle"

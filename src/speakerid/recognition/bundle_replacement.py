@@ -1,4 +1,4 @@
-"""A new bundle in place of a former one, and what that would lose."""
+"""Replace a bundle by a new one, and say what that would lose."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from speakerid.recognition.enrollment import Enrollment
 from speakerid.recognition.recognizer import Recognizer
 
 _SHOWN = 5
-"""Names in an error."""
+"""Number of names in an error message."""
 
 
 def recordings_again(path: Path, folder: Path, remarks: Remarks) -> dict[str, list[Path]]:
-    """Recordings of the speakers who were enrolled in a bundle, or to whom recordings were added.
+    """Find recordings of the speakers who were enrolled in a bundle, or to whom recordings were added.
 
     Args:
-        path: of the bundle, which may not exist.
+        path: file of the bundle, which may not exist.
         folder: has a folder for each speaker, under the speaker's name.
-        remarks: takes what was passed over.
+        remarks: collects the files that were passed over.
 
     Raises:
-        UserError: it is not a folder, or holds no recordings of a speaker.
+        UserError: `folder` is not a folder, or has no recordings of a speaker.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: not a folder; expected one with a folder of recordings for each speaker")
@@ -43,10 +43,10 @@ def recordings_again(path: Path, folder: Path, remarks: Remarks) -> dict[str, li
 
 
 def enroll_again(bundle: Bundle, recordings: Mapping[str, Sequence[Path]]) -> tuple[Bundle, list[Enrollment]]:
-    """Enroll speakers in a new bundle, or add recordings to those that it was trained on.
+    """Enroll speakers in a new bundle, or add recordings to speakers that it was trained on.
 
     Raises:
-        UserError: none of a speaker's recordings is of use, or the name is reserved.
+        UserError: none of a speaker's recordings can be used, or the name is reserved.
     """
     recognizer = Recognizer(bundle)
     enrollments = [
@@ -57,7 +57,7 @@ def enroll_again(bundle: Bundle, recordings: Mapping[str, Sequence[Path]]) -> tu
 
 
 def check_replaceable(path: Path, replace: bool, again: Collection[str] = ()) -> None:
-    """Refuse early what `save_new` would refuse for people who were enrolled; an export takes minutes.
+    """Check, before minutes of export, that `save_new` would lose no enrolled speakers.
 
     Raises:
         UserError: see `save_new`.
@@ -67,16 +67,16 @@ def check_replaceable(path: Path, replace: bool, again: Collection[str] = ()) ->
 
 
 def save_new(bundle: Bundle, path: Path, replace: bool, again: Collection[str] = ()) -> tuple[str, ...]:
-    """Write a bundle that was made of a checkpoint.
+    """Write a bundle that was made from a checkpoint.
 
     Args:
-        bundle: the new one.
+        bundle: the new bundle.
         path: its file.
-        replace: also over a bundle in which speakers were enrolled, forgotten or renamed.
-        again: speakers who were enrolled again in the new one.
+        replace: also replace a bundle in which speakers were enrolled, forgotten or renamed.
+        again: speakers who were enrolled again in the new bundle.
 
     Returns:
-        What was lost with the former bundle, a line each.
+        What was lost with the former bundle, one line each.
 
     Raises:
         UserError: without `replace`, something would be lost, or the file is not a bundle.
@@ -107,7 +107,7 @@ def _former(path: Path) -> Bundle:
 
 
 def _lost(former: Bundle, new: Bundle | None, again: Collection[str]) -> list[str]:
-    """What a former bundle says of people not enrolled again and a new one would not; without one, what is enrolled."""
+    """What replacing a bundle by a new one loses; if `new` is None, only what was enrolled."""
     lost, profiles = list[str](), former.profiles
     for name, clips, trained, recordings in zip(
         profiles.names, profiles.clips, profiles.trained, profiles.recordings, strict=True

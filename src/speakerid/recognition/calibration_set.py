@@ -1,4 +1,4 @@
-"""Calibration set: the utterances that thresholds and probabilities are fitted on, as voice prints by duration."""
+"""Make the calibration set: voice prints, by duration, that thresholds and probabilities are fitted on."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from speakerid.recognition.shifted import shift
 from speakerid.recognition.simulated import evenly_spaced
 
 MOST = 1000
-"""Largest number of utterances of known speakers, and of strangers, of one duration."""
+"""Largest number of utterances of known speakers, and of strangers, per duration."""
 MOST_JOINED = 100
-"""The same of joined utterances."""
+"""The same for joined utterances."""
 
 
 class Embeds(Protocol):
-    """Makes voice prints of utterances, see `Embedder.embed`."""
+    """Object that makes voice prints of utterances, see `Embedder.embed`."""
 
     def embed(
         self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
@@ -36,13 +36,13 @@ class Embeds(Protocol):
 
 @dataclass(frozen=True)
 class Strangers:
-    """Whose voices stand for everybody who is not known.
+    """Voices used as strangers.
 
     Attributes:
-        voices: utterances; there may be none, and then the known speakers are left out in turn.
-        factors: by which their frequencies are shifted; each makes others of them.
-        told: what they are, for the card.
-        are_speakers: whether they are the known speakers, left out by the models that make their voice prints.
+        voices: utterances; if there are none, the known speakers are left out in turn.
+        factors: factors by which frequencies are shifted; each makes other strangers of the same utterances.
+        told: description for the card.
+        are_speakers: whether they are known speakers, embedded by models that were trained without them.
     """
 
     voices: Labelled
@@ -59,18 +59,18 @@ def evidence_of(
     strangers: Strangers,
     features: FeatureConfig,
 ) -> list[Evidence]:
-    """Voice prints to fit on, by duration, ascending.
+    """Make voice prints to fit on, by duration in ascending order.
 
     Durations that fewer than half of the utterances, or of the speakers, reach are left out, except the shortest one.
-    Longer ones are represented by utterances of one session joined, as far as half of the speakers have enough of them:
-    a timeline judges voices by all that it hears of them.
+    Longer ones are represented by joined utterances of one session, if half of the speakers have enough of them: a
+    timeline identifies a voice by all of its speech.
 
     Args:
         embedder: makes voice prints of known speakers.
         known: utterances of known speakers; `labels` are indices in `profiles`.
-        profiles: of the known speakers.
+        profiles: profiles of the known speakers.
         embedder_of_strangers: makes voice prints of strangers.
-        strangers: their utterances.
+        strangers: utterances of strangers.
         features: settings of all features.
     """
     some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
@@ -107,7 +107,7 @@ def _evidence(
     strangers: Strangers,
     features: FeatureConfig,
 ) -> Evidence:
-    """Voice prints of one duration, see `evidence_of`."""
+    """Make voice prints of one duration, see `evidence_of`."""
     names, frames = profiles.names, round(seconds * features.frames_per_second)
     prints = _half(embedder.embed(known.store, known.indices, frames))
     foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
@@ -132,7 +132,7 @@ def _evidence(
 
 
 def _joined(part: Labelled, embedder: Embeds, frames: int) -> tuple[Labelled, Embeds]:
-    """Consecutive utterances of one speaker and session joined until they are long enough, and what embeds them."""
+    """Join consecutive utterances of one speaker and session until they are long enough; with an embedder for them."""
     indices, count = np.asarray(part.indices, np.int64), len(part.indices)
     sessions = np.full(count, UNKNOWN) if part.sessions is None else np.asarray(part.sessions)
     folds = embedder.fold_of[indices] if isinstance(embedder, HeldOutEmbedder) else np.zeros(count, np.int64)
@@ -165,12 +165,12 @@ def _most(part: Labelled, whole: Labelled) -> bool:
 
 
 def _half(prints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rounded as the file will hold them, so that a bundle says the same before and after it was written."""
+    """Round as in the file, so that a bundle gives the same answers before and after it was written."""
     return prints.astype(np.float16).astype(np.float32)
 
 
 def _even(part: Labelled, most: int) -> Labelled:
-    """Evenly spaced utterances, so that everybody has some."""
+    """Evenly spaced utterances, so that every speaker has some."""
     order = np.argsort(np.asarray(part.labels), kind="stable")[evenly_spaced(len(part.labels), most)]
     return Labelled(part.store, [part.indices[row] for row in order], [part.labels[row] for row in order])
 

@@ -1,6 +1,6 @@
-"""Three voice prints that stand for all recordings of a speaker.
+"""Represent all recordings of a speaker by three voice prints, the centers.
 
-Letters: C clips of a speaker, K centres, S speakers, D width of a voice print.
+Shapes: C clips of a speaker, K centers, S speakers, D width of a voice print.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 CENTRES = 3
-"""K. The same for everybody: whoever had more would be nearer to everything by chance."""
+"""K, the same for every speaker: one with more centers would be closer to everything by chance."""
 PRIOR = 5
-"""Clips that weigh against those of a centre and draw it to the mean of all; few clips say little of their own."""
+"""Number of clips that the prior counts as; it draws the center of a few clips to the mean of all clips."""
 
 
 def centres_of(
     points: NDArray[np.floating], clips: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """(C, D) voice prints of one speaker to (K, D) centres and (K,) how many clips each is made of.
+    """Compute (K, D) centers of one speaker's (C, D) voice prints, and (K,) the number of clips of each.
 
-    The groups are those of k-means, or the prints themselves where they are no more than K. The centre of a group of n
-    clips lies n / (n + PRIOR) of the way from the mean of all clips to its own: the posterior mean for a normal prior
+    The groups are those of k-means, or single prints if there are at most K. The center of a group of n clips lies
+    n / (n + PRIOR) of the way from the mean of all clips to that of the group: the posterior mean for a normal prior
     around the former.
 
     Args:
-        points: prints of clips, or means of several.
-        clips: (C,) how many clips each of them stands for; one by default.
+        points: voice prints of clips, or means of several.
+        clips: (C,) number of clips that each point is the mean of; 1 by default.
     """
     clips = np.ones(len(points), np.int64) if clips is None else clips
-    # Sorted, so that the order in which clips arrived changes nothing; equal ones are one for k-means.
+    # Sorted, so that the order of the clips does not matter; equal ones are one point for k-means.
     points, same = np.unique(points.astype(np.float64), axis=0, return_inverse=True)
     clips = np.bincount(same.reshape(-1), clips).astype(np.int64)
     if len(points) <= CENTRES:
@@ -48,7 +48,7 @@ def centres_of(
 
 
 def means_of(centres: NDArray[np.floating], clips: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Means of the groups that have clips, from (K, D) centres and (K,) clips: the inverse of `centres_of`."""
+    """Means of the groups that have clips, and their numbers of clips: the inverse of `centres_of`."""
     some = clips > 0
     centres, clips = centres[some].astype(np.float64), clips[some]
     mean = np.average(centres, axis=0, weights=clips + PRIOR)
@@ -56,5 +56,5 @@ def means_of(centres: NDArray[np.floating], clips: NDArray[np.int64]) -> tuple[N
 
 
 def even_clips(clips: Sequence[int]) -> NDArray[np.int64]:
-    """(S, K) numbers of clips a centre, where only their sums are known, as in bundles of earlier versions."""
+    """(S, K) numbers of clips per center if only their sums are known, as in bundles of earlier versions."""
     return np.array([[(count + CENTRES - 1 - k) // CENTRES for k in range(CENTRES)] for count in clips], np.int64)

@@ -1,7 +1,7 @@
-"""Clusters of the windows of a recording by voice, known or not.
+"""Cluster the windows of a recording by voice, known or not.
 
-Agglomerative clustering finds more clusters than there are voices. A hidden Markov model then has one state for each:
-a voice with the prior that the PLDA model has of speakers. Variational Bayes fits it, and superfluous states die out
+Agglomerative clustering finds more clusters than there are voices. A hidden Markov model then has one state per
+cluster, a voice whose prior is the PLDA model's. It is fitted by variational Bayes, and superfluous states die out
 (VBx: Landini et al., 2022, Bayesian HMM clustering of x-vector sequences in speaker diarization, Computer Speech and
 Language 71).
 
@@ -16,30 +16,30 @@ from numpy.typing import NDArray
 from speakerid.recognition.plda import Plda
 
 CLUSTERS = 20
-"""Clusters to begin with."""
+"""Number of initial clusters."""
 WINDOW_VARIANCE = 0.08
-"""Of a window's voice print around its voice, along every axis; voice prints have length 1. More than it really is,
-since windows overlap and say the same thing several times."""
+"""Variance of a window's voice print around its voice, along every axis; voice prints have length 1. More than the true
+one, since windows overlap and repeat the same information."""
 STAY = 0.95
-"""Probability that the next window has the same voice, whatever the voices are like."""
+"""Probability that the next window has the same voice, regardless of the voices."""
 ITERATIONS = 20
 SMALLEST_PRIOR = 1e-10
-"""Of a state, so that no window is impossible."""
+"""Smallest prior of a state, so that no window is impossible."""
 SMALLEST_GAIN = 1e-3
-"""Of the evidence lower bound, below which the fit ends."""
+"""Smallest gain in the evidence lower bound; the fit ends below it."""
 
 Array = NDArray[np.float64]
 
 
 def clusters_of(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
-    """Index of each window's cluster.
+    """Cluster the windows of a recording.
 
     Args:
-        prints: (N, D) voice prints of windows in the order of time, N > 0.
-        plda: how voice prints scatter.
+        prints: (N, D) voice prints of windows in temporal order, N > 0.
+        plda: distribution of voice prints.
 
     Returns:
-        (N,) from 0, without gaps.
+        (N,) index of each window's cluster, from 0 without gaps.
     """
     voices = plda.between / WINDOW_VARIANCE
     x = prints.astype(np.float64) * np.sqrt(voices / WINDOW_VARIANCE)
@@ -51,7 +51,7 @@ def clusters_of(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
         means = shares.T @ x / precisions
         fit = x @ means.T - 0.5 * (means**2 + 1 / precisions) @ voices
         shares, priors, evidence = forward_backward(fit, priors, STAY)
-        # The evidence lower bound: less the divergence of the voices from their prior.
+        # The evidence lower bound: subtract the divergence of the voices from their prior.
         bound = evidence - 0.5 * float((np.log(precisions) + 1 / precisions + means**2 - 1).sum())
         if bound - best < SMALLEST_GAIN:
             break
@@ -60,16 +60,16 @@ def clusters_of(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
 
 
 def forward_backward(log_likelihoods: Array, priors: Array, stay: float) -> tuple[Array, Array, float]:
-    """The forward-backward algorithm, where the next state is the same with probability `stay`, else drawn anew.
+    """Run the forward-backward algorithm; the next state is the same with probability `stay`, else drawn from `priors`.
 
     Args:
-        log_likelihoods: (N, C) of each window in each state.
-        priors: (C,) probabilities of the states that are drawn.
-        stay: see above.
+        log_likelihoods: (N, C) log-likelihood of each window in each state.
+        priors: (C,) probabilities of the states in a draw.
+        stay: probability of staying in a state without a draw.
 
     Returns:
-        (N, C) probabilities of the states, (C,) the share of the draws that led to each, and the logarithm of the
-        likelihood of all windows.
+        (N, C) probabilities of the states, (C,) share of the draws that led to each state, and log-likelihood of all
+        windows.
     """
     count, priors = len(log_likelihoods), np.maximum(priors, SMALLEST_PRIOR)
     highest = log_likelihoods.max(1, keepdims=True)
@@ -94,7 +94,7 @@ def forward_backward(log_likelihoods: Array, priors: Array, stay: float) -> tupl
 
 
 def _first_clusters(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
-    """(N,) `CLUSTERS` clusters of the (N, D) voice prints, or as many as there are, by average linkage."""
+    """(N,) at most `CLUSTERS` clusters of (N, D) voice prints by average linkage."""
     from scipy.cluster.hierarchy import fcluster, linkage  # slow to import
     from scipy.spatial.distance import squareform
 

@@ -1,4 +1,4 @@
-"""From the frames of a recording to a voice print: a direction that tells speakers apart, whoever they are.
+"""Embedder: from the frames of a recording to a voice print, a unit vector that distinguishes any speakers.
 
 Shapes: N recordings, B of them in a batch, T frames, M mel bands, D width of the model's embeddings,
 E width of a voice print, S speakers.
@@ -28,24 +28,24 @@ SMALLEST_SPREAD = 1e-5
 
 
 SHORT = 1.0
-"""Duration, in seconds, of the pieces from which the scatter of short recordings is learned."""
+"""Duration in seconds of the pieces from which the scatter of short recordings is estimated."""
 CHANNELS = 4
-"""Number of simulated channels that each training recording passes through."""
+"""Number of simulated channels that each training recording is passed through."""
 MOST = 2000
-"""Largest number of recordings that the scatter between channels is learned from."""
+"""Largest number of recordings from which the scatter between channels is estimated."""
 WIDTH = 192
-"""Largest width of a voice print; of a wider embedding the axes along which speakers differ most."""
+"""Largest width of a voice print; of a wider embedding, the axes along which speakers differ most are kept."""
 _CHUNK = 500
-"""Recordings that pass through a channel at a time, to bound the memory."""
+"""Number of recordings passed through a channel at a time, which bounds the memory."""
 
 
 class Embedder(nn.Module):
-    """A trained model without its classifier, then centered and whitened embeddings of length 1, and their scatter.
+    """Trained model without its classifier, followed by centering, whitening and normalization to length 1.
 
     Args:
-        config: of the model.
+        config: settings of the model.
         n_mels: M.
-        width: E of the voice prints; by default that of the model's embeddings, up to `WIDTH`.
+        width: E; by default the width of the model's embeddings, at most `WIDTH`.
     """
 
     mean: Tensor
@@ -64,29 +64,29 @@ class Embedder(nn.Module):
         self.register_buffer("between", torch.ones(self.width))
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask, true at real frames, to (B, E) voice prints."""
+        """(B, T, M) features and (B, T) frame mask, true at real frames, to (B, E) voice prints."""
         return F.normalize((self.model.embed(features, mask) - self.mean) @ self.whitening, dim=-1)
 
     def take_model(self, checkpoint: Checkpoint) -> None:
-        """Take the weights of a trained model, less its classifier.
+        """Load the weights of a trained model, without its classifier.
 
         Raises:
-            UserError: they do not fit the checkpoint's settings.
+            UserError: the weights do not fit the checkpoint's settings.
         """
         weights = checkpoint.build_model().state_dict()
         self.model.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier.")})
 
     @torch.no_grad()
     def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int], features: FeatureConfig) -> None:
-        """Center, whiten and turn by utterances whose speakers are known, and learn how voice prints scatter.
+        """Fit the center, the whitening, the axes and the scatter of voice prints to utterances of known speakers.
 
         A model has memorized its training utterances, so their embeddings scatter less than those of new ones. The same
-        utterances through other channels, and short pieces with and without one, scatter as new ones do.
+        utterances through other channels, and short pieces with and without a channel, scatter as new ones do.
 
         Args:
-            store: their features.
-            indices: their places in the store.
-            labels: their speakers, in the same order.
+            store: features of the utterances.
+            indices: (N,) their indices in the store.
+            labels: (N,) their speakers.
             features: settings of the features.
 
         Raises:
@@ -103,7 +103,7 @@ class Embedder(nn.Module):
         mean = embeddings.mean(0)
         white = whitening(embeddings, speakers)
         axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
-        if self.width < len(axes):  # noise along the others would take its share of the length
+        if self.width < len(axes):  # noise along the other axes would contribute to the length
             white = white @ axes[:, -self.width :]
             axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
         self.mean.copy_(torch.from_numpy(mean))
@@ -112,10 +112,10 @@ class Embedder(nn.Module):
         self.between.copy_(torch.from_numpy(plda.between))
 
     def profile_prints(self, store: FrameStore, indices: Sequence[int], features: FeatureConfig) -> NDArray[np.float32]:
-        """(N, E) voice prints for the profiles of speakers whom the model was trained on.
+        """(N, E) voice prints for the profiles of speakers that the model was trained on.
 
-        Each is the mean over the recording as it is and through other channels. Alone, a training recording that the
-        model has memorized lies where new recordings of the speaker do not.
+        Each is the mean over the recording as it is and through other channels. Without channels, the voice print of a
+        memorized training recording is not where new recordings of the speaker are.
 
         Args:
             store, indices: see `embed`.
@@ -127,7 +127,7 @@ class Embedder(nn.Module):
     def _through_channels(
         self, store: FrameStore, indices: Sequence[int] | NDArray[np.integer], features: FeatureConfig
     ) -> Iterator[NDArray[np.float32]]:
-        """`CHANNELS` times (N, D) embeddings, each time of all recordings through other channels."""
+        """Yield (N, D) embeddings of all recordings through other channels, `CHANNELS` times."""
         chunks = [store.of(indices[start : start + _CHUNK]) for start in range(0, len(indices), _CHUNK)]
         for seed in range(1, 1 + CHANNELS):
             yield np.concatenate([self._of_all(through_channels(chunk, features, seed)) for chunk in chunks])
@@ -143,7 +143,7 @@ class Embedder(nn.Module):
         crop_frames: int | None = None,
         bands: Tensor | None = None,
     ) -> NDArray[np.float32]:
-        """(N, D) embeddings of the model, before they become voice prints; see `embed`."""
+        """(N, D) embeddings of the model, before the projection to voice prints; see `embed`."""
         rows: list[NDArray[np.int64]] = []
         found: list[Tensor] = []
         for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
@@ -155,12 +155,12 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def voice_prints(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(N, D) embeddings of the model to (N, E) voice prints."""
+        """Project (N, D) embeddings of the model to (N, E) voice prints."""
         return F.normalize((torch.from_numpy(embeddings) - self.mean) @ self.whitening, dim=-1).numpy()
 
     @property
     def plda(self) -> Plda:
-        """How the voice prints scatter."""
+        """Distribution of the voice prints."""
         return plda_in(dict(self.named_buffers()))
 
     def embed(
@@ -170,13 +170,13 @@ class Embedder(nn.Module):
         crop_frames: int | None = None,
         bands: Tensor | None = None,
     ) -> NDArray[np.float32]:
-        """Voice prints of many utterances.
+        """Voice prints of utterances.
 
         Args:
-            store: their features.
-            indices: their places in the store.
-            crop_frames: only so many frames from the middle of each; all of them by default.
-            bands: (M, M) that frames are multiplied with from the right before; by default nothing.
+            store: features of the utterances.
+            indices: (N,) their indices in the store.
+            crop_frames: number of frames taken from the middle of each; by default all.
+            bands: (M, M) matrix that frames are multiplied by from the right first; by default none.
 
         Returns:
             (N, E) in the order of `indices`.
@@ -190,10 +190,10 @@ def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def check_embeddings(embeddings: NDArray[np.float32]) -> None:
-    """Refuse (N, D) embeddings that tell nothing apart.
+    """Check that (N, D) embeddings distinguish utterances.
 
     Raises:
-        UserError: they are not finite, or all the same but for rounding.
+        UserError: they are not finite, or all equal except for rounding.
     """
     if not np.isfinite(embeddings).all():
         raise UserError("its embeddings are not finite numbers; train again with a lower train.learning_rate")
@@ -206,5 +206,5 @@ def check_embeddings(embeddings: NDArray[np.float32]) -> None:
 
 
 def plda_in(weights: Mapping[str, Tensor]) -> Plda:
-    """How the voice prints scatter of which an embedder has these weights."""
+    """Distribution of the voice prints of an embedder with these weights."""
     return Plda(weights["within"].item(), weights["between"].double().numpy())

@@ -1,4 +1,4 @@
-"""Which recordings count in an enrollment, and whether they can be of one new speaker."""
+"""Enroll speakers, and check whether recordings can be of one new speaker."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
 
 UNLIKE = 0.01
-"""Probability of one speaker (log-odds averaged over the pairs with a recording) below which the recording is doubted.
+"""Probability of one speaker (log-odds averaged over the pairs with a recording) below which a recording is doubted.
 
-Of 2 to 5 recordings of one voice 1 % are doubted, of several voices 89 % and more (15 voices, `few_minutes`).
+Of sets of 2 to 5 recordings, 1 % with one voice and 89 % and more with several are doubted (15 voices, `few_minutes`).
 """
 
 
 @dataclass(frozen=True)
 class Enrollment:
-    """What came of an enrollment.
+    """Result of an enrollment.
 
     Attributes:
-        name: of the speaker.
-        added: number of recordings that count.
-        recordings: number of recordings the speaker is known from now.
-        passed_over: a line for each recording that does not count: nobody is heard in it, or it is there already.
+        name: name of the speaker.
+        added: number of recordings that were added.
+        recordings: number of recordings that the speaker now has.
+        passed_over: a line for each recording that was not added: it has no voice, or was enrolled before.
         warnings: lines of doubt: another name for a known voice, or recordings of several people.
     """
 
@@ -40,16 +40,16 @@ class Enrollment:
 
 
 def enroll(bundle: Bundle, name: str, voices: Sequence[Voice], add: bool) -> tuple[Bundle, Enrollment]:
-    """A bundle with one more speaker, or with more recordings of one.
+    """Add a speaker to a bundle, or recordings to a speaker.
 
     Args:
-        bundle: stays as it is.
-        name: of the speaker.
-        voices: of the recordings.
-        add: to a speaker who is there.
+        bundle: remains unchanged.
+        name: name of the speaker.
+        voices: voices in the recordings.
+        add: add to an existing speaker.
 
     Raises:
-        OtherEncoder: a voice is of another encoder than the bundle's.
+        OtherEncoder: a voice was embedded by another encoder than the bundle's.
         UserError: see `Bundle.enrolled`.
     """
     check_encoder(bundle, voices)
@@ -71,19 +71,19 @@ def enroll(bundle: Bundle, name: str, voices: Sequence[Voice], add: bool) -> tup
 
 
 def doubts(bundle: Bundle, name: str, voices: Sequence[Voice]) -> list[str]:
-    """Why recordings may not be those of one new speaker, by the bundle's own rules.
+    """Reasons why recordings may not be those of one new speaker, by the bundle's own rules.
 
     Args:
-        bundle: before they are enrolled.
-        name: that they are enrolled as; it may be there already.
-        voices: of the recordings.
+        bundle: bundle before the enrollment.
+        name: name that they are enrolled under; it may exist already.
+        voices: voices in the recordings.
     """
     labels = [voice.source or f"recording {number}" for number, voice in enumerate(voices, 1)]
     return [*_elsewhere(bundle, name, voices, labels), *_several(bundle, voices, labels)]
 
 
 def _new(voices: Sequence[Voice], known: frozenset[int], name: str) -> tuple[list[Voice], list[str]]:
-    """Voices of recordings that are not there yet, and a line for each of the others."""
+    """Voices of new recordings, and a line for each of the others."""
     new, repeated, sources = list[Voice](), list[str](), dict[int, str]()
     for number, voice in enumerate(voices, 1):
         label = voice.source or f"recording {number}"
@@ -100,7 +100,7 @@ def _new(voices: Sequence[Voice], known: frozenset[int], name: str) -> tuple[lis
 
 
 def _elsewhere(bundle: Bundle, name: str, voices: Sequence[Voice], labels: Sequence[str]) -> list[str]:
-    """Lines for names other than `name` that the recordings have, or that they would be given."""
+    """Warnings about names other than `name` that the recordings have, or that they would be given."""
     found: dict[str, list[str]] = {}
     for voice, label in zip(voices, labels, strict=True):
         owners = [
@@ -113,7 +113,7 @@ def _elsewhere(bundle: Bundle, name: str, voices: Sequence[Voice], labels: Seque
             found.setdefault(owners[0], []).append(f"{label} (the same recording)")
         elif said.name not in (None, name):
             found.setdefault(str(said.name), []).append(f"{label} ({said.probability:.0%})")
-    together = answer(bundle, _pooled(voices)).name  # finds more than the recordings do one by one
+    together = answer(bundle, _pooled(voices)).name  # finds more than single recordings
     if together not in (None, name, *found):
         found[str(together)] = ["the recordings taken together"]
     return [
@@ -125,14 +125,14 @@ def _elsewhere(bundle: Bundle, name: str, voices: Sequence[Voice], labels: Seque
 
 
 def _pooled(voices: Sequence[Voice]) -> Voice:
-    """The mean of several voices as a voice of their whole duration."""
+    """Mean of several voices, as a voice of their total duration."""
     mean = np.mean([voice.voice_print for voice in voices], axis=0)
     seconds = sum(voice.seconds for voice in voices)
     return Voice(seconds, (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32), voices[0].encoder)
 
 
 def _several(bundle: Bundle, voices: Sequence[Voice], labels: Sequence[str]) -> list[str]:
-    """A line where the recordings do not sound like one speaker."""
+    """Warning if the recordings do not sound like one speaker."""
     rule, count = bundle.verification, len(voices)
     if rule is None or count < 2:
         return []

@@ -1,4 +1,4 @@
-"""Checkpoints held against utterances whose speakers are known."""
+"""Evaluate checkpoints on utterances of known speakers."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -34,20 +34,20 @@ def evaluate_checkpoints(
     frames_per_batch: int | None = None,
     crops: Crops | None = None,
 ) -> list[Row]:
-    """Accuracy at the given durations and on whole utterances, beside the linear baseline.
+    """Accuracy at the given durations and on whole utterances, with the linear baseline's.
 
     Args:
-        checkpoints: one, or several of the same speakers, averaged.
-        data: the corpus; by default the one the first checkpoint was trained on.
-        part: the validation split of the first checkpoint's run, or the corpus's test utterances. With folds each
-            validation utterance is judged by the model of the fold that held it out, and rows are means over folds.
+        checkpoints: one checkpoint, or several of the same speakers, whose log-probabilities are averaged.
+        data: folder of the corpus; by default the one that the first checkpoint was trained on.
+        part: the validation split of the first checkpoint's run, or the corpus's test utterances. With folds, each
+            validation utterance is evaluated by the model of the fold that held it out, and rows are means over folds.
         seconds: durations.
-        device: where the models run.
-        frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting.
-        crops: that the models look at besides, see `speakerid.evaluation.predict.predict_batches`.
+        device: device of the models.
+        frames_per_batch: bound on the padded frames of a batch; by default the checkpoint's setting.
+        crops: additional crops, see `speakerid.evaluation.predict.predict_batches`.
 
     Raises:
-        UserError: checkpoints and corpus that do not belong together, or test utterances without answers.
+        UserError: checkpoints and corpus do not belong together, or the test utterances have no answers.
     """
     loaded = load_ensemble(checkpoints)
     first = loaded[0]
@@ -78,13 +78,13 @@ def evaluate_checkpoints(
 def _of_fold(
     corpus: Corpus, store: FrameStore, config: Config, number: int, fold: Checkpoint
 ) -> tuple[Labelled, Labelled]:
-    """What a fold trains on, and what it judges."""
+    """Training and validation utterances of a fold."""
     train, valid = _split(corpus, store, parts_of(config, corpus.labelled, number))
     return train, _chosen(valid, _judging(corpus, "labelled", valid, [fold]))
 
 
 def _mean_of(folds: Sequence[Sequence[Row]], utterances: Sequence[int]) -> list[Row]:
-    """The rows of several folds, each counted by its number of utterances."""
+    """Mean of the rows of several folds, weighted by their numbers of utterances."""
 
     def mean(values: Iterable[float]) -> float:
         return float(np.average(list(values), weights=utterances))
@@ -101,13 +101,12 @@ def _mean_of(folds: Sequence[Sequence[Row]], utterances: Sequence[int]) -> list[
 
 
 def labelled_parts(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoint]) -> tuple[Labelled, Labelled]:
-    """The training and the validation utterances of the first checkpoint's run.
+    """Training and validation utterances of the first checkpoint's run.
 
-    Where the corpus has changed since, utterances that validate now and that a checkpoint was trained on are counted
-    among the training utterances, and a line on stderr says so.
+    If the corpus has changed since, current validation utterances that a checkpoint was trained on are moved to the
+    training utterances, and a line on stderr says so.
 
     Raises:
-        UserError: all validation utterances were trained on.
     """
     check_held_out(parts_of(checkpoints[0].config, corpus.labelled), corpus.root)
     train, valid = _split(corpus, store, parts_of(checkpoints[0].config, corpus.labelled))
@@ -141,11 +140,10 @@ def _split(corpus: Corpus, store: FrameStore, parts: Split) -> tuple[Labelled, L
 
 
 def test_part(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoint]) -> Labelled:
-    """The test utterances with their answers, without those that a checkpoint was trained on.
+    """Test utterances with their answers, without those that a checkpoint was trained on.
 
     Raises:
-        UserError: the corpus has no answers.csv, it names speakers the corpus has not, or all utterances were trained
-            on.
+        UserError: the corpus has no answers.csv, it names unknown speakers, or all utterances were trained on.
     """
     if corpus.answers is None:
         raise UserError(
@@ -159,6 +157,6 @@ def test_part(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoin
 
 
 def open_for(data: Path | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:
-    """The corpus a run was trained on, with its own way of packing, or another one."""
+    """Open the corpus that a run was trained on, packed as for the run, or another corpus."""
     settings = config.data
     return open_corpus(data, part) if data else open_corpus(settings.root, part, settings.packed, settings.dtype)

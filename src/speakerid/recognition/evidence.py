@@ -1,8 +1,8 @@
-"""What thresholds and probabilities are fitted on: voices that the model was not trained on.
+"""Calibration set of a bundle: voices, not used in training, that thresholds and probabilities are fitted on.
 
-A bundle carries it, so that both can be fitted anew whenever somebody is enrolled or forgotten.
+It is stored in the bundle, so that they can be fitted again when a speaker is enrolled or forgotten.
 
-Letters: N utterances of known speakers, I of strangers, D width of a voice print, R speakers ranked.
+Shapes: N utterances of known speakers, I of strangers, D width of a voice print, R ranked speakers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from speakerid.recognition.profiles import Profiles, rank
 
 NOBODY = -1000.0
-"""Stands for the score of a speaker who is left out: far below those who compete for a voice print."""
+"""Score of a speaker who is left out: far below those of speakers who compete for a voice print."""
 DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds that utterances are cut to; what falls between two of them is interpolated."""
+"""Durations that utterances are cut to, in seconds; values in between are interpolated."""
 JOINED = (8.0, 16.0, 32.0)
-"""Seconds that several utterances of a session are joined to, where single ones are shorter."""
+"""Durations that several utterances of a session are joined to, in seconds, if single ones are shorter."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Known:
     """Scores of N utterances of known speakers."""
 
     ranked: NDArray[np.float32]
-    """(N, R), of the nearest speakers, the highest first."""
+    """(N, R) scores of the nearest speakers in descending order."""
     right: NDArray[np.float32]
-    """(N,), of whoever speaks."""
+    """(N,) scores of the true speakers."""
     found: NDArray[np.bool_]
-    """(N,), whether that is the nearest."""
+    """(N,) whether the true speaker is the nearest."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,16 @@ class Evidence:
     """Voice prints of utterances cut to one duration.
 
     Attributes:
-        seconds: the duration; of utterances that are shorter all there is, as long as it is more than the next
-            shorter duration.
-        known: (N, D) of utterances of known speakers that neither the model nor the profiles have seen.
+        seconds: the duration; shorter utterances are whole, if they are longer than the next shorter duration.
+        known: (N, D) voice prints of known speakers' utterances, used neither in training nor in the profiles.
         speakers: (N,) names of their speakers.
-        strangers: (I, D) of speakers who are not known.
-        stranger_speakers: (I,) which of the strangers.
-        stranger_names: (I,) names of strangers who are known speakers, and were strangers to the model that made their
-            voice prints; empty texts for all others, or no texts at all.
-        corrections: (N, 2) added to the score of an utterance's speaker, and to those of all others, see
-            `held_out.corrections`; no rows if nothing is added.
-        joined: whether each is several utterances of one session joined.
+        strangers: (I, D) voice prints of utterances of strangers.
+        stranger_speakers: (I,) index of the stranger.
+        stranger_names: (I,) names of strangers who are known speakers that the model of their voice prints was not
+            trained on; empty for all others, or an empty array.
+        corrections: (N, 2) corrections added to the score of an utterance's speaker, and to all other scores, see
+            `held_out.corrections`; an empty array if there are none.
+        joined: whether each voice print is of several utterances of one session joined.
     """
 
     seconds: float
@@ -64,7 +63,7 @@ class Evidence:
     joined: bool = False
 
     def of_known(self, profiles: Profiles) -> Known:
-        """How near the known speakers' utterances come to them and to others."""
+        """Scores of the known speakers' utterances."""
         places = self._places(profiles)
         ranked, right, found = [], [], []
         for rows in self._rows(len(self.known)):
@@ -83,8 +82,8 @@ class Evidence:
     def of_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
         """(I, R) scores of the speakers nearest to strangers.
 
-        `NOBODY` stands for the score of a speaker for their own utterances: of strangers who are known speakers, and,
-        where there are no strangers, of all known speakers, who are left out in turn.
+        The own profile of a stranger who is a known speaker gets the score `NOBODY`. If there are no strangers, all
+        known speakers are left out in turn in the same way.
         """
         if len(self.strangers):
             prints, own = self.strangers, self.own_profiles(profiles)
@@ -99,12 +98,12 @@ class Evidence:
         return np.concatenate(ranked)
 
     def _places(self, profiles: Profiles) -> NDArray[np.int64]:
-        """(N,) of the known utterances' speakers."""
+        """(N,) indices of the known utterances' speakers."""
         places = {name: place for place, name in enumerate(profiles.names)}
         return np.array([places[name] for name in self.speakers.tolist()], np.int64)
 
     def own_profiles(self, profiles: Profiles) -> NDArray[np.int64]:
-        """(I,) index of the strangers' own profiles, −1 for those who have none."""
+        """(I,) indices of the strangers' own profiles, −1 without one."""
         places = {name: place for place, name in enumerate(profiles.names)}
         if not len(self.stranger_names):
             return np.full(len(self.strangers), -1)
@@ -112,19 +111,19 @@ class Evidence:
 
     @staticmethod
     def _rows(count: int) -> Iterator[slice]:
-        """A few at a time: the scores of a hundred thousand speakers are many."""
+        """Yield a few rows at a time, since each has a score for every speaker."""
         for start in range(0, count, 100):
             yield slice(start, start + 100)
 
     @property
     def stranger_groups(self) -> NDArray[np.integer]:
-        """(I,) which stranger speaks, in the order of `of_strangers`."""
+        """(I,) index of the stranger, in the order of `of_strangers`."""
         if len(self.strangers):
             return self.stranger_speakers
         return np.unique(self.speakers, return_inverse=True)[1]
 
     def without(self, name: str) -> Evidence:
-        """Without everything of one speaker."""
+        """Copy without the utterances of a speaker."""
         keep = self.speakers != name
         others = self.stranger_names != name if len(self.stranger_names) else np.ones(len(self.strangers), bool)
 
@@ -142,7 +141,7 @@ class Evidence:
         )
 
     def renamed(self, old: str, new: str) -> Evidence:
-        """With another name for a speaker."""
+        """Copy with another name for a speaker."""
         speakers, strangers = (
             np.array([new if name == old else name for name in names.tolist()], str)
             for names in (self.speakers, self.stranger_names)

@@ -1,4 +1,4 @@
-"""A bundle made of a checkpoint and the corpus it was trained on."""
+"""Export a checkpoint, with the corpus it was trained on, as a bundle."""
 
 from __future__ import annotations
 
@@ -36,27 +36,26 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import number_of_folds, stranger_folds
 
 PROFILE_CLIPS = 100
-"""Recordings of a speaker that make a profile."""
+"""Largest number of recordings of a speaker that a profile is made of."""
 FEWEST = 60
-"""Speakers that are enough to be left out in turn; a model knows each of fewer too well to take them for strangers."""
+"""Number of speakers from which on they are left out in turn as strangers; a model knows fewer too well for that."""
 
 
 def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = True) -> Bundle:
-    """The bundle of a checkpoint.
+    """Make the bundle of a checkpoint.
 
-    Voice prints are made of the utterances that the checkpoint was trained on; thresholds and probabilities are fitted
-    on its validation utterances, which neither it nor the profiles have seen, and on the corpus's strangers. With folds
-    all utterances make voice prints, and each is judged by the model of the fold that held it out. Without strangers,
-    speakers are left out in turn, which the model was trained to tell from the others; and where these are fewer than
-    `FEWEST`, shifted voices stand for strangers. The card says so.
-
+    Voice prints are made of the utterances that the checkpoint was trained on. Thresholds and probabilities are fitted
+    on its validation utterances, which are in neither the training set nor the profiles, and on the corpus's strangers.
+    With folds, all utterances make voice prints, and each is evaluated by the model of the fold that held it out.
+    Without strangers, speakers are left out in turn, though the model was trained to distinguish them; if there are
+    fewer than `FEWEST`, shifted voices stand for strangers. The card says which.
     Args:
-        checkpoint: of a run.
-        data: the corpus it was trained on, where that has moved.
-        strangers: whether to look at the corpus's.
+        checkpoint: checkpoint of a run.
+        data: folder of the corpus it was trained on, if that has moved.
+        strangers: whether to use the corpus's strangers.
 
     Raises:
-        UserError: checkpoint and corpus do not belong together, or features that no single recording has.
+        UserError: checkpoint and corpus do not belong together, or a single recording has no such features.
     """
     loaded, corpus, labelled = _opened(checkpoint, data)
     train, valid = _parts(corpus, labelled, loaded)
@@ -83,7 +82,7 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
 
 
 def _opened(checkpoint: Path, data: Path | None) -> tuple[Checkpoint, Corpus, FrameStore]:
-    """A checkpoint, its corpus, and the features of the labelled utterances; see `make_bundle`."""
+    """Open a checkpoint, its corpus and the features of the labelled utterances; see `make_bundle`."""
     loaded = Checkpoint.load(checkpoint)
     if loaded.features.equalise:
         raise UserError(
@@ -103,7 +102,7 @@ def _opened(checkpoint: Path, data: Path | None) -> tuple[Checkpoint, Corpus, Fr
 
 
 def _parts(corpus: Corpus, labelled: FrameStore, loaded: Checkpoint) -> tuple[Labelled, Labelled]:
-    """Utterances that make the profiles, and those that thresholds are fitted on; with folds they are the same ones."""
+    """Utterances for the profiles, and for the thresholds; with folds they are the same."""
     if not number_of_folds(loaded.config, corpus.labelled):
         train, valid = labelled_parts(corpus, labelled, [loaded])
         return _of_speakers(train, corpus), _of_speakers(valid, corpus)
@@ -119,7 +118,7 @@ def _labelled(store: FrameStore, utterances: Utterances, rows: NDArray[np.intege
 
 
 def _of_speakers(part: Labelled, corpus: Corpus) -> Labelled:
-    """Without augmented copies, and without voices that only help to train."""
+    """Leave out augmented copies, and voices that only help to train."""
     rows = np.asarray(part.indices, np.int64)
     own = (corpus.labelled.speakers[rows] < len(corpus.speakers)) & (corpus.labelled.origins[rows] == rows)
     return _labelled(part.store, corpus.labelled, rows[own])
@@ -138,7 +137,7 @@ def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train:
 
 
 def _left_out(config: Config, corpus: Corpus, labelled: FrameStore) -> Strangers | None:
-    """The speakers whom the folds left out in turn; None if they left none out."""
+    """Speakers that the folds left out in turn; None if they left none out."""
     rows = np.flatnonzero(stranger_folds(config, corpus.labelled) != UNKNOWN)
     if not len(rows):
         return None
@@ -148,13 +147,13 @@ def _left_out(config: Config, corpus: Corpus, labelled: FrameStore) -> Strangers
 
 
 def _first_of_each(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:
-    """Rows, ascending, of as many evenly spaced utterances of every speaker."""
+    """Rows, in ascending order, of at most `count` evenly spaced utterances of every speaker."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return np.sort(np.concatenate([mine[evenly_spaced(len(mine), count)] for mine in rows]))
 
 
 def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Strangers) -> dict[str, Any]:
-    """Where a bundle comes from."""
+    """Provenance of a bundle."""
     return {
         **({"company": asdict(corpus.company)} if corpus.company else {}),
         "version": speakerid.__version__,
@@ -170,7 +169,7 @@ def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, s
 
 
 def _told(corpus: Corpus, checkpoint: Checkpoint, valid: Labelled) -> str:
-    """The utterances of known speakers that thresholds are fitted on."""
+    """Description of the utterances of known speakers that thresholds are fitted on."""
     count = number_of_folds(checkpoint.config, corpus.labelled)
     if not count:
         return f"{len(valid.labels)} validation utterances"
@@ -181,7 +180,7 @@ def _told(corpus: Corpus, checkpoint: Checkpoint, valid: Labelled) -> str:
 
 
 def _fingerprint(corpus: Corpus) -> str:
-    """Of the labelled utterances: names, which are made of their content, and speakers."""
+    """Digest of the labelled utterances: feature paths, which depend on their content, and speakers."""
     digest = hashlib.sha256()
     for utterance in corpus.labelled:
         digest.update(f"{utterance.feature_path} {utterance.speaker}\n".encode())

@@ -1,6 +1,6 @@
-"""Thresholds and probabilities, fitted on the voices that a bundle carries for it, and what to expect of them.
+"""Fit thresholds and probabilities on the calibration set of a bundle, and estimate their error rates.
 
-Letters: N utterances of known speakers, I of strangers, D width of a voice print, P pairs.
+Shapes: N utterances of known speakers, I of strangers, D width of a voice print, P pairs.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 
 PAIRS = 20_000
-"""Of different speakers, and of the same; more would tell no more."""
+"""Largest number of pairs of one speaker, and of two speakers; more would not improve the fit."""
 FOLDS = 10
 EXPECTED_RATE = 0.01
-"""Of false accepts, of which `Expected` tells."""
+"""Rate of false accepts at which `Expected` is estimated."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What the rule does to strangers that its threshold has not seen.
+    """Expected error rates of the rule for strangers that its threshold was not fitted on.
 
     Attributes:
         seconds: duration.
-        known: utterances of known speakers it was fitted on.
-        strangers: utterances of strangers.
-        stranger_speakers: how many different ones they are.
+        known: number of utterances of known speakers it was fitted on.
+        strangers: number of utterances of strangers.
+        stranger_speakers: number of different strangers.
         false_accepts: share of strangers' utterances that are given a name where 1 % is asked for; each stranger is
-            judged by a threshold fitted on the others.
-        identified: share of known speakers' utterances that are given the right name by the same threshold. Of both,
-            utterances that are too short for the duration count as they do at their own.
+            evaluated with a threshold fitted on the others.
+        identified: share of known speakers' utterances that are given the right name with the same threshold. In both
+            shares, utterances too short for the duration count with the share of their own duration.
     """
 
     seconds: float
@@ -47,11 +47,11 @@ class Expected:
 
 
 def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tuple[Rule, list[Expected]]:
-    """Who of the profiles speaks, or a stranger; and what can be expected of that.
+    """Fit the rule that says who of the profiles speaks, or a stranger, and estimate its error rates.
 
     Args:
-        evidence: by duration, ascending; each has utterances of known speakers.
-        profiles: of at least one speaker.
+        evidence: calibration set by duration, ascending; each has utterances of known speakers.
+        profiles: profiles of at least one speaker.
     """
     fitted, promised = [], []
     for some in evidence:
@@ -65,7 +65,7 @@ def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tupl
 
 
 def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
-    """Whether two recordings are of one speaker, by `Plda.of_pairs`; None where no two are."""
+    """Fit the rule that says whether two recordings are of one speaker, by `Plda.of_pairs`; None without such pairs."""
     fitted = []
     for some in evidence:
         same, different, groups = _pairs(some, plda)
@@ -80,13 +80,13 @@ def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
 def _expected(
     evidence: Evidence, found: NDArray[np.bool_], known: NDArray[np.float64], strangers: NDArray[np.float64]
 ) -> Expected:
-    """By cross-validation over strangers, see `Expected`.
+    """Estimate error rates by cross-validation over strangers, see `Expected`.
 
     Args:
-        evidence: of one duration.
+        evidence: calibration set of one duration.
         found: (N,) whether the most probable name is the right one.
-        known: (N,) its log-odds.
-        strangers: (I,) those of the most probable names of strangers.
+        known: (N,) log-odds of the most probable name.
+        strangers: (I,) log-odds of the most probable names of strangers.
     """
     groups = evidence.stranger_groups
     accepted = np.zeros(len(strangers), bool)
@@ -105,9 +105,9 @@ def _expected(
 
 
 def _with_shorter_ones(rows: Sequence[Expected]) -> list[Expected]:
-    """What is expected where utterances too short for a row count as the row of their own duration expects."""
+    """Rows in which utterances too short for the duration count with the shares of their own duration."""
     found = []
-    known = strangers = 0.0  # utterances named, of those that have been left behind by now
+    known = strangers = 0.0  # expected number of utterances named, among those of shorter durations
     for number, row in enumerate(rows):
         if number:
             before = rows[number - 1]
@@ -130,7 +130,7 @@ def _rule(evidence: Sequence[Evidence], fitted: Sequence[tuple[float, float, NDA
 
 
 def _pairs(evidence: Evidence, plda: Plda) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]:
-    """(P,) scores of pairs of one speaker, (P,) of two, and of the latter which speaker is in them."""
+    """(P,) scores of pairs of one speaker, (P,) of pairs of two speakers, and one speaker of each of the latter."""
     names = [f"k {name}" for name in evidence.speakers.tolist()]
     names += [f"s {number}" for number in evidence.stranger_speakers.tolist()]
     prints = np.concatenate([evidence.known, evidence.strangers])

@@ -1,4 +1,4 @@
-"""Voice prints of utterances as they are on occasions that a model has not heard, made by the models of the folds.
+"""Make voice prints of utterances as they are in new sessions, by the models of the folds.
 
 Shapes: N utterances, T frames, M mel bands, D width of a voice print.
 """
@@ -25,22 +25,22 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import fold_folders, number_of_folds, parts_of, stranger_folds
 
 ALIGNED_BY = 1.0, 2.0
-"""Seconds of the pieces by which two models are aligned."""
+"""Durations in seconds of the pieces by which two models are aligned."""
 CORRECTED = 0.5
 """Share of the difference between the scores by a fold's model and those of mapped voice prints that is corrected.
 
-With 0 too much was promised on simulated occasions, with 1 too little; see docs/recognition.md."""
+With 0 the estimates were too optimistic on simulated sessions, with 1 too pessimistic; see docs/recognition.md."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """The model of one fold.
+    """Model of one fold.
 
     Attributes:
-        embedder: fitted on what the fold trains on.
-        alignment: from its embeddings to those of the model that ships.
-        profiles: of the speakers that it knows, in its own space.
-        speakers: their places among all speakers, ascending.
+        embedder: embedder fitted on the training set of the fold.
+        alignment: map from its embeddings to those of the shipped model.
+        profiles: profiles of the speakers that it was trained on, in its own space.
+        speakers: indices of these among all speakers, ascending.
     """
 
     embedder: Embedder
@@ -50,14 +50,14 @@ class Fold:
 
 
 class HeldOutEmbedder:
-    """Embeds each utterance by the model of the fold that held it out, in the space of the model that ships.
+    """Embeds each utterance by the model of the fold that held it out, in the space of the shipped model.
 
     Args:
-        embedder: of the model that ships, fitted.
+        embedder: fitted embedder of the shipped model.
         folds: one for each fold.
         features: settings of the features.
-        fold_of: (N,) index of the fold that held each labelled utterance out; UNKNOWN if none did.
-        alone: (N,) whether an utterance's speaker has one session only; it is passed through another channel.
+        fold_of: (N,) index of the fold that held out each labelled utterance; UNKNOWN if none did.
+        alone: (N,) whether an utterance's speaker has only one session; it is then passed through another channel.
     """
 
     def __init__(
@@ -87,14 +87,14 @@ class HeldOutEmbedder:
     def fold_scores(
         self, store: FrameStore, indices: Sequence[int], speakers: Sequence[int], crop_frames: int | None = None
     ) -> NDArray[np.float32]:
-        """Scores of utterances by the models of the folds, each among the speakers that it knows, in its own space.
+        """Scores of utterances by the models of the folds, each among its own speakers and in its own space.
 
         Args:
             store, indices, crop_frames: see `embed`.
             speakers: (N,) indices of their speakers among all.
 
         Returns:
-            (N, 2) score of the utterance's speaker, and the highest of the others; −inf where there is none.
+            (N, 2) score of the utterance's speaker, and the highest score of the others; −inf if there is none.
         """
         own = np.asarray(speakers, np.int64)
         found = np.full((len(own), 2), -np.inf, np.float32)
@@ -107,7 +107,7 @@ class HeldOutEmbedder:
     def _by_fold(
         self, store: FrameStore, indices: Sequence[int]
     ) -> Iterator[tuple[Fold, NDArray[np.int64], FrameStore]]:
-        """A fold, the rows of `indices` that it is to embed, and these."""
+        """Yield a fold, the rows of `indices` that it embeds, and their features."""
         chosen = np.asarray(indices, np.int64)
         for number, fold in enumerate(self._folds):
             for alone in (False, True):
@@ -117,17 +117,17 @@ class HeldOutEmbedder:
                     yield fold, rows, through_channels(mine, self._features, number) if alone else mine
 
     def of(self, indices: NDArray[np.integer]) -> HeldOutEmbedder:
-        """The same for utterances that take the places of these labelled ones."""
+        """The same embedder for utterances that replace these labelled ones."""
         return HeldOutEmbedder(self._embedder, self._folds, self._features, self.fold_of[indices], self._alone[indices])
 
     def of_strangers(self, config: Config, utterances: Utterances) -> HeldOutEmbedder:
-        """The same for utterances of speakers whom a fold left out whole, as they are, by the model of that fold."""
+        """The same embedder for utterances of speakers left out by a fold, embedded unchanged by that fold's model."""
         alone = np.zeros(len(utterances), bool)
         return HeldOutEmbedder(self._embedder, self._folds, self._features, stranger_folds(config, utterances), alone)
 
 
 def held_out_rows(config: Config, utterances: Utterances) -> NDArray[np.int64]:
-    """(N,) index of the fold that holds each labelled utterance out; UNKNOWN if none does."""
+    """(N,) index of the fold that holds out each labelled utterance; UNKNOWN if none does."""
     fold_of = np.full(len(utterances), UNKNOWN)
     for number in range(number_of_folds(config, utterances)):
         fold_of[parts_of(config, utterances, number).valid] = number
@@ -137,17 +137,16 @@ def held_out_rows(config: Config, utterances: Utterances) -> NDArray[np.int64]:
 def held_out_embedder(
     checkpoint: Path, loaded: Checkpoint, corpus: Corpus, store: FrameStore, embedder: Embedder
 ) -> HeldOutEmbedder:
-    """The models of a run's folds, aligned with the model that ships.
+    """Load the models of a run's folds, and align them with the shipped model.
 
     Args:
-        checkpoint: of the model that ships; the folds lie beside it.
+        checkpoint: file of the shipped model; the folds are beside it.
         loaded: its content.
-        corpus: that it was trained on.
+        corpus: corpus that it was trained on.
         store: features of the labelled utterances.
-        embedder: of the model that ships, fitted.
+        embedder: fitted embedder of the shipped model.
 
     Raises:
-        UserError: a fold is missing or unfinished, or was trained on other utterances.
     """
     utterances = corpus.labelled
     folders = fold_folders(checkpoint.parent, number_of_folds(loaded.config, utterances))
@@ -180,7 +179,7 @@ def held_out_embedder(
 def _fit(
     embedder: Embedder, corpus: Corpus, store: FrameStore, train: Sequence[int], loaded: Checkpoint
 ) -> tuple[Profiles, NDArray[np.int64]]:
-    """Fit the embedder of a fold on what the fold trains on; profiles of its speakers, and their places."""
+    """Fit the embedder of a fold on its training set; profiles of its speakers, and their indices."""
     labels = corpus.labelled.speakers[train]
     embedder.fit(store, train, labels.tolist(), loaded.features)
     own = np.flatnonzero(labels < len(corpus.speakers))  # the others are company
@@ -196,19 +195,18 @@ def corrections(
 ) -> NDArray[np.float32]:
     """Corrections of the scores of mapped voice prints of known speakers.
 
-    The map of an alignment imitates the model that ships, which has memorized the held-out recordings, and it leaves
-    out what distinguishes one recording of a speaker from the next. So mapped voice prints are too near to their
-    speakers. The models of the folds err in the other direction: they were trained on fewer speakers and sessions than
-    the model that ships. `CORRECTED` says where between the two the scores are expected.
+    The map of an alignment imitates the shipped model, which has memorized the held-out recordings, and loses what
+    distinguishes one recording of a speaker from the next. So mapped voice prints are too close to their speakers. The
+    models of the folds err in the other direction: they were trained on fewer speakers and sessions than the shipped
+    model. `CORRECTED` says where between the two the scores are expected.
 
     Args:
-        profiles: of the model that ships.
-        prints: (N, D) in its space.
+        profiles: profiles of the shipped model.
+        prints: (N, D) voice prints in its space.
         speakers: (N,) indices of their speakers.
         fold_scores: (N, 2), see `HeldOutEmbedder.fold_scores`.
-
     Returns:
-        (N, 2) what to add to the score of the utterance's speaker, and to the scores of all others.
+        (N, 2) corrections to add to the score of the utterance's speaker, and to all other scores.
     """
     is_own = np.arange(len(profiles.names)) == np.asarray(speakers, np.int64)[:, None]
     mapped = _own_and_best(profiles.scores(prints), is_own)
@@ -219,20 +217,20 @@ def corrections(
 
 
 def _own_and_best(scores: NDArray[np.float32], is_own: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(N, 2) of (N, S) scores: that of the own speaker and the highest other, −inf where there is none."""
+    """(N, 2) score of the own speaker and highest other score of (N, S) scores; −inf if there is none."""
     parts = np.where(is_own, scores, -np.inf), np.where(is_own, -np.inf, scores)
     return np.stack([part.max(1, initial=-np.inf) for part in parts], 1).astype(np.float32)
 
 
 def one_session_alone(utterances: Utterances) -> NDArray[np.bool_]:
-    """(N,) whether an utterance's speaker has not two known sessions."""
+    """(N,) whether an utterance's speaker has fewer than two known sessions."""
     pairs = np.unique(np.stack([utterances.speakers, utterances.sessions], 1), axis=0)
     known = pairs[pairs[:, 1] != UNKNOWN, 0]
     return np.bincount(known, minlength=len(utterances.speaker_names))[utterances.speakers] < 2
 
 
 def _other_voices(store: FrameStore, indices: Sequence[int], features: FeatureConfig) -> list[FrameStore]:
-    """Pieces of utterances as other voices in other channels, which no model has learned by heart."""
+    """Pieces of utterances, changed to other voices in other channels, which no model has memorized."""
     parts = [pieces(store, indices, round(seconds * features.frames_per_second))[0] for seconds in ALIGNED_BY]
     if not len(parts[0]):  # all are shorter
         parts = [store.of(indices)]

@@ -1,6 +1,6 @@
-"""What a bundle says of utterances that were cut to one duration: scores, log-odds and thresholds.
+"""Score test utterances cut to one duration with a bundle: scores, log-odds and thresholds.
 
-Letters: U utterances of known speakers and strangers, S speakers the bundle knows, D width of a voice print, T trials.
+Shapes: U utterances of known speakers and strangers, S speakers of the bundle, D width of a voice print, T trials.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from speakerid.recognition.material import Material
 from speakerid.recognition.profiles import Profiles, rank
 
 FEWEST_IN_COHORT = 3
-"""Speakers that AS-norm needs: whoever is claimed, and two others to compare with."""
+"""Number of speakers that AS-norm needs: the claimed one, and two others to compare with."""
 
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """Utterances as a bundle hears them.
+    """Test utterances scored by a bundle.
 
     Attributes:
-        bundle: it is.
-        material: the utterances.
+        bundle: bundle under test.
+        material: test utterances.
         prints: (U, D) voice prints.
-        seconds: (U,) of what was heard.
+        seconds: (U,) durations that were embedded.
     """
 
     bundle: Bundle
@@ -45,7 +45,7 @@ class Heard:
 
     @staticmethod
     def of(bundle: Bundle, material: Material, seconds: float | None) -> Heard:
-        """All utterances, cut to so many seconds from their middle, or whole."""
+        """Score all utterances, cut to a duration from their middle, or whole."""
         rate = bundle.features.frames_per_second
         frames = None if seconds is None else max(1, round(seconds * rate))
         lengths = material.utterances.lengths
@@ -54,7 +54,7 @@ class Heard:
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
-        """(U, S) against every speaker."""
+        """(U, S) scores for every speaker."""
         return self.bundle.profiles.scores(self.prints)
 
     @property
@@ -63,7 +63,7 @@ class Heard:
 
     @property
     def normed(self) -> Scored:
-        """By AS-norm; the cohort are the bundle's speakers without the one that is claimed."""
+        """Scores after AS-norm; the cohort is the bundle's speakers without the claimed one."""
         profiles = self.bundle.profiles
         everybody = np.arange(len(profiles.names))
         enrolled = TopCohort(_between(profiles)).statistics(everybody, everybody)
@@ -76,7 +76,7 @@ class Heard:
 
     @property
     def decided(self) -> Decided:
-        """Names and log-odds as `Recognizer.answer` has them."""
+        """Names and log-odds as in `Recognizer.answer`."""
         rule, known = self.bundle.identification, self.material.known
         places, ranked = rank(self.scores)
         odds, thresholds = np.empty(len(places)), np.empty(len(places))
@@ -87,14 +87,14 @@ class Heard:
         return Decided(Answers(odds[known], right, odds[~known]), thresholds[known], thresholds[~known])
 
     def scored_pairs(self, pairs: Pairs) -> ScoredPairs:
-        """Scores, log-likelihood ratios and thresholds as `Recognizer.verify` has them."""
+        """Scores, log-likelihood ratios and thresholds as in `Recognizer.verify`."""
         scores = self._of_pairs(pairs)
         rule = self.bundle.verification
         ratios, thresholds = (None, None) if rule is None else self._verified(rule, scores, pairs)
         return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test, ratios, thresholds)
 
     def normed_pairs(self, pairs: Pairs) -> ScoredPairs:
-        """By AS-norm; the cohort are the bundle's speakers without the one that is enrolled."""
+        """Scores after AS-norm; the cohort is the bundle's speakers without the enrolled one."""
         cohort, claimed = TopCohort(self.scores), self.material.places[pairs.enrolment]
         sides = (cohort.statistics(rows, claimed) for rows in (pairs.enrolment, pairs.test))
         scores = adaptive_s_norm(self._of_pairs(pairs), *sides)
@@ -108,17 +108,17 @@ class Heard:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         ratios, thresholds = np.empty(len(scores)), np.empty(len(scores))
         for rows, seconds in _by_duration(np.minimum(self.seconds[pairs.enrolment], self.seconds[pairs.test])):
-            # The rule was fitted with as many trials of either kind, so its odds are the likelihood ratio.
+            # The rule was fitted with equally many trials of both kinds, so its odds are the likelihood ratio.
             ratios[rows] = rule.log_odds(scores[rows, None], seconds)[:, 0]
             thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPT)
         return ratios, thresholds
 
 
 def check_cohort(bundle: Bundle) -> None:
-    """Refuse AS-norm where there is nobody to compare with.
+    """Check that there are speakers to compare with for AS-norm.
 
     Raises:
-        UserError: the bundle knows too few speakers.
+        UserError: the bundle has too few speakers.
     """
     if len(bundle.profiles.names) < FEWEST_IN_COHORT:
         raise UserError(
@@ -128,7 +128,7 @@ def check_cohort(bundle: Bundle) -> None:
 
 
 def _between(profiles: Profiles) -> NDArray[np.float32]:
-    """(S, S) scores of every speaker's centres, as if they were voice prints, against every other speaker."""
+    """(S, S) scores of every speaker's centers, as if they were voice prints, for every speaker."""
     return np.max([profiles.scores(centres) for centres in unit(profiles.centres).swapaxes(0, 1)], axis=0)
 
 
@@ -139,7 +139,7 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _by_duration(seconds: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], float]]:
-    """Rows of each duration that there is."""
+    """Yield the rows of each duration."""
     durations, place = np.unique(seconds, return_inverse=True)
     order = np.argsort(place, kind="stable")
     edges = np.searchsorted(place[order], np.arange(1, len(durations)))

@@ -1,6 +1,6 @@
-"""The utterances of a corpus that a bundle is held against.
+"""Test utterances of a corpus, to evaluate a bundle on.
 
-Letters: U utterances of known speakers and strangers, D width of a voice print, T trials.
+Shapes: U utterances of known speakers and strangers, D width of a voice print, T trials.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.submission import check_features
 
 MOST_TRIALS = 100_000
-"""Pairs of utterances that are drawn."""
+"""Largest number of trials that are drawn."""
 TRIALS_PER_SPEAKER = 200
-"""Target trials that are drawn of each speaker, and as many others."""
+"""Largest number of target trials drawn per speaker, and of non-target trials."""
 MOST_SESSIONS = 8
-"""Names of sessions that each are a group of their own."""
+"""Largest number of names of sessions for which each is a group."""
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """Test utterances, and behind them the corpus's strangers.
+    """Test utterances of a corpus, followed by its strangers.
 
     Attributes:
-        corpus: they are of.
-        stores: their features, the one part behind the other.
-        utterances: U of them.
-        places: (U,) of their speakers among those the bundle knows; UNKNOWN makes a stranger, also of whoever is
-            enrolled in the corpus and not in the bundle.
+        corpus: their corpus.
+        stores: their features, in the same order.
+        utterances: U utterances.
+        places: (U,) indices of their speakers in the bundle; UNKNOWN for strangers, and for speakers of the corpus
+            who are not in the bundle.
     """
 
     corpus: Corpus
@@ -51,16 +51,16 @@ class Material:
 
     @staticmethod
     def open(path: Path, bundle: Bundle, data: Path) -> Material:
-        """The test utterances and strangers of a corpus.
+        """Open the test utterances and strangers of a corpus.
 
         Args:
-            path: of the bundle.
-            bundle: what it holds.
-            data: the corpus.
+            path: file of the bundle.
+            bundle: its content.
+            data: folder of the corpus.
 
         Raises:
-            UserError: other features than the bundle's, no test utterances, nobody to say whose they are, or none of
-                a speaker whom the bundle knows.
+            UserError: the features differ from the bundle's, or there are no test utterances, no answers, or no test
+                utterances of the bundle's speakers.
         """
         corpus, store = open_corpus(data, "test")
         check_features(path, bundle.features, corpus)
@@ -91,21 +91,21 @@ class Material:
 
         Args:
             embedder: the bundle's.
-            crop_frames: only so many frames from the middle of each utterance; all of them if None.
+            crop_frames: number of frames taken from the middle of each utterance; all if None.
         """
         return np.concatenate([embedder.embed(store, range(len(store)), crop_frames) for store in self.stores])
 
     @cached_property
     def pairs(self) -> Pairs:
-        """Trials drawn of everybody; none where nobody speaks twice, or only one speaker does."""
+        """Trials drawn among all speakers; none if no one speaks twice, or there is only one speaker."""
         per_speaker = MOST_TRIALS // (2 * len(self.utterances.speaker_names))
         return draw_pairs(self.utterances, max(1, min(TRIALS_PER_SPEAKER, per_speaker)))
 
     def listed(self, path: Path) -> Pairs:
-        """The trials of a list, which names utterances by their feature paths or by their recordings.
+        """Read a list of trials, which names utterances by their feature paths or by their recordings.
 
         Raises:
-            UserError: it is no list, names what is not here, or contradicts the corpus.
+            UserError: the file is not such a list, has unknown names, or contradicts the corpus.
         """
         trials = read_trials(path)
         rows = rows_of_names(path, (*trials.enrolment, *trials.test), self.corpus, self.utterances.names)
@@ -124,7 +124,7 @@ class Material:
         return Pairs(first, second, trials.targets)
 
     def session_groups(self) -> Mapping[str, NDArray[np.bool_]]:
-        """(U,) which of the known speakers' utterances are of what kind of session; nothing where none is known."""
+        """(U,) masks of the known speakers' utterances by kind of session; empty if no session is known."""
         sessions, known = self.utterances.sessions, self.known
         told = sessions != UNKNOWN
         if not (known & told).any():
@@ -150,6 +150,6 @@ def _names(utterances: Utterances) -> Sequence[tuple[str | None, str | None]]:
 
 
 def _sessions(utterances: Utterances) -> set[tuple[str | None, str | None]]:
-    """Every session once, with its speaker."""
+    """Speaker and session of every session."""
     rows = np.unique(utterances.sessions, return_index=True)[1]
     return {(utterances[row].speaker, utterances[row].session) for row in rows.tolist()}

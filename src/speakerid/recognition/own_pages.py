@@ -1,4 +1,4 @@
-"""Answers requests of the page itself only."""
+"""Reject requests that do not come from the page itself."""
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -10,15 +10,15 @@ from starlette.requests import ClientDisconnect
 from speakerid.recognition.serving import is_loopback
 
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
-"""A Host header: a name or an address, and perhaps a port."""
+"""A Host header: a name or an address, optionally with a port."""
 
 
 class OwnPages:
-    """ASGI middleware that refuses what other sites send: a browser lets any open page send forms to this machine.
+    """ASGI middleware that rejects requests of other sites: a browser lets any open page send forms to this machine.
 
     Args:
-        app: the ASGI application behind it.
-        local: whether requests must name this machine; otherwise a foreign name may be directed here.
+        app: the ASGI application to wrap.
+        local: whether requests must name this machine, which prevents DNS rebinding.
     """
 
     def __init__(self, app: Callable[..., Awaitable[None]], local: bool) -> None:
@@ -35,13 +35,13 @@ class OwnPages:
             await send({"type": "http.response.start", "status": 403, "headers": []})
             await send({"type": "http.response.body", "body": b"This page answers to itself alone."})
             return
-        with suppress(ClientDisconnect):  # the page was closed while it sent something
+        with suppress(ClientDisconnect):  # the page was closed while it was sending
             await self.app(scope, receive, send)
 
     def allows(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Whether a request with these headers comes from a page of this server, or from no page.
+        """Whether a request with these headers comes from a page of this server, or not from a page.
 
-        A header that is malformed or that is there twice is refused: a proxy may have read it differently.
+        A malformed or repeated header is rejected, since a proxy may have read it differently.
         """
         hosts, origins = ([value for name, value in headers if name == key] for key in (b"host", b"origin"))
         if len(hosts) != 1 or len(origins) > 1:

@@ -1,10 +1,10 @@
-"""What the page of `speakerid serve` answers, and what it keeps: nothing but who is enrolled.
+"""The answers of the page of `speakerid serve`. It stores only enrolled speakers.
 
-Gradio shows it, see `speakerid.recognition.serving`. Every recording is a temporary file of one's own; it is deleted as
-soon as it was heard, whatever came out. What a user can mend is said in one sentence.
+Gradio displays it, see `speakerid.recognition.serving`. Every recording is a temporary file of its own, which is
+deleted as soon as it has been read, whatever the result. Errors that users can fix are reported in one sentence.
 
-Names and rates are JSON values that any client may send, so they are checked here. Every answer is given with the
-content that the bundle's file has at that moment: other programs enroll, forget and export while the page is open.
+Names and rates are JSON values that any client may send, so they are checked here. Every answer uses the current
+content of the bundle's file, since other programs enroll, forget and export while the page is open.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from speakerid.recognition.page_html import ranking, sentence, speakers
 from speakerid.recognition.recognizer import Recognizer
 
 LEAST_PERCENT, MOST_PERCENT = 0.1, 50.0
-"""Range of the rate of false accepts."""
+"""Range of the rate of false accepts, in percent."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one recording that is spoken or dropped."""
+    """Limits of a recording that is spoken or dropped."""
 
     megabytes: float = 20.0
     seconds: float = 120.0
 
 
 class Page:
-    """The answers, as HTML.
+    """Answers as HTML.
 
     Args:
-        recognizer: who names speakers; its bundle is changed by `enroll` and `forget`.
-        limits: of a recording.
+        recognizer: identifies speakers; its bundle is changed by `enroll` and `forget`.
+        limits: limits of a recording.
     """
 
     def __init__(self, recognizer: Recognizer, limits: Limits) -> None:
         self.limits = limits
         self._recognizer = recognizer
-        self._turn = Lock()  # an answer would mix two states of the bundle if it changed in between
+        self._turn = Lock()  # so that an answer never mixes two states of the bundle
 
     def identify(self, recording: Path, percent: object) -> tuple[Voice | None, str]:
-        """Who speaks in a recording, which is deleted.
+        """Identify the speaker of a recording, and delete it.
 
         Args:
             recording: a temporary file.
-            percent: of strangers who may be given a name.
+            percent: percentage of strangers who may be given a name.
 
         Returns:
-            The voice, for `reconsider`, or None where there was none to be heard; the answer.
+            The voice, for `reconsider`, or None if there was none; and the answer.
         """
         try:
             voice = self._hear(recording)
@@ -64,7 +64,7 @@ class Page:
         return voice, self.reconsider(voice, percent)
 
     def reconsider(self, voice: Voice | None, percent: object) -> str:
-        """Whose voice it is at another rate of false accepts."""
+        """Identify the speaker of a voice at another rate of false accepts."""
         if voice is None:
             return ""
         try:
@@ -75,17 +75,17 @@ class Page:
             return sentence(f"Nobody can be recognised: {error}")
 
     def gather(self, recordings: Sequence[Path], voices: Sequence[Voice]) -> tuple[list[Voice], str]:
-        """More recordings of somebody who is to be enrolled; they are deleted.
+        """Embed more recordings of a speaker to enroll, and delete them.
 
         Args:
             recordings: temporary files.
-            voices: what was left of earlier ones.
+            voices: voices of earlier recordings.
 
         Returns:
-            What is left of all of them, and what to say.
+            All voices, and a message.
         """
         gathered, passed = list(voices), []
-        for recording in dict.fromkeys(recordings):  # a file that is named twice is deleted once
+        for recording in dict.fromkeys(recordings):  # a file named twice is deleted once
             try:
                 gathered.append(self._hear(recording))
             except UserError as error:
@@ -93,14 +93,14 @@ class Page:
         return gathered, sentence(*passed, heard(gathered))
 
     def enroll(self, name: object, voices: Sequence[Voice]) -> tuple[list[Voice], str]:
-        """Learn a speaker.
+        """Enroll a speaker.
 
         Args:
-            name: text; blanks at its ends are left out.
-            voices: of the speaker, see `gather`.
+            name: text; leading and trailing blanks are removed.
+            voices: voices of the speaker, see `gather`.
 
         Returns:
-            The voices that are still to be enrolled, and what to say.
+            The voices that are still to be enrolled, and a message.
         """
         if not voices:
             return [], sentence("Nobody was enrolled: there is no recording yet")
@@ -108,7 +108,7 @@ class Page:
             text = _text(name).strip()
             with self._current() as recognizer:
                 enrollment = recognizer.learn(text, voices)
-        except OtherEncoder as error:  # these voices will never be of use again
+        except OtherEncoder as error:  # these voices can never be used again
             return [], sentence(f"Nobody was enrolled: {error}")
         except UserError as error:
             return list(voices), sentence(f"Nobody was enrolled: {error}")
@@ -117,7 +117,7 @@ class Page:
         return [], sentence(f"{text} is enrolled from {_recordings(enrollment.added)}", *passed_over, *warnings)
 
     def forget(self, name: object) -> str:
-        """Delete every voice print of a speaker; returns what to say."""
+        """Delete every voice print of a speaker, and return a message."""
         if name is None or name == "":
             return sentence("Nobody was forgotten: choose a name")
         try:
@@ -129,7 +129,7 @@ class Page:
         return sentence(f"{text} is forgotten")
 
     def speakers(self) -> tuple[list[str], str]:
-        """Whom it knows: the names in alphabetical order, and a table; no names and a sentence without a bundle."""
+        """Names in alphabetical order, and a table; without a bundle, no names and an error message."""
         try:
             with self._current() as recognizer:
                 profiles = recognizer.bundle.profiles
@@ -140,10 +140,10 @@ class Page:
 
     @contextmanager
     def _current(self) -> Iterator[Recognizer]:
-        """The recognizer with what its bundle's file holds now, for one thread at a time.
+        """Lock the recognizer for one thread, with the current content of its bundle's file.
 
         Raises:
-            UserError: the file is missing or damaged. It is read again the next time.
+            UserError: the file is missing or damaged. The next call reads it again.
         """
         with self._turn:
             self._recognizer.reload_if_changed()
@@ -162,7 +162,7 @@ class Page:
 
 
 def heard(voices: Sequence[Voice]) -> str:
-    """What has been gathered of somebody."""
+    """Message about the recordings gathered so far."""
     if not voices:
         return "No recording yet"
     return f"{_recordings(len(voices))} so far, {sum(voice.seconds for voice in voices):.1f} s of sound"

@@ -1,4 +1,4 @@
-"""Answers as HTML, in which nothing that a user wrote is markup."""
+"""Answers as HTML, in which all user input is escaped."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ STYLE = """
 .listing tbody td {border-top: 1px solid var(--border-color-primary, #cccccc) !important}
 .listing th:nth-child(2), .listing td:nth-child(2) {text-align: right}
 """
-"""Blue and vermillion are told apart by everybody (Okabe and Ito, 2008); one is for bars, the other for the line."""
+"""Style sheet; blue bars and a vermilion line can be distinguished with any color vision (Okabe and Ito, 2008)."""
 
 
 def ranking(answer: Answer) -> str:
-    """Who it is, and a bar for each of the most probable, with the line from which on a name is said."""
+    """The speaker, and a bar for each of the most probable ones, with a line at the threshold."""
     if not answer.ranking:
         return sentence(f"Nobody can be recognised: {answer.reason}")
     if answer.name is not None:
@@ -53,7 +53,7 @@ def ranking(answer: Answer) -> str:
 
 
 def speakers(rows: Iterable[tuple[str, int, bool]]) -> str:
-    """A table of names, how many recordings each was learnt from, and whether in training."""
+    """Table of names, their numbers of recordings, and whether they were in the training."""
     body = "".join(
         f"<tr><td>{escape(name)}</td><td>{clips}</td><td>{'in training' if trained else 'enrolled'}</td></tr>"
         for name, clips, trained in rows
@@ -65,7 +65,7 @@ def speakers(rows: Iterable[tuple[str, int, bool]]) -> str:
 
 
 def sentence(*texts: str) -> str:
-    """Something to say, a paragraph each."""
+    """Messages, one paragraph each."""
     return "".join(f"<p>{escape(text)}.</p>" for text in texts)
 
 

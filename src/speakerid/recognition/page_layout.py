@@ -1,7 +1,7 @@
-"""The page of `speakerid serve` as Gradio shows it. This is the only module that needs Gradio, the extra `serve`.
+"""Layout of the page of `speakerid serve` in Gradio, the extra `serve`, which only this module needs.
 
-Inputs come as JSON (`preprocess=False`), for Gradio would make text of a number and a traceback of text; `Page` checks
-them.
+Inputs come as JSON (`preprocess=False`), since Gradio would turn a number into text and text into a traceback; `Page`
+checks them.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from speakerid.recognition.serving import is_loopback
 from speakerid.recognition.uploads import Uploads
 
 LOOK_AGAIN = 5.0
-"""Seconds until an open page looks for speakers that another program has enrolled or forgotten."""
+"""Seconds after which an open page checks for speakers that other programs have enrolled or forgotten."""
 
 
 def launch(page: Page, host: str, port: int, folder: Path) -> gr.Blocks:
-    """Start a server; `close` of what is returned ends it.
+    """Start a server; call `close` on the result to stop it.
 
-    No telemetry, no share link, no record of what was asked, and no font or script from elsewhere.
+    There is no telemetry, no share link, no log of requests, and no font or script from elsewhere.
 
     Args:
-        page: what it answers.
-        host, port: where it listens.
-        folder: for recordings until they are heard, where Gradio keeps its files.
+        page: answers of the page.
+        host, port: address to listen on.
+        folder: folder for recordings until they are read, where Gradio keeps its files.
 
     Raises:
-        OSError: host and port cannot be listened at.
+        OSError: the address cannot be listened on.
     """
     blocks = layout(page)
     max_bytes = round(2**20 * page.limits.megabytes)
@@ -66,7 +66,7 @@ def launch(page: Page, host: str, port: int, folder: Path) -> gr.Blocks:
 
 
 def layout(page: Page) -> gr.Blocks:
-    """The page, ready to be launched."""
+    """Build the page."""
     with gr.Blocks(title="speakerid", analytics_enabled=False) as blocks:
         with gr.Tab("Who is speaking?"):
             _ask(page)
@@ -110,7 +110,7 @@ def _ask(page: Page) -> None:
 
 
 def _enroll(page: Page) -> gr.HTML:
-    """Returns what changes when somebody was enrolled."""
+    """Build the tab for enrollment; returns the element that changes after an enrollment."""
     with gr.Row():
         with gr.Column():
             files = gr.File(file_count="multiple", label="Drop recordings of one speaker", height=140, elem_id="files")
@@ -148,12 +148,12 @@ def _enroll(page: Page) -> gr.HTML:
 
 
 def _speakers(page: Page, changes: list[Any]) -> None:
-    """Lists the speakers again at these events, and when another program has changed the bundle."""
+    """Build the list of speakers, updated on these events and when another program has changed the bundle."""
     with gr.Row():
         with gr.Column(scale=2):
             table = gr.HTML(elem_id="speakers")
         with gr.Column():
-            # The page says that a name is wrong; Gradio would log a traceback.
+            # The page reports a wrong name; Gradio would log a traceback.
             name = gr.Dropdown(value=None, label="Name", allow_custom_value=True, elem_id="whom")
             forget = gr.Button("Forget", variant="stop", elem_id="forget")
             said = gr.HTML(elem_id="forgotten")

@@ -1,4 +1,4 @@
-"""Recordings that a command line names."""
+"""Find the recordings named on a command line."""
 
 import glob
 import os
@@ -10,16 +10,16 @@ from speakerid.errors import UserError
 
 
 def find_recordings(names: Sequence[str], remarks: Remarks | None = None) -> list[Path]:
-    """Files as they are named, folders with everything below them, patterns with what they match; each file once.
+    """Find files: as named, everything below folders, and matches of patterns; each file once.
 
-    Folders are walked as `prepare` walks them: hidden files and what systems leave behind are passed over.
+    Folders are searched as by `prepare`: hidden files and files of operating systems are passed over.
 
     Args:
-        names: of files and folders, and patterns.
-        remarks: takes what was passed over in folders, if given.
+        names: files, folders and patterns.
+        remarks: collects the files that were passed over in folders, if given.
 
     Raises:
-        UserError: nothing is there, or a folder or pattern holds no recordings.
+        UserError: a path does not exist, or a folder or pattern has no recordings.
     """
     found: dict[str, Path] = {}
     for name in names:

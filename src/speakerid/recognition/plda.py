@@ -1,11 +1,11 @@
-"""How much more likely a voice print is of one speaker than of anybody: probabilistic linear discriminant analysis.
+"""Score voice prints by probabilistic linear discriminant analysis (PLDA).
 
-Voice prints of a speaker lie around a place of that speaker's own, and these places around zero, both normally: the
+Voice prints of a speaker are normally distributed around the speaker's mean, and these means around zero: the
 two-covariance model (Ioffe, 2006, Probabilistic linear discriminant analysis; Brümmer and de Villiers, 2010, The
-speaker partitioning problem). Whoever is known from few recordings has a place that is less certain, and is looked for
-in a wider circle; so the number of recordings is accounted for, and not a matter of luck.
+speaker partitioning problem). The mean of a speaker with few recordings is less certain, so the predicted variance is
+larger; this way scores account for the number of recordings.
 
-Letters: N voice prints, D their width, S speakers, K centres a speaker, C numbers of clips, P pairs.
+Shapes: N voice prints, D width, S speakers, K centers per speaker, C numbers of clips, P pairs.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 SMALLEST_BETWEEN = 1e-3
-"""Of the variance within speakers; where a model tells no speakers apart, nothing is left between them."""
+"""Smallest variance between speakers, as a share of that within; a model that distinguishes none has none."""
 
 SMALLEST_WITHIN = 1e-6
-"""Variance within speakers, as a share of the mean square; where each repeats one recording, nothing varies."""
+"""Smallest variance within speakers, as a share of the mean square; with one repeated recording each there is none."""
 
 Array = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Plda:
-    """Variances along the axes of the voice prints. Scores are log-likelihood ratios divided by D.
+    """PLDA model: variances along the axes of the voice prints. Scores are log-likelihood ratios divided by D.
 
     Attributes:
-        within: of a speaker's voice prints, the same along every axis.
-        between: (D,) of the speakers' places.
+        within: variance of a speaker's voice prints, the same along every axis.
+        between: (D,) variances of the speakers' means.
     """
 
     within: float
     between: NDArray[np.float64]
 
     def of_clips(self, clips: NDArray[np.integer]) -> tuple[Array, Array]:
-        """What (C,) numbers of clips tell of the next voice print of the same speaker.
+        """Predict the next voice print of a speaker with (C,) numbers of clips.
 
         Returns:
-            (C, D) how far of the way from zero to the clips' mean it is expected, and (C, D) its variance there.
+            (C, D) share of the clips' mean that is expected, and (C, D) variance around it.
         """
         gain = self.between / (self.between + self.within / clips[:, None])
         return gain, self.within + self.between * (1 - gain)
 
     def lines(self, centres: Array, clips: NDArray[np.integer]) -> tuple[Array, Array]:
-        """The part of a score that is linear in the voice print z: slope · z + offset.
+        """Part of a score that is linear in the voice print z: slope · z + offset.
 
         Args:
-            centres: (S, K, D).
-            clips: (S,) how many the centres were made of.
+            centres: (S, K, D) centers.
+            clips: (S,) numbers of clips that the centers were made of.
 
         Returns:
             (S, K, D) slopes and (S, K) offsets.
@@ -61,11 +61,11 @@ class Plda:
         return expected / (variance * len(self.between)), offsets
 
     def curvatures(self, clips: NDArray[np.integer]) -> Array:
-        """The part of a score that is quadratic in z, (C, D): curvature · z², for each number of clips."""
+        """Part of a score that is quadratic in z, (C, D): curvature · z², for each number of clips."""
         return 0.5 * (1 / self._of_anybody - 1 / self.of_clips(clips)[1]) / len(self.between)
 
     def of_pairs(self, first: Array, second: Array) -> Array:
-        """Twice (P, D) voice prints, or one each, to (P,) scores of both being of one speaker; in either order."""
+        """(P,) scores for one speaker of two (P, D) or (D,) arrays of voice prints; symmetric."""
         one, other = first.astype(np.float64), second.astype(np.float64)
         anybody = self._of_anybody
         determinant = self.within * (anybody + self.between)  # of the covariance of the two, anybody² − between²
@@ -74,7 +74,7 @@ class Plda:
         return (alike - 0.5 * large - 0.5 * np.log(determinant / anybody**2)).mean(-1)
 
     def of_all_pairs(self, prints: Array) -> Array:
-        """`of_pairs` of each two of (N, D) voice prints: (N, N)."""
+        """(N, N) scores of all pairs of (N, D) voice prints, see `of_pairs`."""
         x = prints.astype(np.float64)
         anybody = self._of_anybody
         determinant = self.within * (anybody + self.between)
@@ -85,23 +85,23 @@ class Plda:
 
     @property
     def _of_anybody(self) -> Array:
-        """(D,) variances of a voice print of whoever it may be."""
+        """(D,) variances of a voice print of an unknown speaker."""
         return self.between + self.within
 
 
 def fit_plda(prints: Array, labels: NDArray[np.integer]) -> tuple[Array, Plda]:
-    """The model that voice prints of speakers tell of.
+    """Fit a PLDA model.
 
     Args:
-        prints: (N, D), white within speakers.
+        prints: (N, D) voice prints, white within speakers.
         labels: (N,) speakers.
 
     Returns:
-        (D, D), to be multiplied from the right, which turns the voice prints to the axes of the model, and that.
+        (D, D) matrix that rotates voice prints to the axes of the model, applied from the right; and the model.
     """
     means, counts, deviations = _by_speaker(prints, labels)
     free, width = len(prints) - len(means), prints.shape[1]
-    # Of one clip each nobody knows what is the speaker's and what the occasion's.
+    # With one clip each, speakers and sessions cannot be separated.
     within = (deviations**2).sum() / (free * width) if free else (means**2).mean() / 2
     within = max(within, SMALLEST_WITHIN * (prints**2).mean())
     around = means - means.mean(0)
@@ -111,16 +111,16 @@ def fit_plda(prints: Array, labels: NDArray[np.integer]) -> tuple[Array, Plda]:
 
 
 def whitening(embeddings: Array, labels: NDArray[np.integer]) -> Array:
-    """What makes the covariance within speakers a sphere (within-class covariance normalisation, Hatch et al., 2006).
+    """Matrix that whitens within speakers (within-class covariance normalization, Hatch et al., 2006).
 
-    What changes from one recording of a voice to the next then counts little, and what stays counts much.
+    Directions that vary from one recording of a voice to the next then count little, and constant ones much.
 
     Args:
         embeddings: (N, D).
         labels: (N,) speakers.
 
     Returns:
-        (D, D), to be multiplied from the right.
+        (D, D) matrix, applied from the right.
     """
     means, _, deviations = _by_speaker(embeddings, labels)
     free, width = len(embeddings) - len(means), embeddings.shape[1]
@@ -131,7 +131,7 @@ def whitening(embeddings: Array, labels: NDArray[np.integer]) -> Array:
 
 
 def _by_speaker(x: Array, labels: NDArray[np.integer]) -> tuple[Array, NDArray[np.integer], Array]:
-    """(S, D) means of the speakers' (N, D) vectors, (S,) how many there are, and (N, D) what they are off the mean."""
+    """(S, D) means of the speakers' (N, D) vectors, (S,) their counts, and (N, D) deviations from the means."""
     _, speaker = np.unique(labels, return_inverse=True)
     x, counts = x.astype(np.float64), np.bincount(speaker)
     means = np.stack([np.bincount(speaker, column) for column in x.T], 1) / counts[:, None]
@@ -139,7 +139,7 @@ def _by_speaker(x: Array, labels: NDArray[np.integer]) -> tuple[Array, NDArray[n
 
 
 def _shrunk(covariance: Array, samples: int) -> Array:
-    """Part of a sphere for a (D, D) covariance, the more so the fewer independent samples there are for its axes."""
+    """Shrink a (D, D) covariance toward a sphere, the more the fewer independent samples there are per axis."""
     width = len(covariance)
     share = width / (width + samples)
     return (1 - share) * covariance + share * max(0.0, np.trace(covariance) / width) * np.eye(width)

@@ -1,7 +1,7 @@
-"""Whose voice sounds how: the enrolled speakers, those the model was trained on and those added later alike.
+"""Profiles: voice prints of the speakers, both those the model was trained on and those enrolled later.
 
-Letters: N recordings, D width of a voice print, S speakers, R of them ranked, K centres and C clips of a speaker, V
-different numbers of clips.
+Shapes: N recordings, D width of a voice print, S speakers, R ranked speakers, K centers and C clips of a speaker, V
+distinct numbers of clips.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from speakerid.recognition.centres import centres_of, means_of
 from speakerid.recognition.plda import Plda
 
 MOST_CLIPS = 25
-"""Clips of a speaker that count; more of them are mostly of the same occasions, and make the place no more certain."""
+"""Largest number of clips that counts; further ones are mostly of the same sessions, so the mean is no more certain."""
 RANKED = 50
-"""Speakers that compete for a recording, the nearest ones; what all the others would add is little, and takes time."""
+"""Number of speakers, the nearest ones, that compete for a recording; the others would add little and take time."""
 MANY = 5000
-"""Speakers from which on they are first compared in half precision."""
+"""Number of speakers from which on they are first compared in half precision."""
 LONGEST_NAME = 100
 RESERVED = re.compile(r"(unknown|stranger)[ _-]*\d*|nobody|silent|broken|too short")
-"""What answers say instead of a name."""
+"""Reserved names, which answers use instead of a name."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Profiles:
     """Voice prints by name.
 
     Attributes:
-        names: S, all different.
-        plda: how voice prints scatter.
-        centres: (S, K, D); a speaker of fewer than K clips has some of them twice.
-        clips: how many recordings each speaker was enrolled from.
-        trained: whether each speaker is one of those the model was trained on.
-        centre_clips: (S, K) number of clips that each centre was made of; 0 for a centre that is there twice.
-        recordings: of each speaker, digests of the recordings that were enrolled, see `Voice.digest`; none of those
-            that the model was trained on.
+        names: S distinct names.
+        plda: distribution of voice prints.
+        centres: (S, K, D) centers; a speaker with fewer than K clips has some of them twice.
+        clips: number of recordings of each speaker.
+        trained: whether the model was trained on each speaker.
+        centre_clips: (S, K) number of clips of each center; 0 for a repeated center.
+        recordings: for each speaker, digests of the enrolled recordings, see `Voice.digest`, without those that the
+            model was trained on.
     """
 
     names: tuple[str, ...]
@@ -60,11 +60,11 @@ class Profiles:
     recordings: tuple[frozenset[int], ...]
 
     def scores(self, prints: NDArray[np.floating], of: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
-        """(N, D) voice prints to (N, S) scores, see `Plda`, each of the speaker's centre that scores highest.
+        """(N, S) scores of (N, D) voice prints, see `Plda`; each is that of the speaker's best center.
 
         Args:
-            prints: see above.
-            of: places of the speakers; everybody by default.
+            prints: (N, D).
+            of: indices of the S speakers; by default all.
         """
         scoring, x = self.scoring, prints.astype(np.float32)
         some = slice(None) if of is None else of
@@ -73,14 +73,14 @@ class Profiles:
         return lines.max(-1) + (x**2 @ scoring.curvatures.T)[:, scoring.curvature[some]]
 
     def ranked(self, prints: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """(N, D) voice prints to the (N, R) places of the nearest speakers and their scores; R = min(S, RANKED)."""
+        """(N, R) indices and scores of the nearest speakers of (N, D) voice prints; R = min(S, RANKED)."""
         if len(self.names) < MANY:
             return rank(self.scores(prints))
         places, scores = zip(*map(self._ranked_among_many, prints), strict=True)
         return np.concatenate(places), np.concatenate(scores)
 
     def _ranked_among_many(self, voice_print: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """`ranked` of one (D,) voice print: twice as many as wanted are chosen in half precision, these are scored."""
+        """`ranked` for one (D,) voice print: choose twice as many as needed in half precision, then score these."""
         scoring, x = self.scoring, torch.from_numpy(voice_print)
         lines = torch.mv(self._half, x.half()).float().view(len(self.names), -1) + torch.from_numpy(scoring.offsets)
         curves = torch.from_numpy(scoring.curvatures @ voice_print**2)
@@ -91,7 +91,7 @@ class Profiles:
 
     @cached_property
     def scoring(self) -> Scoring:
-        """What the voice prints are multiplied with."""
+        """Coefficients of the scores."""
         numbers, curvature = np.unique(np.minimum(self.clips, MOST_CLIPS), return_inverse=True)
         slopes, offsets = self.plda.lines(self.centres, numbers[curvature])
         curvatures = self.plda.curvatures(numbers)
@@ -99,26 +99,26 @@ class Profiles:
 
     @cached_property
     def _half(self) -> Tensor:
-        """(S · K, D) slopes in half precision: where there are many, reading them from the memory takes the time."""
+        """(S · K, D) slopes in half precision: with many speakers, reading them from memory takes most of the time."""
         return torch.from_numpy(self.scoring.slopes).half().flatten(0, 1)
 
     def with_speaker(
         self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), trained: bool = False
     ) -> Profiles:
-        """Also a speaker, behind the others.
+        """Copy with one more speaker, after the others.
 
         Args:
-            name: another one than those there.
-            prints: (C, D) of the speaker's recordings.
-            recordings: their digests, if they are known.
+            name: a new name.
+            prints: (C, D) voice prints of the speaker's recordings.
+            recordings: digests of the recordings, if known.
             trained: see the attribute.
 
         Raises:
-            UserError: the name is there already, or is not a name.
+            UserError: the name is taken or invalid.
         """
         self.check_new(name)
         name = self.stored_name(name)
-        prints = np.unique(prints, axis=0)  # a clip given twice is one clip
+        prints = np.unique(prints, axis=0)  # a repeated clip counts once
         centres, sizes = centres_of(prints)
         return Profiles(
             (*self.names, name),
@@ -131,10 +131,10 @@ class Profiles:
         )
 
     def check_new(self, name: str) -> None:
-        """Refuse a name for a new speaker.
+        """Check a name for a new speaker.
 
         Raises:
-            UserError: it is there already, or is not a name.
+            UserError: the name is taken or invalid.
         """
         check_name(name)
         if self.stored_name(name) in self.names:
@@ -144,17 +144,17 @@ class Profiles:
             )
 
     def with_more(self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = ()) -> Profiles:
-        """With more recordings of a speaker who is there, trained or enrolled.
+        """Copy with more recordings of a speaker, trained or enrolled.
 
-        The centres are those of all clips. Of a speaker with more than K, clips that share a centre stay together.
+        The centers are those of all clips. If the speaker has more than K, clips that share a center stay together.
 
         Args:
-            name: of the speaker.
-            prints: (C, D) of further recordings.
-            recordings: their digests, if they are known.
+            name: name of the speaker.
+            prints: (C, D) voice prints of further recordings.
+            recordings: digests of the recordings, if known.
 
         Raises:
-            UserError: there is no speaker of this name.
+            UserError: no speaker has this name.
         """
         index = self.place(name)
         prints = np.unique(prints, axis=0)
@@ -174,10 +174,10 @@ class Profiles:
         )
 
     def without(self, name: str) -> Profiles:
-        """Without a speaker.
+        """Copy without a speaker.
 
         Raises:
-            UserError: there is none of this name.
+            UserError: no speaker has this name.
         """
         gone = self.place(name)
         keep = [place for place in range(len(self.names)) if place != gone]
@@ -192,10 +192,10 @@ class Profiles:
         )
 
     def renamed(self, old: str, new: str) -> Profiles:
-        """With another name for a speaker.
+        """Copy with another name for a speaker.
 
         Raises:
-            UserError: there is none of the old name, or one of the new, or the new one is none.
+            UserError: no speaker has the old name, or the new one is taken or invalid.
         """
         place = self.place(old)
         check_name(new)
@@ -205,10 +205,10 @@ class Profiles:
         return replace(self, names=(*self.names[:place], new, *self.names[place + 1 :]))
 
     def place(self, name: str) -> int:
-        """Of a speaker, by name.
+        """Index of a speaker, by name.
 
         Raises:
-            UserError: there is none of this name.
+            UserError: no speaker has this name.
         """
         if (stored := self.stored_name(name)) not in self.names:
             near = difflib.get_close_matches(name, self.names, n=1)
@@ -217,7 +217,7 @@ class Profiles:
         return self.names.index(stored)
 
     def stored_name(self, name: str) -> str:
-        """A name in the Unicode form in which it is there, in the composed one (NFC) if it is not."""
+        """Name in the Unicode form in which it is stored, or in the composed one (NFC) if it is new."""
         if name in self.names or not isinstance(name, str):
             return name
         composed = nfc(name)
@@ -226,13 +226,13 @@ class Profiles:
 
 @dataclass(frozen=True)
 class Scoring:
-    """The score of a voice print z for a speaker is the highest of slope · z + offset, plus curvature · z².
+    """Coefficients of scores: the highest of slope · z + offset, plus curvature · z², for a voice print z.
 
     Attributes:
         slopes: (S, K, D).
         offsets: (S, K).
         curvatures: (V, D).
-        curvature: (S,) which of them is a speaker's.
+        curvature: (S,) index of each speaker's curvature.
     """
 
     slopes: NDArray[np.float32]
@@ -242,7 +242,7 @@ class Scoring:
 
 
 def rank(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """(N, S) scores to the (N, R) places of the highest and these, in descending order; R = min(S, RANKED)."""
+    """(N, R) indices and values of the highest of (N, S) scores, in descending order; R = min(S, RANKED)."""
     count = min(RANKED, scores.shape[1])
     nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count] if count < scores.shape[1] else None
     found = scores if nearest is None else np.take_along_axis(scores, nearest, 1)
@@ -254,15 +254,15 @@ def rank(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.flo
 def profiles_of(
     names: Sequence[str], plda: Plda, prints: NDArray[np.floating], labels: NDArray[np.integer]
 ) -> Profiles:
-    """Of the speakers a model was trained on.
+    """Make profiles of the speakers that a model was trained on.
 
     Args:
-        names: S.
-        plda: how voice prints scatter.
-        prints: (N, D) of their recordings; at least one of everybody's.
-        labels: (N,) places in `names`.
+        names: S names.
+        plda: distribution of voice prints.
+        prints: (N, D) voice prints of their recordings, at least one per speaker.
+        labels: (N,) indices in `names`.
     """
-    mine = [np.unique(prints[labels == place], axis=0) for place in range(len(names))]  # a clip given twice is one
+    mine = [np.unique(prints[labels == place], axis=0) for place in range(len(names))]  # a repeated clip counts once
     centres, sizes = zip(*(centres_of(clips) for clips in mine), strict=True)
     return Profiles(
         tuple(names),
@@ -282,10 +282,10 @@ def _replaced(rows: NDArray[Any], index: int, row: NDArray[Any]) -> NDArray[Any]
 
 
 def check_name(name: str) -> None:
-    """Refuse what cannot be the name of a speaker.
+    """Check the name of a speaker.
 
     Raises:
-        UserError: it is empty, too long, reserved, or holds what cannot be printed in a line.
+        UserError: the name is empty, too long, reserved, or has characters that cannot be printed in a line.
     """
     if (
         not isinstance(name, str)

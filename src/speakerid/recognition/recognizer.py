@@ -1,6 +1,6 @@
-"""Who is speaking: recordings in, names or `unknown` out.
+"""Identify speakers: recordings in, names or `unknown` out.
 
-Letters: N samples, B recordings, T frames, M mel bands, D width of a voice print.
+Shapes: N samples, B recordings, T frames, M mel bands, D width of a voice print.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from speakerid.recognition.voices import VoiceEncoder
 
 
 class Recognizer:
-    """Names speakers, and learns new ones without training.
+    """Identifies speakers, and enrolls new ones without training.
 
     Args:
-        bundle: what it knows.
-        path: where the bundle lies, if `enroll`, `forget` and `rename` are to change it there.
+        bundle: the bundle.
+        path: file of the bundle, if `enroll`, `forget` and `rename` are to change it too.
     """
 
     def __init__(self, bundle: Bundle, path: Path | None = None) -> None:
@@ -40,7 +40,7 @@ class Recognizer:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Recognizer:
-        """Read a bundle.
+        """Load a bundle.
 
         Raises:
             UserError: see `Bundle.load`.
@@ -48,19 +48,19 @@ class Recognizer:
         found = path_of(path)
         if found is None:
             raise UserError(f"bundle: found {type(path).__name__}, expected the path of a bundle")
-        version = version_of(found)  # before it is read, so that no change is missed
+        version = version_of(found)  # before reading, so that no change is missed
         recognizer = Recognizer(Bundle.load(found), found)
         recognizer._version = version
         return recognizer
 
     def reload_if_changed(self) -> bool:
-        """Read the bundle's file again if another program has changed or replaced it since.
+        """Load the bundle's file again if another program has changed or replaced it.
 
-        One `stat` if nothing has changed. Voices of the former bundle are refused afterwards if its encoder was
-        another one.
+        This takes one `stat` if nothing has changed. If the encoder has changed, voices of the former bundle are
+        rejected from then on.
 
         Returns:
-            Whether the file was read.
+            Whether the file was loaded.
 
         Raises:
             UserError: see `Bundle.load`; the former content stays in use.
@@ -80,29 +80,29 @@ class Recognizer:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """Whom it knows."""
+        """Names of the known speakers."""
         return self.bundle.profiles.names
 
     def listen(self, recording: Recording | Sound, sample_rate: int | None = None) -> Voice:
-        """The voice in a recording.
+        """Embed the voice in a recording.
 
         Args:
             recording: a file, or (N,), (channels, N) or (N, channels) samples: floats in [-1, 1], or integers, which
-                are scaled by their type; see `waveform_of`. Or what `decode` made of a file.
-            sample_rate: of samples, in Hz; a file says its own.
+                are scaled by their type, see `waveform_of`; or a file decoded by `decode`.
+            sample_rate: sample rate of samples, in Hz; files have their own.
 
         Raises:
-            Unheard: it is broken, silent or too short.
-            UserError: it is neither a path nor samples with a rate.
+            Unheard: the recording is broken, silent or too short.
+            UserError: the recording is neither a path nor samples with a rate.
         """
         return self._encoder.listen(recording, sample_rate)
 
     def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(T, M) features of B recordings to (B, D) voice prints, the same whatever else is among them."""
+        """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
         return self._encoder.embed(frames)
 
     def voice(self, frames: NDArray[np.float32]) -> Voice:
-        """The voice in the (T, M) features of a recording."""
+        """Embed the voice in the (T, M) features of a recording."""
         encoder = self._encoder
         return encoder.voice(frames, encoder.embed([frames])[0])
 
@@ -113,7 +113,7 @@ class Recognizer:
         false_accepts: float = FALSE_ACCEPTS,
         top: int = 5,
     ) -> Answer:
-        """Who speaks in a recording, or that it is somebody else.
+        """Identify the speaker of a recording, known or not.
 
         Args:
             recording, sample_rate: see `listen`.
@@ -129,23 +129,23 @@ class Recognizer:
     def identify_many(
         self, recordings: Iterable[str | os.PathLike[str]], false_accepts: float = FALSE_ACCEPTS, top: int = 5
     ) -> Generator[Answer, None, None]:
-        """`identify` of many files, on all cores.
+        """`identify` for many files, on all cores.
 
         Args:
             recordings: paths.
             false_accepts, top: see `identify`.
 
         Yields:
-            An answer for each, in their order.
+            An answer for each, in the same order.
         """
         paths = [recordings] if isinstance(recordings, str | os.PathLike) else recordings
         yield from answers_of_files(self.bundle, self._encoder, paths, false_accepts, top)
 
     def answer(self, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
-        """Whose voice it is; arguments as for `identify`.
+        """Identify the speaker of a voice; arguments as for `identify`.
 
         Raises:
-            UserError: the voice is of another encoder than the bundle's.
+            UserError: the voice was embedded by another encoder than the bundle's.
         """
         return answer(self.bundle, voice, false_accepts, top)
 
@@ -156,15 +156,15 @@ class Recognizer:
         sample_rate: int | None = None,
         false_accepts: float = FALSE_ACCEPTS,
     ) -> Verdict:
-        """Whether two recordings are of one speaker, known or not.
+        """Decide whether two recordings are of one speaker, known or not.
 
         Args:
             first, second, sample_rate: see `listen`.
-            false_accepts: share of pairs of two speakers that may be called one.
+            false_accepts: share of pairs of two speakers that may be taken for one.
 
         Raises:
-            Unheard: one of them is broken, silent or too short.
-            UserError: the bundle was fitted on too little to tell.
+            Unheard: a recording is broken, silent or too short.
+            UserError: the bundle was fitted on too few recordings to decide.
         """
         verification_rule(self.bundle)
         one = self._listen_to_side("first", first, sample_rate)
@@ -181,24 +181,24 @@ class Recognizer:
     def enroll(
         self, name: str, recordings: Iterable[Recording] | Recording, sample_rate: int | None = None, add: bool = False
     ) -> Enrollment:
-        """Learn a speaker, or more of one, in the bundle's file as well.
+        """Enroll a speaker, or add recordings of one, in the bundle's file too.
 
         Args:
-            name: of the speaker; another one than those there, unless `add`.
-            recordings: see `listen`; one is enough, three of different occasions are better.
-            sample_rate: of samples, in Hz.
-            add: the recordings are further ones of a speaker who is there, trained or enrolled. A recording that was
-                added before does not count again.
+            name: name of the speaker; a new one, unless `add`.
+            recordings: see `listen`; one is enough, three of different sessions are better.
+            sample_rate: sample rate of samples, in Hz.
+            add: add the recordings to an existing speaker, trained or enrolled. A recording that was added before does
+                not count again.
 
         Returns:
-            How many recordings count, which do not, and what is doubtful.
+            Which recordings count, which do not, and doubts.
 
         Raises:
-            UserError: none of the recordings is of use, the name is taken or reserved, or with `add` is not there.
+            UserError: none of the recordings can be used, the name is taken or reserved, or does not exist with `add`.
         """
         some = _several(recordings)
         self._check_name(name, add)
-        # A second attempt only if another training was exported over the bundle while the recordings were listened to.
+        # Try again only if another training was exported over the bundle while the recordings were read.
         for last in (False, True):
             voices, passed = self._voices_in(some, sample_rate)
             if not voices:
@@ -212,7 +212,7 @@ class Recognizer:
         raise AssertionError("unreachable")
 
     def _check_name(self, name: str, add: bool) -> None:
-        """Refuse a name before the recordings are listened to, which takes time."""
+        """Check a name before the recordings are read, which takes time."""
         if add:
             self.bundle.profiles.place(name)
         else:
@@ -228,10 +228,10 @@ class Recognizer:
         return voices, passed
 
     def learn(self, name: str, voices: Sequence[Voice], add: bool = False) -> Enrollment:
-        """The same from what is left of one or more recordings.
+        """`enroll` with voices instead of recordings.
 
         Raises:
-            OtherEncoder: a voice is of another encoder than the bundle's, as after an export of another training.
+            OtherEncoder: a voice was embedded by another encoder, for example before an export of another training.
             UserError: see `Bundle.enrolled`.
         """
         enrollments = []
@@ -245,11 +245,11 @@ class Recognizer:
         return enrollments[0]
 
     def forget(self, name: str) -> None:
-        """Delete every voice print of a speaker, in the bundle's file as well; errors as for `Bundle.forgotten`."""
+        """Delete every voice print of a speaker, in the bundle's file too; errors as for `Bundle.forgotten`."""
         self._change(lambda bundle: bundle.forgotten(name))
 
     def rename(self, old: str, new: str) -> None:
-        """Give a speaker another name, in the bundle's file as well; errors as for `Profiles.renamed`."""
+        """Rename a speaker, in the bundle's file too; errors as for `Profiles.renamed`."""
         self._change(lambda bundle: bundle.renamed(old, new))
 
     def _change(self, change: Callable[[Bundle], Bundle]) -> None:
@@ -264,7 +264,7 @@ class Recognizer:
 
 
 def _several(recordings: Iterable[Recording] | Recording) -> Sequence[Recording]:
-    """Recordings of which one may be given without a list around it."""
+    """List of recordings; a single one need not be in a list."""
     if path_of(recordings) is not None or isinstance(recordings, np.ndarray) or hasattr(recordings, "detach"):
         return [recordings]  # type: ignore[list-item]
     return list(recordings)  # type: ignore[arg-type]

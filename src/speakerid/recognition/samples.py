@@ -1,6 +1,6 @@
-"""Samples as programs hand them over: any type of number, any order of channels.
+"""Convert samples from programs: any numeric type, any order of channels.
 
-Letters: N samples, C channels.
+Shapes: N samples, C channels.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from speakerid.audio.resample import HIGHEST_RATE, LOWEST_RATE
 from speakerid.errors import UserError
 
 Recording = str | os.PathLike[str] | NDArray[Any]
-"""A file, or samples; what becomes an array (a list, a torch tensor) is taken as well."""
+"""A file, or samples; objects that convert to an array (lists, torch tensors) are accepted too."""
 
 MOST_CHANNELS = 64
-"""Of samples; a shorter axis that is longer than this is not one of channels."""
+"""Largest number of channels; a longer axis is not one of channels."""
 LOUDEST = 10.0
-"""Highest float sample that can be meant to be in [-1, 1]; decoders exceed it by a little."""
+"""Largest float sample that can be meant to be in [-1, 1]; decoders exceed it slightly."""
 QUIET_INTEGERS = 2**15
-"""int32 samples up to here were 16-bit integers, which the type would scale to silence."""
+"""int32 samples up to here were 16-bit integers, which scaling by type would turn to silence."""
 _SCALES = {np.dtype(np.int8): 2.0**7, np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
 
 def path_of(recording: object) -> Path | None:
-    """The file that a recording is in; None of samples."""
+    """Path of a recording in a file; None for samples."""
     if isinstance(recording, str | os.PathLike):
         return Path(os.fsdecode(recording))
     return None
 
 
 def rate_of(sample_rate: object) -> int | None:
-    """A sample rate in Hz, or None.
+    """Check a sample rate in Hz; None stays.
 
     Raises:
-        UserError: it is not one.
+        UserError: the rate is invalid.
     """
     if sample_rate is None:
         return None
@@ -55,10 +55,10 @@ def rate_of(sample_rate: object) -> int | None:
 
 
 def waveform_of(samples: object) -> NDArray[np.float32]:
-    """(C, N) float32 samples in [-1, 1] of what a program hands over.
+    """Convert samples to (C, N) float32 in [-1, 1].
 
     Integers are scaled by their type: int8, int16, int32, and uint8 around 128. 24-bit integers in int32 cannot be
-    told from 32-bit ones and come out 48 dB quieter, which changes no answer.
+    distinguished from 32-bit ones and come out 48 dB quieter, which does not change any answer.
 
     Args:
         samples: (N,), (C, N) or (N, C); the shorter axis is that of the channels.

@@ -1,6 +1,6 @@
-"""The page of `speakerid serve`, served for a while.
+"""Serve the page of `speakerid serve`.
 
-What a browser sends is a temporary file in a folder of the server's own, which goes with it.
+Recordings from a browser are temporary files in a folder of the server, which is deleted with it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from speakerid.files import file_lock
 from speakerid.recognition.page import Page
 
 SWEEP_SECONDS, OLDEST = 60.0, 600.0
-"""How often is looked for files that were sent, or begun to be sent, and never asked about; how old they get."""
+"""Interval at which uploads that were abandoned are deleted, and the age from which they are, in seconds."""
 _FOLDER, _LOCK = "speakerid-serve-", "server.lock"
-"""What the name of a server's folder begins with; a file in it that the server holds a lock on while it runs."""
+"""Prefix of the name of a server's folder; file in it that is locked while the server runs."""
 
 
 @contextmanager
 def serving(page: Page, host: str, port: int) -> Iterator[str]:
-    """The address of the page, which is there while the block runs.
+    """Serve the page while the block runs, and yield its address.
 
     Args:
-        page: what it answers.
-        host, port: where it listens.
+        page: answers of the page.
+        host, port: address to listen on.
 
     Raises:
-        UserError: Gradio is missing, or host and port cannot be listened at.
+        UserError: Gradio is missing, or the address cannot be listened on.
     """
-    # Gradio reads the folder when it is imported, too; a proxy would be asked for what is on this machine.
+    # Gradio also reads the folder on import; a proxy would be asked for addresses of this machine.
     with _folder_of_recordings() as folder, _environment(GRADIO_TEMP_DIR=str(folder), no_proxy="*"):
         try:
             from speakerid.recognition.page_layout import launch
@@ -60,7 +60,7 @@ def serving(page: Page, host: str, port: int) -> Iterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host's ports."""
+    """Whether a host's ports can be reached only from this machine."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -68,8 +68,8 @@ def is_loopback(host: str) -> bool:
 
 
 def delete_older(folder: Path, seconds: float) -> None:
-    """Delete the files and the empty folders below a folder that have not been written to for so long."""
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder before the folder
+    """Delete files and empty folders in a folder that have not been changed for a number of seconds."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # the content of a folder before the folder
         with suppress(OSError):  # deleted by another thread, or a folder that is not empty
             if time.time() - path.stat().st_mtime > seconds:
                 path.rmdir() if path.is_dir() else path.unlink()
@@ -77,7 +77,7 @@ def delete_older(folder: Path, seconds: float) -> None:
 
 @contextmanager
 def _folder_of_recordings() -> Iterator[Path]:
-    """A temporary folder of this server. Those of servers that were killed are deleted before."""
+    """Temporary folder of this server, after those of killed servers have been deleted."""
     for folder in Path(gettempdir()).glob(f"{_FOLDER}*"):
         _delete_abandoned(folder)
     with TemporaryDirectory(prefix=_FOLDER) as name, file_lock(Path(name) / "new.lock"):

@@ -1,6 +1,6 @@
-"""Voices that nobody has, from those there are: log-mel frames of a longer or a shorter vocal tract.
+"""Shift the formants of voices to make strangers: log-mel frames of a longer or a shorter vocal tract.
 
-Letters: M mel bands.
+Shapes: M mel bands.
 """
 
 import numpy as np
@@ -10,18 +10,18 @@ from torch import Tensor
 from speakerid.config import FeatureConfig
 
 FACTORS = (0.8, 1.25)
-"""As far from a voice as many another is; nearer ones are taken for it, farther ones are told from it too easily."""
+"""About as far from a voice as other voices; closer ones are taken for it, farther ones are too easy to reject."""
 
 
 def shift(features: FeatureConfig, factor: float) -> Tensor:
-    """What moves every formant by a factor (vocal tract length perturbation, Jaitly and Hinton, 2013).
+    """Matrix that shifts every formant by a factor (vocal tract length perturbation, Jaitly and Hinton, 2013).
 
     Args:
-        features: of the frames.
-        factor: from a frequency to the one whose power it gets.
+        features: settings of the frames.
+        factor: ratio of the frequency that power is taken from to the one that it is moved to.
 
     Returns:
-        (M, M), to be multiplied from the right; interpolates between bands.
+        (M, M) matrix, applied from the right; it interpolates between bands.
     """
     nyquist = features.sample_rate / 2
     edges = np.linspace(_mel(features.f_min), _mel(nyquist), features.n_mels + 2)

@@ -1,4 +1,4 @@
-"""Recordings made into others: pieces, other channels, other voices; of the same recordings always the same ones.
+"""Derive recordings from others: pieces, other channels, other voices. The results are deterministic.
 
 Shapes: N recordings, T frames, M mel bands.
 """
@@ -17,20 +17,20 @@ from speakerid.layers.channel_augment import ChannelAugment
 from speakerid.recognition.shifted import shift
 
 CHANNELS = {"reverberation": 0.4, "noise": 0.3, "equalization": 0.5, "band_limit": 0.2}
-"""Probabilities, see `ChannelAugment`; without other voices, which depend on what else is in a batch."""
+"""Probabilities, see `ChannelAugment`; without other voices as noise, which depend on the rest of a batch."""
 MOST_PIECES = 5000
-"""Pieces of a corpus; more would tell no more."""
+"""Largest number of pieces of a corpus; more would not change the result."""
 LARGEST_SHIFT = 0.25
-"""Of the frequencies of a voice, up or down, in natural logarithms."""
+"""Largest shift of the frequencies of a voice, up or down, in natural logarithms."""
 _BATCH = 256
-"""Recordings of one length that are passed through channels at a time."""
+"""Number of recordings of one length that are passed through channels at a time."""
 
 
 def pieces(store: FrameStore, indices: Sequence[int], frames: int) -> tuple[FrameStore, NDArray[np.int64]]:
-    """Consecutive pieces of one length of the recordings that are at least as long, `MOST_PIECES` at most.
+    """Split recordings into consecutive pieces of one length, `MOST_PIECES` at most; shorter recordings have none.
 
     Returns:
-        The pieces, views of the store's frames, and which of `indices` each one is of.
+        The pieces, views of the store's frames, and for each the row in `indices`.
     """
     chosen = np.asarray(indices, np.int64)
     counts = store.lengths[chosen] // frames
@@ -41,18 +41,18 @@ def pieces(store: FrameStore, indices: Sequence[int], frames: int) -> tuple[Fram
 
 
 def evenly_spaced(length: int, most: int) -> NDArray[np.int64]:
-    """Indices, ascending, of all of so many items, or of `most` of them."""
+    """Indices, ascending, of all of `length` items, or of `most` evenly spaced ones."""
     return np.arange(length) if length <= most else np.arange(most) * length // most
 
 
 def through_channels(store: FrameStore, features: FeatureConfig, seed: int, other_voices: bool = False) -> FrameStore:
-    """All recordings of a store, each through a random channel.
+    """Pass each recording of a store through a random channel.
 
     Args:
-        store: of the recordings.
-        features: their settings.
-        seed: of the channels.
-        other_voices: shift the frequencies of each recording by a random factor first, so that it is of another voice.
+        store: recordings.
+        features: settings of the features.
+        seed: seed of the channels.
+        other_voices: shift the frequencies of each recording by a random factor first, which makes another voice.
     """
     channels = ChannelAugment(**CHANNELS, floor=math.log(features.floor), frames_per_second=features.frames_per_second)
     found: list[Tensor] = [torch.empty(0)] * len(store)
@@ -71,7 +71,7 @@ def through_channels(store: FrameStore, features: FeatureConfig, seed: int, othe
 
 
 def _of_one_length(lengths: NDArray[np.integer]) -> Iterator[list[int]]:
-    """Rows of one length, `_BATCH` at most."""
+    """Yield rows of recordings of one length, `_BATCH` at most."""
     order = np.argsort(lengths, kind="stable")
     for same in np.split(order, np.flatnonzero(np.diff(lengths[order])) + 1):
         for start in range(0, len(same), _BATCH):

@@ -1,4 +1,4 @@
-"""The speakers of a corpus's test utterances, as the course's CSV."""
+"""Write the speakers of a corpus's test utterances as a CSV file in HW4 format."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,22 +26,23 @@ def infer(
     frames_per_batch: int | None = None,
     crops: Crops | None = None,
 ) -> Corpus:
-    """Recognise the test utterances of a corpus and write `Id,Category` rows, whole or not at all.
+    """Identify the speakers of a corpus's test utterances and write `Id,Category` rows, atomically.
 
     Args:
-        checkpoints: one, or several of the same speakers whose log-probabilities are averaged.
-        data: a corpus with testdata.json.
-        output: the CSV.
-        device: where the models run.
-        frames_per_batch: bound on the padded frames of a batch, by default the checkpoint's setting; it does not
+        checkpoints: one checkpoint, or several of the same speakers, whose log-probabilities are averaged.
+        data: folder of a corpus with testdata.json.
+        output: the CSV file.
+        device: device of the models.
+        frames_per_batch: bound on the padded frames of a batch; by default the checkpoint's setting. It does not
             change the answers.
-        crops: that the models look at besides, see `speakerid.evaluation.predict.predict_batches`.
+        crops: additional crops, see `speakerid.evaluation.predict.predict_batches`.
 
     Returns:
-        The corpus that was recognised.
+        The corpus.
 
     Raises:
-        UserError: checkpoints of different speakers or features, a corpus of other features than theirs, bad files.
+        UserError: the checkpoints have different speakers or features, the corpus has other features, or a file is
+            damaged.
     """
     loaded = load_ensemble(checkpoints)
     first = loaded[0]
@@ -61,7 +62,7 @@ def infer(
             bar.update(len(places))
             if bar.due:
                 bar.show()
-    classes = summed(classes)  # each place was filled by one process
+    classes = summed(classes)  # each element was filled by one process
     if rank() == 0:
         with atomic_file(output) as partial:
             answers.write(partial, corpus.test, [first.speakers[index] for index in classes.tolist()])
@@ -69,7 +70,7 @@ def infer(
 
 
 def load_ensemble(paths: Sequence[Path]) -> list[Checkpoint]:
-    """Checkpoints that answer the same question.
+    """Load checkpoints of the same speakers and features.
 
     Raises:
         UserError: their speakers or features differ.
@@ -83,10 +84,10 @@ def load_ensemble(paths: Sequence[Path]) -> list[Checkpoint]:
 
 
 def check_features(path: Path, expected: FeatureConfig, corpus: Corpus) -> None:
-    """Refuse a corpus whose features are not the ones a checkpoint was trained on.
+    """Check that a corpus has the features that a checkpoint was trained on.
 
     Raises:
-        UserError: naming every feature setting that differs.
+        UserError: names every feature setting that differs.
     """
     differences = corpus.features.differences(expected)
     different = [f"{name} {found} (trained on {trained})" for name, (found, trained) in differences.items()]

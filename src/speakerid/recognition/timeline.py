@@ -1,8 +1,8 @@
-"""Who speaks when in a recording of any length.
+"""Find out who speaks when in a recording of any length.
 
-A window slides over the sound, and windows of one voice are collected (`speakerid.recognition.diarization`). Only then
-is every voice listened to as a whole, and the bundle's rule for its duration says who it is, or that it is somebody
-unknown: a voice of a whole recording is easier to recognize than a window.
+A window slides over the sound, and windows of one voice are clustered (`speakerid.recognition.diarization`). Then the
+bundle's rule for the total duration of each voice says who it is, or that it is a stranger: a whole voice is easier to
+identify than a window.
 
 Shapes: N cells, W frames in the window around one, T frames, M mel bands, D width of a voice print.
 """
@@ -29,41 +29,41 @@ from speakerid.recognition.voices import SHORTEST, sound_of
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25
-"""Length of a cell, the shortest stretch that is given a name."""
+"""Length of a cell, the shortest segment that is given a name."""
 PAUSE_SECONDS = 0.5
-"""Silence from which on nobody is said to speak; shorter ones belong to the speech around them."""
+"""Shortest pause; shorter silences belong to the speech around them."""
 WORDS_PAUSE_SECONDS = 1.0
-"""Silence between words that are each too short to be named, up to which they are heard together."""
+"""Longest silence between words that are each too short to be identified, for which they are joined."""
 VOICE_SECONDS = 60.0
-"""Of a voice, listened to at most; evenly spaced cells of one that speaks longer."""
+"""Longest duration of a voice that is embedded; a longer voice is represented by evenly spaced cells."""
 PIECE_SECONDS = 600.0
-"""Of the recording, looked at at a time: bounds the memory. Voices are collected within a piece."""
+"""Duration of the recording that is processed at a time, which bounds the memory. Voices are clustered per piece."""
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch in which one person speaks, or somebody unknown."""
+    """Segment in which one person speaks, known or not."""
 
     start: float
     """Seconds from the beginning of the recording."""
     end: float
     name: str | None
-    """None where it is nobody known."""
+    """Name of the speaker; None for a stranger."""
     probability: float
-    """Of the name, or that it is nobody known."""
+    """Probability of the name, or of a stranger."""
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """N short stretches of sound that follow one another."""
+    """N consecutive short pieces of sound."""
 
     starts: list[float]
     """Seconds."""
     ends: list[float]
     frames: list[NDArray[np.float32]]
-    """(T, M) of each."""
+    """(T, M) features of each."""
     windows: list[NDArray[np.float32]]
-    """(W, M) of what lies around each."""
+    """(W, M) features around each."""
 
 
 def timeline(
@@ -72,18 +72,18 @@ def timeline(
     false_accepts: float | None = None,
     sample_rate: int | None = None,
 ) -> list[Segment]:
-    """Who speaks when; where no one does there is no segment.
+    """Find out who speaks when; there is no segment where no one does.
 
     Args:
-        recognizer: knows the names.
+        recognizer: knows the speakers.
         recording: a file, or samples, see `Recognizer.listen`.
-        false_accepts: share of strangers that may be given a name; by default a name is said where it is more
-            probable than that it is somebody unknown.
-        sample_rate: of samples, in Hz; a file says its own.
+        false_accepts: share of strangers that may be given a name; by default a name is given where it is more
+            probable than a stranger.
+        sample_rate: sample rate of samples, in Hz; files have their own.
 
     Returns:
-        Segments in the order of time, which do not overlap. Times are those of the original: what decoding adds at the
-        beginning is taken out where it is known, see `speakerid.audio.decode.lag`.
+        Segments in temporal order, which do not overlap. Times are those of the original: the delay that decoding adds
+        is subtracted where it is known, see `speakerid.audio.decode.lag`.
 
     Raises:
         UserError: the recording cannot be decoded, or samples are not samples or lack their rate.
@@ -105,10 +105,10 @@ def timeline(
 
 
 def merged(segments: Iterable[Segment], pause: float = PAUSE_SECONDS) -> list[Segment]:
-    """Neighbours of the same name as one, where less than a pause is between them.
+    """Merge consecutive segments of the same name with less than a pause between them.
 
     Args:
-        segments: in the order of time.
+        segments: in temporal order.
         pause: seconds.
     """
     result: list[Segment] = []
@@ -124,7 +124,7 @@ def merged(segments: Iterable[Segment], pause: float = PAUSE_SECONDS) -> list[Se
 
 
 def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> Iterator[Samples]:
-    """(N,) samples of the pieces of a recording, at the target rate."""
+    """Yield (N,) samples of the pieces of a recording, at the target rate."""
     path = path_of(recording)
     if path is not None:
         yield from pieces(path, PIECE_SECONDS, target)
@@ -138,7 +138,7 @@ def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> It
 
 
 def _segments(recognizer: Recognizer, cells: _Cells, false_accepts: float | None) -> list[Segment]:
-    """A segment for each cell, with the name of its voice."""
+    """One segment per cell, with the name of its voice."""
     clusters = clusters_of(recognizer.embed(cells.windows), recognizer.bundle.profiles.plda)
     voices = [recognizer.voice(_frames_of(cells, clusters == c)) for c in range(clusters.max() + 1)]
     names = [_name(recognizer, voice, false_accepts) for voice in voices]
@@ -157,7 +157,7 @@ def _frames_of(cells: _Cells, mine: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _name(recognizer: Recognizer, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
-    """Whose voice it is, or None, and how probable that is."""
+    """Name of a voice, None for a stranger, and its probability."""
     answer = recognizer.answer(voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
     name, probability = answer.ranking[0]
     nobody = max(0.0, 1 - sum(p for _, p in answer.ranking))
@@ -166,9 +166,9 @@ def _name(recognizer: Recognizer, voice: Voice, false_accepts: float | None) -> 
 
 
 def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
-    """The (N,) samples of a piece that begins after so many seconds, cut at pauses and then into cells."""
+    """Cut the (N,) samples of a piece that begins at `began` seconds at pauses, and then into cells."""
     features = recognizer.bundle.features
-    log_mel = LogMel(features).without_trimming()  # those that count have been cut by then
+    log_mel = LogMel(features).without_trimming()  # silence has been cut
     cells = _Cells([], [], [], [])
     for stretches in _speech(waveform, features.sample_rate, features.level):
         sound = np.concatenate([waveform[stretch] for stretch in stretches])
@@ -188,7 +188,7 @@ def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
 
 
 def _speech(waveform: Samples, sample_rate: int, level: float) -> list[list[slice]]:
-    """Stretches of sound, those together between which there is no pause; less than anybody is named by is left out."""
+    """Pieces of sound, grouped where there is no pause between them; groups too short for a name are left out."""
     shortest = SHORTEST * sample_rate
     sound = sound_segments(waveform, sample_rate, SILENCE_LEVEL / gain_to(waveform, level))
     speech: list[list[slice]] = []
@@ -199,7 +199,7 @@ def _speech(waveform: Samples, sample_rate: int, level: float) -> list[list[slic
 
 
 def _joined(turns: Iterable[list[slice]], pause: float) -> list[list[slice]]:
-    """Neighbors as one where less than a pause is between them, in samples."""
+    """Join consecutive groups with less than a pause between them, in samples."""
     joined: list[list[slice]] = []
     for turn in turns:
         if joined and turn[0].start - joined[-1][-1].stop < pause:
@@ -214,11 +214,11 @@ def _samples(stretches: Sequence[slice]) -> int:
 
 
 def _places(stretches: Sequence[slice], edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where cells begin and end in the waveform, whose edges are places in the stretches laid behind one another."""
+    """Beginnings and ends of cells in the waveform; `edges` are positions in the concatenated pieces of sound."""
     lengths = np.array([stretch.stop - stretch.start for stretch in stretches])
     before = np.cumsum(lengths) - lengths
     shifts = np.array([stretch.start for stretch in stretches]) - before
-    # An edge between two stretches is the end of the one for the cell before, and the beginning of the other.
+    # An edge between two pieces is the end of one for the cell before, and the beginning of the other.
     starts = edges[:-1] + shifts[np.searchsorted(before, edges[:-1], "right") - 1]
     ends = edges[1:] + shifts[np.searchsorted(before, edges[1:], "left") - 1]
     return starts, ends

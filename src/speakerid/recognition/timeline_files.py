@@ -1,4 +1,4 @@
-"""A timeline as lines to read, as RTTM and as a picture."""
+"""Write timelines as text, as RTTM and as pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from speakerid.recognition.timeline import Segment
 from speakerid.recognition.timeline_labels import UNKNOWN, file_ids, speaker_labels
 
 FORMATS = (".png", ".svg", ".pdf")
-# Okabe and Ito's colours for all kinds of colour vision.
+# Okabe and Ito's colors for any color vision.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _GREY = "0.7"
 _STYLE: dict[Any, Any] = {
@@ -21,17 +21,17 @@ _STYLE: dict[Any, Any] = {
 
 
 def as_text(segments: Sequence[Segment]) -> list[str]:
-    """A line a segment, to be read."""
+    """Readable lines, one per segment."""
     return [f"{clock(s.start)} – {clock(s.end)}  {s.probability:>6.1%}  {_label(s.name)}" for s in segments]
 
 
 def as_rttm(timelines: Mapping[Path, Sequence[Segment]], recordings: Sequence[Path], names: Sequence[str]) -> str:
-    """NIST's Rich Transcription Time Marked format (RT-09 evaluation plan, appendix A), in which no field has blanks.
+    """NIST's Rich Transcription Time Marked format (RT-09 evaluation plan, appendix A), whose fields have no blanks.
 
     Args:
         timelines: by recording, see `speakerid.recognition.timeline.timeline`.
-        recordings: all that were asked for. File ids depend on them, and not on which of them could be read.
-        names: of all speakers there are, on which the speakers' labels depend in the same way.
+        recordings: all recordings asked for. File ids depend on all of them, not only on those that could be read.
+        names: names of all speakers, on which the speakers' labels depend in the same way.
     """
     ids, labels = file_ids(recordings), speaker_labels(names)
     return "".join(
@@ -42,25 +42,25 @@ def as_rttm(timelines: Mapping[Path, Sequence[Segment]], recordings: Sequence[Pa
 
 
 def check_format(path: Path) -> None:
-    """Refuse a picture of a format that cannot be drawn, before long work is done for it.
+    """Check the format of a picture before long work is done for it.
 
     Raises:
-        UserError: the format is none of `FORMATS`.
+        UserError: the format is not one of `FORMATS`.
     """
     if path.suffix.lower() not in FORMATS:
         raise UserError(f"{path}: found the format {path.suffix!r}, expected one of {', '.join(FORMATS)}")
 
 
 def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
-    """Write a picture: a row a speaker, who speaks first on top; those unknown in grey at the bottom.
+    """Draw a timeline with one row per speaker, in order of appearance; strangers are gray and at the bottom.
 
     Args:
         segments: see `speakerid.recognition.timeline.timeline`.
-        title: above it.
-        path: .png, .svg or .pdf.
+        title: title of the picture.
+        path: .png, .svg or .pdf file.
 
     Raises:
-        UserError: another format, or the file cannot be written.
+        UserError: the format is not supported, or the file cannot be written.
     """
     check_format(path)
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
@@ -86,7 +86,7 @@ def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
 
 
 def clock(seconds: float) -> str:
-    """Hours, minutes and seconds to the hundredth."""
+    """Hours, minutes and seconds with two decimals."""
     hundredths = round(seconds * 100)
     minutes, rest = divmod(hundredths, 6000)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"

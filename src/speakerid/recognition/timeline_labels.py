@@ -1,4 +1,4 @@
-"""Names in timelines and in NIST's formats, in which two recordings or two speakers never share one."""
+"""Make unique names of recordings and speakers for timelines and NIST's formats."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -7,16 +7,16 @@ from pathlib import Path
 from speakerid.errors import UserError
 
 UNKNOWN = "unknown"
-"""Label of a voice that is nobody's whom the bundle knows."""
+"""Label of a stranger."""
 ABSENT = "<NA>"
-"""What RTTM and CTM have in fields without a value."""
+"""Value of an empty field in RTTM and CTM."""
 
 
 def check_names(names: Sequence[str], bundle: Path) -> None:
-    """Refuse a bundle in which a speaker has the name that timelines give to strangers.
+    """Check that no speaker has the name that timelines give to strangers.
 
     Raises:
-        UserError: with the command that renames the speaker.
+        UserError: a speaker has; the message has the command that renames the speaker.
     """
     if UNKNOWN in names:
         raise UserError(
@@ -26,14 +26,13 @@ def check_names(names: Sequence[str], bundle: Path) -> None:
 
 
 def file_ids(paths: Sequence[Path]) -> dict[Path, str]:
-    """A file id without blanks for every recording, no two the same.
+    """A unique file id without blanks for every recording.
 
-    Ids are the names without endings, blanks as underscores. Where two of them are the same, all ids are written in
-    the first of these forms that tells all recordings apart: blanks escaped as %20, the ending kept, the path below
-    the recordings' common folder.
+    Ids are the names without extensions, with blanks as underscores. If two of them are equal, all ids have the first
+    of these forms in which they are unique: blanks escaped as %20, with the extension, the path in the common folder.
 
     Args:
-        paths: of the recordings, no two the same.
+        paths: distinct paths of recordings.
     """
     if not paths:
         return {}
@@ -47,15 +46,15 @@ def file_ids(paths: Sequence[Path]) -> dict[Path, str]:
         [_escaped(os.path.splitext(name)[0]) for name in below],
         [_escaped(name) for name in below],
     )
-    ids = next(form for form in forms if len(set(form)) == len(paths))  # the last one tells all paths apart
+    ids = next(form for form in forms if len(set(form)) == len(paths))  # the last form is always unique
     return dict(zip(paths, ids, strict=True))
 
 
 def speaker_labels(names: Sequence[str]) -> dict[str | None, str]:
-    """A label without blanks for every speaker, and for None, a stranger; no two the same.
+    """A unique label without blanks for every speaker, and for None, a stranger.
 
     Args:
-        names: of the speakers, among which `UNKNOWN` is not, see `check_names`.
+        names: names of the speakers, without `UNKNOWN`, see `check_names`.
     """
     for write in (_joined, _escaped):
         labels = {name: write(name) for name in names}
@@ -65,17 +64,17 @@ def speaker_labels(names: Sequence[str]) -> dict[str | None, str]:
 
 
 def _joined(text: str) -> str:
-    """Blanks as underscores, for that is how such names are mostly written."""
+    """Replace blanks by underscores, which is how such names are usually written."""
     return _encoded("_".join(text.split()) or "_", lambda c: not c.isprintable())
 
 
 def _escaped(text: str) -> str:
-    """Blanks and percent signs escaped, so that two texts never become one."""
+    """Escape blanks and percent signs, so that different texts stay different."""
     return _encoded(text, lambda c: c.isspace() or not c.isprintable() or c == "%")
 
 
 def _encoded(text: str, needed: Callable[[str], bool]) -> str:
-    """Characters that a field cannot have as in a URL."""
+    """Escape characters that a field cannot have, as in a URL."""
     if text == ABSENT:
         return "%3CNA%3E"
     return "".join("".join(f"%{byte:02X}" for byte in _bytes(c)) if needed(c) else c for c in text)

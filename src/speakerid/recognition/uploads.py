@@ -1,6 +1,6 @@
-"""Receives the recordings that a browser sends to the page.
+"""Receive the recordings that a browser sends to the page.
 
-Gradio names an uploaded file by its content. Two clients that send the same recording would share one file there, and
+Gradio names an uploaded file by its content. Two clients that send the same recording would share one file, and
 the first answer would delete it for both. Here every file has a folder of its own.
 """
 
@@ -19,9 +19,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Send
 
 ADDRESS = "/gradio_api/upload"
-"""Path that Gradio's page and its clients send files to."""
+"""Path to which Gradio's page and its clients send files."""
 LONGEST_NAME = 200
-"""Bytes of a file name; file systems take 255."""
+"""Longest file name in bytes; file systems allow 255."""
 
 
 class TooLarge(Exception):
@@ -29,10 +29,10 @@ class TooLarge(Exception):
 
 
 class Uploads:
-    """ASGI middleware that answers `POST /gradio_api/upload` in place of Gradio.
+    """ASGI middleware that answers `POST /gradio_api/upload` instead of Gradio.
 
     Args:
-        app: the application behind it.
+        app: the ASGI application to wrap.
         folder: existing folder for the files.
         max_bytes: largest size of a file.
     """
@@ -49,7 +49,7 @@ class Uploads:
             await self.app(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
-        """The paths of the files as JSON, or what is wrong in one sentence; then no file is left."""
+        """Paths of the files as JSON, or an error message in one sentence, in which case no file is kept."""
         form = _Form(self.folder, self.max_bytes)
         try:
             try:
@@ -113,7 +113,7 @@ class _Form:
         return self._paths
 
     def discard(self) -> None:
-        """Delete what was written."""
+        """Delete the files."""
         try:
             self._close()
         finally:
@@ -162,9 +162,9 @@ class _Form:
 
 
 def file_name(given: bytes) -> str:
-    """A file name as a client gives it, as one that is safe to use and to print.
+    """Turn a file name from a client into one that is safe to use and to print.
 
-    Folders and characters that cannot be printed are left out. The end is kept if it is too long, for the extension.
+    Folders and characters that cannot be printed are left out. If it is too long, the end is kept, with the extension.
     """
     name = PurePosixPath(given.decode(errors="replace").replace("\\", "/")).name
     printable = "".join(character for character in name if character.isprintable())

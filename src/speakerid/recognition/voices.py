@@ -1,6 +1,6 @@
-"""From recordings to voice prints, by the encoder of one bundle.
+"""Embed recordings with the encoder of a bundle.
 
-Letters: N samples, B recordings, T frames, M mel bands, D width of a voice print.
+Shapes: N samples, B recordings, T frames, M mel bands, D width of a voice print.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.samples import Recording, path_of, rate_of, waveform_of
 
 SHORTEST = 0.5
-"""Seconds of sound, pauses cut, below which nobody is named."""
+"""Shortest duration without pauses, in seconds, for which a name is given."""
 SILENT = 1e-4
-"""Highest sample, as a share of full scale, of a recording in which nobody can be heard: −80 dB."""
+"""Largest sample, as a share of full scale, of a recording that counts as silent: −80 dB."""
 MAX_SECONDS = 1200.0
-"""Of one recording; longer ones are for a timeline."""
+"""Longest recording in seconds; longer ones are for a timeline."""
 WORTH_THREADS = 1e9
-"""Parameters times frames embedded at a time, below which there is one thread: several would mostly wait for one
-another, and on a machine that has other work as well nearly always."""
+"""Number of parameters times frames embedded at a time below which one thread is used: several would mostly wait for
+one another, and on a busy machine almost always."""
 
 
 class VoiceEncoder:
-    """Voice prints of recordings.
+    """Makes voice prints of recordings.
 
     Args:
-        bundle: has the model and its features.
+        bundle: bundle with the model and its features.
     """
 
     def __init__(self, bundle: Bundle) -> None:
@@ -57,18 +57,18 @@ class VoiceEncoder:
         waveform, rate = sound_of(recording, sample_rate, self.sample_rate)
         frames = self.frames(waveform, rate)
         voice = self.voice(frames, self.embed([frames])[0])
-        waveform = resample(waveform, rate, self.sample_rate)  # so that samples have the digest of their file
+        waveform = resample(waveform, rate, self.sample_rate)  # so that samples have the same digest as their file
         digest = blake2b(f"{self.sample_rate} ".encode() + waveform.tobytes(), digest_size=8).digest()
         return replace(
             voice, digest=int.from_bytes(digest, "little", signed=True), source=str(path_of(recording) or "")
         )
 
     def voice(self, frames: NDArray[np.float32], voice_print: NDArray[np.float32]) -> Voice:
-        """What there is of a recording of (T, M) features with a (D,) voice print."""
+        """Voice of a recording with (T, M) features and a (D,) voice print."""
         return Voice(len(frames) / self._features.frames_per_second, voice_print, self.fingerprint)
 
     def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(T, M) features of B recordings to (B, D) voice prints, the same whatever else is among them."""
+        """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
         lengths = np.array([len(some) for some in frames])
         store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
         at_a_time = max(int(lengths.max()), min(len(store.frames), CPU_FRAMES))
@@ -82,7 +82,7 @@ class VoiceEncoder:
         """(T, M) features of (N,) samples.
 
         Raises:
-            Unheard: there is no voice in them.
+            Unheard: there is no voice in the samples.
         """
         if self._log_mel is None:
             self._log_mel = LogMel(self._features)
@@ -106,13 +106,13 @@ class VoiceEncoder:
 def sound_of(
     recording: Recording | Sound, sample_rate: int | None = None, target: int | None = None
 ) -> tuple[Samples, int]:
-    """(N,) samples of a file, decoded or not, or an array, and their rate in Hz.
+    """(N,) samples of a file, decoded or not, or of an array, and their rate in Hz.
 
-    A file that is decoded here is resampled to `target` if that is given.
+    A file that is decoded here is resampled to `target`, if given.
 
     Raises:
-        Unheard: a file that cannot be decoded.
-        UserError: what is handed over is neither a path nor samples with a rate.
+        Unheard: the file cannot be decoded.
+        UserError: the recording is neither a path nor samples with a rate.
     """
     if isinstance(recording, Sound):
         return recording.waveform, recording.sample_rate

@@ -1,10 +1,10 @@
-"""From waveforms to embeddings and scores in one module of tensors alone, which can be taken out of Python.
+"""Model from waveforms to embeddings and scores, of tensor operations alone, for export from Python.
 
-Every recording of a batch goes the same way, and what is not of it is masked: no step depends on a value that Python
-would have to look at. So batch and length stay free when the module is exported. Resampling is left to whoever calls.
+Every recording of a batch takes the same steps, and padding is masked: no step depends on a value that Python would
+have to read. So batch size and length stay free in an exported model. The caller resamples.
 
-Letters: B recordings in a batch, N samples, L blocks of R samples, T frames, M mel bands, F frequencies, E width of an
-embedding, S speakers, K centres a speaker.
+Shapes: B recordings in a batch, N samples, L blocks of R samples, T frames, M mel bands, F frequencies, E width of an
+embedding, S speakers, K centers per speaker.
 """
 
 import math
@@ -21,12 +21,12 @@ from speakerid.recognition.profiles import Scoring
 
 
 class WaveformModel(nn.Module):
-    """Log-mel front end, embedder and enrolled speakers, one behind the other.
+    """Log-mel front end, embedder and scores of enrolled speakers in sequence.
 
     Args:
-        features: what the embedder was trained on.
-        embedder: from (B, T, M) features and (B, T) frame mask to (B, E) embeddings of length 1.
-        scoring: of the speakers.
+        features: settings of the features that the embedder was trained on.
+        embedder: maps (B, T, M) features and (B, T) frame mask to (B, E) embeddings of length 1.
+        scoring: coefficients of the scores.
 
     Raises:
         UserError: see `BatchLogMel`.
@@ -45,12 +45,11 @@ class WaveformModel(nn.Module):
         self.register_buffer("curvatures", torch.from_numpy(scoring.curvatures[scoring.curvature]))
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Who it sounds like; shapes as in `BatchLogMel.forward`.
+        """Score recordings; shapes as in `BatchLogMel.forward`.
 
         Returns:
-            (B, E) embeddings, (B, S) scores as `Profiles.scores` has them, and (B,) seconds of sound, pauses cut. Of a
-            recording without a real frame, which lasts 0 s, embedding and scores are NaN, so that no threshold is
-            passed.
+            (B, E) embeddings, (B, S) scores as in `Profiles.scores`, and (B,) durations without pauses in seconds. A
+            recording without real frames has duration 0, and its embedding and scores are NaN, which pass no threshold.
         """
         features, mask = self.log_mel(waveforms, lengths)
         deaf = ~mask.any(1, keepdim=True)
@@ -62,13 +61,13 @@ class WaveformModel(nn.Module):
 
 
 class BatchLogMel(nn.Module):
-    """`speakerid.audio.log_mel.LogMel` of many recordings at once, at the sample rate of the features.
+    """`speakerid.audio.log_mel.LogMel` for many recordings at once, at the sample rate of the features.
 
     Args:
-        features: the settings.
+        features: settings of the features.
 
     Raises:
-        UserError: the settings equalise, for which one has to know who speaks; or see `mel_filters`.
+        UserError: the settings equalize, which needs the speaker; or see `mel_filters`.
     """
 
     filters: Tensor
@@ -86,15 +85,15 @@ class BatchLogMel(nn.Module):
         self.register_buffer("basis", windowed_fourier_basis(features.window_length), persistent=False)
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of every recording.
+        """Compute the features of every recording.
 
         Args:
-            waveforms: (B, N) samples in [-1, 1], N at least 1; what stands behind a recording's end is not looked at.
+            waveforms: (B, N) samples in [-1, 1], N at least 1; padding may have any value.
             lengths: (B,) samples of each recording, 0 to N.
 
         Returns:
-            (B, T, M) features and (B, T) frame mask, true at real frames. None is real of a recording that `LogMel`
-            refuses: nothing but silence, too short for one window, or samples that are no numbers.
+            (B, T, M) features and (B, T) frame mask, true at real frames. A recording that `LogMel` rejects has no real
+            frame: one that is silent, shorter than a window, or has samples that are not finite.
         """
         features, half = self.features, self.features.window_length // 2
         recorded = frame_mask(lengths, waveforms.shape[1])
@@ -111,7 +110,7 @@ class BatchLogMel(nn.Module):
     def _mel_power(self, waveforms: Tensor) -> Tensor:
         """(B, N) waveforms to the (B, T, M) power in every band.
 
-        The Fourier transform is a convolution, for exporters know those: fine for windows of a few hundred samples.
+        The Fourier transform is a convolution, which exporters support; fast enough for windows of a few hundred values.
         """
         parts = F.conv1d(waveforms[:, None], self.basis, stride=self.features.hop_length)  # (B, 2·F, T)
         cosines, sines = parts.square().chunk(2, 1)
@@ -119,31 +118,31 @@ class BatchLogMel(nn.Module):
 
 
 def windowed_fourier_basis(window_length: int) -> Tensor:
-    """(2·F, 1, window_length) cosines, and sines behind them, under a Hann window; F = window_length // 2 + 1."""
+    """(2·F, 1, window_length) cosines, followed by sines, under a Hann window; F = window_length // 2 + 1."""
     places = torch.arange(window_length, dtype=torch.float64)
     frequencies = torch.arange(window_length // 2 + 1, dtype=torch.float64)[:, None]
-    turns = 2 * math.pi / window_length * (frequencies * places % window_length)  # small angles keep their digits
+    turns = 2 * math.pi / window_length * (frequencies * places % window_length)  # small angles are more exact
     hann = 0.5 - 0.5 * torch.cos(2 * math.pi / window_length * places)
     return (torch.cat([turns.cos(), turns.sin()]) * hann)[:, None].float()
 
 
 def levelled(waveforms: Tensor, level: float) -> Tensor:
-    """(B, N) waveforms, each with its peak at `level` dB of full scale; digital silence stays."""
+    """Scale each of (B, N) waveforms to a peak of `level` dB of full scale; digital silence is unchanged."""
     peak = waveforms.abs().amax(1, keepdim=True)
     audible = peak > MIN_PEAK
     return torch.where(audible, waveforms / peak.masked_fill(~audible, 1.0) * 10 ** (level / 20), waveforms)
 
 
 def without_silence(waveforms: Tensor, lengths: Tensor, sample_rate: int) -> tuple[Tensor, Tensor]:
-    """Move what is no silence to the front: `speakerid.audio.log_mel.sound_segments`, behind one another.
+    """Move sound to the front, without pauses: the concatenated `speakerid.audio.log_mel.sound_segments`.
 
     Args:
-        waveforms: (B, N) at their level, zero behind their ends.
+        waveforms: (B, N) scaled waveforms, zero in padding.
         lengths: (B,) samples.
         sample_rate: in Hz.
 
     Returns:
-        (B, L · R) and (B,); what stands behind the new ends is of no meaning.
+        (B, L · R) samples and (B,) lengths; padding is undefined.
     """
     size = max(1, round(RMS_SECONDS * sample_rate))
     shortest = math.ceil(SILENCE_SECONDS * sample_rate / size)
@@ -151,17 +150,17 @@ def without_silence(waveforms: Tensor, lengths: Tensor, sample_rate: int) -> tup
     blocks = F.pad(waveforms, (0, n_blocks * size - waveforms.shape[1])).unflatten(1, (-1, size))
     filled = (lengths[:, None] - size * torch.arange(n_blocks, device=lengths.device)).clamp(0, size)  # (B, L)
     loud = (blocks.square().sum(2).sqrt() >= SILENCE_LEVEL * math.sqrt(size)) | (filled == 0)
-    # Stretches of sound grow by `shortest` − 1 blocks to both sides, which fills the short silences, and shrink again.
+    # Segments of sound grow by `shortest` − 1 blocks on both sides, which fills short silences, and shrink again.
     grown = F.max_pool1d(F.pad(loud.float()[:, None], (shortest - 1, shortest - 1), value=1.0), shortest, stride=1)
     kept = (F.max_pool1d(-grown, shortest, stride=1)[:, 0] < 0) & (filled > 0)
     places = torch.arange(n_blocks, device=lengths.device)
-    order = torch.where(kept, places, places + n_blocks).argsort(1)  # those kept in front, in their order
+    order = torch.where(kept, places, places + n_blocks).argsort(1)  # kept blocks first, in their order
     moved = blocks.gather(1, order[..., None].expand_as(blocks))
     return moved.flatten(1), filled.masked_fill(~kept, 0).sum(1)
 
 
 def reflected(waveforms: Tensor, lengths: Tensor, margin: int) -> Tensor:
-    """(B, N) waveforms to (B, N + 2 · margin), mirrored at sample 0 and at each one's last, where it is long enough."""
+    """(B, N) waveforms to (B, N + 2 · margin), reflected at sample 0 and at each one's last, if it is long enough."""
     places = torch.arange(-margin, waveforms.shape[1] + margin, device=waveforms.device)
     last = lengths[:, None] - 1
     return waveforms.gather(1, (last - (last - places.abs()).abs()).clamp(min=0))
