@@ -25,7 +25,7 @@ def demo() -> int:
     config = load_config(CONFIG, [f"run_dir={_free_folder(Path('runs/demo'))}"])
     result = train(config)
     if result.stopped_by:
-        print(f"Stopped. Go on with: python scripts/train.py --config {result.run.path}/config.yaml --resume")
+        print(f"Stopped. Continue with: python scripts/train.py --config {result.run.path}/config.yaml --resume")
         return 128 + result.stopped_by
     run, device = result.run, choose_device(config.device)
     submission = run.path / "submission.csv"

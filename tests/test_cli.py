@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line as users see it."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ def write_config(path: Path, corpus: Path, run_dir: Path, **train: object) -> Pa
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_says_what_for_and_answers_at_once(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_describes_the_command_quickly(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit:
         build_parser().parse_args([command, "--help"])
     assert exit.value.code == 0
@@ -42,7 +42,7 @@ def test_every_command_is_a_script(command: str) -> None:
     assert f'main("{command}")' in (ROOT / "scripts" / f"{command}.py").read_text()
 
 
-def test_every_script_answers_help() -> None:
+def test_every_script_has_help() -> None:
     for script in sorted((ROOT / "scripts").glob("*.py")):
         done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True)
         assert done.returncode == 0, script
@@ -55,8 +55,8 @@ def test_help_does_not_import_torch() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on the address space is enforced by Linux")
-@pytest.mark.parametrize("megabytes", [200, 300])  # SciPy, then PyTorch cannot be imported
-def test_too_little_address_space_is_one_line(megabytes: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("megabytes", [200, 300])  # first SciPy, then PyTorch cannot be imported
+def test_too_little_address_space_gives_one_line(megabytes: int, tmp_path: Path) -> None:
     code = (
         "import resource; from speakerid.cli import main; "
         f"resource.setrlimit(resource.RLIMIT_AS, ({megabytes} << 20,) * 2); main('prepare')"
@@ -80,7 +80,7 @@ def test_too_little_address_space_is_one_line(megabytes: int, tmp_path: Path) ->
         OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
     ],
 )
-def test_lack_of_memory_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lack_of_memory_gives_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     def action() -> int:
         raise error
 
@@ -118,7 +118,7 @@ def test_from_corpus_to_submission(
     assert re.search(r"whole +\d\.\d{4} +\d\.\d{4} +\d\.\d{4}", capsys.readouterr().out)
 
 
-def test_settings_written_by_hand_outlive_the_run(
+def test_settings_written_by_hand_are_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus, run_dir = write_easy_corpus(tmp_path / "corpus"), tmp_path / "run"
@@ -132,7 +132,7 @@ def test_settings_written_by_hand_outlive_the_run(
     (tmp_path / "mine.yaml").write_text(mine)
     config.unlink()
     assert answer(monkeypatch, "train", "--config", str(tmp_path / "mine.yaml")) == 0
-    for path in run_dir.iterdir():  # as where it broke off before its first checkpoint
+    for path in run_dir.iterdir():  # as if it was interrupted before its first checkpoint
         if path.is_file() and path != config:
             path.unlink()
     shutil.rmtree(run_dir / "checkpoints")
@@ -174,7 +174,7 @@ def test_runs_are_listed_and_compared(
         ),
         (
             ["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv", "--crops", "3"],
-            "--crops: found without --crop-frames; expected both, as --crops 5 --crop-frames 300",
+            "--crops: found without --crop-frames; expected both, such as --crops 5 --crop-frames 300",
         ),
         (
             ["evaluate", "--checkpoint", "no.pt", "--crop-frames", "30"],
@@ -187,7 +187,7 @@ def test_runs_are_listed_and_compared(
     ],
     ids=lambda value: " ".join(value[:1]) if isinstance(value, list) else "",
 )
-def test_mistakes_are_one_line_and_status_2(
+def test_mistakes_give_one_line_and_status_2(
     arguments: list[str],
     expected: str,
     tmp_path: Path,
@@ -206,8 +206,8 @@ def test_mistakes_are_one_line_and_status_2(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, tmp_path: Path) -> None:
-    """In a process of its own, at whatever step it happens to be."""
+def test_ctrl_c_saves_and_prints_how_to_continue(number: signal.Signals, tmp_path: Path) -> None:
+    """In a separate process, at an arbitrary step."""
     corpus = write_easy_corpus(tmp_path / "corpus")
     config = write_config(tmp_path / "config.yaml", corpus, tmp_path / "run", total_steps=100_000, valid_steps=100_000)
     script, out, err = ROOT / "scripts" / "train.py", tmp_path / "out", tmp_path / "err"
@@ -222,6 +222,6 @@ def test_ctrl_c_saves_and_says_how_to_go_on(number: signal.Signals, tmp_path: Pa
     assert process.exitcode == {signal.SIGINT: 130, signal.SIGTERM: 75}[number]
     assert "Traceback" not in err.read_text()
     stopped = Checkpoint.load(tmp_path / "run" / "last.pt").step
-    assert f"Go on with: python {script} --config {config} --resume" in out.read_text()
+    assert f"Continue with: python {script} --config {config} --resume" in out.read_text()
     metrics = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert len(metrics) == stopped // 2

@@ -40,8 +40,10 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return line
 
 
-def test_export_says_what_to_expect(trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint, output = tmp_path / "best\udce9.pt", tmp_path / "again\n\udce9.safetensors"  # names of any bytes
+def test_export_prints_the_expected_performance(
+    trained: Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, output = tmp_path / "best\udce9.pt", tmp_path / "again\n\udce9.safetensors"  # names with any bytes
     os.link(trained.checkpoint, checkpoint)
     assert run(["export", str(checkpoint), str(output)]) == 0
     lines = said(capsys)
@@ -65,12 +67,12 @@ def test_a_bundle_is_exported_for_other_programs(
     check_destination(output, kind, [bundle])
 
 
-def test_a_corpus_has_no_meaning_for_other_programs(
+def test_a_corpus_has_no_effect_on_exports(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "speaker.onnx"
     line = refused(monkeypatch, capsys, "export", bundle, output, "--to", "onnx", "--data", tmp_path)
-    assert line == "error: --data: has no meaning with --to onnx, which exports a bundle and needs no corpus"
+    assert line == "error: --data: has no effect with --to onnx, which needs no corpus; leave it out"
     assert not output.exists()
 
 
@@ -109,7 +111,9 @@ def test_verify_exits_with_the_decision(trained: Trained, bundle: Path, capsys: 
     assert verdict["seconds"] > 0.5
 
 
-def test_speakers_come_and_go(trained: Trained, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_speakers_are_enrolled_and_forgotten(
+    trained: Trained, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     clips = [str(clip) for clip in trained.clips(trained.stranger)]
     assert run(["enroll", str(bundle), "Zoe", *clips[:3]]) == 0
     assert said(capsys) == ["Zoe: enrolled from 3 recordings; 7 speakers in all"]
@@ -120,13 +124,13 @@ def test_speakers_come_and_go(trained: Trained, bundle: Path, capsys: pytest.Cap
     assert any(line.split() == ["Zora", "3", "recordings,", "enrolled"] for line in said(capsys))
     assert run(["forget", str(bundle), "Zora"]) == 0
     assert run(["speakers", str(bundle), "--json"]) == 0
-    told = json.loads(said(capsys)[-1])
-    assert [speaker["name"] for speaker in told["speakers"]] == list(trained.bundle.profiles.names)
-    assert "of 2 strangers" in told["card"]["fitted_on"]
+    listed = json.loads(said(capsys)[-1])
+    assert [speaker["name"] for speaker in listed["speakers"]] == list(trained.bundle.profiles.names)
+    assert "of 2 strangers" in listed["card"]["fitted_on"]
 
 
 @pytest.mark.parametrize("name", ["a.wav", "nothing.FLAC", "notes"])
-def test_a_name_that_was_left_out_is_told(
+def test_a_missing_name_is_reported(
     bundle: Path, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = bundle.read_bytes()
@@ -150,10 +154,10 @@ def test_a_folder_may_have_the_name_of_its_speaker(
     out, err = capsys.readouterr()
     count = len(list(Path("Zoe").glob("[!.]*.wav")))
     assert f"enrolled from {count} recording{'s' if count > 1 else ''};" in out
-    assert err.splitlines() == ["note: passed over, no recordings by their endings: 1 .txt"]
+    assert err.splitlines() == ["note: skipped, not recordings by their extension: 1 .txt"]
 
 
-def test_verify_says_which_recording_it_is(
+def test_verify_reports_the_broken_recording(
     trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, broken, silent = trained.clips(trained.stranger)[0], tmp_path / "broken.wav", tmp_path / "silent.wav"
@@ -169,7 +173,7 @@ ODD = ["tab\tname", "line\nbreak", "\x1b[31mred", "latin\udce9", "back\\slash", 
 
 
 @pytest.mark.parametrize("form", ["", "--json", "--csv", "--timeline", "--timeline --json", "--timeline --csv"])
-def test_odd_names_are_told_in_every_form(
+def test_odd_names_are_printed_in_every_format(
     trained: Trained, bundle: Path, form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "odd \udcff"
@@ -201,7 +205,7 @@ def test_a_picture_of_an_odd_name_is_drawn(trained: Trained, bundle: Path, tmp_p
     assert "\\x1b\\n\\udce9$x_.wav" in (tmp_path / "a.svg").read_text(encoding="utf-8")
 
 
-def test_too_long_names_no_option_that_is_not_there(
+def test_too_long_does_not_suggest_a_missing_option(
     trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("speakerid.recognition.voices.MAX_SECONDS", 1.0)
@@ -212,7 +216,7 @@ def test_too_long_names_no_option_that_is_not_there(
         assert "--max-minutes" not in line
 
 
-def test_mistakes_are_one_line(
+def test_mistakes_give_one_line(
     trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def line(*arguments: object) -> str:
@@ -226,7 +230,7 @@ def test_mistakes_are_one_line(
     assert bundle.read_bytes() == trained.path.read_bytes()
 
 
-def test_recordings_are_added_and_doubted(
+def test_recordings_are_added_with_warnings(
     trained: Trained, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clips = [str(clip) for clip in trained.clips(trained.stranger)]
@@ -234,7 +238,7 @@ def test_recordings_are_added_and_doubted(
     assert run(["enroll", str(bundle), "--add", "Zoe", *clips[1:4]]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1] == "Zoe: 2 recordings added, 4 in all"
-    assert f"passed over: {clips[1]}: is a recording of 'Zoe' already" in captured.err
+    assert f"skipped: {clips[1]}: is a recording of 'Zoe' already" in captured.err
     assert run(["enroll", str(bundle), "Anna", clips[0]]) == 0
     assert f"warning: {clips[0]} (the same recording): sounds like 'Zoe'" in capsys.readouterr().err
 
@@ -249,9 +253,9 @@ def test_export_over_enrolled_speakers_needs_replace(
     assert "--replace" in line
     assert bundle.read_bytes() == before
     assert run(["export", str(trained.checkpoint), str(bundle), "--replace"]) == 0
-    assert said(capsys)[0] == "Replaced: in the former bundle 'Zoe' is enrolled (1 recording)."
+    assert said(capsys)[0] == "Replaced: in the old bundle 'Zoe' is enrolled (1 recording)."
     line = refused(monkeypatch, capsys, "export", bundle, tmp_path / "b.onnx", "--to", "onnx", "--replace")
-    assert line.startswith("error: --replace: has no meaning with --to onnx")
+    assert line.startswith("error: --replace: has no effect with --to onnx")
 
 
 def test_export_enrolls_again(
@@ -270,7 +274,7 @@ def test_export_enrolls_again(
     assert run(export) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0] == "Zoe: enrolled again from 1 recording"
-    assert "passed over:" in captured.err
+    assert "skipped:" in captured.err
     assert "Zoe" in Bundle.load(bundle).profiles.names
     line = refused(monkeypatch, capsys, "export", bundle, tmp_path / "b.onnx", "--to", "onnx", "--enroll", people)
-    assert line.startswith("error: --enroll: has no meaning with --to onnx")
+    assert line.startswith("error: --enroll: has no effect with --to onnx")

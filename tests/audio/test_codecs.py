@@ -1,4 +1,4 @@
-"""Codecs give back what went in, and no more than their bandwidth."""
+"""Codecs preserve speech within their bandwidth."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def speech() -> NDArray[np.float32]:
 
 
 def spectrum(waveform: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
-    """Powers in dB of bands of 250 Hz up to 8 kHz."""
+    """Power in dB of 250 Hz bands up to 8 kHz."""
     power = np.abs(np.fft.rfft(resample(waveform, rate, SAMPLE_RATE).astype(np.float64))) ** 2
     return 10 * np.log10([band.mean() + 1e-9 for band in np.array_split(power, 32)])
 
@@ -46,7 +46,7 @@ def test_speech_stays_speech(codec: Codec, speech: NDArray[np.float32]) -> None:
 
 
 @pytest.mark.parametrize("codec", ALL, ids=str)
-def test_the_same_sound_is_encoded_alike(codec: Codec, speech: NDArray[np.float32]) -> None:
+def test_the_same_sound_gives_the_same_result(codec: Codec, speech: NDArray[np.float32]) -> None:
     first, second = (encode_and_decode(speech[:8000], SAMPLE_RATE, codec)[0] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
@@ -58,7 +58,7 @@ def test_every_codec_is_drawn_and_half_of_them_are_narrow() -> None:
     assert np.mean([codec.sample_rate == NARROW for codec in drawn]) == pytest.approx(0.5, abs=0.06)
 
 
-def test_without_pyav_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyav_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     check_codecs("--occasions")
     monkeypatch.setattr(codecs.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"--occasions: AMR, Opus and MP3 need PyAV; pip install 'av>=13'"):

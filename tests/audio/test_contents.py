@@ -1,4 +1,4 @@
-"""Files that are no recordings, under a recording's name: called what they are, with what to do."""
+"""Files that are named like recordings and are not: the error identifies them and has a remedy."""
 
 import gzip
 import io
@@ -51,15 +51,15 @@ CONTENTS = {
     "AppleDouble": (b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(range(80)), "delete it"),
     "playlist": (b"#EXTM3U\n#EXTINF:3,\nhttp://example.org/a.aac\n", "name the recordings"),
     "AVI video": (b"RIFF\x24\0\0\0AVI LIST" + bytes(range(90)), "ffmpeg"),
-    "text and no recording, beginning with 'start end who 0.5": (b"start\tend\twho\n0.5\t1.0\tanna\n", "download"),
-    "text and no recording, beginning with 'grün'": ("grün".encode("utf-16"), "download"),
+    "text, not a recording, and begins with 'start end who 0.5": (b"start\tend\twho\n0.5\t1.0\tanna\n", "download"),
+    "text, not a recording, and begins with 'grün'": ("grün".encode("utf-16"), "download"),
 }
 
 
 @pytest.mark.parametrize("name", CONTENTS)
 @pytest.mark.parametrize("extension", [".wav", ".flac", ".mp3", ".sph", ".m4a"])
 @pytest.mark.parametrize("with_av", [True, False])
-def test_it_is_called_what_it_is(
+def test_the_content_is_identified(
     tmp_path: Path, name: str, extension: str, with_av: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not with_av:
@@ -78,11 +78,11 @@ def test_it_is_called_what_it_is(
 def test_raw_samples_need_a_header(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes((1_000 * np.random.default_rng(0).standard_normal(16_000)).astype("<i2").tobytes())
-    with pytest.raises(UserError, match="if it holds raw samples, give it a header: sox -t raw"):
+    with pytest.raises(UserError, match="if it holds raw samples, add a header: sox -t raw"):
         decode(path)
 
 
-def test_a_text_editor_s_mark_in_front_changes_nothing(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"\xef\xbb\xbf" + PAGE)
     with pytest.raises(UserError, match="an HTML page"):
@@ -90,7 +90,7 @@ def test_a_text_editor_s_mark_in_front_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("form", "codec", "expected"), [("mp4", "mpeg4", "only a picture"), ("mov", "mjpeg", "only")])
-def test_a_video_without_sound_says_so(tmp_path: Path, form: str, codec: str, expected: str) -> None:
+def test_a_video_without_sound_is_identified(tmp_path: Path, form: str, codec: str, expected: str) -> None:
     av = pytest.importorskip("av", reason="needs the extra 'av'")
     path = tmp_path / f"a.{form}"
     with av.open(str(path), "w", format=form) as container:
@@ -103,7 +103,7 @@ def test_a_video_without_sound_says_so(tmp_path: Path, form: str, codec: str, ex
         decode(path)
 
 
-def test_protected_music_says_so(tmp_path: Path) -> None:
+def test_protected_music_is_identified(tmp_path: Path) -> None:
     av = pytest.importorskip("av", reason="needs the extra 'av'")
     path = tmp_path / "a.m4p"
     with av.open(str(path), "w", format="ipod") as container:
@@ -114,11 +114,11 @@ def test_protected_music_says_so(tmp_path: Path) -> None:
         for part in [frame, None]:
             container.mux(stream.encode(part))
     path.write_bytes(path.read_bytes().replace(b"mp4a\0\0\0\0", b"drms\0\0\0\0", 1))
-    with pytest.raises(UserError, match="is protected against copying"):
+    with pytest.raises(UserError, match="is copy-protected"):
         decode(path)
 
 
-def test_sound_is_never_taken_for_something_else(tmp_path: Path) -> None:
+def test_recordings_are_never_identified_as_something_else(tmp_path: Path) -> None:
     for kind in soundfile.available_formats():
         if soundfile.check_format(kind) and kind not in ("RAW", "SD2"):
             path = tmp_path / f"a.{kind.lower()}"
@@ -126,6 +126,6 @@ def test_sound_is_never_taken_for_something_else(tmp_path: Path) -> None:
             assert len(decode(path).waveform) >= 8_000, kind
 
 
-def test_a_codec_whose_number_is_no_text_is_read(tmp_path: Path) -> None:
+def test_a_codec_tag_that_is_not_text_is_read(tmp_path: Path) -> None:
     encode(tmp_path / "a.wav", np.zeros(16_000, np.float32), 16_000, "wav", "aac", 64_000)  # 0x00FF
     assert len(decode(tmp_path / "a.wav").waveform) >= 16_000

@@ -48,7 +48,7 @@ def written(path: Path, content: bytes | bytearray) -> Path:
 
 
 def refused(path: Path, **arguments: Any) -> str:
-    """What the error says, which is one line."""
+    """Message of the error, which is one line."""
     with pytest.raises(UserError) as caught:
         decode(path, **arguments)
     assert "\n" not in str(caught.value)
@@ -63,18 +63,18 @@ def refused(path: Path, **arguments: Any) -> str:
 def test_every_format_of_libsndfile_is_read(tmp_path: Path, extension: str, rate: int, channels: int) -> None:
     subtype = "OPUS" if extension == ".opus" else None
     if subtype == "OPUS" and rate == 44_100:
-        rate = 24_000  # Opus knows five rates
+        rate = 24_000  # Opus has five rates
     content = encoded(noise(0.5, rate, channels), FORMATS[extension], subtype, rate)
     sound = decode(written(tmp_path / f"recording{extension}", content))
     assert sound.sample_rate == rate
     assert sound.channels == channels
     assert sound.waveform.dtype == np.float32
     assert sound.waveform.shape == (rate // 2,)
-    level = 0.1 / np.sqrt(channels)  # of the mean of independent channels
+    level = 0.1 / np.sqrt(channels)  # for the mean of independent channels
     assert np.sqrt(np.square(sound.waveform).mean()) == pytest.approx(level, rel=0.3)
 
 
-def test_every_extension_has_its_reader() -> None:
+def test_every_extension_has_a_decoder() -> None:
     assert set(SOUNDFILE_EXTENSIONS) - {".mp2"} == set(FORMATS)
     assert {*SOUNDFILE_EXTENSIONS, *AV_EXTENSIONS} == set(EXTENSIONS)
     assert len(set(EXTENSIONS)) == len(EXTENSIONS)
@@ -88,7 +88,7 @@ def test_every_extension_has_its_reader() -> None:
         ("AIFF", "PCM_S8", 1e-2), ("FLAC", "PCM_24", 1e-6), ("CAF", "ALAC_16", 1e-4), ("AU", "PCM_32", 1e-7),
     ],
 )  # fmt: skip
-def test_samples_are_shares_of_full_scale(tmp_path: Path, kind: str, subtype: str, tolerance: float) -> None:
+def test_samples_are_relative_to_full_scale(tmp_path: Path, kind: str, subtype: str, tolerance: float) -> None:
     expected = np.array([0.5, -0.96875, 0.25, 0.0, -0.5, 0.125])
     sound = decode(written(tmp_path / "a.wav", encoded(expected, kind, subtype)))
     np.testing.assert_allclose(sound.waveform, expected, rtol=0, atol=tolerance)
@@ -119,8 +119,8 @@ def test_one_channel_is_read_alone(tmp_path: Path, kind: str, channel: int) -> N
     np.testing.assert_allclose(sound.waveform, samples[:, channel], rtol=0, atol=1e-4)
     assert sound.channels == 3
     assert sound.clipped == (pytest.approx(10 / len(samples)) if channel == 0 else 0)
-    stretch = decode(tmp_path / "a.wav", 0.1, 0.2, channel=channel)
-    np.testing.assert_array_equal(stretch.waveform, sound.waveform[1_600:3_200])
+    segment = decode(tmp_path / "a.wav", 0.1, 0.2, channel=channel)
+    np.testing.assert_array_equal(segment.waveform, sound.waveform[1_600:3_200])
 
 
 @pytest.mark.parametrize(("channels", "channel", "count"), [(1, 1, "1 channel"), (2, 2, "2 channels"), (2, -1, "2")])
@@ -139,7 +139,7 @@ def test_clipping_in_any_channel_counts(tmp_path: Path) -> None:
     assert decode(written(tmp_path / "a.wav", encoded(noise(0.1), "WAV"))).clipped == 0
 
 
-def test_contents_decide_and_not_the_ending(tmp_path: Path) -> None:
+def test_format_is_detected_by_content(tmp_path: Path) -> None:
     assert len(decode(written(tmp_path / "a.wav", encoded(noise(0.3), "FLAC"))).waveform) == 4_800
 
 
@@ -173,52 +173,52 @@ def test_blocks_join_without_a_seam(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
-# Stretches
+# Segments
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "OPUS", "MP3", "ADPCM", "G721"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.floats(0, 2.9), duration=st.floats(0.01, 3))
-def test_a_stretch_is_cut_out_of_the_whole(tmp_path: Path, kind: str, start: float, duration: float) -> None:
+def test_a_segment_equals_that_of_the_whole(tmp_path: Path, kind: str, start: float, duration: float) -> None:
     path = tmp_path / "a"
     if not path.exists():
         container = {"OPUS": ("OGG", "OPUS"), "ADPCM": ("WAV", "IMA_ADPCM"), "G721": ("WAV", "G721_32")}
         written(path, encoded(noise(3), *container.get(kind, (kind, None))))
     end = min(3.0, start + duration)
-    whole, stretch = decode(path).waveform, decode(path, start, end).waveform
-    assert len(stretch) == round(end * RATE) - round(start * RATE)
-    tolerance = {"OPUS": 0.02, "MP3": 1e-3}.get(kind, 1e-6)  # their decoders take a moment to settle
+    whole, segment = decode(path).waveform, decode(path, start, end).waveform
+    assert len(segment) == round(end * RATE) - round(start * RATE)
+    tolerance = {"OPUS": 0.02, "MP3": 1e-3}.get(kind, 1e-6)  # their decoders need some time to settle
     np.testing.assert_allclose(
-        stretch, whole[round(start * RATE) : round(end * RATE)], rtol=0, atol=tolerance, strict=True
+        segment, whole[round(start * RATE) : round(end * RATE)], rtol=0, atol=tolerance, strict=True
     )
 
 
-def test_a_stretch_of_a_long_ogg_is_exact_up_to_its_last_page(tmp_path: Path) -> None:
+def test_a_segment_of_a_long_ogg_is_exact_up_to_its_last_page(tmp_path: Path) -> None:
     path = written(tmp_path / "a.ogg", encoded(noise(100, 8_000), "OGG", rate=8_000))
     whole = decode(path).waveform
     for start in (10, 39.9, 40.1, 70, 97, 98.5, 99.5, 99.9):
         assert np.array_equal(decode(path, start).waveform, whole[round(start * 8_000) :])
 
 
-def test_a_stretch_needs_one_end_only(tmp_path: Path) -> None:
+def test_a_segment_needs_only_a_start_or_an_end(tmp_path: Path) -> None:
     path = written(tmp_path / "a.wav", encoded(noise(1), "WAV"))
     whole = decode(path).waveform
     assert np.array_equal(decode(path, start=0.25).waveform, whole[4_000:])
     assert np.array_equal(decode(path, end=0.25).waveform, whole[:4_000])
-    assert np.array_equal(decode(path, 0.5, 1.05).waveform, whole[8_000:])  # times are rounded, so a little is forgiven
+    assert np.array_equal(decode(path, 0.5, 1.05).waveform, whole[8_000:])  # times are rounded, so there is a tolerance
 
 
 @pytest.mark.parametrize(("start", "end"), [(0.5, 2.0), (1.0, 1.5), (7.0, 9.0), (0.0, 1e300), (1e8, 1e300)])
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
-def test_a_stretch_beyond_the_end_is_refused(tmp_path: Path, kind: str, start: float, end: float) -> None:
+def test_a_segment_beyond_the_end_is_refused(tmp_path: Path, kind: str, start: float, end: float) -> None:
     message = refused(written(tmp_path / "a", encoded(noise(1), kind)), start=start, end=end)
-    assert message.startswith(f"is 1.00 s long, which the stretch from {start:g} to {end:g} s exceeds")
+    assert message.startswith(f"is 1.00 s long, but the segment is from {start:g} to {end:g} s")
 
 
 @pytest.mark.parametrize(
     ("start", "end"), [(1, 1), (2, 1), (-1, 1), (float("nan"), 1), (0, float("nan")), (1e300, 2e300)]
 )
-def test_a_stretch_that_is_none_is_refused(tmp_path: Path, start: float, end: float) -> None:
+def test_an_invalid_segment_is_refused(tmp_path: Path, start: float, end: float) -> None:
     path = written(tmp_path / "a.wav", encoded(noise(1), "WAV"))
     assert "expected 0 <= start < end" in refused(path, start=start, end=end)
 
@@ -233,7 +233,7 @@ def test_a_recording_is_written_under_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3", "W64"])
-def test_too_long_is_refused_as_soon_as_it_shows(tmp_path: Path, kind: str) -> None:
+def test_too_long_is_refused_as_early_as_possible(tmp_path: Path, kind: str) -> None:
     path = written(tmp_path / "a", encoded(noise(3), kind))
     message = refused(path, max_seconds=2.4)
     assert message.startswith("is at least 0.05 min long, the limit is 0.04 min")
@@ -246,47 +246,49 @@ def test_too_long_is_refused_as_soon_as_it_shows(tmp_path: Path, kind: str) -> N
 
 def test_ten_hours_are_refused_by_their_header(tmp_path: Path) -> None:
     content = encoded(noise(0.1), "WAV")
-    for place, size in ((4, 36 + 36_000 * 2 * RATE), (content.index(b"data") + 4, 36_000 * 2 * RATE)):
-        content[place : place + 4] = struct.pack("<I", size)
+    for position, size in ((4, 36 + 36_000 * 2 * RATE), (content.index(b"data") + 4, 36_000 * 2 * RATE)):
+        content[position : position + 4] = struct.pack("<I", size)
     path = written(tmp_path / "a.wav", content)
     with path.open("rb+") as file:
-        file.truncate(44 + 36_000 * 2 * RATE)  # a hole, which takes no space
+        file.truncate(44 + 36_000 * 2 * RATE)  # a sparse file takes no space
     assert refused(path).startswith("is at least 600 min long, the limit is 20 min")
     assert len(decode(path, 35_999).waveform) == RATE
 
 
-def test_too_long_shows_before_the_rest_is_decoded(tmp_path: Path) -> None:
+def test_too_long_is_refused_before_the_rest_is_decoded(tmp_path: Path) -> None:
     content = encoded(noise(40, 8_000, channels=2), "FLAC", rate=8_000)
     content[21] &= 0xF0
     content[22:26] = bytes(4)  # streamed: the header does not know how many samples
     content[-1_000:] = bytes(1_000)
     path = written(tmp_path / "a.flac", content)
     assert "is at least 0.27 min long" in refused(path, max_seconds=10)
-    assert "cut off or damaged" in refused(path)
+    assert "truncated or damaged" in refused(path)
 
 
-# What is cut off, and what only looks like it
+# Truncated files, and files that only look truncated
 
 
 @pytest.mark.parametrize("kind", ["WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "NIST", "FLAC", "MP3"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
-def test_cut_off_is_refused_with_both_lengths(tmp_path: Path, kind: str, share: float) -> None:
+def test_truncation_is_refused_with_both_lengths(tmp_path: Path, kind: str, share: float) -> None:
     content = encoded(noise(3), kind)
     message = refused(written(tmp_path / "a", content[: round(share * len(content))]))
-    lengths = re.fullmatch(r"is cut off or damaged: found ([\d.]+) s of the ([\d.]+) s it promises; copy.*", message)
+    lengths = re.fullmatch(
+        r"is truncated or damaged: found ([\d.]+) s of the ([\d.]+) s in its header; copy.*", message
+    )
     assert lengths, message
     assert float(lengths[2]) == pytest.approx(3, abs=0.05)
     assert float(lengths[1]) == pytest.approx(3 * share, abs=0.3)
 
 
 @pytest.mark.parametrize("kind", ["WAV", "AIFF", "MP3"])
-def test_a_little_less_than_promised_is_read(tmp_path: Path, kind: str) -> None:
+def test_slightly_less_than_in_the_header_is_read(tmp_path: Path, kind: str) -> None:
     content = encoded(noise(3), kind)
     assert len(decode(written(tmp_path / "a", content[: round(0.99 * len(content))])).waveform) > 2.9 * RATE
 
 
 @pytest.mark.parametrize("kind", ["WAV", "AIFF"])
-def test_a_stretch_before_the_cut_is_read(tmp_path: Path, kind: str) -> None:
+def test_a_segment_before_the_truncation_is_read(tmp_path: Path, kind: str) -> None:
     content = encoded(noise(3), kind)
     path = written(tmp_path / "a", content[: len(content) // 2])
     assert len(decode(path, 0.5, 1.25).waveform) == 12_000
@@ -295,7 +297,7 @@ def test_a_stretch_before_the_cut_is_read(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["OGG", "CAF"])
-def test_any_cut_is_read_in_part_or_refused(tmp_path: Path, kind: str) -> None:
+def test_any_truncation_is_read_in_part_or_refused(tmp_path: Path, kind: str) -> None:
     content = encoded(noise(0.3), kind)
     for end in range(0, len(content), max(1, len(content) // 40)):
         path = written(tmp_path / "a", content[:end])
@@ -312,8 +314,8 @@ def test_any_cut_is_read_in_part_or_refused(tmp_path: Path, kind: str) -> None:
 def test_streamed_wav_is_read_whole(tmp_path: Path, size: int, subtype: str) -> None:
     expected = noise(0.5, channels=2)
     content = encoded(expected, "WAV", subtype)
-    place = content.index(b"data") + 4
-    content[place : place + 4] = struct.pack("<I", size)
+    position = content.index(b"data") + 4
+    content[position : position + 4] = struct.pack("<I", size)
     sound = decode(written(tmp_path / "a.wav", content))
     np.testing.assert_allclose(sound.waveform, expected.mean(1), rtol=0, atol=1e-2)
 
@@ -329,13 +331,13 @@ def test_streamed_flac_is_read_whole(tmp_path: Path) -> None:
 
 
 def without_tag(mp3: bytearray) -> bytearray:
-    """Without the first frame, which holds the number of the others."""
-    second = next(place for place in range(20, len(mp3)) if mp3[place : place + 2] == mp3[:2])
+    """Remove the first frame, which has the number of the others."""
+    second = next(position for position in range(20, len(mp3)) if mp3[position : position + 2] == mp3[:2])
     return mp3[second:]
 
 
-def test_mp3_without_a_tag_is_read_whatever_libsndfile_guesses(tmp_path: Path) -> None:
-    loud_first = np.concatenate([noise(1), np.zeros((3 * RATE, 1))])  # so that it guesses too short, or too long
+def test_mp3_without_a_tag_is_read_for_any_estimate_of_libsndfile(tmp_path: Path) -> None:
+    loud_first = np.concatenate([noise(1), np.zeros((3 * RATE, 1))])  # so that the estimate is too short, or too long
     content = without_tag(encoded(loud_first, "MP3"))
     path = written(tmp_path / "a.mp3", content)
     guess = soundfile.info(io.BytesIO(content)).duration
@@ -358,7 +360,7 @@ def test_what_libsndfile_reads_in_part_needs_the_extra(tmp_path: Path, monkeypat
 
 @pytest.mark.parametrize("extension", SOUNDFILE_EXTENSIONS)
 @pytest.mark.parametrize("content", [b"", b"\0", b"not a recording\n" * 100, b"RIFF\xff\xff\xff\xffWAVEfmt "])
-def test_no_recording_is_refused_in_one_line(tmp_path: Path, extension: str, content: bytes) -> None:
+def test_other_content_is_refused_in_one_line(tmp_path: Path, extension: str, content: bytes) -> None:
     message = refused(written(tmp_path / f"a{extension}", content))
     assert message.startswith("cannot be decoded: ") or (extension == ".flac" and message == "holds no samples")
 
@@ -393,7 +395,7 @@ def test_any_possible_sample_rate_is_read(tmp_path: Path, rate: int) -> None:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 @given(st.sampled_from([".wav", ".flac", ".ogg", ".mp3"]), st.integers(1, 2), st.floats(0.05, 4))
-def test_pieces_make_up_the_whole(tmp_path: Path, extension: str, channels: int, seconds: float) -> None:
+def test_pieces_join_to_the_whole(tmp_path: Path, extension: str, channels: int, seconds: float) -> None:
     path = written(tmp_path / f"a{extension}", encoded(noise(2.5, channels=channels), FORMATS[extension]))
     whole, parts = decode(path), list(pieces(path, seconds, RATE))
     assert np.array_equal(np.concatenate(parts), whole.waveform)
@@ -407,11 +409,11 @@ def test_pieces_are_resampled_without_a_seam(tmp_path: Path) -> None:
     assert np.array_equal(np.concatenate(list(pieces(path, 0.7, RATE))), whole)
 
 
-def test_pieces_of_what_is_cut_off_or_missing_are_refused(tmp_path: Path) -> None:
+def test_pieces_of_truncated_or_missing_files_are_refused(tmp_path: Path) -> None:
     whole = encoded(noise(5), "WAV")
     path = written(tmp_path / "cut.wav", whole[: len(whole) // 2])
     for bad in (path, written(tmp_path / "no.wav", b"RIFF"), tmp_path / "missing.wav"):
-        with pytest.raises(UserError, match=r"cut off|cannot be decoded"):
+        with pytest.raises(UserError, match=r"truncated|cannot be decoded"):
             list(pieces(bad, 1, RATE))
 
 
@@ -419,16 +421,16 @@ def test_pieces_of_what_is_cut_off_or_missing_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("rate", "channels", "seconds"), [(384_000, 1, 180), (192_000, 8, 40), (8_000, 1, 1_100)])
-def test_memory_depends_on_the_length_at_the_new_rate_alone(
+def test_memory_depends_only_on_the_length_at_the_new_rate(
     tmp_path: Path, rate: int, channels: int, seconds: int
 ) -> None:
     pytest.importorskip("resource")
     content = encoded(noise(0.1, rate, channels), "WAV", "PCM_16", rate)
     size = seconds * rate * channels * 2
-    for place, value in ((4, 36 + size), (content.index(b"data") + 4, size)):
-        content[place : place + 4] = struct.pack("<I", value)
+    for position, value in ((4, 36 + size), (content.index(b"data") + 4, size)):
+        content[position : position + 4] = struct.pack("<I", value)
     path = written(tmp_path / "a.wav", content)
-    os.truncate(path, 44 + size)  # a hole, which takes no space
+    os.truncate(path, 44 + size)  # a sparse file takes no space
     program = (
         "import resource, sys\nfrom pathlib import Path\nfrom speakerid.audio.decode import decode\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
@@ -441,4 +443,4 @@ def test_memory_depends_on_the_length_at_the_new_rate_alone(
     samples, grown = map(int, result.stdout.split())
     unit = 1 if sys.platform == "darwin" else 1_024
     assert samples == seconds * RATE
-    assert grown * unit < 2.2 * 4 * samples + 2**25  # the samples, the same joined, and what is decoded at a time
+    assert grown * unit < 2.2 * 4 * samples + 2**25  # the samples, their concatenation, and the blocks

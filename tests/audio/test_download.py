@@ -1,4 +1,4 @@
-"""Public corpora from a server on this machine, whose archives are laid out like the real ones."""
+"""Public corpora from a local server with archives like the real ones."""
 
 import hashlib
 import importlib
@@ -42,7 +42,7 @@ def packed(*names: str) -> bytes:
 
 
 def files() -> dict[str, bytes]:
-    """What the servers of the four corpora hold, by the last part of the address."""
+    """Files on the servers of the four corpora, by the last part of the URL."""
     held = {
         f"{part}.tar.gz": tar(
             "gz", *(f"LibriSpeech/{part}/{s}/7/{s}-7-000{n}.flac" for s in (84, 174) for n in range(2)),
@@ -60,15 +60,15 @@ def files() -> dict[str, bytes]:
     )  # fmt: skip
     development = packed("wav/id10001/1zcIwhmdeo4/00001.wav", "wav/id10002/QanuGhOhb9A/00001.wav")
     quarter = len(development) // 4 + 1
-    for place, letter in enumerate("abcd"):
-        held[f"vox1_dev_wav_parta{letter}"] = development[place * quarter : (place + 1) * quarter]
+    for index, letter in enumerate("abcd"):
+        held[f"vox1_dev_wav_parta{letter}"] = development[index * quarter : (index + 1) * quarter]
     held["vox1_test_wav.zip"] = packed("wav/id10270/5r0dWxy17C8/00001.wav")
     held["iden_split.txt"] = b"1 id10001/1zcIwhmdeo4/00001.wav\n3 id10270/5r0dWxy17C8/00001.wav\n"
     return held
 
 
 def with_text(archive: bytes, name: str) -> bytes:
-    """The archive with a text file of CMU Arctic's prompts added."""
+    """Add a text file of CMU Arctic's prompts to the archive."""
     text = b'( arctic_a0001 "Author of the danger trail." )\n'
     buffer = io.BytesIO()
     with tarfile.open(fileobj=io.BytesIO(archive)) as old, tarfile.open(fileobj=buffer, mode="w:bz2") as new:
@@ -84,7 +84,7 @@ HELD = files()
 
 
 class Server:
-    """Serves `HELD`; what is in `faults` comes cut short, with other bytes, or as a status."""
+    """Serves `HELD`; files in `faults` are truncated, changed, or answered by a status."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -117,7 +117,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """torchaudio asks this server, and takes the checksums of what it holds for the real ones."""
+    """Redirect torchaudio to this server, and replace its checksums by those of the local files."""
     served = Server()
     handler = type("Bound", (Handler,), {"served": served})
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -156,11 +156,11 @@ def redirect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
         ("voxceleb1", "voxceleb", {"id10001", "id10002", "id10270"}, 3),
     ],
 )
-def test_a_corpus_is_fetched_once_and_can_be_scanned(
+def test_a_corpus_is_downloaded_once_and_can_be_scanned(
     server: Server, tmp_path: Path, what: str, layout: str, speakers: set[str], recordings: int
 ) -> None:
     folder = download(what, tmp_path / "corpora")
-    if what == "librispeech:test-clean,dev-clean":  # made-up subsets that share their utterances would count once
+    if what == "librispeech:test-clean,dev-clean":  # subsets with the same utterances would count once
         (folder / "LibriSpeech/test-clean").rename(folder / "LibriSpeech/other")
         for path in list((folder / "LibriSpeech/other").rglob("*.flac")):
             chapter = path.parent.parent / "8"
@@ -183,7 +183,7 @@ def test_the_order_of_parts_does_not_matter(server: Server, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("fault", ["cut short", "other bytes", 503])
-def test_after_a_fault_the_rest_is_fetched(server: Server, tmp_path: Path, fault: str | int) -> None:
+def test_after_a_fault_the_rest_is_downloaded(server: Server, tmp_path: Path, fault: str | int) -> None:
     server.faults[ARCTIC.format("slt")] = fault
     for _ in range(2):
         with pytest.raises(UserError, match=r"^cmuarctic:awb,slt: .*festvox\.org .*by hand from http://festvox"):
@@ -204,7 +204,7 @@ def test_after_a_fault_the_rest_is_fetched(server: Server, tmp_path: Path, fault
         ("voxceleb1", "voxceleb1", "_extract_zip"),
     ],
 )
-def test_half_an_unpacked_corpus_is_not_taken_for_a_whole_one(
+def test_a_partially_unpacked_corpus_is_not_accepted(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, module: str, unpack: str
 ) -> None:
     whole = download(what, tmp_path / "whole")
@@ -230,7 +230,7 @@ def test_half_an_unpacked_corpus_is_not_taken_for_a_whole_one(
     assert [path.name for path in (tmp_path / "half").iterdir()] == [again.name]
 
 
-def test_what_a_killed_download_left_is_swept_away(server: Server, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_download_are_removed(server: Server, tmp_path: Path) -> None:
     left = tmp_path / ".vctk.partial" / f"{VCTK}.0123.partial"
     left.parent.mkdir()
     left.write_bytes(bytes(100))
@@ -238,21 +238,21 @@ def test_what_a_killed_download_left_is_swept_away(server: Server, tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", HELD[VCTK][:-100], HELD[VCTK][:500] + bytes(2000)])
-def test_an_archive_damaged_on_the_disk_is_fetched_anew(server: Server, tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_archive_is_downloaded_again(server: Server, tmp_path: Path, content: bytes) -> None:
     (tmp_path / ".vctk.partial").mkdir()
     (tmp_path / ".vctk.partial" / VCTK).write_bytes(content)
-    with pytest.raises(UserError, match=r"^vctk: what came from datashare\.is\.ed\.ac\.uk is damaged; try again"):
+    with pytest.raises(UserError, match=r"^vctk: the download from datashare\.is\.ed\.ac\.uk is damaged; try again"):
         download("vctk", tmp_path)
     assert len(scan(download("vctk", tmp_path)).recordings) == 2
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.1, 0.5])
-def test_a_tar_archive_damaged_on_the_disk_is_fetched_anew(server: Server, tmp_path: Path, share: float) -> None:
+def test_a_damaged_tar_archive_is_downloaded_again(server: Server, tmp_path: Path, share: float) -> None:
     for what, name in (("cmuarctic:awb", ARCTIC.format("awb")), ("librispeech:dev-clean", "dev-clean.tar.gz")):
         partial = tmp_path / f".{what.replace(':', '-')}.partial"
         partial.mkdir()
         (partial / name).write_bytes(HELD[name][: int(share * len(HELD[name]))])
-        with pytest.raises(UserError, match=f"^{what}: what came from .* is damaged; try again"):
+        with pytest.raises(UserError, match=f"^{what}: the download from .* is damaged; try again"):
             download(what, tmp_path)
         assert scan(download(what, tmp_path)).recordings
 
@@ -261,38 +261,40 @@ def test_a_tar_archive_damaged_on_the_disk_is_fetched_anew(server: Server, tmp_p
 def test_without_a_network_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    redirect(monkeypatch, 1)  # where nobody listens
+    redirect(monkeypatch, 1)  # no server listens here
     with pytest.raises(UserError) as error:
         download(what, tmp_path)
     source = SOURCES[what.partition(":")[0]]
     line = str(error.value)
-    assert line.startswith(f"{what}: no network, or none to {source.host}: ")
-    assert f"fetch it by hand from {source.page}, unpack it, and prepare that folder" in line
+    assert line.startswith(f"{what}: cannot reach {source.host}: ")
+    assert f"download it by hand from {source.page}, unpack it, and prepare that folder" in line
     assert "\n" not in line
 
 
-def test_a_server_that_wants_a_password_is_quoted(server: Server, tmp_path: Path) -> None:
+def test_the_status_of_a_server_is_reported(server: Server, tmp_path: Path) -> None:
     server.faults["vox1_dev_wav_partaa"] = 401
     with pytest.raises(UserError, match=r"^voxceleb1: thor\.robots\.ox\.ac\.uk answers 401 Unauthorized; fetch it by"):
         download("voxceleb1", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=f"^vctk: {tmp_path}/file.*: Not a directory; mend that and try again$"):
+    with pytest.raises(UserError, match=f"^vctk: {tmp_path}/file.*: Not a directory; fix this and try again$"):
         download("vctk", tmp_path / "file")
 
 
-def test_a_full_disk_is_no_network_trouble(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_reported_as_a_network_error(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*arguments: object, **settings: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shutil, "move", full)  # with which torch puts a finished download in its place
-    with pytest.raises(UserError, match=r"^vctk: .*\.vctk\.partial: No space left on device; mend that and try again$"):
+    monkeypatch.setattr(shutil, "move", full)  # torch moves a finished download with it
+    with pytest.raises(UserError, match=r"^vctk: .*\.vctk\.partial: No space left on device; fix this and try again$"):
         download("vctk", tmp_path)
 
 
-def test_other_errors_are_not_explained_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_not_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **settings: object) -> None:
         raise RuntimeError("a fault of the program")
 
@@ -317,7 +319,7 @@ def test_other_errors_are_not_explained_away(tmp_path: Path, monkeypatch: pytest
         ("cmuarctic:me", "found me; expected one or more of aew, ahw"),
     ],
 )
-def test_what_is_unknown_is_answered_by_what_is_known(tmp_path: Path, what: str, reason: str) -> None:
+def test_unknown_corpora_are_refused_with_the_known_ones(tmp_path: Path, what: str, reason: str) -> None:
     with pytest.raises(UserError, match=f"^download '{what}': {reason}"):
         download(what, tmp_path / "corpora")
     assert not (tmp_path / "corpora").exists()

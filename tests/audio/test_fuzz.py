@@ -1,6 +1,6 @@
-"""Thousands of damaged recordings through `decode` and `LogMel`: features that are finite, or one line.
+"""Thousands of damaged recordings through `decode` and `LogMel` give finite features or one line.
 
-They are read in a process of their own, whose memory is limited and which an alarm ends, so that a crash or a hang of a
+They are read in a separate process with limited memory and an alarm, so that a crash or a hang of a
 decoder fails the test with the number of the file. `python tests/audio/test_fuzz.py FIRST COUNT FOLDER` reads the files
 FIRST to FIRST + COUNT and leaves the last one in FOLDER.
 """
@@ -41,7 +41,7 @@ CODECS = {
 
 @cache
 def whole_files() -> list[tuple[str, bytes]]:
-    """Extension and contents of a sound in every format that can be written."""
+    """Extension and content of a recording in every format that can be written."""
     samples = 0.1 * np.random.default_rng(0).standard_normal((RATE // 2, 2))
     files = list[tuple[str, bytes]]()
     for kind, subtypes in SUBTYPES.items():
@@ -51,10 +51,10 @@ def whole_files() -> list[tuple[str, bytes]]:
                     buffer = io.BytesIO()
                     try:
                         soundfile.write(buffer, samples[:, :channels], RATE, subtype, format=kind)
-                    except soundfile.LibsndfileError:  # a subtype for one channel
+                    except soundfile.LibsndfileError:  # a subtype for mono only
                         continue
                     files.append((f".{kind.lower()}", buffer.getvalue()))
-    for subtype in (*6 * ("VORBIS",), "OPUS"):  # so long that stretches are sought, at which libvorbis may crash
+    for subtype in (*6 * ("VORBIS",), "OPUS"):  # long enough for seeking, which may crash libvorbis
         buffer = io.BytesIO()
         soundfile.write(buffer, np.zeros(70 * 8_000), 8_000, subtype, format="OGG")
         files.append((".ogg", buffer.getvalue()))
@@ -80,21 +80,21 @@ def _encode(samples: np.ndarray, container_format: str, codec: str) -> bytes:
 
 
 def flip_bits(content: bytearray, rng: np.random.Generator) -> None:
-    for place in rng.integers(0, len(content), rng.integers(1, 40)):
-        content[place] ^= 1 << rng.integers(8)
+    for position in rng.integers(0, len(content), rng.integers(1, 40)):
+        content[position] ^= 1 << rng.integers(8)
 
 
 def flip_bits_of_the_header(content: bytearray, rng: np.random.Generator) -> None:
-    for place in rng.integers(0, min(len(content), 200), rng.integers(1, 8)):
-        content[place] ^= 1 << rng.integers(8)
+    for position in rng.integers(0, min(len(content), 200), rng.integers(1, 8)):
+        content[position] ^= 1 << rng.integers(8)
 
 
 def lie(content: bytearray, rng: np.random.Generator) -> None:
-    """Extreme numbers where the header has sizes, rates and counts."""
+    """Replace sizes, rates and counts in the header by extreme numbers."""
     width = int(rng.choice([2, 4, 8]))
     value = int(rng.choice([0, 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**62])) % 2 ** (8 * width)
-    place = rng.integers(0, min(len(content), 120))
-    content[place : place + width] = value.to_bytes(width, "little" if rng.random() < 0.5 else "big")
+    position = rng.integers(0, min(len(content), 120))
+    content[position : position + width] = value.to_bytes(width, "little" if rng.random() < 0.5 else "big")
 
 
 def truncate(content: bytearray, rng: np.random.Generator) -> None:
@@ -112,14 +112,14 @@ def repeat(content: bytearray, rng: np.random.Generator) -> None:
 
 
 def noise_behind_the_header(content: bytearray, rng: np.random.Generator) -> None:
-    place = min(len(content), int(rng.integers(16, 400)))
-    content[place:] = rng.bytes(len(content) - place)
+    position = min(len(content), int(rng.integers(16, 400)))
+    content[position:] = rng.bytes(len(content) - position)
 
 
 def head_of_another(content: bytearray, rng: np.random.Generator) -> None:
     _, other = whole_files()[rng.integers(len(whole_files()))]
-    place = rng.integers(4, 300)
-    content[:place] = other[:place]
+    position = rng.integers(4, 300)
+    content[:position] = other[:position]
 
 
 def noise_alone(content: bytearray, rng: np.random.Generator) -> None:
@@ -133,7 +133,7 @@ MUTATIONS: list[Callable[[bytearray, np.random.Generator], None]] = [
 
 
 def damaged(seed: int) -> tuple[str, bytes]:
-    """Extension and contents of one damaged file."""
+    """Extension and content of one damaged file."""
     rng = np.random.default_rng(seed)
     extension, whole = whole_files()[rng.integers(len(whole_files()))]
     content = bytearray(whole)
@@ -141,14 +141,14 @@ def damaged(seed: int) -> tuple[str, bytes]:
         MUTATIONS[mutation](content, rng)
         content = content or bytearray(1)
     if content.startswith(b"OggS") and rng.random() < 0.8:
-        seal(content)  # else the reader drops every page that was touched
+        seal(content)  # else the reader drops every damaged page
     if rng.random() < 0.1:
         extension = whole_files()[rng.integers(len(whole_files()))][0]
     return extension, bytes(content)
 
 
 def seal(content: bytearray) -> None:
-    """Give every Ogg page the checksum of what it holds now (RFC 3533)."""
+    """Correct the checksum of every Ogg page (RFC 3533)."""
     start = 0
     while content[start : start + 4] == b"OggS" and start + 27 <= len(content):
         segments = content[start + 26]
@@ -177,7 +177,7 @@ def _checksum(page: bytearray) -> int:
 
 
 def read_damaged_files(first: int, count: int, folder: Path) -> None:
-    """Write to `progress` in the folder the number of every file before it is read, and at the end how it went."""
+    """Write the number of every file to `progress` in the folder before it is read, and the results at the end."""
     from speakerid.audio.decode import decode
     from speakerid.audio.log_mel import LogMel
     from speakerid.config import FeatureConfig
@@ -191,17 +191,17 @@ def read_damaged_files(first: int, count: int, folder: Path) -> None:
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    readable, progress = 0, folder / "progress"  # not the standard output, to which libsndfile prints as well
+    readable, progress = 0, folder / "progress"  # not to standard output, because libsndfile prints there
     for seed in range(first, first + count):
         progress.write_text(str(seed), encoding="ascii")
         extension, content = damaged(seed)
         path = folder / f"damaged{extension}"
         path.write_bytes(content)
-        stretch = (0.1, 0.3) if seed % 3 == 0 else (None, None)
-        signal.alarm(SECONDS_EACH)  # without a handler, for none would run inside a decoder: the process ends
+        segment = (0.1, 0.3) if seed % 3 == 0 else (None, None)
+        signal.alarm(SECONDS_EACH)  # no handler, because none would run inside a decoder: the process ends
         refusal = ""
         try:
-            sound = decode(path, *stretch)
+            sound = decode(path, *segment)
             assert 0 <= sound.clipped <= 1
             features = log_mel(sound.waveform, sound.sample_rate)
             assert len(features)
@@ -224,11 +224,11 @@ def test_damaged_recordings_give_finite_features_or_one_line(tmp_path: Path) -> 
         child = subprocess.run(command, stdout=output, stderr=output, timeout=280, check=False)
     reached = progress.read_text(encoding="ascii") if progress.exists() else "none"
     complaint = errors.read_text(encoding="utf-8", errors="replace")[-3_000:]
-    # A negative status is the signal: -11 a crash, -14 a hang of over ten seconds.
+    # A negative status is a signal: -11 for a crash, -14 for a hang of over ten seconds.
     assert child.returncode == 0, f"file {reached} ended the process: {child.returncode}\n{complaint}"
     _, count, _, readable, _, grown = reached.split()
     assert int(count) == FILES
-    assert FILES * 0.1 < int(readable) < FILES * 0.9  # or the files are not damaged as they should be
+    assert FILES * 0.1 < int(readable) < FILES * 0.9  # otherwise the files are not damaged enough
     assert int(grown) < MEMORY // 4
 
 

@@ -1,4 +1,4 @@
-"""What happens to sound on its way in: lag of a marker and length, by the project's reader; see docs/sound.md."""
+"""Lag of a marker and length of a recording when the project decodes it; see docs/sound.md."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ from speakerid.audio.resample import resample
 from speakerid.errors import UserError
 
 SAMPLES = 24_001
-"""Of every file: not a multiple of any codec's frame."""
+"""Number of samples per file; not a multiple of any codec's frame."""
 
 SOUNDFILE = {
     "wav": ("WAV", "PCM_16", 16_000, 0, 0), "flac": ("FLAC", "PCM_16", 16_000, 0, 0),
@@ -29,7 +29,7 @@ SOUNDFILE = {
     "gsm": ("WAV", "GSM610", 8_000, 0, 0), "g721": ("WAV", "G721_32", 8_000, 0, 0),
     "g721 in AU": ("AU", "G721_32", 8_000, 0, 119), "gsm in AIFF": ("AIFF", "GSM610", 8_000, 0, 0),
 }  # fmt: skip
-"""Container, codec, sample rate; lag and samples too many, in those of the file."""
+"""Container, codec, sample rate; lag and surplus samples, in samples of the file."""
 
 FFMPEG = {
     ("mp3", "libmp3lame", 16_000): (0, 0),
@@ -50,12 +50,12 @@ FFMPEG = {
     ("wav", "adpcm_ima_wav", 8_000): (0, 491), ("wav", "adpcm_ms", 8_000): (0, 431),
     ("wav", "libgsm_ms", 8_000): (0, 319),
 }  # fmt: skip
-"""Extension, codec with its options, and sample rate of what FFmpeg 5.1 wrote; the same figures."""
+"""Extension, codec with options, and sample rate of files from FFmpeg 5.1; lag and surplus samples."""
 
 
 @cache
 def marker(rate: int) -> NDArray[np.float32]:
-    """(SAMPLES,) a burst in the band of speech after a third, and little noise around it."""
+    """(SAMPLES,) burst in the speech band after one third, with low noise."""
     rng = np.random.default_rng(1)
     samples = 1e-3 * rng.standard_normal(SAMPLES)
     burst = sosfilt(butter(4, [300, 3_000], "band", fs=rate, output="sos"), rng.standard_normal(SAMPLES // 3))
@@ -64,7 +64,7 @@ def marker(rate: int) -> NDArray[np.float32]:
 
 
 def lag_and_excess(path: Path, rate: int) -> tuple[int, int]:
-    """Samples by which the marker comes later, and by which the recording is longer, at the rate it decodes to."""
+    """Samples by which the marker is later and the recording longer, at the decoded rate."""
     sound = decode(path)
     expected = resample(marker(rate), rate, sound.sample_rate)
     later = int(correlate(sound.waveform, expected, method="fft").argmax()) - (len(expected) - 1)
@@ -72,7 +72,7 @@ def lag_and_excess(path: Path, rate: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", SOUNDFILE)
-def test_what_soundfile_writes(tmp_path: Path, name: str) -> None:
+def test_files_of_soundfile(tmp_path: Path, name: str) -> None:
     container, codec, rate, later, excess = SOUNDFILE[name]
     soundfile.write(tmp_path / "a", marker(rate), rate, codec, format=container)
     assert lag_and_excess(tmp_path / "a", rate) == (later, excess)
@@ -85,18 +85,18 @@ def test_amr(tmp_path: Path) -> None:
     assert lag(tmp_path / "a.amr") == 40 / 8_000
 
 
-def test_mp3_in_wav_of_few_bits_is_whole(tmp_path: Path) -> None:
+def test_mp3_in_wav_at_a_low_bit_rate_is_complete(tmp_path: Path) -> None:
     encode(tmp_path / "a.wav", marker(8_000), 8_000, "wav", "libmp3lame", 8_000)
     assert lag_and_excess(tmp_path / "a.wav", 8_000) == (1_105, 1_343)
     assert lag(tmp_path / "a.wav") == 1_105 / 8_000
     content = (tmp_path / "a.wav").read_bytes()
     (tmp_path / "a.wav").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="is cut off or damaged"):
+    with pytest.raises(UserError, match="is truncated or damaged"):
         decode(tmp_path / "a.wav")
 
 
 @pytest.mark.parametrize("key", FFMPEG, ids=lambda key: " ".join(map(str, key)))
-def test_what_ffmpeg_writes(tmp_path: Path, key: tuple[str, str, int]) -> None:
+def test_files_of_ffmpeg(tmp_path: Path, key: tuple[str, str, int]) -> None:
     pytest.importorskip("av", reason="needs the extra 'av'")
     if shutil.which("ffmpeg") is None:
         pytest.skip("needs FFmpeg's program")
@@ -109,6 +109,6 @@ def test_what_ffmpeg_writes(tmp_path: Path, key: tuple[str, str, int]) -> None:
     subprocess.run(command, cwd=tmp_path, check=True)
     path = tmp_path / f"b.{extension}"
     assert lag_and_excess(path, rate) == FFMPEG[key]
-    # Containers count to the millisecond. What the decoder of WMA loses is of no known length: see docs/sound.md.
+    # Containers count in milliseconds. The decoder of WMA loses an unknown number of samples: see docs/sound.md.
     late = FFMPEG[key][0] / decode(path).sample_rate
     assert lag(path) == pytest.approx(max(0.0, late), abs=5e-4)

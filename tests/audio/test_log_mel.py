@@ -24,7 +24,7 @@ RATE = 16_000
 
 
 class LogMel:
-    """With tensors, as the oracle has them."""
+    """`LogMel` on tensors, like the oracle."""
 
     def __init__(self, features: FeatureConfig) -> None:
         self._log_mel = module.LogMel(features)
@@ -45,7 +45,7 @@ VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"
 
 
 def expected_log_mel(waveform: NDArray[np.float64], n_mels: int) -> NDArray[np.float64]:
-    """(N,) samples to (T, M) features of the HW4 corpus, in double precision and NumPy alone."""
+    """Compute (T, M) HW4 features of (N,) samples in double precision with NumPy only."""
     waveform = waveform * 10 ** (-3 / 20) / np.abs(waveform).max()
     padded = np.pad(waveform, 200, mode="reflect")
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
@@ -77,10 +77,10 @@ def waveforms() -> dict[str, NDArray[np.float64]]:
     }
 
 
-# The filterbank is in single precision: a narrow band that only touches a frequency feels it.
+# The filterbank is in single precision, which matters in a narrow band that barely contains a frequency.
 @pytest.mark.parametrize(("n_mels", "tolerance"), [(40, 1e-4), (80, 3e-4)])
 @pytest.mark.parametrize("name", waveforms())
-def test_log_mel_is_that_of_the_formula(name: str, n_mels: int, tolerance: float) -> None:
+def test_log_mel_matches_the_formula(name: str, n_mels: int, tolerance: float) -> None:
     waveform = waveforms()[name]
     found = LogMel(FeatureConfig(n_mels=n_mels, trim_silence=False))(torch.tensor(waveform, dtype=torch.float32), RATE)
     expected = expected_log_mel(waveform.astype(np.float32).astype(np.float64), n_mels)
@@ -91,7 +91,7 @@ def test_log_mel_is_that_of_the_formula(name: str, n_mels: int, tolerance: float
 
 
 def torchaudio_log_mel(waveform: Tensor, features: FeatureConfig) -> Tensor:
-    """What the course's tool computes, of (N,) samples at the corpus's level."""
+    """Features that HW4's torchaudio computes from (N,) samples at the corpus's level."""
     spectrogram = torchaudio.transforms.MelSpectrogram(
         features.sample_rate, features.window_length, hop_length=features.hop_length, f_min=features.f_min,
         n_mels=features.n_mels,
@@ -101,7 +101,7 @@ def torchaudio_log_mel(waveform: Tensor, features: FeatureConfig) -> Tensor:
 
 
 def assert_same_features(found: Tensor, expected: Tensor) -> None:
-    """To 1e-4 down to 30 dB below a frame's loudest band; beyond, the rounding of single precision shows, in both."""
+    """Equal to 1e-4 down to 30 dB below a frame's loudest band; below, both have single-precision rounding errors."""
     assert found.shape == expected.shape
     below = (expected.amax(1, keepdim=True) - expected) * 10 / math.log(10)
     difference = (found - expected).abs()
@@ -111,7 +111,7 @@ def assert_same_features(found: Tensor, expected: Tensor) -> None:
 
 @pytest.mark.parametrize("n_mels", [40, 80])
 @pytest.mark.parametrize("name", waveforms())
-def test_log_mel_is_torchaudios(name: str, n_mels: int) -> None:
+def test_log_mel_matches_torchaudio(name: str, n_mels: int) -> None:
     features = FeatureConfig(n_mels=n_mels, trim_silence=False)
     waveform = torch.tensor(waveforms()[name], dtype=torch.float32)
     assert_same_features(LogMel(features)(waveform, RATE), torchaudio_log_mel(waveform, features))
@@ -123,7 +123,7 @@ def test_log_mel_is_torchaudios(name: str, n_mels: int) -> None:
     rate=st.sampled_from([8_000, 16_000]), samples=st.integers(1_000, 3_000), level=st.floats(-30, 0),
     seed=st.integers(0, 9),
 )  # fmt: skip
-def test_log_mel_is_torchaudios_under_all_settings(
+def test_log_mel_matches_torchaudio_for_all_settings(
     window: int, hop: int, f_min: int, rate: int, samples: int, level: float, seed: int
 ) -> None:
     features = FeatureConfig(
@@ -131,22 +131,22 @@ def test_log_mel_is_torchaudios_under_all_settings(
     )
     waveform = noise(samples, seed=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of short windows, which leave bands empty
+        warnings.simplefilter("ignore")  # about bands that short windows leave empty
         found, expected = LogMel(features)(waveform, rate), torchaudio_log_mel(waveform, features)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
-def test_frames_do_not_know_their_chunk() -> None:
+def test_frames_do_not_depend_on_chunks() -> None:
     log_mel = LogMel(FeatureConfig(trim_silence=False))
     waveform = noise(160 * (2 * CHUNK + 10))
-    waveform[0] = 3.0  # the peak, so that both stand at the same level
+    waveform[0] = 3.0  # the peak, so that both have the same level
     whole, beginning = log_mel(waveform, RATE), log_mel(waveform[: 160 * 20], RATE)
     torch.testing.assert_close(whole[:18], beginning[:18], rtol=0, atol=1e-4)
     expected = expected_log_mel(waveform.double().numpy(), 40)
     np.testing.assert_allclose(whole.numpy(), expected, rtol=0, atol=1e-4)
 
 
-def test_real_voices_have_torchaudios_features() -> None:
+def test_log_mel_of_real_voices_matches_torchaudio() -> None:
     paths = sorted(VOICES.glob("*/*.ogg"))[::60]
     if not paths:
         pytest.skip(f"no recordings at {VOICES}")
@@ -159,28 +159,30 @@ def test_real_voices_have_torchaudios_features() -> None:
         assert_same_features(found, torchaudio_log_mel(waveform, features))
 
 
-def test_twenty_minutes_take_little_memory() -> None:
+def test_twenty_minutes_need_little_memory() -> None:
     log_mel = LogMel(FeatureConfig())
     waveform = noise(20 * 60 * RATE)
     with memory_growth() as grown:
         assert log_mel(waveform, RATE).shape == (120_001, 40)
-    assert grown[0] < 2 * waveform.nbytes  # a padded copy and the features; the whole spectrogram would be 4 times
+    assert (
+        grown[0] < 2 * waveform.nbytes
+    )  # a padded copy and the features; the whole spectrogram would take 4 times as much
 
 
 @contextmanager
 def memory_growth() -> Iterator[list[int]]:
-    """Fills in, when the block ends, by how many bytes the memory grew at most."""
+    """Measure by how many bytes the memory grows in the block."""
     status, grown = Path("/proc/self/status"), list[int]()
     if not status.exists():
         pytest.skip("reads the peak of the memory from Linux")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak from here on
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak
     before = int(re.findall(r"VmRSS:\s+(\d+)", status.read_text(encoding="ascii"))[0])
     yield grown
     grown.append(1024 * (int(re.findall(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))[0]) - before))
 
 
 def test_values_stop_at_the_floor() -> None:
-    # 100 ms of a tone and then nothing at all.
+    # 100 ms of a tone, then digital silence.
     waveform = torch.zeros(8_000)
     waveform[:1_600] = torch.sin(torch.arange(1_600.0))
     found = LogMel(FeatureConfig(trim_silence=False))(waveform, RATE)
@@ -211,7 +213,7 @@ def test_other_sample_rates_give_the_same_features(rate: int) -> None:
     log_mel = LogMel(FeatureConfig(trim_silence=False))
     expected, found = log_mel(tones(RATE), RATE), log_mel(tones(rate), rate)
     assert found.shape == expected.shape
-    # Inner frames only, for resampling rounds the ends off; and the bands that sound.
+    # Only inner frames, because resampling smooths the ends, and only bands with sound.
     loud = expected[5:-5] > 0
     assert loud.any(1).all()
     assert (found - expected)[5:-5][loud].abs().max() < 0.05
@@ -220,22 +222,22 @@ def test_other_sample_rates_give_the_same_features(rate: int) -> None:
 @pytest.mark.parametrize("samples", [0, 1, 199, 200])
 @pytest.mark.parametrize("trim_silence", [False, True])
 def test_too_short_is_refused_with_the_number_of_samples(samples: int, trim_silence: bool) -> None:
-    with pytest.raises(UserError, match=rf"^{samples} samples of sound are too few; expected over 200$"):
+    with pytest.raises(UserError, match=rf"^found {samples} samples of sound, expected more than 200$"):
         LogMel(FeatureConfig(trim_silence=trim_silence))(noise(samples), RATE)
 
 
-def test_shortest_that_is_taken() -> None:
+def test_shortest_valid_recording() -> None:
     assert LogMel(FeatureConfig())(noise(201), RATE).shape == (2, 40)
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_digital_silence_is_refused(channels: int) -> None:
-    with pytest.raises(UserError, match="0 samples of sound are too few"):
+    with pytest.raises(UserError, match="found 0 samples of sound"):
         LogMel(FeatureConfig())(torch.zeros(channels, RATE), RATE)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_samples_that_are_no_numbers_are_refused(value: float) -> None:
+def test_samples_that_are_not_finite_are_refused(value: float) -> None:
     waveform = noise(RATE)
     waveform[777] = value
     with pytest.raises(UserError, match="not finite"):
@@ -244,7 +246,7 @@ def test_samples_that_are_no_numbers_are_refused(value: float) -> None:
 
 @pytest.mark.parametrize("scale", [1e-45, 1e-40, 1e-38, 1e-20, 1e20, 1e38])
 @pytest.mark.parametrize("channels", [1, 6])
-def test_extreme_samples_give_numbers_or_are_refused(scale: float, channels: int) -> None:
+def test_extreme_samples_give_finite_features_or_are_refused(scale: float, channels: int) -> None:
     waveform = noise(4_000).clamp(-3, 3).expand(channels, -1) * scale
     try:
         found = LogMel(FeatureConfig())(waveform, RATE)
@@ -266,7 +268,7 @@ def test_digital_silence_is_not_amplified(samples: int) -> None:
     assert gain_to(torch.full((samples,), 1e-12), -3.0) == 1.0
 
 
-def test_a_lowest_band_beyond_the_highest_frequency_is_refused() -> None:
+def test_f_min_above_half_the_sample_rate_is_refused() -> None:
     with pytest.raises(UserError, match=r"^f_min: found 4000 Hz, expected below half the sample rate, 4000 Hz$"):
         LogMel(FeatureConfig(sample_rate=8_000, f_min=4_000))
 
@@ -280,12 +282,12 @@ def seconds(duration: float) -> int:
 
 
 def remove_silence(waveform: Tensor) -> Tensor:
-    return torch.cat([waveform[stretch] for stretch in sound_segments(waveform, RATE)])
+    return torch.cat([waveform[segment] for segment in sound_segments(waveform, RATE)])
 
 
 @pytest.mark.parametrize("gap", [0.02, 0.05, 0.09, 0.0999])
 @pytest.mark.parametrize("start", [0.3, 0.307])
-def test_gaps_below_a_tenth_of_a_second_stay(gap: float, start: float) -> None:
+def test_gaps_below_a_tenth_of_a_second_are_kept(gap: float, start: float) -> None:
     waveform = torch.cat([noise(seconds(start)), torch.zeros(seconds(gap)), noise(seconds(0.3))])
     assert torch.equal(remove_silence(waveform), waveform)
 
@@ -293,16 +295,16 @@ def test_gaps_below_a_tenth_of_a_second_stay(gap: float, start: float) -> None:
 @pytest.mark.parametrize("gap", [0.15, 0.5, 2.0])
 @pytest.mark.parametrize("start", [0.3, 0.307, 0.0])
 @pytest.mark.parametrize("end", [0.3, 0.293, 0.0])
-def test_longer_gaps_go_at_the_ends_too(gap: float, start: float, end: float) -> None:
+def test_longer_gaps_are_cut_at_the_ends_too(gap: float, start: float, end: float) -> None:
     loud = noise(seconds(start) + seconds(end))
     waveform = torch.cat([loud[: seconds(start)], torch.zeros(seconds(gap)), loud[seconds(start) :]])
     found = remove_silence(waveform)
     assert torch.equal(found[found != 0], loud)
-    # What stays of a gap lies in the two windows of 20 ms that it shares with sound.
+    # The rest of a gap is in the two windows of 20 ms that it shares with sound.
     assert len(found) - len(loud) < seconds(0.04)
 
 
-def test_a_gap_of_exactly_a_tenth_of_a_second_goes() -> None:
+def test_a_gap_of_exactly_a_tenth_of_a_second_is_cut() -> None:
     loud = noise(seconds(0.4))
     waveform = torch.cat([loud[: seconds(0.2)], torch.zeros(seconds(0.1)), loud[seconds(0.2) :]])
     assert torch.equal(remove_silence(waveform), loud)
@@ -314,33 +316,33 @@ def test_one_per_cent_of_full_scale_is_silence(level: float, kept: bool) -> None
     assert len(remove_silence(waveform)) == (RATE if kept else 0)
 
 
-def test_silence_is_below_what_is_asked() -> None:
+def test_silence_is_below_the_given_level() -> None:
     waveform = 0.5 * torch.ones(RATE)
-    assert sum(len(waveform[stretch]) for stretch in sound_segments(waveform, RATE, silence=0.49)) == RATE
-    assert sum(len(waveform[stretch]) for stretch in sound_segments(waveform, RATE, silence=0.51)) == 0
+    assert sum(len(waveform[segment]) for segment in sound_segments(waveform, RATE, silence=0.49)) == RATE
+    assert sum(len(waveform[segment]) for segment in sound_segments(waveform, RATE, silence=0.51)) == 0
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    stretches=st.lists(
+    segments=st.lists(
         st.tuples(st.integers(1, 5_000), st.sampled_from([0.0, 1e-4, 0.005, 0.02, 0.3])), min_size=0, max_size=8
     ),
     seed=st.integers(0, 100),
 )
-def test_silence_removal_only_removes_and_only_what_is_quiet(stretches: list[tuple[int, float]], seed: int) -> None:
-    levels = torch.cat([torch.zeros(0), *(torch.full((samples,), level) for samples, level in stretches)])
-    # Every sample differs from all others, so that each can be recognised in what is left.
+def test_silence_removal_only_removes_and_only_what_is_quiet(segments: list[tuple[int, float]], seed: int) -> None:
+    levels = torch.cat([torch.zeros(0), *(torch.full((samples,), level) for samples, level in segments)])
+    # All samples differ, so that each can be identified in the result.
     tags = 1 + 0.1 * torch.linspace(-1, 1, len(levels), dtype=torch.float64)
     waveform = levels.double() * tags * (1 - 2 * torch.randint(0, 2, levels.shape, generator=_generator(seed)))
     waveform += 1e-9 * tags
     found = remove_silence(waveform)
-    places = {value: place for place, value in enumerate(waveform.tolist())}
-    kept = [places[value] for value in found.tolist()]
+    indices = {value: index for index, value in enumerate(waveform.tolist())}
+    kept = [indices[value] for value in found.tolist()]
     assert kept == sorted(set(kept))
     removed = torch.ones(len(waveform), dtype=torch.bool)
     removed[kept] = False
     for start, end in _runs(removed):
-        # At the very end the last window may be short, and what is missing of it counts as silence.
+        # The last window may be incomplete; its missing part counts as silence.
         assert end - start >= seconds(0.1) - (seconds(0.02) if end == len(waveform) else 0)
         assert waveform[start:end].square().sum() <= 0.01**2 * (end - start + seconds(0.02))
 
@@ -354,7 +356,7 @@ def _runs(flags: Tensor) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def test_silence_goes_before_the_features() -> None:
+def test_silence_is_cut_before_the_features() -> None:
     log_mel = LogMel(FeatureConfig())
     loud = noise(seconds(0.4), seed=3)
     waveform = torch.cat([loud[: seconds(0.2)], torch.zeros(RATE), loud[seconds(0.2) :]])

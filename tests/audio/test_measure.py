@@ -34,7 +34,7 @@ def tone(amplitude: float, seconds: float = 1.0) -> NDArray[np.float64]:
     return amplitude * np.sin(2 * np.pi * 200 * np.arange(round(seconds * RATE)) / RATE)
 
 
-def test_a_tone_is_as_loud_and_as_long_as_it_was_made() -> None:
+def test_level_and_length_of_a_tone() -> None:
     found = measured(tone(0.5, 1.5))
     assert found.seconds == 1.5
     assert found.peak_db == pytest.approx(20 * math.log10(0.5), abs=0.01)
@@ -42,12 +42,12 @@ def test_a_tone_is_as_loud_and_as_long_as_it_was_made() -> None:
     assert found.silence == 0
 
 
-def test_what_the_decoder_knows_is_passed_on() -> None:
+def test_values_from_the_decoder_are_passed_on() -> None:
     found = measure(np.ones(441, np.float32), 44_100, 6, 0.25)
     assert (found.seconds, found.sample_rate, found.channels, found.clipped) == (0.01, 44_100, 6, 0.25)
 
 
-def test_level_is_that_of_what_sounds() -> None:
+def test_level_does_not_count_silence() -> None:
     loud = measured(tone(0.5))
     with_pause = measured(np.concatenate([tone(0.5), np.zeros(2 * RATE), tone(0.5)]))
     assert with_pause.level_db == pytest.approx(loud.level_db, abs=0.01)
@@ -56,13 +56,13 @@ def test_level_is_that_of_what_sounds() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    stretches=st.lists(st.tuples(st.integers(1, 4_000), st.booleans()), min_size=1, max_size=12),
+    segments=st.lists(st.tuples(st.integers(1, 4_000), st.booleans()), min_size=1, max_size=12),
     sample_rate=st.sampled_from([8_000, 16_000, 44_100]),
     gain=st.floats(0.001, 1),
 )
-def test_silence_is_what_the_features_cut(stretches: list[tuple[int, bool]], sample_rate: int, gain: float) -> None:
-    rng = np.random.default_rng(len(stretches))
-    parts = [(0.5 if loud else 1e-4) * rng.choice([-1.0, 1.0], length) for length, loud in stretches]
+def test_silence_is_that_cut_from_the_features(segments: list[tuple[int, bool]], sample_rate: int, gain: float) -> None:
+    rng = np.random.default_rng(len(segments))
+    parts = [(0.5 if loud else 1e-4) * rng.choice([-1.0, 1.0], length) for length, loud in segments]
     waveform = (gain * np.concatenate(parts)).astype(np.float32)
     left = len(trim(waveform, sample_rate, FeatureConfig(sample_rate=sample_rate)))
     found = measure(waveform, sample_rate, 1, 0.0)
@@ -89,13 +89,13 @@ def test_the_ratio_of_a_known_mixture_is_estimated(kind: str, snr: float) -> Non
     assert np.median(estimates) == pytest.approx(snr, abs=3)
 
 
-def test_digital_silence_around_a_recording_leaves_its_ratio() -> None:
+def test_digital_silence_does_not_change_the_ratio() -> None:
     noisy = speech(0) + 0.003 * noise("white", 4 * RATE, 0)
     padded = np.concatenate([np.zeros(3 * RATE), noisy, np.zeros(3 * RATE)])
     assert measured(padded).snr_db == pytest.approx(measured(noisy).snr_db, abs=0.5)
 
 
-def test_nothing_at_all_is_silence() -> None:
+def test_digital_silence_is_silence() -> None:
     found = measured(np.zeros(RATE))
     assert (found.silence, found.snr_db) == (1, 0)
     assert found.peak_db == pytest.approx(found.level_db)
@@ -107,7 +107,7 @@ def test_nothing_at_all_is_silence() -> None:
     samples=st.lists(st.floats(-1, 1, width=32), min_size=1, max_size=700),
     sample_rate=st.sampled_from([1, 49, 8_000, 16_000, 192_000]),
 )
-def test_every_recording_has_finite_figures(samples: list[float], sample_rate: int) -> None:
+def test_every_recording_has_finite_measurements(samples: list[float], sample_rate: int) -> None:
     found = measured(np.array(samples), sample_rate)
     assert all(math.isfinite(value) for value in dataclasses.astuple(found))
     assert found.seconds == len(samples) / sample_rate
@@ -137,7 +137,7 @@ def encoded(samples: Samples, form: str, subtype: str) -> Samples:
 
 
 def common(first: Samples, second: Samples) -> int:
-    """Values in common."""
+    """Number of common values."""
     return len(np.intersect1d(fingerprint(first), fingerprint(second)))
 
 
@@ -157,14 +157,14 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_most_copies_are_recognised(change: str) -> None:
+def test_most_copies_are_recognized(change: str) -> None:
     originals = [speech(seed) for seed in range(6)]
     found = [are_copies(frames_of(original), frames_of(CHANGES[change](original))) for original in originals]
     assert sum(found) >= 5
 
 
-def test_a_copy_at_eight_kilohertz_is_recognised() -> None:
-    # A tone every 40 Hz below 3.6 kHz that comes and goes: decimating it needs no filter.
+def test_a_copy_at_eight_kilohertz_is_recognized() -> None:
+    # Modulated tones every 40 Hz below 3.6 kHz, which can be decimated without a filter.
     time = np.arange(4 * RATE) / RATE
     rng = np.random.default_rng(0)
     hertz, rates, phases = np.arange(100, 3_600, 40), rng.uniform(0.5, 3, 88), rng.uniform(0, 6.28, 88)
@@ -176,7 +176,7 @@ def test_a_copy_at_eight_kilohertz_is_recognised() -> None:
     assert are_copies(frames_of(samples), frames_of(samples[::2], RATE // 2))
 
 
-def test_a_part_is_recognised() -> None:
+def test_a_part_is_recognized() -> None:
     whole = frames_of(speech(5, seconds=12))
     assert are_copies(whole, whole[400:800])
 
@@ -201,7 +201,7 @@ def test_every_recording_has_a_fingerprint_of_bounded_size(length: int, n_mels: 
 
 
 @pytest.mark.skipif(not VOICES.is_dir(), reason="needs the real recordings in ../shared/voices")
-def test_real_recordings_are_told_apart_and_their_copies_found() -> None:
+def test_real_recordings_are_distinguished_and_their_copies_found() -> None:
     paths = [path for folder in sorted(VOICES.iterdir()) for path in sorted(folder.glob("*.ogg"))[:9:4]]
     samples = [read(path) for path in paths]
     originals = [frames_of(recording) for recording in samples]
@@ -209,4 +209,4 @@ def test_real_recordings_are_told_apart_and_their_copies_found() -> None:
     found = [are_copies(original, copy) for original, copy in zip(originals, copies, strict=True)]
     assert np.mean(found) > 0.85
     prints = [set(fingerprint(frames).tolist()) for frames in originals]
-    assert all(len(one & other) < COMMON_VALUES for place, one in enumerate(prints) for other in prints[:place])
+    assert all(len(one & other) < COMMON_VALUES for index, one in enumerate(prints) for other in prints[:index])

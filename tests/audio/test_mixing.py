@@ -1,4 +1,4 @@
-"""Channels to one: the mean, or the loudest where the channels cancel each other out."""
+"""Mix to mono: the mean, or the loudest channel if the channels cancel each other out."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_many_kinds_of_opposite_channels(tmp_path: Path, speech: NDArray[np.floa
         assert abs(np.corrcoef(sound.waveform, speech)[0, 1]) > 0.9, name
 
 
-def test_other_channels_are_averaged_as_ever(tmp_path: Path, speech: NDArray[np.float64]) -> None:
+def test_other_channels_are_averaged(tmp_path: Path, speech: NDArray[np.float64]) -> None:
     zero, other = 0 * speech, hiss(speech, 0.2)
     kinds = {
         "equal": (speech, speech),
@@ -84,13 +84,13 @@ def test_other_channels_are_averaged_as_ever(tmp_path: Path, speech: NDArray[np.
         np.testing.assert_allclose(sound.waveform, np.mean(channels, 0), rtol=0, atol=1e-6, err_msg=name)
 
 
-def test_a_channel_that_was_asked_for_is_left_alone(tmp_path: Path, speech: NDArray[np.float64]) -> None:
+def test_a_given_channel_is_not_mixed(tmp_path: Path, speech: NDArray[np.float64]) -> None:
     sound = decode(written(tmp_path / "a.wav", speech, -speech), channel=0)
     assert not sound.cancelled
     np.testing.assert_allclose(sound.waveform, speech, rtol=0, atol=1e-6)
 
 
-def test_numbers_that_are_none_decide_nothing(tmp_path: Path, speech: NDArray[np.float64]) -> None:
+def test_samples_that_are_not_finite_do_not_choose_a_channel(tmp_path: Path, speech: NDArray[np.float64]) -> None:
     for bad in (np.nan, np.inf, 1e30):
         spoiled = speech.copy()
         spoiled[100] = bad

@@ -1,4 +1,4 @@
-"""An occasion is a function of seed, speaker and session, and leaves its mark on every recording."""
+"""An occasion depends on seed, speaker and session, and changes every recording."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def mean_spectrum(occasion: Occasion, number: int) -> np.ndarray:
     return LogMel(FeatureConfig())(*occasion.record(waveform, SAMPLE_RATE, generator(number))).mean(0)
 
 
-def test_an_occasion_depends_on_seed_speaker_and_session_alone() -> None:
+def test_an_occasion_depends_only_on_seed_speaker_and_session() -> None:
     waveform = speak(Voice.draw(np.random.default_rng(0)), 0.5, np.random.default_rng(0))
     recorded = [
         Occasion.of(*which).record(waveform, SAMPLE_RATE, generator(0))[0]
@@ -32,7 +32,7 @@ def test_an_occasion_depends_on_seed_speaker_and_session_alone() -> None:
         assert len(other) != len(recorded[0]) or not np.allclose(other, recorded[0], atol=1e-3)
 
 
-def test_recordings_of_one_occasion_are_more_alike_than_those_of_two() -> None:
+def test_recordings_of_one_occasion_are_more_similar_than_those_of_two() -> None:
     spectra = np.array([[mean_spectrum(Occasion.of(0, "anna", s), n) for n in range(3)] for s in "abcd"])
     within = np.sqrt(np.mean((spectra - spectra.mean(1, keepdims=True)) ** 2))
     between = np.sqrt(np.mean((spectra.mean(1) - spectra.mean((0, 1))) ** 2))
@@ -46,7 +46,7 @@ def test_recordings_of_one_occasion_are_more_alike_than_those_of_two() -> None:
     level=st.sampled_from([0.0, 1e-30, 1e-3, 1.0, 1e6, 1e30]),
     number=st.integers(0, 50),
 )
-def test_whatever_goes_in_comes_out_within_full_scale(length: int, rate: int, level: float, number: int) -> None:
+def test_any_input_gives_samples_within_full_scale(length: int, rate: int, level: float, number: int) -> None:
     waveform = (level * np.random.default_rng(number).standard_normal(length)).astype(np.float32)
     samples, out_rate = Occasion.of(number, "anna", "a").record(waveform, rate, generator(number))
     assert out_rate in (8_000, 16_000)
@@ -56,6 +56,6 @@ def test_whatever_goes_in_comes_out_within_full_scale(length: int, rate: int, le
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_what_is_no_number_is_refused(wrong: float) -> None:
+def test_samples_that_are_not_finite_are_refused(wrong: float) -> None:
     with pytest.raises(UserError, match="not finite"):
         Occasion.of(0, "anna", "a").record(np.array([0.1, wrong], np.float32), 16_000, generator(0))

@@ -1,4 +1,4 @@
-"""What is no regular file, and what changes while it is read."""
+"""Files that are not regular, and files that change while they are read."""
 
 import io
 import os
@@ -22,9 +22,7 @@ def recording(path: Path, seconds: float = 1) -> Path:
 
 
 @pytest.mark.timeout(20)
-def test_a_pipe_a_folder_a_device_and_a_socket_are_refused_unopened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_special_files_are_refused_without_opening(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # names of sockets are short
     os.mkfifo("pipe.wav")
     Path("folder.wav").mkdir()
@@ -52,7 +50,7 @@ def test_a_recording_that_grows_while_it_is_read_is_refused(tmp_path: Path) -> N
         list(piece)
 
 
-def test_one_that_is_cut_while_it_is_read_is_refused(tmp_path: Path) -> None:
+def test_a_recording_that_is_truncated_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = recording(tmp_path / "a.wav", 60)
     piece = pieces(path, 1, RATE)
     next(piece)
@@ -61,7 +59,7 @@ def test_one_that_is_cut_while_it_is_read_is_refused(tmp_path: Path) -> None:
         list(piece)
 
 
-def test_one_that_is_replaced_while_it_is_read_is_read_as_it_was(tmp_path: Path) -> None:
+def test_a_recording_that_is_replaced_while_it_is_read_is_read_unchanged(tmp_path: Path) -> None:
     path = recording(tmp_path / "a.wav", 2)
     expected = decode(path).waveform
     piece = pieces(path, 0.5, RATE)

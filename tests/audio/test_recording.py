@@ -1,4 +1,4 @@
-"""What FFmpeg reads for `decode`, through the extra `av`."""
+"""Formats that `decode` reads with FFmpeg, through the extra `av`."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def written(path: Path, content: bytes) -> Path:
 
 
 def refused(path: Path, **arguments: Any) -> str:
-    """What the error says, which is one line."""
+    """Message of the error, which is one line."""
     with pytest.raises(UserError) as caught:
         decode(path, **arguments)
     assert "\n" not in str(caught.value)
@@ -40,7 +40,7 @@ def refused(path: Path, **arguments: Any) -> str:
 
 
 def tone(seconds: float = 3) -> NDArray[np.float64]:
-    """(N,) a sweep, in which every moment can be told from all others."""
+    """(N,) sweep, in which every time is unique."""
     time = np.arange(round(seconds * RATE)) / RATE
     return 0.3 * np.sin(2 * np.pi * (200 + 150 * time) * time)
 
@@ -72,7 +72,7 @@ def encode(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 def lag(found: NDArray[np.float32], expected: NDArray[np.floating], most: int) -> int:
-    """Samples by which `found` comes later: where the correlation is highest."""
+    """Samples by which `found` is later, by the maximum of the correlation."""
     core = expected[2 * most : len(found) - 2 * most]
     return int(np.correlate(found[most : most + len(core) + 2 * most], core).argmax()) - most
 
@@ -84,7 +84,7 @@ def test_every_format_of_ffmpeg_is_read(encode: Callable[[str], Path], extension
     assert len(sound.waveform) / RATE == pytest.approx(3, abs=0.1)
     assert sound.waveform.dtype == np.float32
     delay = lag(sound.waveform[:RATE], tone(), 2_400)
-    assert abs(delay) < 2_400  # encoders put a little in front, or drop it
+    assert abs(delay) < 2_400  # encoders add or drop a little at the beginning
     core = slice(4_800, 2 * RATE)
     difference = np.roll(sound.waveform, -delay)[core] - tone()[core]
     assert np.sqrt(np.mean(difference**2)) < 0.02
@@ -92,27 +92,27 @@ def test_every_format_of_ffmpeg_is_read(encode: Callable[[str], Path], extension
 
 @pytest.mark.parametrize("extension", CODECS)
 @pytest.mark.parametrize(("start", "end"), [(0.1, 0.4), (1.0, 2.0), (2.123, 2.9)])
-def test_a_stretch_is_found_to_a_millisecond(
+def test_a_segment_is_exact_to_a_millisecond(
     encode: Callable[[str], Path], extension: str, start: float, end: float
 ) -> None:
     path = encode(extension)
-    whole, stretch = decode(path).waveform, decode(path, start, end).waveform
-    assert len(stretch) == round(end * RATE) - round(start * RATE)
-    assert abs(lag(stretch, whole[round(start * RATE) :], 1_000)) <= RATE // 1_000
+    whole, segment = decode(path).waveform, decode(path, start, end).waveform
+    assert len(segment) == round(end * RATE) - round(start * RATE)
+    assert abs(lag(segment, whole[round(start * RATE) :], 1_000)) <= RATE // 1_000
 
 
 @pytest.mark.parametrize("extension", [".m4a", ".webm", ".aac"])
-def test_what_ffmpeg_reads_has_the_same_limits(encode: Callable[[str], Path], extension: str) -> None:
+def test_the_same_limits_apply_to_ffmpeg(encode: Callable[[str], Path], extension: str) -> None:
     path = encode(extension)
     assert "min long, the limit is 0.03 min" in refused(path, max_seconds=2)
-    assert "which the stretch from 2 to 7 s exceeds" in refused(path, start=2, end=7)
-    assert "the stretch from 7 to 8 s" in refused(path, start=7, end=8)
+    assert "but the segment is from 2 to 7 s" in refused(path, start=2, end=7)
+    assert "the segment is from 7 to 8 s" in refused(path, start=7, end=8)
 
 
-def test_cut_off_m4a_is_refused(encode: Callable[[str], Path], tmp_path: Path) -> None:
+def test_truncated_m4a_is_refused(encode: Callable[[str], Path], tmp_path: Path) -> None:
     whole = encode(".m4a").read_bytes()
     index = whole.index(b"moov") - 4
-    # The index, which stands at the end, goes; or it stays and the sound before it is overwritten.
+    # The index at the end is cut off, or it stays and the sound before it is overwritten.
     assert refused(written(tmp_path / "a.m4a", whole[:index])).startswith("cannot be decoded: ")
     for content in (b"", b"no sound\n" * 99, bytes(5_000)):
         assert refused(written(tmp_path / "a.m4a", content)).startswith("cannot be decoded: ")

@@ -20,7 +20,7 @@ def tone(hertz: float, rate: int, seconds: float = 1.0) -> Samples:
 
 
 def inner(waveform: Samples) -> Samples:
-    """Without the ends, at which the sound begins and stops suddenly."""
+    """Remove the ends, where the sound starts and stops suddenly."""
     return waveform[len(waveform) // 4 : -len(waveform) // 4]
 
 
@@ -37,25 +37,25 @@ def test_a_tone_stays_the_tone_at_any_rate(rate: int, target: int, share: float)
 
 @pytest.mark.parametrize("rate", [22_050, 44_100, 44_101, 48_000])
 @pytest.mark.parametrize("hertz", [8_800, 9_900, 10_900])
-def test_what_the_new_rate_cannot_carry_is_gone(rate: int, hertz: float) -> None:
+def test_frequencies_above_half_the_new_rate_are_removed(rate: int, hertz: float) -> None:
     left = inner(resample(tone(hertz, rate), rate, 16_000))
     assert 20 * math.log10(np.abs(left).max() / 0.5) < -90
 
 
 @pytest.mark.parametrize("rate", [44_101, 47_999, 383_999, 1_009])
-def test_rates_without_a_common_factor_take_little_memory(rate: int) -> None:
+def test_rates_without_a_common_factor_need_little_memory(rate: int) -> None:
     waveform = tone(300, rate, seconds=20)
     status = Path("/proc/self/status")
     if not status.exists():
         pytest.skip("reads the peak of the memory from Linux")
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak from here on
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # reset the peak
     before = int(re.findall(r"VmRSS:\s+(\d+)", status.read_text(encoding="ascii"))[0])
     resample(waveform, rate, 16_000)
     after = int(re.findall(r"VmHWM:\s+(\d+)", status.read_text(encoding="ascii"))[0])
     assert 1024 * (after - before) < 2**26
 
 
-def test_the_same_rate_leaves_the_samples_alone() -> None:
+def test_the_same_rate_does_not_change_the_samples() -> None:
     waveform = tone(300, 16_000)
     assert resample(waveform, 16_000, 16_000) is waveform
 
@@ -67,7 +67,7 @@ def test_impossible_rates_are_refused(rate: int) -> None:
 
 
 @pytest.mark.parametrize("samples", [0, 1, 2, 100])
-def test_short_ones_stay_short(samples: int) -> None:
+def test_short_waveforms_stay_short(samples: int) -> None:
     found = resample(np.ones(samples, np.float32), 48_000, 16_000)
     assert abs(len(found) - samples / 3) <= 1
     assert np.isfinite(found).all()

@@ -1,4 +1,4 @@
-"""A change of speed moves length and pitch by the factor, and nothing else."""
+"""A change of speed scales length and pitch, and changes nothing else."""
 
 import numpy as np
 import pytest
@@ -29,5 +29,5 @@ def test_length_and_pitch_change_by_the_factor(hertz: float, rate: int, speed: f
     assert decibels(changed) == pytest.approx(decibels(tone(hertz, rate)), abs=0.2)
 
 
-def test_what_moves_beyond_the_highest_frequency_does_not_come_back() -> None:
+def test_frequencies_beyond_the_limit_are_not_aliased() -> None:
     assert decibels(at_speed(tone(7_900), 1.1)) < decibels(tone(7_900)) - 40

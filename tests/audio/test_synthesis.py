@@ -1,4 +1,4 @@
-"""Voices and channels: determined by their random numbers, and speech-like where a listener would measure."""
+"""Voices and channels depend only on their random numbers, and have properties of speech."""
 
 import numpy as np
 import pytest
@@ -13,16 +13,16 @@ SEEDS = st.integers(0, 10_000)
 
 
 def pitches(waveform: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Hz of the 40 ms stretches that are clearly periodic, by autocorrelation."""
+    """Pitch in Hz of 40 ms segments that are clearly periodic, by autocorrelation."""
     size, shortest, longest = 640, SAMPLE_RATE // 500, SAMPLE_RATE // 50
     found = []
     for start in range(0, len(waveform) - size - longest, size):
-        stretch = waveform[start : start + size]
-        if stretch.std() < 0.02:
+        segment = waveform[start : start + size]
+        if segment.std() < 0.02:
             continue
         lags = range(shortest, longest)
-        scores = [np.corrcoef(stretch, waveform[start + lag : start + lag + size])[0, 1] for lag in lags]
-        # The first lag that is nearly as good as the best: multiples of the period fit as well.
+        scores = [np.corrcoef(segment, waveform[start + lag : start + lag + size])[0, 1] for lag in lags]
+        # The first lag that is nearly as good as the best, because multiples of the period also fit.
         if max(scores) > 0.9:
             found.append(SAMPLE_RATE / lags[int(np.argmax(np.array(scores) > 0.97 * max(scores)))])
     return np.array(found)
@@ -30,7 +30,7 @@ def pitches(waveform: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @given(SEEDS, st.floats(1, 3))
 @settings(max_examples=25, deadline=None)
-def test_samples_are_sound_numbers_of_the_length_asked_for(seed: int, seconds: float) -> None:
+def test_samples_are_finite_and_of_the_given_length(seed: int, seconds: float) -> None:
     rng = np.random.default_rng(seed)
     waveform = speak(Voice.draw(rng), seconds, rng)
     assert waveform.shape == (round(seconds * SAMPLE_RATE),)
@@ -39,7 +39,7 @@ def test_samples_are_sound_numbers_of_the_length_asked_for(seed: int, seconds: f
     assert 0 < np.abs(waveform).max() <= 0.9001
 
 
-def test_the_same_numbers_say_the_same() -> None:
+def test_the_same_random_numbers_give_the_same_speech() -> None:
     def say(voice: int, words: int) -> NDArray[np.float32]:
         return speak(Voice.draw(np.random.default_rng(voice)), 0.5, np.random.default_rng(words))
 
@@ -49,7 +49,7 @@ def test_the_same_numbers_say_the_same() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_pitch_is_the_voice_s(seed: int) -> None:
+def test_pitch_is_that_of_the_voice(seed: int) -> None:
     rng = np.random.default_rng(seed)
     voice = Voice.draw(rng)
     found = pitches(speak(voice, 2.0, rng))
@@ -76,8 +76,8 @@ def test_a_channel_keeps_the_length_and_does_not_clip(seed: int) -> None:
     assert np.abs(recorded).max() == pytest.approx(channel.peak, rel=1e-4)
 
 
-def test_a_session_has_one_curve_and_another_session_another() -> None:
-    """What two utterances of one channel have in common, in dB over frequency, is nearer than across channels."""
+def test_sessions_have_distinct_spectra() -> None:
+    """Mean spectra of two utterances, in dB, are closer within a channel than across channels."""
     noise = np.random.default_rng(0).standard_normal((3, 32_000)).astype(np.float32)
 
     def curve(channel: int, words: int) -> NDArray[np.float64]:
@@ -91,11 +91,11 @@ def test_a_session_has_one_curve_and_another_session_another() -> None:
     assert same < 1.5 < 3 < other
 
 
-def test_noise_is_as_loud_as_the_channel_says() -> None:
+def test_noise_has_the_level_of_the_channel() -> None:
     channel = Channel.draw(np.random.default_rng(3))
     speech = np.zeros(32_000, dtype=np.float32)
     speech[:16_000] = np.random.default_rng(1).standard_normal(16_000)
     recorded = channel.apply(speech, np.random.default_rng(2))
     speech_power, noise_power = (recorded[part].astype(float).var() for part in (slice(0, 16_000), slice(24_000, None)))
-    # Half of the recording is speech, so its mean power is half of that half's.
+    # Half of the recording is speech, so its mean power is half of the power of the speech.
     assert 10 * np.log10(speech_power / 2 / noise_power) == pytest.approx(channel.snr_db, abs=1.5)

@@ -1,4 +1,4 @@
-"""Outputs that would replace something else, command by command."""
+"""Outputs of every command that would replace another file."""
 
 import os
 from collections.abc import Callable
@@ -26,8 +26,8 @@ CONTENTS = {
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with files of a user's."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with files of a user."""
     for name, content in CONTENTS.items():
         (tmp_path / name).write_bytes(content)
     monkeypatch.chdir(tmp_path)
@@ -70,7 +70,7 @@ WAYS: dict[str, tuple[str, Callable[[str, str], None] | None]] = {
         "export input OUT --to torchscript",
     ],
 )
-def test_an_output_is_never_an_input(arguments: str, way: str, place: Path) -> None:
+def test_an_output_is_never_an_input(arguments: str, way: str, folder: Path) -> None:
     output, make = WAYS[way]
     Path("input").write_bytes(b"precious")
     if make:
@@ -91,8 +91,8 @@ def test_an_output_is_never_an_input(arguments: str, way: str, place: Path) -> N
         "runs runs --plot FILE",
     ],
 )
-def test_a_file_of_another_kind_is_never_replaced(arguments: str, name: str, place: Path) -> None:
-    write_run(place / "runs" / "a", trained_line(2), validated(2))
+def test_a_file_of_another_kind_is_never_replaced(arguments: str, name: str, folder: Path) -> None:
+    write_run(folder / "runs" / "a", trained_line(2), validated(2))
     message = refused(*arguments.replace("FILE", name).split())
     assert f"{name}: found {'a recording' if name == 'm1.wav' else ''}" in message
     assert "to replace; choose another name or delete the file" in message
@@ -102,7 +102,7 @@ def test_a_file_of_another_kind_is_never_replaced(arguments: str, name: str, pla
 @pytest.mark.parametrize("output", ["m1.wav", "m2.wav", "speaker.safetensors", "./clip.wav", "notes.txt"])
 @pytest.mark.parametrize("option", ["--rttm", "--picture"])
 def test_a_timeline_replaces_neither_recording_nor_bundle(
-    trained: Trained, bundle: Path, output: str, option: str, place: Path
+    trained: Trained, bundle: Path, output: str, option: str, folder: Path
 ) -> None:
     clip = trained.clips(trained.stranger)[0].read_bytes()
     for name in ("clip.wav", "m2.wav"):
@@ -116,18 +116,18 @@ def test_a_timeline_replaces_neither_recording_nor_bundle(
     assert Path(output).read_bytes() == before
 
 
-def test_two_outputs_are_two_files(bundle: Path, trained: Trained, place: Path) -> None:
+def test_two_outputs_are_two_files(bundle: Path, trained: Trained, folder: Path) -> None:
     clip = trained.clips(trained.stranger)[0]
     message = refused("identify", bundle, clip, "--timeline", "--rttm", "a.png", "--picture", "./a.png")
     assert message.startswith("--picture: a.png: is an input of this command")
 
 
-def test_evaluate_leaves_the_report_of_the_corpus_alone(trained: Trained, bundle: Path, place: Path) -> None:
+def test_evaluate_does_not_replace_the_report_of_the_corpus(trained: Trained, bundle: Path, folder: Path) -> None:
     assert "report.html: is an input" in refused("evaluate", bundle, trained.corpus, "--out", trained.corpus)
-    (place / "out").mkdir()
-    (place / "out" / "det.png").write_bytes(b"\x89PNG\r\n\x1a\n my own")
+    (folder / "out").mkdir()
+    (folder / "out" / "det.png").write_bytes(b"\x89PNG\r\n\x1a\n my own")
     assert "det.png: found a PNG picture" in refused("evaluate", bundle, trained.corpus, "--out", "out")
-    (place / "out" / "report.html").write_text("<!doctype html>mine")
+    (folder / "out" / "report.html").write_text("<!doctype html>mine")
     assert "report.html: found a text" in refused("evaluate", bundle, trained.corpus, "--out", "out")
     assert "No such file" not in refused("evaluate", bundle, trained.corpus, "--out", "notes.txt")
 
@@ -139,28 +139,28 @@ def test_evaluate_leaves_the_report_of_the_corpus_alone(trained: Trained, bundle
         ("prepare rec rec/corpus", "OUT: rec/corpus: is in rec, an input"),
         ("prepare rec link/corpus", "OUT: link/corpus: is in rec, an input"),
         ("prepare rec out --company .", "OUT: out: is in ., an input"),
-        ("prepare out/recordings.csv out", "SOURCE: out/recordings.csv: is a file that OUT gets"),
+        ("prepare out/recordings.csv out", "SOURCE: out/recordings.csv: is a file that will be written to OUT"),
         ("prepare --download librispeech:dev-clean downloads", "OUT: downloads: is in downloads, an input"),
         ("prepare rec page", "OUT: page/report.html: found a text that begins with 'mine'"),
-        ("synthesise demo --wav demo", "--wav: demo: found one folder inside the other with demo"),
-        ("synthesise demo/out --wav demo", "--wav: demo: found one folder inside the other with demo/out"),
-        ("synthesise demo --wav demo/wav", "--wav: demo/wav: found one folder inside the other with demo"),
+        ("synthesise demo --wav demo", "--wav: demo: is inside demo"),
+        ("synthesise demo/out --wav demo", "--wav: demo: is inside demo/out"),
+        ("synthesise demo --wav demo/wav", "--wav: demo/wav: is inside demo"),
         ("synthesise notes.txt/demo", "OUT: notes.txt/demo: cannot be written"),
     ],
 )
-def test_a_folder_is_not_written_into_what_it_is_made_of(arguments: str, message: str, place: Path) -> None:
-    for folder in ("rec", "out", "page"):
-        Path(folder).mkdir()
+def test_an_output_folder_is_not_inside_its_input(arguments: str, message: str, folder: Path) -> None:
+    for name in ("rec", "out", "page"):
+        Path(name).mkdir()
     Path("out/recordings.csv").touch()
     Path("page/report.html").write_text("mine")
     os.symlink("rec", "link")
-    before = sorted(place.rglob("*"))
+    before = sorted(folder.rglob("*"))
     assert refused(*arguments.split()).startswith(message)
-    assert sorted(place.rglob("*")) == before
+    assert sorted(folder.rglob("*")) == before
 
 
-def test_a_run_keeps_its_own_files(place: Path) -> None:
-    runs = write_run(place / "runs" / "a", trained_line(2), validated(2))
+def test_a_run_keeps_its_own_files(folder: Path) -> None:
+    runs = write_run(folder / "runs" / "a", trained_line(2), validated(2))
     (runs / "curves.png").write_bytes(b"\x89PNG\r\n\x1a\n Matplotlib")
     for name in ("curves.png", "metrics.jsonl"):
         assert "is an input" in refused("runs", "runs", "--plot", f"runs/a/{name}")
@@ -168,7 +168,7 @@ def test_a_run_keeps_its_own_files(place: Path) -> None:
         assert "is an input" in refused("average", "runs/a", "--output", f"runs/a/{name}")
 
 
-def test_what_cannot_be_written_is_told_before_the_work(place: Path) -> None:
+def test_outputs_that_cannot_be_written_are_refused_before_the_work(folder: Path) -> None:
     os.mkfifo("pipe")
     os.symlink("loop", "loop")
     for output, reason in (
@@ -180,7 +180,7 @@ def test_what_cannot_be_written_is_told_before_the_work(place: Path) -> None:
         assert reason in message
 
 
-def test_what_each_command_wrote_may_be_written_again(trained: Trained, tmp_path: Path) -> None:
+def test_outputs_of_each_command_may_be_written_again(trained: Trained, tmp_path: Path) -> None:
     segments = [Segment(0, 1, "Anna", 0.5)]
     for ending in (".png", ".svg", ".pdf"):
         draw(segments, "talk", tmp_path / f"a{ending}")
@@ -204,7 +204,7 @@ def test_what_each_command_wrote_may_be_written_again(trained: Trained, tmp_path
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"\xff" * 99, b"PK\x03\x04" + b"\0" * 99, b"{", b"%PDF", b"SPEAKER "])
-def test_no_content_surprises_the_kinds(content: bytes, tmp_path: Path) -> None:
+def test_any_content_can_be_recognized(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     assert content_of(path)
@@ -215,13 +215,13 @@ def test_no_content_surprises_the_kinds(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b";; a comment", b";; one\n;; two"])
-def test_a_text_of_comments_is_no_rttm(content: bytes, tmp_path: Path) -> None:
+def test_a_text_of_comments_is_not_an_rttm(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "notes.rttm").write_bytes(content)
     with pytest.raises(UserError, match="found a text that begins with ';; "):
         check_destination(tmp_path / "notes.rttm", kinds.RTTM, ())
 
 
-def test_an_output_is_not_where_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_output_is_not_the_redirected_standard_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (tmp_path / "log").open("wb") as file:
         monkeypatch.setattr("speakerid.cli.destination.STDOUT", file.fileno())
         with pytest.raises(UserError, match="where this command prints"):

@@ -1,4 +1,4 @@
-"""Names and JSON as commands print them."""
+"""Names and JSON in the output of commands."""
 
 import json
 
@@ -15,7 +15,7 @@ ANYTHING = st.text(st.characters(exclude_categories=()), max_size=20)
 
 @settings(deadline=None)
 @given(ANYTHING)
-def test_json_loses_nothing(name: str) -> None:
+def test_json_is_lossless(name: str) -> None:
     line = json_line({"file": name})
     assert line.isprintable()
     assert json.loads(line.encode()) == {"file": name}
@@ -31,7 +31,7 @@ def test_json_loses_nothing(name: str) -> None:
         ),
     ],
 )
-def test_an_error_has_a_line_for_each_problem(
+def test_an_error_has_one_line_per_problem(
     error: UserError, lines: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail() -> int:

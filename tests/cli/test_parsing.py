@@ -1,4 +1,4 @@
-"""Command lines as they are typed."""
+"""Command lines as users type them."""
 
 import argparse
 
@@ -10,7 +10,7 @@ from speakerid.cli import run
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> dict[str, argparse.Namespace]:
-    """What commands were given, by their names; none is run."""
+    """Collect the parsed options of commands, which are not run."""
     found: dict[str, argparse.Namespace] = {}
 
     def note(name: str, options: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> dict[str, argparse.Namespace]:
         "a=1 --config=f -- b=2 --quiet=x",
     ],
 )
-def test_settings_stand_on_both_sides_of_an_option(line: str, parsed: dict[str, argparse.Namespace]) -> None:
+def test_settings_may_be_before_and_after_an_option(line: str, parsed: dict[str, argparse.Namespace]) -> None:
     assert run(["train", *line.split()]) == 0
     assert parsed["train"].overrides[:2] == ["a=1", "b=2"]
     assert str(parsed["train"].config) == "f"
@@ -48,7 +48,7 @@ def test_settings_stand_on_both_sides_of_an_option(line: str, parsed: dict[str, 
         ("enroll b Anna one.wav -- --two.wav", "recordings", ["one.wav", "--two.wav"]),
     ],
 )
-def test_files_stand_on_both_sides_of_an_option(
+def test_files_may_be_before_and_after_an_option(
     line: str, name: str, expected: list[str], parsed: dict[str, argparse.Namespace]
 ) -> None:
     command, *arguments = line.split()
@@ -75,7 +75,7 @@ def test_one_positional_argument_may_be_left_out(parsed: dict[str, argparse.Name
         ("check a --b\x1b[31m", "--b\\x1b[31m"),
     ],
 )
-def test_a_mistyped_word_is_told_with_the_nearest(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_word_gives_a_suggestion(line: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         run(line.split())
     assert exit_info.value.code == 2

@@ -1,4 +1,4 @@
-"""Standard streams that cannot be written, in processes of their own."""
+"""Standard streams that cannot be written, in separate processes."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ PRINTS = "from speakerid.cli import exit_with\nexit_with(lambda: print('an answe
 
 
 def shell(program: str, redirection: str) -> tuple[int, str]:
-    """Exit status and what stood on standard error."""
+    """Exit status and standard error."""
     command = ["bash", "-c", f'"$0" -c "$1" {redirection}', sys.executable, program]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stderr
@@ -27,7 +27,7 @@ def shell(program: str, redirection: str) -> tuple[int, str]:
     ],
 )
 @pytest.mark.parametrize("count", [1, 10_000], ids=["at exit", "midway"])
-def test_output_that_cannot_be_written_is_one_line(redirection: str, reason: str, count: int) -> None:
+def test_output_that_cannot_be_written_gives_one_line(redirection: str, reason: str, count: int) -> None:
     status, errors = shell(PRINTS.format(count=count), redirection)
     assert status == 2
     assert errors.startswith(f"error: standard output: cannot be written: {reason}")
@@ -35,19 +35,19 @@ def test_output_that_cannot_be_written_is_one_line(redirection: str, reason: str
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2> /dev/full"])
-def test_a_lost_error_stream_does_not_change_the_answer(redirection: str) -> None:
+def test_a_lost_error_stream_does_not_change_the_output(redirection: str) -> None:
     code = "import sys\nfrom speakerid.cli import exit_with\nexit_with(lambda: print('x', file=sys.stderr) or {status})"
     assert shell(code.format(status=0), redirection) == (0, "")
     assert shell(code.format(status=1), redirection) == (1, "")
 
 
-def test_a_reader_that_left_is_no_error() -> None:
+def test_a_closed_reader_is_not_an_error() -> None:
     status, errors = shell(PRINTS.format(count=100_000), "| true; exit ${PIPESTATUS[0]}")
     assert (status, errors) == (1, "")
 
 
 @pytest.mark.parametrize("script", ["check.py", "benchmark.py"])
-def test_help_of_scripts_obeys_as_well(script: str) -> None:
+def test_help_of_scripts_handles_lost_output(script: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, SCRIPTS / script, "--help"], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
@@ -62,7 +62,7 @@ def test_a_file_never_becomes_a_closed_standard_stream(tmp_path: Path) -> None:
     assert shell(code, "<&- 2>&-") == (0, "")
 
 
-def test_workers_have_the_streams_that_were_closed() -> None:
+def test_workers_have_standard_streams() -> None:
     child = "import sys; sys.exit(0 if sys.stdin and sys.stderr else 1)"
     code = (
         "import subprocess, sys\nfrom speakerid.cli import exit_with\n"

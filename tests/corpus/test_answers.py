@@ -1,4 +1,4 @@
-"""The submission format holds whatever names there are."""
+"""The submission format preserves any name."""
 
 import tempfile
 from pathlib import Path
@@ -14,7 +14,7 @@ NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(NAME, NAME), min_size=1, max_size=5))
-def test_what_is_written_is_read_again(rows: list[tuple[str, str]]) -> None:
+def test_written_answers_are_read_back(rows: list[tuple[str, str]]) -> None:
     utterances = [Utterance(name, 1) for name, _ in rows]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answers.csv"

@@ -40,7 +40,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def friends(tmp_path: Path) -> Path:
-    """Eleven people, the first of one recording, in a layout of their own."""
+    """Eleven people in a folder of their own, the first with one recording."""
     for person in range(11):
         for n in range(1 if person == 0 else 3):
             record(tmp_path / "friends" / "wav" / f"p{person}" / f"{n}.wav", 1_000 + 10 * person + n)
@@ -64,7 +64,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
-def test_it_trains_behind_the_speakers(source: Path, friends: Path, tmp_path: Path, layout_out: str) -> None:
+def test_company_classes_follow_the_speakers(source: Path, friends: Path, tmp_path: Path, layout_out: str) -> None:
     out = tmp_path / "out"
     corpus = run(source, out, friends, test_fraction=0.5, layout_out=layout_out).corpus
     opened, store = open_corpus(out)
@@ -91,7 +91,7 @@ def test_it_trains_behind_the_speakers(source: Path, friends: Path, tmp_path: Pa
     assert plain.company is None
 
 
-def test_metadata_stays_readable_and_recordings_say_it(source: Path, friends: Path, tmp_path: Path) -> None:
+def test_metadata_and_recordings_table_name_company(source: Path, friends: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     corpus = run(source, out, friends).corpus
     metadata = json.loads((out / "metadata.json").read_text(encoding="utf-8"))
@@ -101,9 +101,9 @@ def test_metadata_stays_readable_and_recordings_say_it(source: Path, friends: Pa
     assert {mapping[name] for name in corpus.speakers} == {0, 1, 2}
     with (out / "recordings.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    told = [row for row in rows if row["speaker"].startswith("company/friends/")]
-    assert len(told) == 31
-    assert {row["part"] for row in told} == {"labelled", "strangers"}
+    rows_of_company = [row for row in rows if row["speaker"].startswith("company/friends/")]
+    assert len(rows_of_company) == 31
+    assert {row["part"] for row in rows_of_company} == {"labelled", "strangers"}
     again = run(out / "recordings.csv", tmp_path / "again").corpus
     assert (again.speakers, people(again), again.company) == (corpus.speakers, people(corpus), corpus.company)
     with edited(out / "mapping.json") as content:
@@ -113,7 +113,7 @@ def test_metadata_stays_readable_and_recordings_say_it(source: Path, friends: Pa
         check_corpus(out)
 
 
-def test_called_again_with_and_without_it(source: Path, friends: Path, tmp_path: Path) -> None:
+def test_prepare_again_with_and_without_company(source: Path, friends: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run(source, out, friends)
     first = contents(out)
@@ -143,7 +143,7 @@ def test_several_folders_of_one_name_in_any_order(source: Path, tmp_path: Path) 
     assert run(source, tmp_path / "other", other, one).corpus.labelled == corpus.labelled
 
 
-def test_no_copies_are_made_of_it(source: Path, friends: Path, tmp_path: Path) -> None:
+def test_company_has_no_speed_copies(source: Path, friends: Path, tmp_path: Path) -> None:
     corpus = run(source, tmp_path / "out", friends, speeds=True).corpus
     assert corpus == check_corpus(tmp_path / "out")
     made = [name for name in corpus.labelled.speaker_names if "speed" in name]
@@ -152,7 +152,7 @@ def test_no_copies_are_made_of_it(source: Path, friends: Path, tmp_path: Path) -
     assert corpus.labelled.speaker_names[:9] == (*corpus.speakers, *made)
 
 
-def test_what_is_measured_of_the_speakers_stays(source: Path, friends: Path, tmp_path: Path) -> None:
+def test_measurements_of_the_speakers_do_not_change(source: Path, friends: Path, tmp_path: Path) -> None:
     beside, plain = run(source, tmp_path / "out", friends), run(source, tmp_path / "plain")
     leaks = []
     for name in ("out", "plain"):
@@ -160,8 +160,10 @@ def test_what_is_measured_of_the_speakers_stays(source: Path, friends: Path, tmp
         leaks.append(leakage(store, corpus.labelled))
     assert leaks[0] == leaks[1]
     assert [finding for finding in beside.findings if finding.kind != "company"] == plain.findings
-    (told,) = [finding for finding in beside.findings if finding.kind == "company"]
-    assert told.text == "company: 9 people, 27 utterances, 0.2 min; 2 more people stand for strangers, from friends"
+    (finding,) = [finding for finding in beside.findings if finding.kind == "company"]
+    assert (
+        finding.text == "company: 9 people, 27 utterances, 0.2 min; 2 more people held out as strangers, from friends"
+    )
 
 
 class TestBad:
@@ -186,13 +188,13 @@ class TestBad:
         soundfile.write(friends / "wav" / "p2" / "1.wav", 0.5 * samples[8_000:], rate)
         prepared = run(source, tmp_path / "out", friends)
         assert prepared.skipped == [
-            "company/friends/wav/p1/0.wav: likely the same recording as anna/day0/0.wav, which a speaker has",
-            "company/friends/wav/p2/1.wav: likely the same recording as ben/day0/9.wav, which a speaker has",
+            "company/friends/wav/p1/0.wav: likely the same recording as anna/day0/0.wav of a speaker",
+            "company/friends/wav/p2/1.wav: likely the same recording as ben/day0/9.wav of a speaker",
         ]
         assert prepared.corpus.company
         assert len(prepared.corpus.labelled) + len(prepared.corpus.strangers) == 13 + 31 - 2
 
-    def test_nothing_but_recordings_of_speakers(self, source: Path, tmp_path: Path) -> None:
+    def test_only_recordings_of_speakers(self, source: Path, tmp_path: Path) -> None:
         shutil.copytree(source / "anna", tmp_path / "friends" / "somebody")
         line = self.refused(source, tmp_path, tmp_path / "friends")
         assert line.startswith("--company: none of its recordings can be used: company/friends/somebody/day0/0.wav: ")
@@ -216,7 +218,7 @@ class TestBad:
     def test_a_folder_in_another_one(self, source: Path, friends: Path, tmp_path: Path) -> None:
         assert "is in" in self.refused(source, tmp_path, friends, friends / "wav" / "p1")
 
-    def test_features_take_none(self, source: Path, friends: Path, tmp_path: Path) -> None:
+    def test_features_take_no_company(self, source: Path, friends: Path, tmp_path: Path) -> None:
         run(source, tmp_path / "corpus", friends)
         with pytest.raises(UserError, match="company: has no effect on"):
             prepare(tmp_path / "corpus", tmp_path / "out", Options(company=(friends,)))
@@ -239,7 +241,7 @@ class TestCommand:
             (".", "OUT: "),
         ],
     )
-    def test_the_speakers_themselves(
+    def test_company_is_not_the_source(
         self, source: Path, tmp_path: Path, company: str, line: str, monkeypatch: pytest.MonkeyPatch,
         capsys: pytest.CaptureFixture[str],
     ) -> None:  # fmt: skip

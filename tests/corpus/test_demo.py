@@ -1,4 +1,4 @@
-"""The demonstration corpus: the same bytes from the same seed, and sessions that never meet."""
+"""Demonstration corpus: the same seed gives the same bytes, and the parts share no session."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_it_is_a_sound_corpus(small: Path) -> None:
+def test_corpus_is_valid(small: Path) -> None:
     corpus = check_corpus(small)
     assert corpus.speakers == ("demo0000", "demo0001", "demo0002")
     assert len(corpus.labelled) == 3 * (SESSIONS - 1)
@@ -30,7 +30,7 @@ def test_it_is_a_sound_corpus(small: Path) -> None:
     assert sorted(corpus.answers or ()) == list(corpus.speakers)
 
 
-def test_sessions_never_meet(small: Path) -> None:
+def test_parts_share_no_session(small: Path) -> None:
     corpus, _ = open_corpus(small)
     parts = split(corpus.labelled, "auto", 0.1, seed=0)
 
@@ -44,7 +44,7 @@ def test_sessions_never_meet(small: Path) -> None:
     assert not labelled & {utterance.feature_path for utterance in corpus.test}
 
 
-def test_names_say_nothing_of_the_speaker(small: Path) -> None:
+def test_file_names_do_not_reveal_the_speaker(small: Path) -> None:
     corpus, _ = open_corpus(small)
     assert all(utterance.session is None for utterance in corpus.test)
     assert "demo0" not in (small / "testdata.json").read_text()
@@ -53,14 +53,14 @@ def test_names_say_nothing_of_the_speaker(small: Path) -> None:
     assert sorted(utterance.feature_path for utterance in corpus.test) == [u.feature_path for u in corpus.test]
 
 
-def test_workers_change_no_byte(small: Path, tmp_path: Path) -> None:
+def test_number_of_workers_does_not_change_the_bytes(small: Path, tmp_path: Path) -> None:
     write_demo_corpus(tmp_path / "again", speakers=3, utterances=1, workers=2)
     packed = {name for name in contents(small) if name.startswith("packed/")}
     expected = {name: content for name, content in contents(small).items() if name not in packed}
     assert contents(tmp_path / "again") == expected
 
 
-def test_more_speakers_leave_the_first_as_they_are(small: Path, tmp_path: Path) -> None:
+def test_more_speakers_do_not_change_the_first(small: Path, tmp_path: Path) -> None:
     write_demo_corpus(tmp_path / "two", speakers=2, utterances=1, workers=0)
     ours, theirs = contents(tmp_path / "two"), contents(small)
     shared = [name for name in ours if name.startswith("uttr-")]
@@ -74,7 +74,7 @@ def test_another_seed_is_another_corpus(small: Path, tmp_path: Path) -> None:
     assert not {n for n in ours if n.startswith("uttr-")} & theirs.keys()
 
 
-def test_the_recordings_are_a_folder_per_speaker_for_prepare(small: Path, tmp_path: Path) -> None:
+def test_recordings_can_be_prepared(small: Path, tmp_path: Path) -> None:
     wav = small.parent / "wav"
     assert len(list(wav.rglob("*.wav"))) == 3 * SESSIONS
     corpus = prepare(wav, tmp_path / "prepared", Options(workers=0)).corpus

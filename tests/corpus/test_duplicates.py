@@ -13,7 +13,7 @@ def prints(rng: np.random.Generator, count: int, size: int = 64) -> list[Print]:
 
 
 def copy(original: Print, common: int, rng: np.random.Generator) -> Print:
-    """Another fingerprint that has `common` values of the first one."""
+    """Another fingerprint with `common` values of the first one."""
     other = rng.integers(0, 2**32, 64 - common, dtype=np.uint32)
     return np.unique(np.concatenate([rng.choice(original, common, replace=False), other]))
 
@@ -23,8 +23,8 @@ def test_same_content_is_grouped(digests: list[str]) -> None:
     groups = same_content(digests)
     assert groups == sorted(groups)
     for group in groups:
-        assert len({digests[place] for place in group}) == 1
-        assert group == [place for place, digest in enumerate(digests) if digest == digests[group[0]]]
+        assert len({digests[index] for index in group}) == 1
+        assert group == [index for index, digest in enumerate(digests) if digest == digests[group[0]]]
     assert len(groups) == sum(digests.count(digest) > 1 for digest in set(digests))
 
 
@@ -35,29 +35,29 @@ def test_copies_are_grouped_and_nothing_else(seed: int, sizes: list[int]) -> Non
     family = np.repeat(np.arange(len(sizes)), sizes)
     originals = prints(rng, len(sizes))
     order = rng.permutation(len(family))
-    fingerprints = [copy(originals[family[place]], 40, rng) for place in order]
+    fingerprints = [copy(originals[family[index]], 40, rng) for index in order]
     expected = sorted(
-        [place for place, owner in enumerate(family[order]) if owner == one]
+        [index for index, owner in enumerate(family[order]) if owner == one]
         for one, size in enumerate(sizes)
         if size > 1
     )
     assert same_sound(fingerprints) == expected
 
 
-def test_a_few_values_in_common_are_chance() -> None:
+def test_a_few_common_values_are_chance() -> None:
     rng = np.random.default_rng(0)
     (original,) = prints(rng, 1)
     assert same_sound([original, copy(original, COMMON_VALUES - 1, rng)]) == []
     assert same_sound([original, copy(original, COMMON_VALUES, rng)]) == [[0, 1]]
 
 
-def test_recordings_without_a_fingerprint_resemble_nothing() -> None:
+def test_recordings_without_a_fingerprint_match_nothing() -> None:
     empty = np.empty(0, np.uint32)
     (original,) = prints(np.random.default_rng(0), 1)
     assert same_sound([]) == same_sound([empty]) == same_sound([empty, empty, original]) == []
 
 
-def test_values_that_everybody_has_hide_no_copy_and_make_none() -> None:
+def test_values_that_all_share_neither_hide_nor_make_copies() -> None:
     rng = np.random.default_rng(0)
     everywhere = rng.integers(0, 2**32, COMMON_VALUES - 2, dtype=np.uint32)
     fingerprints = prints(rng, 3_000, 50)

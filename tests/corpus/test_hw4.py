@@ -16,8 +16,8 @@ from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError
 
 
-def test_course_corpus_is_read_as_it_is(tmp_path: Path) -> None:
-    # As the three editions come: speakers in another order in mapping.json, and no file beside the JSON ones.
+def test_hw4_data_is_read_unchanged(tmp_path: Path) -> None:
+    # As in the three editions: mapping.json has another order of speakers, and there are no other files.
     write_json(
         tmp_path / "metadata.json",
         {
@@ -64,9 +64,9 @@ def test_course_corpus_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 def test_classes_are_those_of_the_mapping(tmp_path: Path) -> None:
-    speakers = [f"id{10_000 + 37 * place % 600}" for place in range(600)]
+    speakers = [f"id{10_000 + 37 * index % 600}" for index in range(600)]
     metadata = {s: [{"feature_path": f"uttr-{s}{n}.pt", "mel_len": 5} for n in range(2)] for s in speakers}
-    ids = {speaker: (7 * place + 3) % 600 for place, speaker in enumerate(sorted(speakers))}
+    ids = {speaker: (7 * index + 3) % 600 for index, speaker in enumerate(sorted(speakers))}
     write_json(tmp_path / "metadata.json", {"n_mels": 40, "speakers": metadata})
     write_json(
         tmp_path / "mapping.json", {"speaker2id": ids, "id2speaker": {str(ids[speaker]): speaker for speaker in ids}}
@@ -91,7 +91,7 @@ def test_without_mapping_the_classes_are_in_alphabetical_order(
     )
 
 
-def test_without_mapping_speakers_of_copies_alone_come_last(tmp_path: Path) -> None:
+def test_without_mapping_speakers_with_only_copies_come_last(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with edited(tmp_path / "metadata.json") as metadata:
         origin = metadata["speakers"]["id03074"][0]["feature_path"]
@@ -105,7 +105,7 @@ def test_without_mapping_speakers_of_copies_alone_come_last(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("kept", [1, 4])
-def test_some_of_the_speakers_are_one_line(tmp_path: Path, kept: int) -> None:
+def test_many_missing_speakers_are_one_line(tmp_path: Path, kept: int) -> None:
     names = [f"id{n:05}" for n in range(600)]
     write_corpus(tmp_path, names[: kept + 1], utterances=2)
     ids = {name: index for index, name in enumerate(names)}
@@ -118,13 +118,11 @@ def test_some_of_the_speakers_are_one_line(tmp_path: Path, kept: int) -> None:
     )
 
 
-def test_exchanged_sections_of_the_mapping_are_named(tmp_path: Path) -> None:
+def test_swapped_sections_of_the_mapping_are_reported(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     with edited(tmp_path / "mapping.json") as mapping:
         mapping["speaker2id"], mapping["id2speaker"] = mapping["id2speaker"], mapping["speaker2id"]
-    assert hw4.read(tmp_path)[1] == [
-        "mapping.json: speaker2id and id2speaker are exchanged; give each the name of the other"
-    ]
+    assert hw4.read(tmp_path)[1] == ["mapping.json: speaker2id and id2speaker are swapped; exchange their names"]
 
 
 @pytest.mark.parametrize("inside", ["Dataset", "Dataset/Dataset"])
@@ -137,14 +135,14 @@ def test_archive_unpacked_too_deep_is_found(tmp_path: Path, capsys: pytest.Captu
     )
 
 
-def test_several_corpora_inside_are_not_chosen_from(tmp_path: Path) -> None:
+def test_several_corpora_inside_are_refused(tmp_path: Path) -> None:
     for name in "ab":
         write_corpus(tmp_path / name)
-    with pytest.raises(UserError, match="holds several corpora, a and b among them; name one"):
+    with pytest.raises(UserError, match="holds several corpora, including a and b; give one of them"):
         open_corpus(tmp_path)
 
 
-def test_keys_of_others_are_passed_over(tmp_path: Path) -> None:
+def test_unknown_keys_are_ignored(tmp_path: Path) -> None:
     write_corpus(tmp_path, test=2)
     plain, _ = hw4.read(tmp_path)
     with edited(tmp_path / "metadata.json") as metadata:
@@ -174,7 +172,7 @@ def test_training_needs_no_test_data(tmp_path: Path) -> None:
     assert len(store) == len(corpus.labelled) == 9
 
 
-def test_inference_needs_test_data_alone(tmp_path: Path) -> None:
+def test_inference_needs_only_test_data(tmp_path: Path) -> None:
     features = write_corpus(tmp_path, test=4)
     for name in ("metadata.json", "mapping.json"):
         (tmp_path / name).unlink()
@@ -183,8 +181,8 @@ def test_inference_needs_test_data_alone(tmp_path: Path) -> None:
     corpus, store = open_corpus(tmp_path, "test")
     assert corpus.features.n_mels == 4
     assert [utterance.feature_path for utterance in corpus.test] == list(features)[9:]
-    for place, expected in enumerate(list(features.values())[9:]):
-        assert torch.equal(store.utterance(place), expected)
+    for index, expected in enumerate(list(features.values())[9:]):
+        assert torch.equal(store.utterance(index), expected)
 
 
 def test_check_reads_both_parts(tmp_path: Path) -> None:
@@ -195,7 +193,7 @@ def test_check_reads_both_parts(tmp_path: Path) -> None:
         check_corpus(tmp_path)
 
 
-def test_feature_settings_beside_the_corpus_are_read(tmp_path: Path) -> None:
+def test_feature_settings_of_the_corpus_are_read(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     assert hw4.read(tmp_path)[0].features == FeatureConfig(n_mels=4)
     (tmp_path / "features.yaml").write_text("{n_mels: 4, hop_length: 200, equalise: true}")
@@ -212,7 +210,7 @@ def test_feature_settings_beside_the_corpus_are_read(tmp_path: Path) -> None:
         ("{", "features.yaml: not valid YAML"),
     ],
 )
-def test_wrong_feature_settings_are_named(tmp_path: Path, content: str, problem: str) -> None:
+def test_wrong_feature_settings_are_reported(tmp_path: Path, content: str, problem: str) -> None:
     write_corpus(tmp_path)
     (tmp_path / "features.yaml").write_text(content)
     _, problems = hw4.read(tmp_path)
@@ -235,7 +233,7 @@ def test_wrong_feature_settings_are_named(tmp_path: Path, content: str, problem:
         "Id,Category\n{0},ann\n{1},\xff\n",
     ],
 )
-def test_answers_of_other_test_data_are_named(tmp_path: Path, content: str) -> None:
+def test_answers_of_other_test_data_are_reported(tmp_path: Path, content: str) -> None:
     paths = list(write_corpus(tmp_path, test=2))[-2:]
     (tmp_path / "answers.csv").write_bytes(content.format(*paths).encode("latin-1"))
     corpus, problems = hw4.read(tmp_path)
@@ -246,7 +244,7 @@ def test_answers_of_other_test_data_are_named(tmp_path: Path, content: str) -> N
     ]
 
 
-def test_answers_are_read_in_the_course_format(tmp_path: Path) -> None:
+def test_answers_are_read_in_the_hw4_format(tmp_path: Path) -> None:
     paths = list(write_corpus(tmp_path, test=2))[-2:]
     (tmp_path / "answers.csv").write_text(f"Id,Category\r\n{paths[0]},id03074\r\n{paths[1]},id00464\r\n")
     corpus, problems = hw4.read(tmp_path)
@@ -254,7 +252,7 @@ def test_answers_are_read_in_the_course_format(tmp_path: Path) -> None:
     assert corpus.answers == ("id03074", "id00464")
 
 
-def test_sessions_of_test_utterances_are_told_with_the_answers(tmp_path: Path) -> None:
+def test_sessions_of_test_utterances_are_in_the_answers(tmp_path: Path) -> None:
     paths = list(write_corpus(tmp_path, test=2))[-2:]
     (tmp_path / "answers.csv").write_text(f"Id,Category,Session\n{paths[0]},id03074,\n{paths[1]},id00464,day 2\n")
     corpus, problems = hw4.read(tmp_path)
@@ -277,8 +275,8 @@ def corpora(draw: st.DrawFn) -> Corpus:
 
     labelled = [row for speaker in speakers for row in spoken(speaker, copies=True)]
     answered = draw(st.booleans())
-    told = (lambda: (draw(name), draw(sessions))) if answered else (lambda: (None, None))
-    test = [Utterance(next(paths), draw(lengths), *told()) for _ in range(draw(st.integers(0, 3)))]
+    labels = (lambda: (draw(name), draw(sessions))) if answered else (lambda: (None, None))
+    test = [Utterance(next(paths), draw(lengths), *labels()) for _ in range(draw(st.integers(0, 3)))]
     strangers = [row for stranger in draw(st.lists(name, max_size=2, unique=True)) for row in spoken(stranger, False)]
     features = FeatureConfig(
         n_mels=draw(st.integers(1, 200)),
@@ -301,7 +299,7 @@ def corpora(draw: st.DrawFn) -> Corpus:
 
 @settings(deadline=None, max_examples=25)
 @given(corpora())
-def test_what_is_written_is_read_again(corpus: Corpus) -> None:
+def test_written_corpus_is_read_back(corpus: Corpus) -> None:
     order = list(dict.fromkeys(utterance.speaker for utterance in corpus.labelled))
     by_speaker = sorted(corpus.labelled, key=lambda utterance: order.index(utterance.speaker))
     with tempfile.TemporaryDirectory() as folder:
@@ -313,7 +311,7 @@ def test_what_is_written_is_read_again(corpus: Corpus) -> None:
         )
 
 
-def test_written_corpus_is_that_of_the_course(tmp_path: Path) -> None:
+def test_written_corpus_has_the_hw4_format(tmp_path: Path) -> None:
     speakers = ("Zoë", "ann")
     labelled = Utterances.of([Utterance(f"uttr-{n}.pt", 5 + n, speakers[n % 2]) for n in range(4)], speakers)
     test = Utterances.of([Utterance("t.pt", 7, "ann")], speakers)
@@ -337,7 +335,7 @@ def test_written_corpus_is_that_of_the_course(tmp_path: Path) -> None:
     assert contents["answers.csv"] == "Id,Category\nt.pt,ann\n"
 
 
-def test_features_are_written_as_one_tensor_without_what_lies_around(tmp_path: Path) -> None:
+def test_features_are_written_without_the_rest_of_their_storage(tmp_path: Path) -> None:
     everything = torch.randn(10_000, 4)
     feature_file.save(tmp_path / "uttr.pt", everything[10:15])
     assert (tmp_path / "uttr.pt").stat().st_size < 4_000

@@ -63,7 +63,7 @@ def write_table(path: Path, *rows: Sequence[object], delimiter: str = ",") -> Pa
 
 
 def write_common_voice(root: Path, **tables: Sequence[tuple[str, str]]) -> None:
-    """Clips of all tables, and each table's (client, clip) rows; sentences hold lone quotes, as real ones do."""
+    """Write clips, and tables of (client, clip) rows; sentences have unpaired quotes, like real ones."""
     root.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
         lines = ["client_id\tpath\tsentence\tup_votes", *(f'{client}\t{clip}\t"Ah\t2' for client, clip in rows)]
@@ -73,7 +73,7 @@ def write_common_voice(root: Path, **tables: Sequence[tuple[str, str]]) -> None:
 
 @pytest.mark.parametrize("how", ["auto", "named"])
 @pytest.mark.parametrize("layout", TREES)
-def test_trees_are_recognised(tmp_path: Path, layout: str, how: str) -> None:
+def test_trees_are_detected(tmp_path: Path, layout: str, how: str) -> None:
     touch(tmp_path, *(name for name, *_ in TREES[layout]))
     found = scan(tmp_path, "auto" if how == "auto" else layout)
     assert found.layout == layout
@@ -87,7 +87,7 @@ def test_trees_are_recognised(tmp_path: Path, layout: str, how: str) -> None:
 def test_what_lies_above_the_speakers_does_not_matter(tmp_path: Path, layout: str, depth: int) -> None:
     for name, *_ in TREES[layout]:
         parts = Path(name).parts
-        deepest = next(place for place, part in enumerate(parts) if part[0] in "0123456789" or part[:2] in (
+        deepest = next(index for index, part in enumerate(parts) if part[0] in "0123456789" or part[:2] in (
             "p2", "s5", "id", "cm"))  # fmt: skip
         touch(tmp_path, "/".join(["above"] * (depth - 1) + list(parts[deepest:])))
     found = scan(tmp_path)
@@ -95,7 +95,7 @@ def test_what_lies_above_the_speakers_does_not_matter(tmp_path: Path, layout: st
     assert sorted(r.speaker for r in found.recordings) == sorted(speaker for _, speaker, _ in TREES[layout])
 
 
-def test_hw4_is_recognised_and_not_read(tmp_path: Path) -> None:
+def test_hw4_is_detected_and_not_read(tmp_path: Path) -> None:
     touch(tmp_path, "metadata.json", "uttr-0.pt")
     assert (scan(tmp_path).layout, scan(tmp_path, "hw4").recordings) == ("hw4", [])
     touch(tmp_path, "ann/a.wav")
@@ -114,7 +114,7 @@ def test_vctk_takes_one_microphone(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{folder}_{n}_mic{mic}.flac" for n in ("001", "002", "003") for mic in (1, 2)))
     touch(tmp_path, f"{folder}_004_mic2.flac", "wav48/p226/p226_001.wav")
     found = scan(tmp_path)
-    # Where the first microphone failed, the second one is all there is.
+    # If the first microphone failed, there is only the second one.
     assert names(found.recordings) == [
         f"{folder}_001_mic1.flac", f"{folder}_002_mic1.flac", f"{folder}_003_mic1.flac", f"{folder}_004_mic2.flac",
         "wav48/p226/p226_001.wav",
@@ -138,7 +138,7 @@ def test_remarks_count_and_name_the_first(tmp_path: Path) -> None:
         ("dev-clean/1/2/1-2-0000.flac", "dev-wav/1/2/1-2-0000.wav"),
     ],
 )
-def test_an_utterance_in_two_places_counts_once(tmp_path: Path, better: str, worse: str) -> None:
+def test_an_utterance_in_two_folders_counts_once(tmp_path: Path, better: str, worse: str) -> None:
     touch(tmp_path, better, worse)
     found = scan(tmp_path)
     assert names(found.recordings) == [better]
@@ -156,7 +156,7 @@ def test_utterances_of_different_videos_are_different(tmp_path: Path) -> None:
     assert len(scan(tmp_path).recordings) == 8
 
 
-def test_common_voice_goes_by_validated(tmp_path: Path) -> None:
+def test_common_voice_uses_validated(tmp_path: Path) -> None:
     write_common_voice(tmp_path, validated=[("c2", "b.mp3"), ("c1", "a.mp3")], train=[("c1", "a.mp3")])
     write_common_voice(tmp_path, other=[("c3", "unheard.mp3")])
     found = scan(tmp_path)
@@ -164,10 +164,10 @@ def test_common_voice_goes_by_validated(tmp_path: Path) -> None:
     assert [(r.name, r.speaker, r.session) for r in found.recordings] == [
         ("clips/a.mp3", "c1", None), ("clips/b.mp3", "c2", None),
     ]  # fmt: skip
-    assert found.remarks == ["passed over, in no line of validated.tsv: clips/unheard.mp3"]
+    assert found.remarks == ["skipped, in no line of validated.tsv: clips/unheard.mp3"]
 
 
-def test_common_voice_without_validated_unites_the_splits(tmp_path: Path) -> None:
+def test_common_voice_without_validated_joins_the_splits(tmp_path: Path) -> None:
     write_common_voice(tmp_path / "cv/en", train=[("c1", "a.mp3"), ("c1", "b.mp3")], dev=[("c2", "c.mp3")])
     write_common_voice(tmp_path / "cv/en", test=[("c2", "c.mp3"), ("c1", "b.mp3")])
     write_common_voice(tmp_path / "cv/de", test=[("c1", "a.mp3")])
@@ -183,8 +183,8 @@ def test_common_voice_clips_that_are_missing_are_a_remark(tmp_path: Path) -> Non
     found = scan(tmp_path)
     assert len(found.recordings) == 4
     assert found.remarks == [
-        "passed over, in validated.tsv, but not in clips: 3.mp3",
-        "passed over, not in layout commonvoice: elsewhere/x.wav",
+        "skipped, in validated.tsv, but not in clips: 3.mp3",
+        "skipped, not in layout commonvoice: elsewhere/x.wav",
     ]
 
 
@@ -202,7 +202,7 @@ def test_common_voice_table_cut_short_is_refused(tmp_path: Path) -> None:
         scan(tmp_path)
 
 
-def test_numbers_are_in_order_of_their_value(tmp_path: Path) -> None:
+def test_numbers_are_ordered_by_value(tmp_path: Path) -> None:
     ordered = [
         "a/7.wav", "a/take1b.wav", "a/take2.wav", "a/take10.wav", "a/2/1.wav", "a/2/b/1.wav", "a/10/1.wav",
         "a b/1.wav", "s2/01/x.wav", "s2/01/y.wav", "s2/1/a.wav", "s10/1.wav",
@@ -230,7 +230,7 @@ def test_order_is_not_that_of_the_disk(tmp_path: Path, monkeypatch: pytest.Monke
     assert scan(tmp_path) == found
 
 
-def test_everything_else_is_passed_over(tmp_path: Path) -> None:
+def test_everything_else_is_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "ann/a.WAV", "ann/b.Flac", "ann/notes.txt", "ann/wav", "ann/c.wav.part", "README.md")
     touch(tmp_path, "ann/._a.wav", "ann/.DS_Store", ".git/x/y.wav", "ann/.trash/b.wav")
     (tmp_path / "ann" / "folder.wav").mkdir()
@@ -238,14 +238,14 @@ def test_everything_else_is_passed_over(tmp_path: Path) -> None:
     found = scan(tmp_path)
     assert names(found.recordings) == ["ann/a.WAV", "ann/b.Flac"]
     hidden_or_not = "\n".join(found.remarks)
-    assert "passed over, a folder without recordings: ben" in hidden_or_not
+    assert "skipped, a folder without recordings: ben" in hidden_or_not
     assert all(ending in hidden_or_not for ending in ("1 .txt", "1 .md", "1 .part", "1 .(none)"))
     assert not any(name in hidden_or_not for name in ("._a", "DS_Store", ".git", ".trash"))
 
 
-def test_loose_recordings_are_a_remark_beside_speakers(tmp_path: Path) -> None:
+def test_loose_recordings_next_to_speakers_are_a_remark(tmp_path: Path) -> None:
     touch(tmp_path, "loose.wav", *(f"ann/{n}.wav" for n in range(20)))
-    assert scan(tmp_path).remarks == ["passed over, not in layout folders: loose.wav"]
+    assert scan(tmp_path).remarks == ["skipped, not in layout folders: loose.wav"]
 
 
 @pytest.mark.parametrize("content", [[], ["loose.wav"], ["ann/notes.txt"]])
@@ -262,10 +262,10 @@ def test_folder_without_speakers_says_what_is_expected(tmp_path: Path, content: 
     assert ".txt" in line or content != ["ann/notes.txt"]
 
 
-def test_one_speaker_only_is_doubted(tmp_path: Path) -> None:
+def test_a_single_speaker_is_doubted(tmp_path: Path) -> None:
     touch(tmp_path, "mine/ann/a.wav", "mine/ben/b.wav")
     assert scan(tmp_path).remarks == [
-        "one speaker only; if the folders in mine are the speakers, use --layout folders:2"
+        "only one speaker; if the folders in mine are the speakers, use --layout folders:2"
     ]
     assert {recording.speaker for recording in scan(tmp_path, "folders:2").recordings} == {"ann", "ben"}
 
@@ -277,12 +277,12 @@ def test_names_that_look_alike_are_doubted(tmp_path: Path) -> None:
     if len(speakers) < 4:
         pytest.skip("this file system takes these names for the same")
     assert len(found.remarks) == 1
-    assert "counted as 2 speakers, though the names look alike: Ann, ann" in found.remarks
+    assert "counted as 2 speakers, although the names look alike: Ann, ann" in found.remarks
 
 
 @pytest.mark.parametrize("where", ["{}/{}/a.wav", "train/{}/{}/a.wav"])
 def test_composed_and_decomposed_letters_are_one_name(tmp_path: Path, where: str) -> None:
-    """macOS writes them apart, and a corpus copied from two machines has both."""
+    """macOS decomposes letters, so a corpus copied from two machines has both forms."""
     other = where.replace("a.wav", "b.wav").format("Ju\u0308rgen", "fru\u0308h")
     touch(tmp_path, where.format("Jürgen", "früh"), other, where.format("ben", "1"))
     found = scan(tmp_path)
@@ -294,12 +294,12 @@ def test_composed_and_decomposed_letters_are_one_name(tmp_path: Path, where: str
     assert not any("alike" in remark for remark in found.remarks)
 
 
-def test_a_table_among_the_folders_is_pointed_out(tmp_path: Path) -> None:
+def test_a_table_among_the_folders_is_reported(tmp_path: Path) -> None:
     touch(tmp_path, "wavs/1.wav", "wavs/2.wav")
     write_table(tmp_path / "list.csv", ["File Name", "Speaker ID"], ["wavs/1.wav", "ann"])
     write_table(tmp_path / "prices.csv", ["apples", "pears"])
     pointers = [remark for remark in scan(tmp_path).remarks if "table" in remark]
-    assert pointers == [f"{tmp_path}/list.csv is a table of recordings; to go by it, prepare that file"]
+    assert pointers == [f"{tmp_path}/list.csv is a table of recordings; to use it, prepare that file"]
 
 
 def test_a_table_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_table_that_cannot_be_read_stops_nothing(tmp_path: Path) -> None:
     (tmp_path / "old.csv").write_bytes("Pfad,Größe\n".encode("latin-1"))
     found = scan(tmp_path)
     assert len(found.recordings) == 2
-    assert found.remarks[0].startswith(f"passed over, {tmp_path}/old.csv: no UTF-8 text")
+    assert found.remarks[0].startswith(f"skipped, {tmp_path}/old.csv: not UTF-8 text")
 
 
 def test_missing_source_is_named(tmp_path: Path) -> None:
@@ -330,22 +330,22 @@ def test_layout_that_does_not_fit_says_what_was_found(tmp_path: Path, layout: st
     assert "ann/1.wav" in str(error.value) or layout in ("table", "hw4")
 
 
-def test_a_few_strays_are_passed_over(tmp_path: Path) -> None:
+def test_a_few_strays_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, *(f"84/1/84-1-{n:04}.flac" for n in range(30)), "extras/ann/greeting.wav")
     found = scan(tmp_path)
     assert (found.layout, len(found.recordings)) == ("librispeech", 30)
-    assert found.remarks == ["passed over, not in layout librispeech: extras/ann/greeting.wav"]
+    assert found.remarks == ["skipped, not in layout librispeech: extras/ann/greeting.wav"]
 
 
-def test_a_mixed_tree_is_refused_until_the_layout_is_said(tmp_path: Path) -> None:
+def test_a_mixed_tree_is_refused_unless_a_layout_is_given(tmp_path: Path) -> None:
     touch(tmp_path, *(name for name, *_ in TREES["librispeech"]), "mine/ann/a.wav", "mine/ben/b.wav")
-    with pytest.raises(UserError, match=r"several layouts in one: 67% .* librispeech, but not mine/ann/a\.wav; prep"):
+    with pytest.raises(UserError, match=r"several layouts: 67% .* librispeech, but not mine/ann/a\.wav; prep"):
         scan(tmp_path)
     assert len(scan(tmp_path, "librispeech").recordings) == 4
     assert {recording.speaker for recording in scan(tmp_path, "folders").recordings} == {"LibriSpeech", "mine"}
 
 
-def test_a_little_of_a_known_corpus_makes_no_layout(tmp_path: Path) -> None:
+def test_a_few_files_of_a_known_corpus_do_not_decide_the_layout(tmp_path: Path) -> None:
     touch(tmp_path, *(f"ann/{n}.wav" for n in range(30)), "84/1/84-1-0000.flac")
     found = scan(tmp_path)
     assert (found.layout, len(found.recordings)) == ("folders", 31)
@@ -373,7 +373,7 @@ def test_cycles_end(tmp_path: Path, target: str) -> None:
     (tmp_path / "source" / "ann" / "again").symlink_to(target)
     found = scan(tmp_path / "source")
     assert names(found.recordings) == ["ann/a.wav"]
-    assert found.remarks == ["passed over, link to a folder that it lies in: ann/again"]
+    assert found.remarks == ["skipped, link to a folder that contains it: ann/again"]
 
 
 def test_links_to_each_other_end(tmp_path: Path) -> None:
@@ -395,9 +395,9 @@ def test_broken_links_and_odd_files_are_remarks(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ann" / "pipe.wav")
     found = scan(tmp_path)
     assert names(found.recordings) == ["ann/a.wav"]
-    assert "passed over, broken link: ben, ann/b.wav" in found.remarks
-    assert "passed over, not a file but a named pipe: ann/pipe.wav" in found.remarks
-    assert any(remark.startswith("passed over, cannot be read") and "c.wav" in remark for remark in found.remarks)
+    assert "skipped, broken link: ben, ann/b.wav" in found.remarks
+    assert "skipped, not a file but a named pipe: ann/pipe.wav" in found.remarks
+    assert any(remark.startswith("skipped, cannot be read") and "c.wav" in remark for remark in found.remarks)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -409,7 +409,7 @@ def test_closed_folders_are_remarks(tmp_path: Path) -> None:
     finally:
         (tmp_path / "ben").chmod(0o700)
     assert names(found.recordings) == ["ann/a.wav"]
-    assert found.remarks == ["passed over, cannot be read (Permission denied): ben"]
+    assert found.remarks == ["skipped, cannot be read (Permission denied): ben"]
 
 
 def test_folders_that_cannot_be_listed_are_remarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +424,7 @@ def test_folders_that_cannot_be_listed_are_remarks(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(os, "scandir", closed)
     found = scan(tmp_path)
     assert names(found.recordings) == ["ann/a.wav"]
-    assert "passed over, cannot be read (Permission denied): ben" in found.remarks
+    assert "skipped, cannot be read (Permission denied): ben" in found.remarks
 
 
 FILE_NAMES = st.binary(min_size=1, max_size=20).filter(
@@ -436,7 +436,7 @@ FILE_NAMES = st.binary(min_size=1, max_size=20).filter(
 @example({(b"\xc2\x85", b"a"), (b"\x85", b"a"), (b"\\x85", b"a"), (b"\\\\x85", b"a"), (rb"\udc85", b"a")})
 @example({(b"ann", b"a\n"), (b"ann", rb"a\n"), (b"ann", b"a#1-2"), (b"an\xe2\x80\x8bn", b"a")})
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_name_is_printable_and_none_stands_for_two(
+def test_any_name_is_printable_and_unique(
     tmp_path_factory: pytest.TempPathFactory, pairs: set[tuple[bytes, bytes]]
 ) -> None:
     source = tmp_path_factory.mktemp("source")
@@ -456,7 +456,7 @@ def test_any_name_is_printable_and_none_stands_for_two(
     assert all(remark.isprintable() for remark in found.remarks)
 
 
-def test_numbers_of_any_script_and_length_are_names_too(tmp_path: Path) -> None:
+def test_numbers_of_any_script_and_length_are_valid_names(tmp_path: Path) -> None:
     touch(tmp_path, "١٢/a.wav", "１２/a.wav", "²/a.wav", "12/a.wav", "9" * 200 + "/a.wav", "x/a.wav")
     assert len(scan(tmp_path, "folders").recordings) == 6
 
@@ -513,7 +513,7 @@ def test_every_bad_row_is_listed(tmp_path: Path) -> None:
         (["b.wav", "ann", "", "inf"], "end: found 'inf'"),
         (["b.wav", "ann", "3", "3"], "end: found 3, expected more than the start, 3 seconds"),
         (["b.wav", "ann", "", "0"], "end: found 0"),
-        (["./a.wav", "ben", "0", ""], "a.wav: of speaker ben here and of ann in line 2"),
+        (["./a.wav", "ben", "0", ""], "a.wav: found speaker ben here, but ann in line 2"),
         (["b.wav", "ann", "1", "2", "?"], "found 5 fields, expected 4"),
         (["b.wav", "ann"], None),
     ]
@@ -534,18 +534,18 @@ def test_every_bad_row_is_listed(tmp_path: Path) -> None:
         (b"a.wav,ann\n", "first line: found a.wav, ann; expected .*; this looks like data: put a line"),
         (b"path,session\na.wav,x\n", "first line: found path, session; expected"),
         (b"path,speaker\n", "no recordings in layout table"),
-        ("path,speaker\na.wav,Jürgen\n".encode("latin-1"), "no UTF-8 text; save the table as UTF-8"),
+        ("path,speaker\na.wav,Jürgen\n".encode("latin-1"), "not UTF-8 text; save the table as UTF-8"),
         (b"path,speaker\n" + b"a" * 200_000 + b",ann\n", "line 2: cannot be read: field larger than"),
     ],
 )
-def test_what_is_no_table_is_said(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_files_that_are_not_tables_are_reported(tmp_path: Path, content: bytes, reason: str) -> None:
     (tmp_path / "list.csv").write_bytes(content)
     with pytest.raises(UserError, match=f"^{tmp_path}/list.csv: {reason}"):
         scan(tmp_path / "list.csv")
 
 
 @pytest.mark.parametrize("name", ["a.wav", "corpus.tar.gz"])
-def test_other_files_are_no_source(tmp_path: Path, name: str) -> None:
+def test_other_files_are_refused_as_source(tmp_path: Path, name: str) -> None:
     touch(tmp_path, name)
     with pytest.raises(UserError, match=r"found a file; expected a CSV or TSV file .*, or a folder; unpack"):
         scan(tmp_path / name)
@@ -569,11 +569,11 @@ def test_any_table_is_read_whole_or_refused_line_by_line(
 ) -> None:
     source = tmp_path_factory.mktemp("source")
     touch(source, *(f"{number}.wav" for number in range(4)))
-    stretches = [(number, start or 0.0, end) for number, _, _, start, end in rows]
-    wrong = [n for n, (_, start, end) in enumerate(stretches) if end is not None and end <= start]
-    sound = [(stretch, rows[n][1].strip()) for n, stretch in enumerate(stretches) if n not in wrong]
-    first = dict(reversed(sound))  # of each stretch; another speaker's row for it is wrong, the same one's counts once
-    contested = sum(first[stretch] != speaker for stretch, speaker in sound)
+    segments = [(number, start or 0.0, end) for number, _, _, start, end in rows]
+    wrong = [n for n, (_, start, end) in enumerate(segments) if end is not None and end <= start]
+    sound = [(segment, rows[n][1].strip()) for n, segment in enumerate(segments) if n not in wrong]
+    first = dict(reversed(sound))  # by segment; a row of another speaker is wrong, one of the same speaker counts once
+    contested = sum(first[segment] != speaker for segment, speaker in sound)
     table = write_table(
         source / "list.csv",
         ["path", "speaker", "session", "start", "end"],
@@ -587,8 +587,8 @@ def test_any_table_is_read_whole_or_refused_line_by_line(
             assert len(error.value.problems) == len(wrong) + contested
         return
     found = scan(table).recordings
-    assert len(set(names(found))) == len(found) == len(set(stretches))
-    assert {(int(r.path.stem), r.start or 0.0, r.end) for r in found} == set(stretches)
+    assert len(set(names(found))) == len(found) == len(set(segments))
+    assert {(int(r.path.stem), r.start or 0.0, r.end) for r in found} == set(segments)
     assert all((r.name + r.speaker + (r.session or "")).isprintable() for r in found)
     assert len({r.speaker for r in found}) == len({speaker.strip() for _, speaker, *_ in rows})
     by_file = [[r.start or 0.0 for r in found if (r.path.stem, r.speaker, r.session) == key]

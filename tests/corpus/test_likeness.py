@@ -1,4 +1,4 @@
-"""Features are drawn here: a speaker's mean, a session's around it, a recording's around that."""
+"""Labels that contradict the sound. Features are drawn around means of sessions, and these around means of speakers."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ class Drawn:
         return equal_means(self.statistics, self.speakers, self.sessions)
 
     def relabelled(self, wrong: dict[int, str]) -> "Drawn":
-        """With other speakers; a recording takes its session's name along, where it knows one."""
+        """Change the speakers; known sessions stay unique within their speaker."""
         speakers = [wrong.get(index, speaker) for index, speaker in enumerate(self.speakers)]
         return replace(self, speakers=speakers)
 
@@ -46,7 +46,7 @@ def drawn(
     dimensions: int = 20,
     seed: int = 0,
 ) -> Drawn:
-    """`each` recordings of every session; one session stands for unknown ones."""
+    """Draw `each` recordings per session; with one session, sessions are unknown."""
     rng = np.random.default_rng(seed)
     mixing = np.linalg.qr(rng.standard_normal((dimensions, dimensions)))[0] * np.geomspace(1, 8, dimensions)
     rows: list[np.ndarray] = []
@@ -62,7 +62,7 @@ def drawn(
     return Drawn((np.array(rows) @ mixing - 40).astype(np.float32), names, occasions)
 
 
-def test_whitened_recordings_of_one_session_scatter_alike_in_all_directions() -> None:
+def test_whitened_recordings_of_one_session_have_unit_covariance() -> None:
     corpus = drawn(20, 4, 10)
     points = whiten(corpus.statistics, corpus.speakers, corpus.sessions)
     sessions = points.reshape(80, 10, 20)
@@ -81,7 +81,7 @@ def test_clean_labels_are_not_doubted(sessions: int, each: int) -> None:
 
 
 @pytest.mark.parametrize(("sessions", "each"), [(1, 20), (5, 5)])
-def test_wrong_labels_are_found_and_whose_they_are(sessions: int, each: int) -> None:
+def test_wrong_labels_are_found_with_the_right_speaker(sessions: int, each: int) -> None:
     corpus = drawn(15, sessions, each)
     rng = np.random.default_rng(1)
     wrong = {
@@ -96,7 +96,7 @@ def test_wrong_labels_are_found_and_whose_they_are(sessions: int, each: int) -> 
     assert [doubt.ratio for doubt in found] == sorted((doubt.ratio for doubt in found), reverse=True)
 
 
-def test_a_session_on_another_microphone_is_no_wrong_label() -> None:
+def test_a_session_on_another_microphone_is_not_a_wrong_label() -> None:
     corpus = drawn(10, 4, 6, distances=3.0, channels=12.0)
     assert corpus.doubts() == []
 

@@ -1,4 +1,4 @@
-"""Kaldi data directories and the manifests of NeMo, SpeechBrain and lhotse, through `scan`."""
+"""Read Kaldi data directories and manifests of NeMo, SpeechBrain and lhotse with `scan`."""
 
 import gzip
 import json
@@ -26,7 +26,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def read(source: Path, layout: str) -> Found:
-    """Found alike when it is recognized and when it is named."""
+    """Read a source; detecting the layout and giving it must have the same result."""
     found = scan(source)
     assert found.layout == layout
     assert scan(source, layout).recordings == found.recordings
@@ -125,7 +125,7 @@ def test_other_commands_are_refused_by_line_and_never_executed(
     assert not (source / "made").exists()
 
 
-def test_malformed_lines_of_kaldi_are_named(source: Path) -> None:
+def test_malformed_lines_of_kaldi_are_reported(source: Path) -> None:
     folder = kaldi(
         source,
         wav_scp="r1\nr2 w/b.wav\nr2 w/b.wav\n",
@@ -149,7 +149,7 @@ def test_kaldi_without_speakers_says_what_is_missing(source: Path) -> None:
         scan(folder)
 
 
-def test_several_kaldi_directories_are_joined_and_it_is_said(source: Path) -> None:
+def test_several_kaldi_directories_are_joined_with_a_note(source: Path) -> None:
     folder = kaldi(source, wav_scp="u1 w/a.wav\n", utt2spk="u1 ann\n")
     folder.rename(folder.with_name("test"))
     kaldi_train = source / "data" / "train"
@@ -160,7 +160,7 @@ def test_several_kaldi_directories_are_joined_and_it_is_said(source: Path) -> No
     assert scan(source / "data").remarks[0].startswith("test/wav.scp, train/wav.scp are joined")
 
 
-def test_kaldi_directories_that_hold_the_recordings_go_before_the_folders(source: Path) -> None:
+def test_kaldi_directories_with_the_recordings_take_precedence_over_folders(source: Path) -> None:
     for part, name, speaker in (("train", "a", "ann"), ("test", "b", "ben")):
         (source / part).mkdir()
         (source / "w" / f"{name}.wav").rename(source / part / f"{name}.wav")
@@ -172,7 +172,7 @@ def test_kaldi_directories_that_hold_the_recordings_go_before_the_folders(source
 
 
 @pytest.mark.parametrize("name", ["utt2spk", "segments"])
-def test_a_pipe_in_a_kaldi_directory_is_named(source: Path, name: str) -> None:
+def test_a_pipe_in_a_kaldi_directory_is_reported(source: Path, name: str) -> None:
     folder = kaldi(source, wav_scp="u1 w/a.wav\n", utt2spk="u1 ann\n")
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
@@ -189,7 +189,7 @@ def test_nemo_lines(source: Path) -> None:
     assert read(manifest, "nemo") == [("a.wav", "ann", None, 1.0, 2.5, None), WHOLE[1]]
     with manifest.open("a") as file:
         file.write("{oops\n[1]\n")
-    with pytest.raises(UserError, match=r"2 problems\n  line 3: no object of JSON.*\n  line 4: no object of JSON"):
+    with pytest.raises(UserError, match=r"2 problems\n  line 3: not a JSON object.*\n  line 4: not a JSON object"):
         scan(manifest)
 
 
@@ -257,17 +257,17 @@ def test_lhotse_cuts(source: Path) -> None:
     assert [row[1:5] for row in read(manifest, "lhotse")] == [("ann", "r", 2.5, 3.5), ("ben", "r", 4.0, 5.0)]
 
 
-def test_lhotse_recordings_that_are_changed_when_read_are_passed_over(source: Path) -> None:
+def test_lhotse_recordings_with_transforms_are_skipped(source: Path) -> None:
     speed = {"transforms": [{"name": "Speed", "kwargs": {"factor": 0.9}}]}
     resampled = {"transforms": [{"name": "Resample", "kwargs": {"target_sampling_rate": 1000}}]}
     copy = {**recording("sp0.9_r", "w/b.wav"), **speed}
     lines(source / "recordings.jsonl", {**recording("r", "w/a.wav"), **resampled}, copy)
     manifest = lines(source / "supervisions.jsonl", supervision("r", 0, 1, "ann"), supervision("sp0.9_r", 0, 1, "ann"))
     assert [row[0] for row in read(manifest, "lhotse")] == ["a.wav"]
-    assert scan(manifest).remarks[0].startswith("passed over, its recording is changed by Speed when read: ")
+    assert scan(manifest).remarks[0].startswith("skipped, its recording is transformed by Speed when read: ")
 
 
-def test_wrong_entries_of_lhotse_are_named(source: Path) -> None:
+def test_wrong_entries_of_lhotse_are_reported(source: Path) -> None:
     lines(source / "recordings.jsonl", recording("r1", "w/a.wav"))
     wrong = [supervision("r9", 0, 1, "ann"), {"recording_id": "r1", "start": 1}, supervision("r1", 0, 1, None)]
     manifest = lines(source / "supervisions.jsonl", *wrong)
@@ -276,7 +276,7 @@ def test_wrong_entries_of_lhotse_are_named(source: Path) -> None:
     for expected in ("line 1: recording_id: found r9", "line 2: no duration", "line 3: no speaker"):
         assert expected in str(error.value)
     manifest.unlink()
-    with pytest.raises(UserError, match=r"expected its supervisions beside it, called supervisions\.jsonl"):
+    with pytest.raises(UserError, match=r"expected its supervisions next to it, named supervisions\.jsonl"):
         scan(source / "recordings.jsonl")
 
 
@@ -290,23 +290,23 @@ def test_other_json_is_refused_in_one_line(tmp_path: Path, content: str) -> None
         assert "\n" not in str(error.value)
 
 
-def test_an_rttm_is_named_with_what_to_do(source: Path) -> None:
+def test_an_rttm_is_refused_with_a_remedy(source: Path) -> None:
     (source / "w" / "a.rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> ann <NA> <NA>\n")
     with pytest.raises(UserError, match=r"a\.rttm: found an RTTM, which is not read; expected a table"):
         scan(source / "w" / "a.rttm")
     assert any("an RTTM" in remark and "w/a.rttm" in remark for remark in scan(source).remarks)
 
 
-def test_a_manifest_among_speakers_is_pointed_out_and_one_alone_is_read(source: Path) -> None:
+def test_a_manifest_among_speakers_is_reported_and_one_alone_is_read(source: Path) -> None:
     manifest = lines(source / "train.json", {"audio_filepath": "w/a.wav", "label": "ann"})
-    assert f"{manifest} is a nemo manifest; to go by it, prepare that file" in scan(source).remarks
+    assert f"{manifest} is a nemo manifest; to use it, prepare that file" in scan(source).remarks
     alone = source / "lists"
     alone.mkdir()
     manifest.rename(alone / "train.json")
     assert scan(alone).layout == "nemo"
 
 
-def test_a_layout_that_is_not_the_files_own_is_refused(source: Path) -> None:
+def test_a_layout_that_does_not_fit_the_file_is_refused(source: Path) -> None:
     manifest = lines(source / "train.json", {"audio_filepath": "w/a.wav", "label": "ann"})
     with pytest.raises(UserError, match="not in layout kaldi: looks like layout nemo; use --layout nemo, or auto"):
         scan(manifest, "kaldi")
@@ -314,7 +314,7 @@ def test_a_layout_that_is_not_the_files_own_is_refused(source: Path) -> None:
         scan(source, "lhotse")
 
 
-def test_tables_of_several_folders_name_recordings_from_the_source(tmp_path: Path) -> None:
+def test_names_of_recordings_are_relative_to_the_source(tmp_path: Path) -> None:
     for folder, speaker in (("x", "ann"), ("y", "ben")):
         write_recording(tmp_path / folder / "1.wav")
         (tmp_path / folder / "list.csv").write_text(f"path,speaker\n1.wav,{speaker}\n")

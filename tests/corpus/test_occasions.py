@@ -1,4 +1,4 @@
-"""Recordings dealt out to simulated occasions, each a session of the corpus."""
+"""Recordings on simulated occasions, each of which is a session of the corpus."""
 
 from collections import Counter
 from pathlib import Path
@@ -32,7 +32,7 @@ def source(tmp_path: Path) -> Path:
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", None])), max_size=30), st.integers(1, 5))
-def test_sessions_are_dealt_out_evenly_and_in_order(drawn: list[tuple[str, str | None]], occasions: int) -> None:
+def test_sessions_are_split_evenly_and_in_order(drawn: list[tuple[str, str | None]], occasions: int) -> None:
     ordered = sorted(drawn, key=str)
     recordings = [Recording(Path(f"{n}.wav"), f"{n}", speaker, session) for n, (speaker, session) in enumerate(ordered)]
     result = split_sessions(recordings, occasions)
@@ -45,7 +45,7 @@ def test_sessions_are_dealt_out_evenly_and_in_order(drawn: list[tuple[str, str |
         assert max(sizes) - min(sizes) <= 1
 
 
-def test_every_occasion_is_a_session_of_files_that_can_be_heard(source: Path, tmp_path: Path) -> None:
+def test_every_occasion_is_a_session_of_audible_files(source: Path, tmp_path: Path) -> None:
     prepared = prepare(source, tmp_path / "corpus", OPTIONS)
     labelled = prepared.corpus.labelled
     assert not prepared.skipped
@@ -58,7 +58,7 @@ def test_every_occasion_is_a_session_of_files_that_can_be_heard(source: Path, tm
         assert soundfile.info(recording.path).duration == pytest.approx(0.3, abs=0.2)
 
 
-def test_prepared_again_nothing_is_simulated_twice_and_what_left_is_removed(source: Path, tmp_path: Path) -> None:
+def test_prepare_again_simulates_nothing_twice_and_removes_the_rest(source: Path, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus"
     first = prepare(source, corpus, OPTIONS).corpus.labelled.names
     written = {path: path.stat().st_mtime_ns for path in (corpus / FOLDER).iterdir()}
@@ -73,7 +73,7 @@ def test_prepared_again_nothing_is_simulated_twice_and_what_left_is_removed(sour
     assert len(open_corpus(corpus)[0].labelled) == 7
 
 
-def test_another_seed_is_other_occasions_and_the_workers_change_nothing(source: Path, tmp_path: Path) -> None:
+def test_occasions_depend_on_the_seed_and_not_on_the_workers(source: Path, tmp_path: Path) -> None:
     recordings = [Recording(path, path.name, "anna", "day") for path in sorted((source / "anna").iterdir())]
 
     def sounds(name: str, seed: int, workers: int) -> list[bytes]:
@@ -82,7 +82,7 @@ def test_another_seed_is_other_occasions_and_the_workers_change_nothing(source: 
     assert sounds("a", 0, 0) == sounds("b", 0, 1) != sounds("c", 1, 0)
 
 
-def test_a_broken_recording_costs_a_line(source: Path, tmp_path: Path) -> None:
+def test_a_broken_recording_is_reported(source: Path, tmp_path: Path) -> None:
     (source / "anna" / "broken.wav").write_bytes(b"RIFF nothing")
     prepared = prepare(source, tmp_path / "corpus", OPTIONS)
     (line,) = prepared.skipped

@@ -1,4 +1,4 @@
-"""Every mistake in a corpus is answered by one line that names the file and the field or the utterance."""
+"""Every mistake in a corpus gives one line with the file and the field or utterance."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def problems(root: Path, part: Literal["labelled", "test"] = "labelled") -> list
     return lines
 
 
-def test_sound_corpus_opens(root: Path) -> None:
+def test_valid_corpus_opens(root: Path) -> None:
     assert len(open_corpus(root)[1]) == 9
     assert len(open_corpus(root, "test")[1]) == 2
 
@@ -65,7 +65,7 @@ class TestJson:
         if name == "mapping.json":
             assert len(open_corpus(root)[1]) == 9
         else:
-            assert problems(root, part) == [f"{name}: missing; expected beside the feature files"]
+            assert problems(root, part) == [f"{name}: missing; expected next to the feature files"]
 
     def test_a_folder(self, root: Path, name: str, part: Literal["labelled", "test"]) -> None:
         (root / name).unlink()
@@ -87,7 +87,7 @@ class TestJson:
         ]
 
     @pytest.mark.parametrize("value", ["[" * 100_000, "9" * 6_000, '"\\ud800"'])
-    def test_value_that_no_program_wrote(
+    def test_value_that_json_does_not_have(
         self, root: Path, name: str, part: Literal["labelled", "test"], value: str
     ) -> None:
         (root / name).write_text((root / name).read_text().replace("{", f'{{"comment": {value}, ', 1))
@@ -102,7 +102,7 @@ class TestJson:
         assert line.startswith(f"{name}: '{key}': found 2 times in one object")
 
     @pytest.mark.parametrize("keep", [0, 1, 0.5, -1])
-    def test_cut_off(self, root: Path, name: str, part: Literal["labelled", "test"], keep: float) -> None:
+    def test_truncated(self, root: Path, name: str, part: Literal["labelled", "test"], keep: float) -> None:
         content = (root / name).read_bytes()
         (root / name).write_bytes(content[: int(keep * len(content)) if keep == 0.5 else int(keep)])
         (line,) = problems(root, part)
@@ -125,20 +125,20 @@ class TestJson:
 
 
 MISSING = type("Missing", (), {"__repr__": lambda _: "missing"})()
-Place = Sequence[str | int]
+JsonPath = Sequence[str | int]
 
 
-def put(content: Any, place: Place, value: object) -> None:
-    """Set what lies at a place inside a JSON content, or take it away."""
-    for step in place[:-1]:
+def put(content: Any, keys: JsonPath, value: object) -> None:
+    """Set or remove the value at a position inside JSON content."""
+    for step in keys[:-1]:
         content = content[step]
     if value is MISSING:
-        del content[place[-1]]
+        del content[keys[-1]]
     else:
-        content[place[-1]] = value
+        content[keys[-1]] = value
 
 
-MISTAKES: list[tuple[str, Place, object, str]] = [
+MISTAKES: list[tuple[str, JsonPath, object, str]] = [
     ("metadata", ["n_mels"], MISSING, "n_mels: missing"),
     ("metadata", ["n_mels"], "4", "n_mels: found '4': Input should be a valid integer"),
     ("metadata", ["n_mels"], 0, "n_mels: found 0: Input should be greater than or equal to 1"),
@@ -182,14 +182,14 @@ MISTAKES: list[tuple[str, Place, object, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "place", "value", "line"), MISTAKES, ids=lambda argument: str(argument)[:60])
-def test_mistake_in_a_json_file_is_named(root: Path, name: str, place: Place, value: object, line: str) -> None:
+@pytest.mark.parametrize(("name", "keys", "value", "line"), MISTAKES, ids=lambda argument: str(argument)[:60])
+def test_mistake_in_a_json_file_is_reported(root: Path, name: str, keys: JsonPath, value: object, line: str) -> None:
     with edited(root / f"{name}.json") as content:
-        put(content, place, value)
+        put(content, keys, value)
     assert problems(root)[0].startswith(f"{name}.json: {line}")
 
 
-def test_speaker_of_one_utterance_is_named(root: Path) -> None:
+def test_speaker_with_one_utterance_is_reported(root: Path) -> None:
     with edited(root / "metadata.json") as metadata:
         del metadata["speakers"]["ann"][1:]
     assert problems(root) == [
@@ -197,12 +197,12 @@ def test_speaker_of_one_utterance_is_named(root: Path) -> None:
     ]
 
 
-def test_single_speaker_is_named(tmp_path: Path) -> None:
+def test_single_speaker_is_reported(tmp_path: Path) -> None:
     write_corpus(tmp_path, ("ann",))
-    assert problems(tmp_path) == ["metadata.json: speakers: one only; a classifier needs at least two"]
+    assert problems(tmp_path) == ["metadata.json: speakers: only one; a classifier needs at least two"]
 
 
-def test_same_mistake_in_test_data_is_named(root: Path) -> None:
+def test_same_mistake_in_test_data_is_reported(root: Path) -> None:
     with edited(root / "testdata.json") as testdata:
         testdata["utterances"][1]["feature_path"] = testdata["utterances"][0]["feature_path"]
         testdata["utterances"][0]["mel_len"] = 0
@@ -225,7 +225,7 @@ def test_path_written_in_two_ways_is_a_duplicate(root: Path) -> None:
     assert problems(root) == [f"metadata.json: {FEATURES}: duplicate utterance, listed 2 times"]
 
 
-def test_many_entries_that_are_wrong_alike_are_counted(root: Path) -> None:
+def test_many_entries_with_the_same_problem_are_counted(root: Path) -> None:
     with edited(root / "metadata.json") as metadata:
         for entries in metadata["speakers"].values():
             for entry in entries:
@@ -296,8 +296,8 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "TorchScript": (save_script, ""),
     "pipe": (os.mkfifo, "found a named pipe, expected a regular file"),
     "expanded": (save(tensor(1, 4).expand(5, 4)), "claim"),
-    "NumPy": (save(np.zeros((5, 4), np.float32)), "holds a pickled NumPy array; write it by torch.save"),
-    "pickled": (dump(tensor(5, 4)), "holds a tensor that was not pickled as torch.save does by default (protocol 4)"),
+    "NumPy": (save(np.zeros((5, 4), np.float32)), "holds a pickled NumPy array; write it with torch.save"),
+    "pickled": (dump(tensor(5, 4)), "holds a tensor that was not pickled like torch.save does by default (protocol 4)"),
     "integers of NumPy": (save_array(np.zeros((5, 4), int)), "holds int64, expected float32"),
     "objects of NumPy": (save_array(np.full((5, 4), None)), "a damaged array of numpy.save; write it again"),
     "array that is cut off": (cut_array, "a damaged array of numpy.save; write it again"),
@@ -306,7 +306,7 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_broken_feature_file_is_named(root: Path, case: str) -> None:
+def test_broken_feature_file_is_reported(root: Path, case: str) -> None:
     write, reason = BROKEN[case]
     (root / FEATURES).unlink()
     write(root / FEATURES)
@@ -315,7 +315,7 @@ def test_broken_feature_file_is_named(root: Path, case: str) -> None:
     assert reason in line
 
 
-def test_frame_that_is_no_number_is_found(root: Path) -> None:
+def test_frame_that_is_not_finite_is_found(root: Path) -> None:
     features = torch.zeros(FRAMES, N_MELS)
     features[4, 3] = torch.nan
     torch.save(features, root / FEATURES)
@@ -338,13 +338,13 @@ TAKEN: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("case", TAKEN)
-def test_any_floating_point_tensor_of_the_shape_is_taken(root: Path, case: str) -> None:
+def test_any_floating_point_tensor_of_the_shape_is_read(root: Path, case: str) -> None:
     TAKEN[case](root / FEATURES)
     _, store = open_corpus(root)
     assert torch.equal(store.utterance(0), FLOATS)
 
 
-def test_file_cut_off_anywhere_is_refused(root: Path) -> None:
+def test_file_truncated_anywhere_is_refused(root: Path) -> None:
     path = root / FEATURES
     content = path.read_bytes()
     for end in range(0, len(content), 5):
@@ -355,11 +355,11 @@ def test_file_cut_off_anywhere_is_refused(root: Path) -> None:
     assert problems(root) == [f"{FEATURES}: truncated or not a tensor file; write it again"]
 
 
-def test_damaged_file_is_refused_or_holds_the_promised_shape(root: Path) -> None:
+def test_damaged_file_is_refused_or_has_the_expected_shape(root: Path) -> None:
     path = root / FEATURES
     content = path.read_bytes()
-    for place in range(0, len(content), 2):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for position in range(0, len(content), 2):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
         try:
             features = feature_file.load(path, FRAMES, N_MELS)
         except UserError:
@@ -369,7 +369,7 @@ def test_damaged_file_is_refused_or_holds_the_promised_shape(root: Path) -> None
 
 
 class Malice:
-    """Unpickled without care, this writes a file."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -396,7 +396,7 @@ def test_code_in_a_feature_file_is_refused_and_not_run(root: Path, tmp_path: Pat
     assert not marker.exists()
 
 
-def test_everything_is_said_at_once(root: Path) -> None:
+def test_all_problems_are_reported_at_once(root: Path) -> None:
     other = "uttr-other.pt"
     with edited(root / "metadata.json") as metadata:
         (root / metadata["speakers"]["ann"][0]["feature_path"]).rename(root / other)

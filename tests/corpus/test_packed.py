@@ -1,4 +1,4 @@
-"""The packed store alone, without HW4 files: what is in it, and what is said when it is damaged."""
+"""The packed store without HW4 files: its content, and errors for damage."""
 
 import subprocess
 import sys
@@ -64,16 +64,16 @@ def only(root: Path, pattern: str) -> Path:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_everything_is_read_again(root: Path, part: store_module.Part) -> None:
+def test_everything_is_read_back(root: Path, part: store_module.Part) -> None:
     expected = make_corpus(root)
     corpus, frames = open_corpus(root, part)
     assert corpus == expected
-    for place, values in enumerate(features(expected.part(part))):
-        assert np.array_equal(frames.utterance(place).numpy(), values)
+    for index, values in enumerate(features(expected.part(part))):
+        assert np.array_equal(frames.utterance(index).numpy(), values)
     assert check_corpus(root) == expected
 
 
-def test_part_that_is_not_there(root: Path) -> None:
+def test_missing_part(root: Path) -> None:
     for path in (root / "packed").glob("test*"):
         path.unlink()
     with pytest.raises(CorpusError, match=r"packed/test\.json: missing; this corpus has no test part"):
@@ -117,7 +117,7 @@ def test_value_beyond_float16_is_refused(root: Path) -> None:
     assert check_corpus(root) == corpus
 
 
-def test_asking_for_another_dtype_says_what_to_do(root: Path) -> None:
+def test_another_dtype_is_refused_with_a_remedy(root: Path) -> None:
     assert len(open_corpus(root, dtype="float16")[1]) == 10
     with pytest.raises(UserError, match=r"data\.dtype: found float32, but .* was packed as float16; .*--dtype float32"):
         open_corpus(root, dtype="float32")
@@ -125,7 +125,7 @@ def test_asking_for_another_dtype_says_what_to_do(root: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["frames", "index", "names"])
 @pytest.mark.parametrize("size", [None, 0, 1, -1, +1])
-def test_truncated_or_missing_file_is_refused_with_what_to_do(root: Path, kind: str, size: int | None) -> None:
+def test_truncated_or_missing_file_is_refused_with_a_remedy(root: Path, kind: str, size: int | None) -> None:
     path = only(root, f"labelled-*.{kind}")
     content = path.read_bytes()
     if size is None:
@@ -136,15 +136,15 @@ def test_truncated_or_missing_file_is_refused_with_what_to_do(root: Path, kind: 
         open_corpus(root)
     (line,) = caught.value.problems
     assert line.startswith(str(path))
-    assert line.endswith(f"; `python scripts/prepare.py SOURCE {root}`, as it was written, rebuilds the store")
+    assert line.endswith(f"; run the same `python scripts/prepare.py SOURCE {root}` again to rebuild the store")
 
 
-@pytest.mark.parametrize("kind", ["index", "names"])
+@pytest.mark.parametrize("kind", ["position", "names"])
 def test_any_flipped_bit_of_the_index_is_noticed_at_open(root: Path, kind: str) -> None:
     path = only(root, f"labelled-*.{kind}")
     content = path.read_bytes()
-    for place in range(len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 4]) + content[position + 1 :])
         with pytest.raises(CorpusError, match="differs from its checksum"):
             open_corpus(root)
 
@@ -152,18 +152,18 @@ def test_any_flipped_bit_of_the_index_is_noticed_at_open(root: Path, kind: str) 
 def test_any_flipped_bit_of_the_head_is_noticed(root: Path) -> None:
     path = root / "packed" / "labelled.json"
     content = path.read_bytes()
-    for place in range(len(content)):
-        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
         with pytest.raises(UserError, match=r"labelled\.json: (differs from its checksum|damaged, or of another)"):
             read_store(root / "packed", "labelled")
     path.write_bytes(content)
     with edited(path) as head:
         head["speakers"][0] = "Zoe"
-    with pytest.raises(CorpusError, match=r"labelled\.json: .*rebuilds the store"):
+    with pytest.raises(CorpusError, match=r"labelled\.json: .*to rebuild the store"):
         check_corpus(root)
 
 
-def test_store_of_the_former_format_opens(root: Path) -> None:
+def test_store_of_the_old_format_opens(root: Path) -> None:
     for part in PARTS:
         with edited(root / "packed" / f"{part}.json") as head:
             del head["checksum"], head["corpus"]
@@ -184,7 +184,7 @@ def test_parts_of_two_preparations_are_not_one_corpus(root: Path) -> None:
             action(root)
 
 
-def test_names_are_those_of_the_store_that_was_opened(root: Path) -> None:
+def test_names_stay_those_of_the_opened_store(root: Path) -> None:
     corpus, _ = open_corpus(root)
     other = replace(corpus.labelled[0], feature_path="uttr-other.pt")
     changed = replace(corpus, labelled=Utterances.of([other, *corpus.labelled[1:]], SPEAKERS))
@@ -199,7 +199,7 @@ def test_another_head_is_refused(root: Path, content: bytes) -> None:
         open_corpus(root)
 
 
-def test_check_names_the_damaged_block_and_whom_it_hits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_reports_the_damaged_block_and_its_utterances(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "BLOCK", 32)
     monkeypatch.setattr(store_writing, "BLOCK", 32)
     for part in ("test", "strangers"):
@@ -208,7 +208,7 @@ def test_check_names_the_damaged_block_and_whom_it_hits(root: Path, monkeypatch:
     write_store(root / "packed", "labelled", corpus, features(corpus.labelled), "float16")
     path = only(root, "labelled-*.frames")
     content = bytearray(path.read_bytes())
-    content[70] ^= 1  # in the third block, of frames 8 to 11; utterance 2 has 7 to 11
+    content[70] ^= 1  # in the third block, frames 8 to 11; utterance 2 has frames 7 to 11
     path.write_bytes(content)
     assert len(open_corpus(root)[1]) == 10  # opening reads no frames
     with pytest.raises(CorpusError) as caught:
@@ -218,22 +218,22 @@ def test_check_names_the_damaged_block_and_whom_it_hits(root: Path, monkeypatch:
     ]
 
 
-def test_whoever_has_the_former_store_open_keeps_it(root: Path) -> None:
+def test_readers_keep_the_old_store(root: Path) -> None:
     corpus, frames = open_corpus(root)
-    before = [frames.utterance(place) for place in range(len(frames))]
+    before = [frames.utterance(index) for index in range(len(frames))]
     write_store(root / "packed", "labelled", corpus, features(corpus.labelled, seed=1), "float16")
-    assert all(np.array_equal(frames.utterance(place), values) for place, values in enumerate(before))
+    assert all(np.array_equal(frames.utterance(index), values) for index, values in enumerate(before))
     assert not np.array_equal(open_corpus(root)[1].utterance(0), before[0])
     assert len(list((root / "packed").glob("labelled-*"))) == 3
 
 
-def test_unfinished_preparation_says_so(tmp_path: Path) -> None:
+def test_unfinished_preparation_is_refused(tmp_path: Path) -> None:
     (tmp_path / "prepared").mkdir()
-    with pytest.raises(UserError, match="its preparation is unfinished; run the same `prepare` again, it continues"):
+    with pytest.raises(UserError, match="its preparation is unfinished; run the same `prepare` again to continue"):
         open_corpus(tmp_path)
 
 
-def test_finished_preparation_without_a_part_says_that(root: Path) -> None:
+def test_finished_preparation_without_a_part_is_not_unfinished(root: Path) -> None:
     make_corpus(root)
     (root / "prepared").mkdir()
     for path in (root / "packed").glob("test*"):
@@ -243,7 +243,7 @@ def test_finished_preparation_without_a_part_says_that(root: Path) -> None:
 
 
 def test_voxceleb2_opens_with_little_memory(tmp_path: Path) -> None:
-    """1,100,000 utterances of 6,000 speakers, the frames a hole in the disk."""
+    """1,100,000 utterances of 6,000 speakers, with the frames as a sparse file."""
     count = 1_100_000
     rng = np.random.default_rng(0)
     speakers = np.sort(rng.integers(0, 6_000, count)).astype(np.int32)
@@ -270,6 +270,6 @@ def test_voxceleb2_opens_with_little_memory(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
     length, grown = map(int, found.stdout.split())
     assert length == count
-    # Kibibytes: the index and the speakers, but not the names, of which there would be 100 MB.
+    # Kibibytes: the index and the speakers, but not the names, which take 100 MB.
     assert grown < 80_000
     assert read_store(tmp_path / "packed", "labelled").utterances.names[count - 1].endswith("01099999.pt")

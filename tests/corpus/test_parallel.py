@@ -1,4 +1,4 @@
-"""Worker processes that die, and whom it is blamed on."""
+"""Worker processes that die, and the jobs that are responsible."""
 
 import signal
 import subprocess
@@ -20,14 +20,14 @@ def test_results_are_in_order(workers: int) -> None:
 
 
 @pytest.mark.parametrize(("workers", "kills"), [(1, 1), (3, 8)])
-def test_jobs_whose_process_the_system_killed_are_done_again(tmp_path: Path, workers: int, kills: int) -> None:
+def test_jobs_whose_process_the_system_killed_are_retried(tmp_path: Path, workers: int, kills: int) -> None:
     jobs = [(number, tmp_path, "SIGKILL", kills) for number in range(20)]
     assert list(parallel_map(die_at, jobs, "Square", "numbers", workers)) == SQUARES
     assert len(list(tmp_path.iterdir())) >= kills
 
 
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGSEGV"])
-def test_job_that_kills_its_process_twice_is_named_with_the_signal(tmp_path: Path, how: str) -> None:
+def test_job_that_kills_its_process_twice_is_reported_with_the_signal(tmp_path: Path, how: str) -> None:
     jobs = [(number, tmp_path, how, 100 if number == 7 else 0) for number in range(20)]
     found = list(parallel_map(die_at, jobs, "Square", "numbers", 2, on_death=lambda job, code: 1_000 * job[0] - code))
     assert found == [*SQUARES[:7], 7_000 + getattr(signal, how), *SQUARES[8:]]
@@ -69,8 +69,8 @@ def test_script_without_a_main_guard(tmp_path: Path) -> None:
     assert done.stdout == "[2.0, 3.0]\n"
 
 
-def test_process_that_cannot_start_is_one_line(tmp_path: Path) -> None:
-    """A function of the main script needs the script, which starts processes of its own."""
+def test_process_that_cannot_start_is_a_one_line_error(tmp_path: Path) -> None:
+    """A function of the main script needs the script, which would start processes itself."""
     (tmp_path / "script.py").write_text(
         "from speakerid.corpus.parallel import parallel_map\nfrom speakerid.errors import UserError\n"
         "def double(number): return 2 * number\n"
@@ -79,6 +79,6 @@ def test_process_that_cannot_start_is_one_line(tmp_path: Path) -> None:
     command = [sys.executable, tmp_path / "script.py"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=100)
     assert done.stdout == (
-        "no worker process can start (exit code 1); free memory and run the same again, in a script below "
+        "no worker process can start (exit code 1); free memory and run it again; in a script, run it below "
         "`if __name__ == '__main__':`\n"
     )

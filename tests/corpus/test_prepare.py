@@ -47,13 +47,13 @@ def record(source: Path, *names: str) -> dict[str, int]:
     Returns:
         Frames by name.
     """
-    for place, name in enumerate(names):
-        write_recording(source / name, seconds=0.1 + 0.01 * place)
-    return {name: 11 + place for place, name in enumerate(names)}
+    for index, name in enumerate(names):
+        write_recording(source / name, seconds=0.1 + 0.01 * index)
+    return {name: 11 + index for index, name in enumerate(names)}
 
 
 def labelled_and_test(prepared: Prepared, frames: dict[str, int]) -> tuple[list[str], list[str]]:
-    """The recordings that became labelled and test utterances, recognised by their lengths."""
+    """The recordings that became labelled and test utterances, identified by their lengths."""
     names = {length: name for name, length in frames.items()}
     corpus = prepared.corpus
     return [names[u.length] for u in corpus.labelled], [names[u.length] for u in corpus.test]
@@ -68,7 +68,7 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def corpus_contents(root: Path) -> dict[str, bytes]:
-    """Everything but the stage, and without the times of the files the store was packed from."""
+    """Everything except the stage and the modification times of the files that the store was packed from."""
     found = {name: content for name, content in contents(root).items() if not name.startswith("prepared/")}
     return {name: re.sub(rb'"(source|corpus|checksum)":"[0-9a-f]+"', b"", content) for name, content in found.items()}
 
@@ -93,12 +93,12 @@ def test_every_format_rate_and_number_of_channels(source: Path, out: Path) -> No
     assert corpus.speakers == ("ann", "bob")
     assert len(corpus.labelled) == 14
     log_mel = LogMel(FeatureConfig())
-    for place, (name, *_) in enumerate(forms):
+    for index, (name, *_) in enumerate(forms):
         sound = decode(source / "ann" / name)
         expected = torch.from_numpy(log_mel(sound.waveform, sound.sample_rate))
         # A float16 below 32 is off by 2^-7 at most.
-        torch.testing.assert_close(store.utterance(place), expected, rtol=0, atol=2**-7)
-        # 0.4 s and 1 frame; MP3 adds some silence, which goes, and the sound that lies in its frames.
+        torch.testing.assert_close(store.utterance(index), expected, rtol=0, atol=2**-7)
+        # 0.4 s and 1 frame; MP3 adds silence, which is cut, and some sound in its frames.
         assert 39 <= len(expected) <= 46
 
 
@@ -119,7 +119,7 @@ def test_inner_folders_are_sessions(source: Path, out: Path) -> None:
 
 
 def test_last_recordings_become_test_data(source: Path, out: Path) -> None:
-    frames = record(source, *(f"{speaker}/{place}.wav" for speaker in ("ann", "bob", "cid") for place in range(10)))
+    frames = record(source, *(f"{speaker}/{index}.wav" for speaker in ("ann", "bob", "cid") for index in range(10)))
     prepared = prepare(source, out, test_fraction=0.3)
     labelled, test = labelled_and_test(prepared, frames)
     assert labelled == [name for name in frames if name[4] < "7"]
@@ -131,7 +131,7 @@ def test_last_recordings_become_test_data(source: Path, out: Path) -> None:
     assert len(open_corpus(out, "test")[1]) == 9
 
 
-def test_nothing_but_the_answers_tells_who_speaks_in_the_test_data(source: Path, out: Path) -> None:
+def test_only_the_answers_reveal_the_speakers_of_the_test_data(source: Path, out: Path) -> None:
     record(source, *(f"{speaker}/day {day}/{n}.wav" for speaker in ("ann", "bob") for day in (1, 2) for n in range(8)))
     prepared = prepare(source, out, test_fraction=0.5)
     answers = prepared.corpus.answers
@@ -139,7 +139,7 @@ def test_nothing_but_the_answers_tells_who_speaks_in_the_test_data(source: Path,
     assert len(answers) == 16
     assert {one.session for one in prepared.corpus.test} == {"day 2"}
     assert check_corpus(out) == prepared.corpus
-    # Were they grouped, the speaker would change once.
+    # If they were grouped, the speaker would change once.
     assert sum(before != after for before, after in pairwise(answers)) > 3
     text = (out / "testdata.json").read_text()
     assert {key for entry in json.loads(text)["utterances"] for key in entry} == {"feature_path", "mel_len"}
@@ -155,8 +155,8 @@ def test_whole_sessions_become_test_data(source: Path, out: Path, fraction: floa
     assert {name[4] for name in labelled} == set("123") - set(test_sessions)
 
 
-def test_sessions_inside_sessions_are_kept_whole_too(source: Path, out: Path) -> None:
-    # By name, recordings of 2020 lie before and behind those of the tape.
+def test_sessions_inside_sessions_are_kept_whole(source: Path, out: Path) -> None:
+    # By name, recordings of 2020 come before and after those of the tape.
     recordings = ("2020/a.wav", "2020/tape/b.wav", "2020/tape/c.wav", "2020/z.wav", "2021/d.wav")
     frames = record(source, *(f"{speaker}/{name}" for speaker in ("ann", "bob") for name in recordings))
     labelled, test = labelled_and_test(prepare(source, out, test_fraction=0.4), frames)
@@ -165,7 +165,7 @@ def test_sessions_inside_sessions_are_kept_whole_too(source: Path, out: Path) ->
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2, 0.99])
-def test_every_speaker_keeps_two_to_train_and_validate(source: Path, out: Path, fraction: float) -> None:
+def test_every_speaker_keeps_two_recordings(source: Path, out: Path, fraction: float) -> None:
     record(source, "ann/1.wav", "ann/2.wav", "bob/1.wav", "bob/2.wav", "bob/3.wav", "bob/4.wav")
     record(source, "cid/a/1.wav", "cid/b/2.wav", "cid/b/3.wav", "cid/c/4.wav")
     corpus = prepare(source, out, test_fraction=fraction).corpus
@@ -185,18 +185,18 @@ def write_half_a_flac(path: Path) -> None:
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "garbage.mp3": (lambda path: path.write_bytes(b"not a recording\n" * 100), "cannot be decoded: "),
-    "half.flac": (write_half_a_flac, "is cut off or damaged: found 0.7"),
+    "half.flac": (write_half_a_flac, "is truncated or damaged: found 0.7"),
     "nothing.wav": (lambda path: path.write_bytes(b""), "cannot be decoded: "),
     "no samples.wav": (write_samples(np.zeros(0)), "holds no samples"),
     "no numbers.wav": (write_samples(np.full(16_000, np.nan)), "holds samples that are not finite numbers"),
     "no sound.wav": (write_samples(np.linspace(-1e30, 1e30, 16_000)), "holds samples of 1e+30, where full scale is 1"),
-    "short.wav": (write_samples(np.ones(200)), "200 samples of sound are too few; expected over 200"),
-    "silent.wav": (write_samples(np.zeros(16_000)), "0 samples of sound are too few; expected over 200"),
+    "short.wav": (write_samples(np.ones(200)), "found 200 samples of sound, expected more than 200"),
+    "silent.wav": (write_samples(np.zeros(16_000)), "found 0 samples of sound, expected more than 200"),
 }
 
 
 def record_with_broken(source: Path) -> dict[str, str]:
-    """Write two sound speakers, one of them with every kind of broken recording.
+    """Write two usable speakers, one of them with every kind of broken recording.
 
     Returns:
         The reason for each broken recording, in the order of their names.
@@ -207,7 +207,7 @@ def record_with_broken(source: Path) -> dict[str, str]:
     return {f"bob/{name}": reason for name, (_, reason) in sorted(BROKEN.items())}
 
 
-def test_broken_recordings_are_left_out_and_named(source: Path, out: Path) -> None:
+def test_broken_recordings_are_left_out_and_reported(source: Path, out: Path) -> None:
     broken = record_with_broken(source)
     prepared = prepare(source, out)
     assert len(prepared.skipped) == len(broken)
@@ -230,28 +230,28 @@ def test_broken_recordings_are_refused_when_strict(source: Path, out: Path, tmp_
 
 
 @pytest.mark.parametrize("value", [1e-40, 1e-42])
-def test_recording_of_hardly_any_sound_never_makes_a_broken_corpus(source: Path, out: Path, value: float) -> None:
+def test_recording_with_hardly_any_sound_never_breaks_a_corpus(source: Path, out: Path, value: float) -> None:
     record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
     write_samples(np.full(16_000, value))(source / "bob" / "c.wav")
     prepare(source, out)
     check_corpus(out)
 
 
-def test_speaker_of_one_sound_recording_is_left_out_and_named(source: Path, out: Path) -> None:
+def test_speaker_with_one_usable_recording_is_left_out_and_reported(source: Path, out: Path) -> None:
     record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav", "cid/a.wav")
     (source / "cid" / "b.wav").write_bytes(b"")
     prepared = prepare(source, out)
     assert prepared.corpus.speakers == ("ann", "bob")
     assert prepared.skipped[0].startswith("cid/b.wav: cannot be decoded")
-    assert prepared.skipped[1:] == ["cid: one sound recording only, at least 2 are needed"]
+    assert prepared.skipped[1:] == ["cid: only one usable recording, expected at least 2"]
     assert check_corpus(out) == prepared.corpus
 
 
 @pytest.mark.parametrize("recordings", [["ann/a.wav", "ann/b.wav"], ["ann/a.wav", "bob/a.wav"]])
-def test_too_little_is_refused_and_says_why(source: Path, out: Path, recordings: list[str]) -> None:
+def test_too_little_is_refused_with_the_reason(source: Path, out: Path, recordings: list[str]) -> None:
     record(source, *recordings)
     (source / recordings[0]).with_name("z.wav").write_bytes(b"")
-    expected = r"^fewer than two speakers with two sound recordings each: ann/z\.wav: cannot be decoded"
+    expected = r"^fewer than two speakers with two usable recordings each: ann/z\.wav: cannot be decoded"
     with pytest.raises(UserError, match=expected):
         prepare(source, out)
     assert names(out) == ["prepared"]
@@ -280,7 +280,7 @@ def test_existing_target_is_refused_and_untouched(source: Path, tmp_path: Path) 
     assert contents(tmp_path / "full") == {"metadata.json": b"mine"}
 
 
-def test_full_disk_is_said_in_one_line(source: Path, tmp_path: Path) -> None:
+def test_full_disk_is_a_one_line_error(source: Path, tmp_path: Path) -> None:
     for name in ("ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav"):
         write_recording(source / name, seconds=2)
     with disk(tmp_path / "disk") as folder:
@@ -313,8 +313,8 @@ def test_packing_that_stops_at_any_part_leaves_a_preparation_unfinished(
 
 
 @pytest.mark.parametrize("test_fraction", [0.0, 0.4])
-def test_equalise_standardises_every_band_of_every_speaker(source: Path, out: Path, test_fraction: float) -> None:
-    record(source, *(f"{speaker}/{place}.wav" for speaker in ("ann", "bob") for place in range(5)))
+def test_equalise_standardizes_every_band_of_every_speaker(source: Path, out: Path, test_fraction: float) -> None:
+    record(source, *(f"{speaker}/{index}.wav" for speaker in ("ann", "bob") for index in range(5)))
     write_recording(source / "ann" / "muffled.wav", 0.5, sample_rate=8_000)
     features = FeatureConfig(equalise=True)
     corpus = prepare(source, out, features, test_fraction=test_fraction).corpus
@@ -330,14 +330,14 @@ def test_equalise_standardises_every_band_of_every_speaker(source: Path, out: Pa
         torch.testing.assert_close(frames.std(0), torch.ones(40).double(), rtol=0, atol=1e-4)
 
 
-def test_equalise_takes_a_band_that_holds_nothing(source: Path, out: Path) -> None:
+def test_equalise_accepts_a_constant_band(source: Path, out: Path) -> None:
     time = np.arange(8_000) / 16_000
     for speaker in ("ann", "bob"):
-        for place in range(2):
-            path = source / speaker / f"{place}.wav"
+        for index in range(2):
+            path = source / speaker / f"{index}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             write_samples(np.sin(2 * np.pi * 400 * time))(path)
-    # Under so high a floor all bands but one are constant.
+    # With such a high floor, all bands but one are constant.
     prepare(source, out, FeatureConfig(equalise=True, floor=100.0))
     corpus, store = open_corpus(out)
     assert len(corpus.labelled) == 4
@@ -356,7 +356,7 @@ def test_settings_reach_the_features_and_are_stored(source: Path, out: Path) -> 
     torch.testing.assert_close(found, torch.from_numpy(LogMel(features)(sound.waveform, sound.sample_rate)))
 
 
-def test_number_of_workers_changes_no_byte(source: Path, tmp_path: Path) -> None:
+def test_number_of_workers_does_not_change_the_bytes(source: Path, tmp_path: Path) -> None:
     record(source, *(f"{speaker}/{s}/{n}.wav" for speaker in ("ann", "bob") for s in "12" for n in range(3)))
     (source / "ann" / "1" / "broken.wav").write_bytes(b"")
     features = FeatureConfig(equalise=True)
@@ -365,7 +365,7 @@ def test_number_of_workers_changes_no_byte(source: Path, tmp_path: Path) -> None
     assert corpus_contents(tmp_path / "0") == corpus_contents(tmp_path / "2")
 
 
-def test_any_name_will_do(source: Path, out: Path) -> None:
+def test_any_name_is_accepted(source: Path, out: Path) -> None:
     record(source, *(f"Jürgen Müller/Sitzung {n}/grüße & mehr.wav" for n in range(3)), "王 (2)/a.wav", "王 (2)/b.wav")
     corpus = prepare(source, out, test_fraction=0.4).corpus
     assert check_corpus(out) == corpus
@@ -375,9 +375,9 @@ def test_any_name_will_do(source: Path, out: Path) -> None:
     assert "Jürgen Müller" in (out / "metadata.json").read_text(encoding="utf-8")
 
 
-# Written under Windows and copied, umlauts are no UTF-8.
+# Umlauts in names from Windows may not be UTF-8.
 @pytest.mark.parametrize("name", ["ann/J\udcfcrgen.wav", "J\udcfcrgen/c.wav"], ids=["file", "speaker"])
-def test_name_that_is_not_unicode_is_taken_or_named(source: Path, out: Path, name: str) -> None:
+def test_name_that_is_not_unicode_is_accepted_or_reported(source: Path, out: Path, name: str) -> None:
     record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
     try:
         record(source, name, str(Path(name).with_stem("d")))

@@ -51,7 +51,7 @@ def prepare(source: Path, out: Path, **options: object) -> Prepared:
 
 
 def result(root: Path) -> dict[str, bytes]:
-    """Everything but the stage; without what follows from the times of the files that the store was packed from."""
+    """Everything except the stage and what depends on modification times of the files in the store."""
     found = {
         path.relative_to(root).as_posix(): TIMES.sub(b"", path.read_bytes())
         for path in root.rglob("*")
@@ -62,7 +62,7 @@ def result(root: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The recordings whose features were computed, as they are."""
+    """Collect the recordings whose features are computed."""
     names: list[str] = []
     compute = recording_features._compute
 
@@ -74,9 +74,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_called_again_it_computes_nothing_and_changes_nothing(
-    source: Path, tmp_path: Path, computed: list[str]
-) -> None:
+def test_a_second_call_computes_and_changes_nothing(source: Path, tmp_path: Path, computed: list[str]) -> None:
     first = prepare(source, tmp_path / "out")
     before = result(tmp_path / "out")
     assert len(computed) == 13  # the broken one is tried
@@ -96,7 +94,7 @@ def add(source: Path) -> list[str]:
 
 
 def change(source: Path) -> list[str]:
-    """Content alone, not size or time."""
+    """Change the content, but not the size or the time."""
     path = source / "s2" / "day0" / "1.wav"
     before = path.stat()
     record(path, seed=1_000, seconds=0.11)
@@ -119,7 +117,7 @@ def mend(source: Path) -> list[str]:
 @pytest.mark.parametrize("edit", [add, change, remove, mend], ids=lambda edit: edit.__name__)
 @pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
 @pytest.mark.parametrize("equalise", [False, True])
-def test_result_is_that_of_the_recordings_as_they_are_now(
+def test_result_depends_only_on_the_current_recordings(
     source: Path,
     tmp_path: Path,
     computed: list[str],
@@ -138,7 +136,7 @@ def test_result_is_that_of_the_recordings_as_they_are_now(
     check_corpus(tmp_path / "out")
 
 
-def test_another_form_of_the_same_corpus_replaces_the_former(source: Path, tmp_path: Path, computed: list[str]) -> None:
+def test_another_form_of_the_corpus_replaces_the_old_one(source: Path, tmp_path: Path, computed: list[str]) -> None:
     for layout_out, others in (
         ("both", {}),
         ("packed", {}),
@@ -159,7 +157,7 @@ def test_damaged_store_is_rebuilt(source: Path, tmp_path: Path, computed: list[s
     before = result(tmp_path / "out")
     (path,) = (tmp_path / "out" / "packed").glob(pattern)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match="rebuilds the store"):
+    with pytest.raises(UserError, match="to rebuild the store"):
         open_corpus(tmp_path / "out")
     computed.clear()
     prepare(source, tmp_path / "out", layout_out="packed")
@@ -178,7 +176,7 @@ def test_other_features_in_the_same_folder_are_refused(source: Path, tmp_path: P
     assert result(tmp_path / "out") == before
 
 
-def test_folder_of_something_else_is_not_touched(source: Path, tmp_path: Path) -> None:
+def test_folder_with_other_content_is_not_touched(source: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("mine")
     with pytest.raises(UserError, match="already exists; choose another folder or delete this one first"):
@@ -244,7 +242,7 @@ def flip_a_bit(path: Path) -> None:
 
 @pytest.mark.parametrize("ending", ["npz", "frames"])
 @pytest.mark.parametrize("damage", [halve, flip_a_bit, lambda path: path.write_bytes(b""), Path.unlink])
-def test_damage_to_the_stage_is_computed_again_and_said(
+def test_damage_to_the_stage_is_reported_and_computed_again(
     source: Path,
     tmp_path: Path,
     computed: list[str],
@@ -263,7 +261,7 @@ def test_damage_to_the_stage_is_computed_again_and_said(
     prepare(source, tmp_path / "out", layout_out="packed")
     assert 3 <= len(computed) - 1 <= 5
     assert result(tmp_path / "out") == before
-    said = f"prepared: 1 of 3 files are damaged, {damaged.stem} among them; what they held is computed again\n"
+    said = f"prepared: 1 of 3 files are damaged, including {damaged.stem}; their content is computed again\n"
     assert (said in capsys.readouterr().err) == damaged.with_suffix(".npz").exists() or ending == "npz"
     computed.clear()
     prepare(source, tmp_path / "out", layout_out="packed")
@@ -341,7 +339,7 @@ sys.addaudithook(fault)
 """
 
 
-def test_recording_that_kills_or_hangs_its_decoder_costs_one_line(
+def test_recording_that_crashes_or_hangs_its_decoder_is_left_out(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare(source, tmp_path / "sound")
@@ -354,15 +352,15 @@ def test_recording_that_kills_or_hangs_its_decoder_costs_one_line(
     prepared = prepare(source, tmp_path / "out", workers=2)
     assert prepared.skipped == [
         prepared.skipped[0],
-        "s1/killer.wav: kills or hangs its decoder; leave it out, or convert it",
-        "s2/hanging.wav: kills or hangs its decoder; leave it out, or convert it",
+        "s1/killer.wav: crashes or hangs its decoder; leave it out, or convert it",
+        "s2/hanging.wav: crashes or hangs its decoder; leave it out, or convert it",
     ]
     assert prepared.skipped[0].startswith("s0/broken.wav")
     mine = result(tmp_path / "out")
     assert mine == result(tmp_path / "sound")
 
 
-def test_recording_without_memory_for_it_costs_one_line_and_the_exit_status(
+def test_recording_without_enough_memory_is_left_out_and_changes_the_exit_status(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepare(source, tmp_path / "sound")
@@ -379,15 +377,17 @@ def test_recording_without_memory_for_it_costs_one_line_and_the_exit_status(
     ]
     assert broken.startswith("left out: s0/broken.wav: ")
     assert large.startswith("left out: s1/large.wav: there is not enough memory for it; ")
-    assert larger.startswith("left out: s2/larger.wav: the system ended the process that read it (memory?), twice; ")
+    assert larger.startswith(
+        "left out: s2/larger.wav: the system killed the process that read it twice (out of memory?); "
+    )
     assert error.startswith("error: 2 recordings could not be done because the system ended worker processes ")
     assert result(tmp_path / "out") == result(tmp_path / "sound")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout_out", ["packed", "both"])
-def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(source: Path, tmp_path: Path, layout_out: str) -> None:
-    """KILL −9 and no chance to tidy up, half of them here for each layout."""
+def test_after_a_kill_at_any_moment_the_result_is_the_same(source: Path, tmp_path: Path, layout_out: str) -> None:
+    """SIGKILL leaves no chance to clean up; half of the kills are for each layout."""
     arguments = [str(source), str(tmp_path), layout_out, str(KILLS // 2)]
     done = subprocess.run([sys.executable, __file__, *arguments], check=True, capture_output=True, text=True)
     kills, finished = map(int, done.stdout.split()[-2:])
@@ -396,7 +396,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_bytes(source: Path, tmp_pat
 
 
 def torture(source: Path, folder: Path, layout_out: str, kills: int) -> None:
-    """Prepare in forks of this process, kill them at random, and hold every result against an undisturbed one."""
+    """Prepare in forks of this process, kill them at random, and compare every result with an undisturbed one."""
     stage.SHARD = 1
     rng = random.Random(0)
     began = time.monotonic()
@@ -417,7 +417,7 @@ def torture(source: Path, folder: Path, layout_out: str, kills: int) -> None:
 
 
 def _in_fork(source: Path, out: Path, layout_out: str, kill_after: float | None) -> bool:
-    """Whether it was killed before it was done."""
+    """Whether it was killed before it had finished."""
     child = os.fork()
     if not child:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

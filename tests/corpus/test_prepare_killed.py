@@ -1,4 +1,4 @@
-"""A corpus prepared again with other options, in a process that is killed before every change of a file."""
+"""Prepare a corpus again with other options in a process that is killed before each change of a file."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from speakerid.corpus.records import PARTS
 from speakerid.errors import UserError
 
 CALLS = ("replace", "rename", "unlink", "rmdir", "link")
-UNFINISHED = "its preparation is unfinished; run the same `prepare` again, it continues"
+UNFINISHED = "its preparation is unfinished; run the same `prepare` again to continue"
 
 
 @pytest.mark.slow
@@ -29,7 +29,7 @@ UNFINISHED = "its preparation is unfinished; run the same `prepare` again, it co
     ("before", "after"),
     [("packed", "packed"), ("hw4", "hw4"), ("equalise", "equalise"), ("both", "packed"), ("packed", "hw4")],
 )
-def test_killed_at_any_change_it_is_the_former_or_the_new_or_unfinished(
+def test_after_a_kill_at_any_change_the_corpus_is_old_new_or_unfinished(
     tmp_path: Path, before: str, after: str
 ) -> None:
     done = subprocess.run([sys.executable, __file__, tmp_path, before, after], capture_output=True, text=True)
@@ -39,26 +39,26 @@ def test_killed_at_any_change_it_is_the_former_or_the_new_or_unfinished(
 
 
 def torture(folder: Path, before: str, after: str) -> None:
-    """Kill in front of the first call that changes a file, the second, and so on, until one lives."""
+    """Kill before the first call that changes a file, the second, and so on, until one survives."""
     for speaker in range(3):
         for n in range(4):
             path = folder / "recordings" / f"s{speaker}" / f"{n}.wav"
             path.parent.mkdir(parents=True, exist_ok=True)
             samples = 0.1 * np.random.default_rng([speaker, n]).standard_normal(2_000 + 100 * n)
             soundfile.write(path, samples, 16_000)
-    assert _prepare(folder, "former", before, 0.25)
-    shutil.copytree(folder / "former", folder / "new")
+    assert _prepare(folder, "old", before, 0.25)
+    shutil.copytree(folder / "old", folder / "new")
     assert _prepare(folder, "new", after, 0.5)
-    former, new = _state(folder / "former"), _state(folder / "new")
-    assert former != new
+    old, new = _state(folder / "old"), _state(folder / "new")
+    assert old != new
     kills = unfinished = 0
     while True:
-        shutil.copytree(folder / "former", folder / "out")
+        shutil.copytree(folder / "old", folder / "out")
         if _prepare(folder, "out", after, 0.5, kill_at=kills):
             break
         found = _state(folder / "out")
         unfinished += found == UNFINISHED
-        assert found in (former, new, UNFINISHED), f"killed at {kills}: {found}"
+        assert found in (old, new, UNFINISHED), f"killed at {kills}: {found}"
         if kills % 4 == 0:
             assert _prepare(folder, "out", after, 0.5)
             assert _state(folder / "out") == new
@@ -68,7 +68,7 @@ def torture(folder: Path, before: str, after: str) -> None:
 
 
 def _state(root: Path) -> object:
-    """Which utterances are in which part, with a digest of their frames and the recordings; why it cannot be opened."""
+    """The utterances of each part, with digests of their frames and recordings; or the error on opening."""
     found: dict[str, Any] = {}
     try:
         found["recordings"] = sorted(recordings_table.read(root))
@@ -83,7 +83,7 @@ def _state(root: Path) -> object:
 
 
 def _prepare(folder: Path, out: str, form: str, test_fraction: float, kill_at: int | None = None) -> bool:
-    """Prepare in a fork of this process; whether it lived."""
+    """Prepare in a fork of this process; whether it survived."""
     if not (child := os.fork()):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         if kill_at is not None:

@@ -1,4 +1,4 @@
-"""What preparation makes of the recordings: strangers, copies at other speeds, test data, stretches, packed copies."""
+"""Parts of a prepared corpus: strangers, copies at other speeds, test data, segments, packed copies."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +46,7 @@ def run(source: Path, out: Path, **options: object) -> Prepared:
 
 class TestStrangers:
     @pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
-    def test_they_are_a_part_of_their_own(self, source: Path, tmp_path: Path, layout_out: str) -> None:
+    def test_strangers_are_a_separate_part(self, source: Path, tmp_path: Path, layout_out: str) -> None:
         prepared = run(source, tmp_path / "out", strangers=2, test_fraction=0.3, layout_out=layout_out)
         corpus, store = open_corpus(tmp_path / "out", "strangers")
         assert corpus == prepared.corpus == check_corpus(tmp_path / "out")
@@ -56,7 +56,7 @@ class TestStrangers:
         assert len(store) == len(corpus.strangers) == 12
         assert {u.speaker for u in (*corpus.labelled, *corpus.test)} == set(corpus.speakers)
 
-    def test_another_speaker_leaves_them_as_they_are(self, source: Path, tmp_path: Path) -> None:
+    def test_another_speaker_does_not_change_the_strangers(self, source: Path, tmp_path: Path) -> None:
         def strangers(out: str) -> set[str | None]:
             return {u.speaker for u in run(source, tmp_path / out, strangers=2).corpus.strangers}
 
@@ -65,14 +65,14 @@ class TestStrangers:
             record(source / "new" / f"{n}.wav", 90, seed=n)
         assert len(before & strangers("after")) >= 1
 
-    def test_two_must_stay_known(self, source: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match="strangers: found 3 of 4 speakers; two at least must stay known"):
+    def test_two_speakers_must_remain(self, source: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="strangers: found 3 of 4 speakers; at least two must remain"):
             run(source, tmp_path / "out", strangers=3)
 
 
 class TestCopiesAtOtherSpeeds:
     @pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
-    def test_training_recordings_are_copied_and_no_other(self, source: Path, tmp_path: Path, layout_out: str) -> None:
+    def test_only_training_recordings_are_copied(self, source: Path, tmp_path: Path, layout_out: str) -> None:
         plain = run(source, tmp_path / "plain", test_fraction=0.3).corpus
         out = tmp_path / "out"
         corpus = run(source, out, test_fraction=0.3, speeds=True, layout_out=layout_out).corpus
@@ -97,12 +97,12 @@ class TestCopiesAtOtherSpeeds:
         record(source / "s1" / "day9" / "new.wav", 130, seed=99)
         run(source, tmp_path / "two", speeds=True)
         (one, first), (two, second) = (open_corpus(tmp_path / out) for out in ("one", "two"))
-        place = {name: row for row, name in enumerate(two.labelled.names)}
+        index = {name: row for row, name in enumerate(two.labelled.names)}
         assert len(two.labelled) == len(one.labelled) + 3
         for row, name in enumerate(one.labelled.names):
-            assert torch.equal(first.utterance(row), second.utterance(place[name]))
+            assert torch.equal(first.utterance(row), second.utterance(index[name]))
 
-    def test_copies_have_no_more_pauses_than_their_originals(self, tmp_path: Path) -> None:
+    def test_copies_have_no_longer_pauses_than_their_originals(self, tmp_path: Path) -> None:
         for speaker in range(2):
             for n in range(2):
                 record(tmp_path / "in" / f"s{speaker}" / f"{n}.wav", 100, seed=n, pause=2.0)
@@ -113,7 +113,7 @@ class TestCopiesAtOtherSpeeds:
                 speed = float(str(utterance.speaker).rstrip(")").split()[-1])
                 assert abs(utterance.length - lengths[utterance.copy_of] / speed) <= 2
 
-    def test_changed_voices_help_to_train_and_are_never_answered(self, source: Path, tmp_path: Path) -> None:
+    def test_copies_are_training_classes_and_never_predicted(self, source: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"
         corpus = run(source, out, test_fraction=0.3, speeds=True).corpus
         config = small_config(out, tmp_path / "run", total_steps=4)
@@ -130,7 +130,7 @@ class TestCopiesAtOtherSpeeds:
         assert answers <= set(corpus.speakers)
 
 
-def test_stretches_of_a_table(source: Path, tmp_path: Path) -> None:
+def test_segments_of_a_table(source: Path, tmp_path: Path) -> None:
     lines = ["path,speaker,session,start,end"]
     for speaker in range(2):
         for n in range(6):
@@ -145,7 +145,7 @@ def test_stretches_of_a_table(source: Path, tmp_path: Path) -> None:
     assert {u.session for u in corpus.labelled} == {"0", "1", "2"}
 
 
-def test_session_less_speaker_beside_others_is_tested_on_the_last(source: Path, tmp_path: Path) -> None:
+def test_speaker_without_sessions_is_tested_on_the_last_recordings(source: Path, tmp_path: Path) -> None:
     for n in range(4):
         record(source / "alone" / f"{n}.wav", 300, seed=n, seconds=0.2 + 0.1 * n)
     corpus = run(source, tmp_path / "out", test_fraction=0.25).corpus
@@ -154,13 +154,11 @@ def test_session_less_speaker_beside_others_is_tested_on_the_last(source: Path, 
     assert last.length == max(u.length for u in (*corpus.labelled, *corpus.test))
 
 
-def test_random_test_data_are_asked_for_and_warned_of(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_random_test_data_give_a_warning(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     by_session = run(source, tmp_path / "session", test_fraction=0.3).corpus
     assert "Test data: whole sessions, so no recording occasion is on both sides\n" in capsys.readouterr().out
     at_random = run(source, tmp_path / "random", test_fraction=0.3, split="random").corpus
-    assert "Test data: at random; sessions are on both sides, so accuracy is flattered\n" in capsys.readouterr().out
+    assert "Test data: at random; sessions are on both sides, so accuracy is inflated\n" in capsys.readouterr().out
     assert len(by_session.test) == len(at_random.test) == 8
     sessions = {(u.speaker, u.session) for u in by_session.labelled}
     assert len(sessions) == 8
@@ -169,7 +167,7 @@ def test_random_test_data_are_asked_for_and_warned_of(
 
 class TestHW4Source:
     @pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
-    def test_it_is_written_again_in_another_form(self, tmp_path: Path, layout_out: str) -> None:
+    def test_corpus_is_written_in_another_form(self, tmp_path: Path, layout_out: str) -> None:
         features = write_corpus(tmp_path / "hw4", test=3, sessions=2)
         before = {path.name: path.read_bytes() for path in (tmp_path / "hw4").iterdir()}
         prepared = prepare(tmp_path / "hw4", tmp_path / "out", Options(layout_out=layout_out))  # type: ignore[arg-type]
@@ -190,7 +188,7 @@ class TestHW4Source:
         assert check_corpus(tmp_path / "out").labelled == prepared.corpus.labelled
         assert len(prepared.corpus.test) == 3
 
-    def test_its_problems_are_said_at_once(self, tmp_path: Path) -> None:
+    def test_all_problems_are_reported_at_once(self, tmp_path: Path) -> None:
         paths = list(write_corpus(tmp_path / "hw4", test=3))
         for name in (paths[0], paths[10]):
             (tmp_path / "hw4" / name).unlink()
@@ -202,7 +200,7 @@ class TestHW4Source:
         "options",
         [{"test_fraction": 0.1}, {"strangers": 1}, {"speeds": True}, {"features": FeatureConfig(n_mels=80)}],
     )
-    def test_what_would_have_no_effect_is_refused(self, tmp_path: Path, options: dict[str, object]) -> None:
+    def test_options_without_effect_are_refused(self, tmp_path: Path, options: dict[str, object]) -> None:
         write_corpus(tmp_path / "hw4")
         with pytest.raises(
             UserError, match=f"{next(iter(options))}: has no effect on .*computed already; leave it out"

@@ -16,32 +16,32 @@ GOOD = Measured(
 
 
 def corpus(speakers: int = 4, sessions: int = 3, each: int = 6, seed: int = 0) -> Examined:
-    """One without a fault: every speaker has two sessions or more, and a voice of their own."""
+    """A corpus without problems: every speaker has at least two sessions and a distinct voice."""
     rng = np.random.default_rng(seed)
-    places = [(one, day, take) for one in range(speakers) for day in range(sessions) for take in range(each)]
+    indices = [(one, day, take) for one in range(speakers) for day in range(sessions) for take in range(each)]
     voices = 8 * rng.standard_normal((speakers, 10))
     channels = 2 * rng.standard_normal((speakers, sessions, 10))
-    rows = [voices[one] + channels[one, day] + rng.standard_normal(10) for one, day, _ in places]
+    rows = [voices[one] + channels[one, day] + rng.standard_normal(10) for one, day, _ in indices]
     return Examined(
-        [f"s{one}/day{day}/{take}.wav" for one, day, take in places],
-        [f"s{one}" for one, _, _ in places],
-        [f"day{day}" for _, day, _ in places],
-        [GOOD] * len(places),
-        [f"{place:032x}" for place in range(len(places))],
-        [np.unique(rng.integers(0, 2**32, 64, dtype=np.uint32)) for _ in places],
+        [f"s{one}/day{day}/{take}.wav" for one, day, take in indices],
+        [f"s{one}" for one, _, _ in indices],
+        [f"day{day}" for _, day, _ in indices],
+        [GOOD] * len(indices),
+        [f"{index:032x}" for index in range(len(indices))],
+        [np.unique(rng.integers(0, 2**32, 64, dtype=np.uint32)) for _ in indices],
         np.array(rows, np.float32),
     )
 
 
-def with_measured(examined: Examined, places: list[int], **fields: float) -> Examined:
+def with_measured(examined: Examined, indices: list[int], **fields: float) -> Examined:
     measured = list(examined.measured)
-    for place in places:
-        measured[place] = replace(measured[place], **fields)
+    for index in indices:
+        measured[index] = replace(measured[index], **fields)
     return replace(examined, measured=measured)
 
 
 def copied(examined: Examined, source: int, target: int, exactly: bool) -> Examined:
-    """The recording at `target` is that at `source`, or one that sounds like it; its statistics stay."""
+    """Make the recording at `target` a copy of that at `source`, exact or similar; its statistics stay."""
     if exactly:
         digests = list(examined.digests)
         digests[target] = digests[source]
@@ -55,7 +55,7 @@ def of_kind(found: list[Finding], kind: str) -> list[Finding]:
     return [finding for finding in found if finding.kind == kind]
 
 
-def test_a_corpus_without_a_fault_has_no_findings() -> None:
+def test_a_corpus_without_problems_has_no_findings() -> None:
     assert findings(corpus(), []) == []
 
 
@@ -75,7 +75,7 @@ def test_copies_under_two_names_are_found(exactly: bool) -> None:
     assert "s0, s1" in found.text
 
 
-def test_copies_to_the_byte_are_found_once() -> None:
+def test_exact_copies_are_found_once() -> None:
     examined = copied(copied(corpus(), 3, 9, exactly=True), 3, 9, exactly=False)
     assert [finding.kind for finding in findings(examined, [])] == ["duplicate"]
 
@@ -92,12 +92,12 @@ def test_a_wrong_label_is_found() -> None:
 
 def test_one_person_under_two_names_is_found_and_their_labels_are_not_doubted() -> None:
     examined = corpus(each=10)
-    speakers = [f"{name} again" if name == "s1" and place % 2 else name for place, name in enumerate(examined.speakers)]
+    speakers = [f"{name} again" if name == "s1" and index % 2 else name for index, name in enumerate(examined.speakers)]
     (found,) = findings(replace(examined, speakers=speakers), [])
     assert found.kind == "one person under two names?"
     assert "s1 and s1 again" in found.text
     assert sorted(found.files) == [name for name in examined.names if name.startswith("s1/")]
-    assert "s1/day0/0.wav" in found.text, "says what to listen to"
+    assert "s1/day0/0.wav" in found.text, "says what to compare"
 
 
 @pytest.mark.parametrize(("seconds", "each"), [(2.0, 6), (8.0, 3)])
@@ -109,20 +109,20 @@ def test_a_speaker_with_too_little_is_found(seconds: float, each: int) -> None:
     assert found[0].text.startswith("s0: ")
 
 
-def test_silence_does_not_count_as_material() -> None:
-    examined = with_measured(corpus(), list(range(18)), silence=0.7)  # 144 s, 43 s of them sound
+def test_silence_does_not_count_as_sound() -> None:
+    examined = with_measured(corpus(), list(range(18)), silence=0.7)  # 144 s, of which 43 s are sound
     assert [(finding.kind, finding.text) for finding in findings(examined, [])] == [
         ("too little", "s0: 43 s of sound in 18 recordings")
     ]
 
 
-def test_speakers_of_one_session_are_named() -> None:
+def test_speakers_with_one_session_are_listed() -> None:
     examined = corpus()
     sessions = ["only" if speaker in {"s0", "s3"} else session for speaker, session in zip(
         examined.speakers, examined.sessions, strict=True)]  # fmt: skip
     (found,) = findings(replace(examined, sessions=sessions), [])
     assert found.kind == "single session"
-    assert found.text == "2 of 4 speakers with one session only: s0, s3"
+    assert found.text == "2 of 4 speakers with only one session: s0, s3"
     assert len(found.files) == 36
 
 
@@ -143,9 +143,7 @@ def test_unknown_sessions_are_one_finding() -> None:
         ("quiet", {"peak_db": -55.0}, "-55 dB"),
     ],
 )
-def test_poor_recordings_are_gathered_by_speaker_with_the_worst(
-    kind: str, fields: dict[str, float], shown: str
-) -> None:
+def test_poor_recordings_are_grouped_by_speaker_with_the_worst(kind: str, fields: dict[str, float], shown: str) -> None:
     examined = with_measured(corpus(each=10), [3, 5, 40], **fields)
     first, second = findings(examined, [])
     assert first.kind == second.kind == kind
@@ -155,7 +153,7 @@ def test_poor_recordings_are_gathered_by_speaker_with_the_worst(
     assert f"worst {shown}: s0/day0/3.wav, s0/day0/5.wav" in first.text
 
 
-def test_low_sample_rates_are_those_under_the_features() -> None:
+def test_low_sample_rates_are_those_below_the_features() -> None:
     examined = with_measured(with_measured(corpus(), [1, 2], sample_rate=8_000), [7], sample_rate=11_025)
     low, middle = findings(examined, [])
     assert low.kind == middle.kind == "low sample rate"
@@ -164,11 +162,11 @@ def test_low_sample_rates_are_those_under_the_features() -> None:
     assert findings(examined, [], sample_rate=8_000) == []
 
 
-def test_what_was_left_out_is_repeated_to_the_letter() -> None:
-    found = findings(corpus(), ["s0/a.wav: holds no samples", "s1: one sound recording only"])
+def test_left_out_recordings_are_reported_literally() -> None:
+    found = findings(corpus(), ["s0/a.wav: holds no samples", "s1: only one usable recording"])
     assert [(finding.kind, finding.text, finding.files) for finding in found] == [
         ("left out", "s0/a.wav: holds no samples", ("s0/a.wav",)),
-        ("left out", "s1: one sound recording only", ("s1",)),
+        ("left out", "s1: only one usable recording", ("s1",)),
     ]
 
 
@@ -193,7 +191,7 @@ FAULTS: list[Callable[[Examined], Examined]] = [
 
 @settings(max_examples=30, deadline=None)
 @given(faults=st.lists(st.sampled_from(FAULTS), max_size=5), left_out=st.lists(st.just("a.wav: broken"), max_size=2))
-def test_findings_are_ordered_repeatable_and_short(
+def test_findings_are_ordered_reproducible_and_short(
     faults: list[Callable[[Examined], Examined]], left_out: list[str]
 ) -> None:
     examined = corpus()

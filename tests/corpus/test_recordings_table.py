@@ -1,4 +1,4 @@
-"""Every utterance is traced to its recording."""
+"""The table maps every utterance to its recording."""
 
 import csv
 from pathlib import Path
@@ -19,8 +19,8 @@ from speakerid.errors import UserError
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Path:
-    for place, name in enumerate(f"{speaker}/day {day}/{n}.wav" for speaker in "abcd" for day in "12" for n in "34"):
-        write_recording(tmp_path / "recordings" / name, 0.3 + 0.02 * place)
+    for index, name in enumerate(f"{speaker}/day {day}/{n}.wav" for speaker in "abcd" for day in "12" for n in "34"):
+        write_recording(tmp_path / "recordings" / name, 0.3 + 0.02 * index)
     return tmp_path / "recordings"
 
 
@@ -29,7 +29,7 @@ def prepared(source: Path, out: Path, **options: object) -> Path:
     return out
 
 
-def test_every_utterance_is_what_was_heard_in_its_recording(recordings: Path, tmp_path: Path) -> None:
+def test_every_utterance_matches_its_recording(recordings: Path, tmp_path: Path) -> None:
     root = prepared(recordings, tmp_path / "out", test_fraction=0.5, strangers=1, speeds=True)
     table = recordings_table.read(root)
     assert {one.path for one in table.values()} == set(recordings.rglob("*.wav"))
@@ -47,7 +47,7 @@ def test_every_utterance_is_what_was_heard_in_its_recording(recordings: Path, tm
             torch.testing.assert_close(store.utterance(row), expected, rtol=1e-3, atol=0.01)
 
 
-def test_copies_stand_in_the_table_with_what_they_were_made_of(recordings: Path, tmp_path: Path) -> None:
+def test_copies_are_in_the_table_with_their_originals(recordings: Path, tmp_path: Path) -> None:
     root = prepared(recordings, tmp_path / "out", test_fraction=0.5, speeds=True)
     corpus, _ = open_corpus(root)
     with (root / "recordings.csv").open(newline="") as file:
@@ -62,12 +62,12 @@ def test_copies_stand_in_the_table_with_what_they_were_made_of(recordings: Path,
         assert (row["copy"] in str(one.speaker)) == (one.speaker != row["speaker"])
 
 
-def test_a_part_of_the_table_is_prepared_again(recordings: Path, tmp_path: Path) -> None:
-    """The test utterances as a corpus of their own, with stretches of files."""
-    stretches = tmp_path / "stretches.csv"
+def test_a_part_of_the_table_can_be_prepared(recordings: Path, tmp_path: Path) -> None:
+    """Prepare the test utterances as a separate corpus, with segments of files."""
+    segments = tmp_path / "segments.csv"
     lines = [f"{path},{path.parts[-3]},{path.parts[-2]},0.1," for path in sorted(recordings.rglob("*.wav"))]
-    stretches.write_text("\n".join(["path,speaker,session,start,end", *lines]))
-    root = prepared(stretches, tmp_path / "out", test_fraction=0.5)
+    segments.write_text("\n".join(["path,speaker,session,start,end", *lines]))
+    root = prepared(segments, tmp_path / "out", test_fraction=0.5)
     header, *rows = (root / "recordings.csv").read_text().splitlines()
     (tmp_path / "test.csv").write_text("\n".join([header, *(row for row in rows if ",test," in row)]))
     again, _ = open_corpus(prepared(tmp_path / "test.csv", tmp_path / "again"))
@@ -88,7 +88,7 @@ def test_another_table_is_refused(tmp_path: Path, content: bytes | None) -> None
         recordings_table.read(tmp_path)
 
 
-def test_one_channel_of_a_call_is_prepared_and_traced_alone(tmp_path: Path) -> None:
+def test_one_channel_of_a_call_is_prepared_separately(tmp_path: Path) -> None:
     rows = ["path,speaker,channel"]
     for call in range(2):
         write_recording(tmp_path / f"{call}.wav", 0.4 + call / 10, channels=2)

@@ -20,7 +20,7 @@ def examined(
     speakers: int = 3, sessions: int = 2, each: int = 4, known: bool = True, seed: int = 0, clipped: bool = True
 ) -> Examined:
     rng = np.random.default_rng(seed)
-    places = [(one, day, take) for one in range(speakers) for day in range(sessions) for take in range(each)]
+    indices = [(one, day, take) for one in range(speakers) for day in range(sessions) for take in range(each)]
     measured = [
         Measured(
             seconds=float(rng.uniform(1, 9)),
@@ -32,16 +32,16 @@ def examined(
             silence=float(rng.uniform(0, 1)),
             snr_db=float(rng.uniform(0, 50)),
         )
-        for _ in places
+        for _ in indices
     ]
     return Examined(
-        [f"s{one}/day{day}/{take}.wav" for one, day, take in places],
-        [f"s{one}" for one, _, _ in places],
-        [f"day{day}" if known else None for _, day, _ in places],
+        [f"s{one}/day{day}/{take}.wav" for one, day, take in indices],
+        [f"s{one}" for one, _, _ in indices],
+        [f"day{day}" if known else None for _, day, _ in indices],
         measured,
-        [str(place) for place in range(len(places))],
-        [np.empty(0, np.uint32)] * len(places),
-        rng.standard_normal((len(places), 4)).astype(np.float32),
+        [str(index) for index in range(len(indices))],
+        [np.empty(0, np.uint32)] * len(indices),
+        rng.standard_normal((len(indices), 4)).astype(np.float32),
     )
 
 
@@ -50,7 +50,7 @@ def found(count: int, kind: str = "noisy") -> list[Finding]:
 
 
 class Page(HTMLParser):
-    """What is in a page, and whether everything that is opened is closed."""
+    """Collects the content of a page, and checks that all tags are closed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -92,24 +92,24 @@ def page(html: str) -> Page:
     return parsed
 
 
-def test_the_terminal_says_how_much_there_is() -> None:
+def test_the_terminal_shows_the_amount_of_data() -> None:
     corpus = examined()
     corpus = replace(corpus, measured=[replace(one, seconds=90.0, silence=0.5) for one in corpus.measured])
     assert overview(corpus) == "3 speakers, 24 utterances, 36 min (18 min without silence), 6 sessions"
     text = terminal_report(corpus, [])
     rows = {" ".join(line.split()[:-5]): line.split()[-5:] for line in text.splitlines() if line.startswith("  ")}
-    assert rows["minutes"] == ["6.0"] * 5  # of a session, which comes last; of a speaker it is 12
+    assert rows["minutes"] == ["6.0"] * 5  # per session, which comes last; per speaker it is 12
     assert rows["sessions"] == ["2"] * 5
     assert rows["seconds"] == ["90.0"] * 5
     assert rows["silence, %"] == ["50"] * 5
-    assert "nothing to mend" in text
+    assert "nothing to fix" in text
 
 
-def test_quantiles_are_those_of_the_recordings() -> None:
+def test_quantiles_are_observed_values() -> None:
     corpus = examined(each=50)
     spread = next(one for one in spreads(corpus) if one.what == "signal-to-noise, dB")
     values = sorted(one.snr_db for one in corpus.measured)
-    assert spread.quantiles == tuple(f"{values[place]:.0f}" for place in (0, 14, 149, 284, 299))
+    assert spread.quantiles == tuple(f"{values[index]:.0f}" for index in (0, 14, 149, 284, 299))
 
 
 def test_the_terminal_groups_findings_and_shows_the_first_ones() -> None:
@@ -121,14 +121,14 @@ def test_the_terminal_groups_findings_and_shows_the_first_ones() -> None:
     assert "… and 3 more" in text
 
 
-def test_sessions_that_nobody_knows_are_not_counted() -> None:
+def test_unknown_sessions_are_not_counted() -> None:
     corpus = examined(known=False)
     assert "sessions unknown" in overview(corpus)
     assert "of a session" not in terminal_report(corpus, [])
     assert "Utterances per speaker" in html_report(corpus, [], "x")
 
 
-def test_the_page_stands_alone() -> None:
+def test_the_page_is_self_contained() -> None:
     html = html_report(examined(), [*found(4), *found(2, "left out")], "my corpus")
     parsed = page(html)
     assert not parsed.tags & {"script", "link", "img", "iframe", "object", "embed", "base"}
@@ -159,7 +159,7 @@ def test_the_page_has_every_plot_speaker_session_and_finding() -> None:
 def test_names_are_text_and_never_markup() -> None:
     evil = "<script>alert(1)</script>&\"'$x_1$"
     corpus = examined(speakers=2)
-    names = [f"{evil}/{place}.wav" for place in range(len(corpus.names))]
+    names = [f"{evil}/{index}.wav" for index in range(len(corpus.names))]
     corpus = replace(
         corpus,
         names=names,
@@ -175,7 +175,7 @@ def test_names_are_text_and_never_markup() -> None:
     assert f"{evil}: loud" in "".join(parsed.text)
 
 
-def test_the_same_recordings_give_the_same_bytes_whatever_the_user_has_set_for_plots() -> None:
+def test_the_bytes_do_not_depend_on_plot_settings_of_the_user() -> None:
     first = html_report(examined(), found(3), "x")
     with rc_context({"axes.facecolor": "black", "font.size": 20, "svg.fonttype": "path", "axes.grid": False}):
         before = dict(rcParams)
@@ -196,17 +196,17 @@ def test_a_thousand_speakers_stay_readable() -> None:
     assert len(terminal_report(corpus, many)) < 5_000
 
 
-def test_all_files_of_a_finding_are_there_when_its_text_does_not_name_them() -> None:
-    files = tuple(f"s0/{place}.wav" for place in range(300))
+def test_files_that_the_text_of_a_finding_does_not_name_are_listed() -> None:
+    files = tuple(f"s0/{index}.wav" for index in range(300))
     html = html_report(examined(), [Finding("clipped", f"300 of them: {files[0]}", files, "mend")], "x")
     assert all(f"{name}<" in html for name in files)
     assert "<summary>300 files</summary>" in html
 
 
-def test_without_clipping_there_is_a_sentence_and_no_plot() -> None:
+def test_without_clipping_a_sentence_replaces_the_plot() -> None:
     clipping = plots(examined(clipped=False))[-1]
     assert (clipping.title, clipping.svg) == ("Clipping", "")
-    assert clipping.caption == "0 of 24 recordings touch full scale at all."
+    assert clipping.caption == "0 of 24 recordings reach full scale."
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which folders are the speakers, where a corpus comes in parts, by sex, or below a folder of sound."""
+"""Find the folders of the speakers below folders such as train and test, male and female, or wav."""
 
 from pathlib import Path
 
@@ -29,19 +29,21 @@ READ = {
 
 
 @pytest.mark.parametrize("names", READ.values(), ids=READ)
-def test_folders_that_hold_speakers_are_no_speakers_and_it_is_said(tmp_path: Path, names: tuple[str, ...]) -> None:
+def test_folders_that_contain_speakers_are_not_speakers_and_are_reported(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
     found = scan(made(tmp_path, *names))
     assert {r.speaker for r in found.recordings} == {Path(name).parts[-2] for name in names} - {"test"}
     assert all(r.session is None for r in found.recordings)
     assert "the folders in them are the speakers" in found.remarks[0]
 
 
-def test_a_speaker_in_two_parts_is_one_and_the_joined_parts_are_counted(tmp_path: Path) -> None:
+def test_a_speaker_in_two_parts_counts_once_and_joined_parts_are_reported(tmp_path: Path) -> None:
     found = scan(made(tmp_path, "train/ann/1.wav", "train/ann/2.wav", "test/ann/1.wav", "test/ben/1.wav"))
     assert [r.speaker for r in found.recordings] == ["ann"] * 3 + ["ben"]
     assert found.remarks[1] == (
         "the source's own parts are joined (test 2, train 2 recordings; speakers in several parts: 1); "
-        "to keep them apart, prepare each by itself"
+        "to avoid this, prepare each one separately"
     )
 
 
@@ -75,13 +77,13 @@ DOUBTED = {
 
 
 @pytest.mark.parametrize(("names", "said", "level"), DOUBTED.values(), ids=DOUBTED)
-def test_folders_that_may_be_no_speakers_are_doubted_first(
+def test_folders_that_may_not_be_speakers_are_doubted_first(
     tmp_path: Path, names: tuple[str, ...], said: str, level: int
 ) -> None:
     found = scan(made(tmp_path, *names, "ann/notes.txt"))
     assert {r.speaker for r in found.recordings} == {Path(name).parts[level - 2] for name in names}
-    doubt = next(remark for remark in found.remarks if "taken for" in remark)
-    assert not any(remark.startswith("passed over") for remark in found.remarks[: found.remarks.index(doubt)])
+    doubt = next(remark for remark in found.remarks if "read as speakers;" in remark)
+    assert not any(remark.startswith("skipped") for remark in found.remarks[: found.remarks.index(doubt)])
     assert doubt.startswith(said)
     assert doubt.endswith(f"are the speakers, use --layout folders:{level}")
 
@@ -101,7 +103,7 @@ def test_speakers_with_sessions_are_not_doubted(tmp_path: Path, names: tuple[str
     assert found.remarks == []
 
 
-def test_the_level_of_the_speakers_can_be_said(tmp_path: Path) -> None:
+def test_the_level_of_the_speakers_can_be_given(tmp_path: Path) -> None:
     made(tmp_path, "train/ann/1.wav", "test/ben/2.wav")
     assert {r.speaker for r in scan(tmp_path, "folders:1").recordings} == {"train", "test"}
     assert {r.speaker for r in scan(tmp_path, "folders:2").recordings} == {"ann", "ben"}

@@ -17,7 +17,7 @@ EVERY: list[By] = ["auto", "session", "order", "random"]
 
 def utterances(*parts: tuple[str, str | None]) -> Utterances:
     return Utterances.of(
-        Utterance(f"uttr-{place}.pt", 100, speaker, session) for place, (speaker, session) in enumerate(parts)
+        Utterance(f"uttr-{index}.pt", 100, speaker, session) for index, (speaker, session) in enumerate(parts)
     )
 
 
@@ -33,15 +33,15 @@ def corpora(draw: st.DrawFn, known: bool) -> Utterances:
     return utterances(*draw(st.permutations(parts)))
 
 
-def places_by_speaker(corpus: Sequence[Utterance]) -> list[list[int]]:
-    places: dict[str | None, list[int]] = defaultdict(list)
-    for place, utterance in enumerate(corpus):
-        places[utterance.speaker].append(place)
-    return list(places.values())
+def indices_by_speaker(corpus: Sequence[Utterance]) -> list[list[int]]:
+    indices: dict[str | None, list[int]] = defaultdict(list)
+    for index, utterance in enumerate(corpus):
+        indices[utterance.speaker].append(index)
+    return list(indices.values())
 
 
-def sessions(corpus: Sequence[Utterance], places: Sequence[int]) -> set[tuple[str | None, str | None]]:
-    return {(corpus[place].speaker, corpus[place].session) for place in places}
+def sessions(corpus: Sequence[Utterance], indices: Sequence[int]) -> set[tuple[str | None, str | None]]:
+    return {(corpus[index].speaker, corpus[index].session) for index in indices}
 
 
 fractions = st.floats(0.01, 0.99)
@@ -49,10 +49,12 @@ fractions = st.floats(0.01, 0.99)
 
 @settings(deadline=None, max_examples=80)
 @given(st.booleans().flatmap(corpora), st.sampled_from(EVERY), fractions, st.integers(0, 9))
-def test_both_parts_of_every_speaker_and_nothing_twice(corpus: Utterances, by: By, fraction: float, seed: int) -> None:
+def test_every_speaker_is_in_both_parts_and_nothing_is_twice(
+    corpus: Utterances, by: By, fraction: float, seed: int
+) -> None:
     if by == "session" and not all(
         len(known) > 1 and None not in known
-        for known in ({corpus[place].session for place in places} for places in places_by_speaker(corpus))
+        for known in ({corpus[index].session for index in indices} for indices in indices_by_speaker(corpus))
     ):
         with pytest.raises(UserError, match=r"use data\.split=auto"):
             split(corpus, by, fraction, seed)
@@ -61,9 +63,9 @@ def test_both_parts_of_every_speaker_and_nothing_twice(corpus: Utterances, by: B
     assert parts.train == sorted(parts.train)
     assert parts.valid == sorted(parts.valid)
     assert sorted(parts.train + parts.valid) == list(range(len(corpus)))
-    for places in places_by_speaker(corpus):
-        assert set(places) & set(parts.train)
-        assert set(places) & set(parts.valid)
+    for indices in indices_by_speaker(corpus):
+        assert set(indices) & set(parts.train)
+        assert set(indices) & set(parts.valid)
     assert split(Utterances.of(list(corpus)), by, fraction, seed) == parts
 
 
@@ -71,10 +73,10 @@ def test_both_parts_of_every_speaker_and_nothing_twice(corpus: Utterances, by: B
 @given(st.booleans().flatmap(corpora), fractions, st.integers(0, 9))
 def test_order_takes_the_last_of_each_speaker(corpus: Utterances, fraction: float, seed: int) -> None:
     parts = split(corpus, "order", fraction, seed)
-    for places in places_by_speaker(corpus):
-        valid = [place for place in places if place in parts.valid]
-        assert places[-len(valid) :] == valid
-        assert abs(len(valid) - fraction * len(places)) <= 1
+    for indices in indices_by_speaker(corpus):
+        valid = [index for index in indices if index in parts.valid]
+        assert indices[-len(valid) :] == valid
+        assert abs(len(valid) - fraction * len(indices)) <= 1
     assert split(corpus, "order", fraction, seed + 1) == parts
 
 
@@ -82,17 +84,17 @@ def test_order_takes_the_last_of_each_speaker(corpus: Utterances, fraction: floa
 @given(st.booleans().flatmap(corpora), fractions, st.integers(0, 9))
 def test_random_takes_the_same_share(corpus: Utterances, fraction: float, seed: int) -> None:
     parts, order = split(corpus, "random", fraction, seed), split(corpus, "order", fraction, seed)
-    for places in places_by_speaker(corpus):
-        assert len(set(places) & set(parts.valid)) == len(set(places) & set(order.valid))
+    for indices in indices_by_speaker(corpus):
+        assert len(set(indices) & set(parts.valid)) == len(set(indices) & set(order.valid))
 
 
 def test_random_takes_any_and_others_for_another_seed() -> None:
     corpus = utterances(*[("a", None)] * 20, *[("b", None)] * 20)
     found = [split(corpus, "random", 0.1, seed).valid for seed in range(40)]
     assert len({tuple(valid) for valid in found}) > 30
-    assert len({place for valid in found for place in valid}) > 30
-    # Speakers are drawn one by one: the places inside a speaker are not the same for all of them.
-    assert any([place - 20 for place in valid[2:]] != valid[:2] for valid in found)
+    assert len({index for valid in found for index in valid}) > 30
+    # Speakers are drawn separately: the indices within a speaker are not the same for all of them.
+    assert any([index - 20 for index in valid[2:]] != valid[:2] for valid in found)
 
 
 @settings(deadline=None, max_examples=50)
@@ -100,10 +102,10 @@ def test_random_takes_any_and_others_for_another_seed() -> None:
 def test_sessions_are_never_on_both_sides(corpus: Utterances, fraction: float, seed: int) -> None:
     parts = split(corpus, "session", fraction, seed)
     assert not sessions(corpus, parts.train) & sessions(corpus, parts.valid)
-    for places in places_by_speaker(corpus):
-        # In the order in which they are first seen, the sessions that validate are the last ones.
-        order = list(dict.fromkeys(corpus[place].session for place in places))
-        held_out = {corpus[place].session for place in places if place in parts.valid}
+    for indices in indices_by_speaker(corpus):
+        # In order of first occurrence, the validation sessions are the last ones.
+        order = list(dict.fromkeys(corpus[index].session for index in indices))
+        held_out = {corpus[index].session for index in indices if index in parts.valid}
         assert set(order[-len(held_out) :]) == held_out
     assert split(corpus, "session", fraction, seed + 1) == parts
     assert split(corpus, "auto", fraction, seed) == parts
@@ -113,7 +115,7 @@ def test_sessions_are_never_on_both_sides(corpus: Utterances, fraction: float, s
     ("fraction", "valid"),
     [(0.01, [7]), (0.1, [7]), (0.4, [6, 7]), (0.5, [3, 4, 5, 6, 7]), (0.75, [3, 4, 5, 6, 7]), (0.99, [3, 4, 5, 6, 7])],
 )
-def test_as_many_sessions_as_come_near_the_fraction(fraction: float, valid: list[int]) -> None:
+def test_number_of_sessions_is_close_to_the_fraction(fraction: float, valid: list[int]) -> None:
     corpus = utterances(*[("a", session) for session in ("1", "1", "1", "2", "2", "2", "3", "4")])
     assert split(corpus, "session", fraction, 0).valid == valid
 
@@ -126,19 +128,19 @@ def test_sessions_of_the_same_name_belong_to_their_speakers() -> None:
 @pytest.mark.parametrize(
     "speaker_b", [[("b", "1"), ("b", "1")], [("b", None), ("b", None)], [("b", "1"), ("b", "2"), ("b", None)]]
 )
-def test_speaker_without_sessions_is_parted_by_order_and_the_others_by_session(
+def test_speaker_without_sessions_is_split_by_order_and_the_others_by_session(
     speaker_b: list[tuple[str, str | None]],
 ) -> None:
     corpus = utterances(("a", "1"), ("a", "2"), ("a", "2"), *speaker_b)
     parts = split(corpus, "auto", 0.1, 0)
     assert parts.valid == [1, 2, len(corpus) - 1]
     assert parts.how.startswith("whole sessions of 1 speakers; the last utterances")
-    expected = r"^data\.split: speaker b has not two known sessions; use data\.split=auto or order$"
+    expected = r"^data\.split: speaker b does not have two known sessions; use data\.split=auto or order$"
     with pytest.raises(UserError, match=expected):
         split(corpus, "session", 0.1, 0)
 
 
-def test_each_way_says_what_it_means() -> None:
+def test_each_way_is_described() -> None:
     corpus = utterances(("a", "1"), ("a", "2"))
     said = {by: split(corpus, by, 0.1, 0).how for by in EVERY}
     assert said["auto"] == said["session"]
@@ -149,7 +151,7 @@ def test_each_way_says_what_it_means() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.booleans().flatmap(corpora), st.sampled_from(["auto", "order", "random"]), fractions, st.data())
-def test_copies_train_only_where_their_origin_trains(
+def test_copies_are_used_for_training_only_if_their_original_is(
     corpus: Utterances, by: By, fraction: float, data: st.DataObject
 ) -> None:
     copied = data.draw(st.lists(st.integers(0, len(corpus) - 1), max_size=8))
@@ -165,7 +167,7 @@ def test_copies_train_only_where_their_origin_trains(
 
 
 @pytest.mark.parametrize(("keep", "of_whole_sessions"), [(1, 1), (2, 2), (3, 4)])
-def test_so_many_of_each_speaker_are_never_held_out(keep: int, of_whole_sessions: int) -> None:
+def test_the_number_to_keep_is_never_held_out(keep: int, of_whole_sessions: int) -> None:
     corpus = utterances(*[("a", session) for session in "1233"], *[("b", None)] * 4, *[("c", None)] * keep)
     parts = split(corpus, "auto", 0.99, 0, keep)
     kept = [sum(corpus[row].speaker == name for row in parts.train) for name in "abc"]
@@ -176,56 +178,56 @@ def test_so_many_of_each_speaker_are_never_held_out(keep: int, of_whole_sessions
 @given(
     st.booleans().flatmap(corpora), st.sampled_from(["auto", "order", "random"]), st.integers(2, 5), st.integers(0, 9)
 )
-def test_every_utterance_is_held_out_in_one_fold_at_most(corpus: Utterances, by: By, count: int, seed: int) -> None:
+def test_every_utterance_is_held_out_in_at_most_one_fold(corpus: Utterances, by: By, count: int, seed: int) -> None:
     parts = folds(corpus, count, by, seed)
     assert len(parts) in (0, *range(2, count + 1))
     assert all(part.valid for part in parts)
-    held_out = [place for part in parts for place in part.valid]
+    held_out = [index for part in parts for index in part.valid]
     assert len(held_out) == len(set(held_out))
     for part in parts:
         assert sorted(part.train + part.valid) == list(range(len(corpus)))
-        for places in places_by_speaker(corpus):
-            assert set(places) & set(part.train)
+        for indices in indices_by_speaker(corpus):
+            assert set(indices) & set(part.train)
     assert folds(corpus, count, by, seed) == parts
 
 
 @settings(deadline=None, max_examples=60)
 @given(corpora(known=True), st.integers(2, 5))
-def test_no_fold_trains_on_a_speaker_s_session_that_it_holds_out(corpus: Utterances, count: int) -> None:
+def test_no_fold_trains_on_a_session_that_it_holds_out(corpus: Utterances, count: int) -> None:
     for part in folds(corpus, count):
         assert not sessions(corpus, part.valid) & sessions(corpus, part.train)
 
 
-def test_everything_is_held_out_once_where_sessions_allow_it() -> None:
+def test_everything_is_held_out_once_if_sessions_allow_it() -> None:
     corpus = utterances(*[(speaker, str(day)) for speaker in "abc" for day in range(4) for _ in range(5)])
     parts = folds(corpus, 2)
-    assert sorted(place for part in parts for place in part.valid) == list(range(60))
+    assert sorted(index for part in parts for index in part.valid) == list(range(60))
     assert [len(part.valid) for part in parts] == [30, 30]
     assert parts[0].how == "2 folds; whole sessions, so no recording occasion is on both sides"
 
 
-def test_an_occasion_that_speakers_share_is_held_out_for_all_of_them() -> None:
+def test_an_occasion_shared_by_speakers_is_held_out_for_all_of_them() -> None:
     meetings = {"mon": "ab", "tue": "bc", "wed": "ca", "thu": "abc", "fri": "abc"}
     corpus = utterances(*[(speaker, day) for day, speakers in meetings.items() for speaker in speakers])
     for part in folds(corpus, 3):
-        assert not {corpus[place].session for place in part.valid} & {corpus[place].session for place in part.train}
+        assert not {corpus[index].session for index in part.valid} & {corpus[index].session for index in part.train}
 
 
-def test_a_speaker_keeps_something_to_train_on_where_occasions_are_shared_unevenly() -> None:
+def test_a_speaker_keeps_training_utterances_if_occasions_are_shared_unevenly() -> None:
     corpus = utterances(("a", "1"), ("a", "2"), ("b", "3"), ("b", "2"), ("c", "1"), ("c", "3"))
     for part in folds(corpus, 2):
-        assert {corpus[place].speaker for place in part.train} == set("abc")
+        assert {corpus[index].speaker for index in part.train} == set("abc")
 
 
 def test_two_days_that_all_speakers_share_make_two_folds() -> None:
     corpus = utterances(*[(speaker, day) for speaker in "abc" for day in ("mon", "tue") for _ in range(5)])
     parts = folds(corpus, 3)
-    held_out = [{corpus[place].session for place in part.valid} for part in parts]
+    held_out = [{corpus[index].session for index in part.valid} for part in parts]
     assert held_out in ([{"mon"}, {"tue"}], [{"tue"}, {"mon"}])
     assert parts[0].how.startswith("2 folds; whole sessions")
 
 
-def test_one_utterance_a_speaker_makes_no_folds() -> None:
+def test_one_utterance_per_speaker_gives_no_folds() -> None:
     assert folds(utterances(*[(speaker, None) for speaker in "abcdef"]), 3) == []
 
 
@@ -238,11 +240,11 @@ def test_company_trains_in_every_fold() -> None:
     corpus = utterances(*[(name, str(day)) for name in ("a", "b", "company/them/c") for day in range(4)])
     parts = folds(corpus, 2)
     assert all(set(range(8, 12)) <= set(part.train) for part in parts)
-    assert sorted(place for part in parts for place in part.valid) == list(range(8))
+    assert sorted(index for part in parts for index in part.valid) == list(range(8))
 
 
-def test_folds_by_session_want_two_sessions_of_every_speaker() -> None:
-    with pytest.raises(UserError, match=r"speaker b has not two known sessions"):
+def test_folds_by_session_need_two_sessions_of_every_speaker() -> None:
+    with pytest.raises(UserError, match=r"speaker b does not have two known sessions"):
         folds(utterances(("a", "1"), ("a", "2"), ("b", "1"), ("b", "1")), 2, "session")
 
 
@@ -252,5 +254,5 @@ def test_copies_follow_their_origin_through_the_folds() -> None:
         [*rows, *(replace(row, feature_path=f"copy-{row.feature_path}", copy_of=row.feature_path) for row in rows)]
     )
     for part in folds(corpus, 2):
-        assert {place + 8 for place in part.train if place < 8} == {place for place in part.train if place >= 8}
+        assert {index + 8 for index in part.train if index < 8} == {index for index in part.train if index >= 8}
         assert max(part.valid) < 8

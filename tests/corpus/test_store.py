@@ -35,7 +35,7 @@ def labelled_entries(root: Path) -> list[dict[str, Any]]:
 
 
 def check_store(root: Path, store: FrameStore, part: str = "labelled") -> None:
-    """The store holds what the files of a part hold, in the order of its JSON file."""
+    """Check that the store has the content of a part's files, in the order of its JSON file."""
     if part == "labelled":
         entries = labelled_entries(root)
     else:
@@ -45,12 +45,12 @@ def check_store(root: Path, store: FrameStore, part: str = "labelled") -> None:
     assert store.lengths.tolist() == [len(features) for features in expected]
     assert store.frames.dtype == np.float16
     assert torch.equal(torch.from_numpy(np.array(store.frames)).float(), torch.cat(expected))
-    for place, features in enumerate(expected):
-        assert torch.equal(store.utterance(place), features)
+    for index, features in enumerate(expected):
+        assert torch.equal(store.utterance(index), features)
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on no feature file may be read."""
+    """Fail if a feature file is read from now on."""
 
     def read(*_: object) -> None:
         raise AssertionError("a feature file was read")
@@ -109,7 +109,7 @@ def write_other_size_at_the_same_time(root: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def exchange_two_files(root: Path) -> None:
+def swap_two_files(root: Path) -> None:
     first, second = paths(root)[:2]
     with edited(root / "metadata.json") as metadata:
         entries = next(iter(metadata["speakers"].values()))
@@ -148,7 +148,7 @@ def reorder_the_utterances(root: Path) -> None:
     [
         write_other_values,
         write_other_size_at_the_same_time,
-        exchange_two_files,
+        swap_two_files,
         replace_by_an_older_file,
         add_an_utterance,
         remove_an_utterance,
@@ -163,11 +163,11 @@ def test_a_change_is_noticed(root: Path, change: Callable[[Path], None]) -> None
     changed = open_corpus(root)[1]
     check_store(root, changed)
     assert not np.array_equal(changed.frames, before)
-    # Whoever has the former copy open keeps it.
+    # Readers keep the old copy.
     assert np.array_equal(store.frames, before)
 
 
-def test_a_file_that_went_is_named_though_packed(root: Path) -> None:
+def test_a_missing_file_is_reported_although_packed(root: Path) -> None:
     open_corpus(root)
     gone = paths(root)[2]
     gone.unlink()
@@ -193,7 +193,7 @@ def test_an_index_of_other_content_is_made_again(root: Path, content: str) -> No
     check_store(root, open_corpus(root)[1])
 
 
-def test_chosen_folder_takes_the_copy_and_the_corpus_stays_as_it_is(root: Path, tmp_path: Path) -> None:
+def test_chosen_folder_gets_the_copy_and_the_corpus_does_not_change(root: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in root.iterdir())
     folder = tmp_path / "new" / "packed"
     for part in ("labelled", "test"):
@@ -204,13 +204,13 @@ def test_chosen_folder_takes_the_copy_and_the_corpus_stays_as_it_is(root: Path, 
     assert sorted(re.sub("-.*[.]", ".", path.name) for path in folder.iterdir()) == endings
 
 
-def test_chosen_folder_that_cannot_be_is_named(root: Path, tmp_path: Path) -> None:
+def test_impossible_folder_is_reported(root: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match=r"/file: cannot be written: File exists"):
         open_corpus(root, packed=tmp_path / "file")
 
 
-def test_another_corpus_in_the_same_folder_is_no_confusion(root: Path, tmp_path: Path) -> None:
+def test_another_corpus_in_the_same_folder_is_packed_again(root: Path, tmp_path: Path) -> None:
     write_corpus(tmp_path / "other", seed=1)
     for corpus in (root, tmp_path / "other", root):
         check_store(corpus, open_corpus(corpus, packed=tmp_path / "packed")[1])
@@ -218,7 +218,7 @@ def test_another_corpus_in_the_same_folder_is_no_confusion(root: Path, tmp_path:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary folders are made during a test."""
+    """Folder for temporary folders during a test."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -313,7 +313,7 @@ def test_two_processes_pack_at_once(root: Path, dtypes: tuple[DType, DType]) -> 
         shutil.rmtree(root / "packed")
 
 
-def test_waiting_for_another_that_packs_is_said(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_waiting_for_another_process_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "packed").mkdir()
     with file_lock(root / "packed" / "lock"):
         thread = Thread(target=open_corpus, args=(root,))
@@ -338,20 +338,20 @@ def test_test_data_without_utterances(root: Path) -> None:
     assert len(open_corpus(root, "test")[1]) == 0
 
 
-def test_a_tenth_of_the_corpus_of_the_course_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tenth_of_the_hw4_data_opens(monkeypatch: pytest.MonkeyPatch) -> None:
     count = 5_667
-    speakers = [f"id{place:05}" for place in range(600)]
+    speakers = [f"id{index:05}" for index in range(600)]
     metadata: dict[str, list[Any]] = {speaker: [] for speaker in speakers}
-    # Not below tmp_path, of which pytest would keep the last three.
+    # Not below tmp_path, because pytest keeps the last three.
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "empty").touch()
-        for place in range(count):
-            path = f"uttr-{place:032}.pt"
+        for index in range(count):
+            path = f"uttr-{index:032}.pt"
             os.link(root / "empty", f"{folder}/{path}")
-            metadata[speakers[place % 600]].append({"feature_path": path, "mel_len": 1})
+            metadata[speakers[index % 600]].append({"feature_path": path, "mel_len": 1})
         write_json(root / "metadata.json", {"n_mels": 1, "speakers": metadata})
-        ids = {speaker: place for place, speaker in enumerate(speakers)}
+        ids = {speaker: index for index, speaker in enumerate(speakers)}
         write_json(
             root / "mapping.json", {"speaker2id": ids, "id2speaker": {str(ids[speaker]): speaker for speaker in ids}}
         )
@@ -359,11 +359,11 @@ def test_a_tenth_of_the_corpus_of_the_course_opens(monkeypatch: pytest.MonkeyPat
         assert problems == []
         numbers = torch.arange(count, dtype=torch.float32)[:, None] % 2_048
         with monkeypatch.context() as patch:
-            # Reading so many tensors takes seconds; the number in the name does as well.
+            # Reading this many tensors would take seconds; their number is in the name.
             patch.setattr(feature_file, "load", lambda path, *_: numbers[int(path.name[5:-3])][None])
             packed_store(corpus, "labelled")
         forbid(monkeypatch)
         store = packed_store(corpus, "labelled")
         assert len(corpus.labelled) == len(store) == count
-        for place in (0, 94, 95, count - 1):
-            assert store.utterance(place).item() == int(corpus.labelled[place].feature_path[5:-3]) % 2_048
+        for index in (0, 94, 95, count - 1):
+            assert store.utterance(index).item() == int(corpus.labelled[index].feature_path[5:-3]) % 2_048

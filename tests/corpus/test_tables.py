@@ -1,4 +1,4 @@
-"""Tables of recordings with stretches, channels and columns of every kind, through `scan`."""
+"""Read tables with segments, channels and columns of every kind with `scan`."""
 
 import os
 from pathlib import Path
@@ -48,13 +48,13 @@ def read(folder: Path, text: str, encoding: str = "utf-8", name: str = "list.csv
         ("start,end", '1.5 s,"00:00:03,500"'),
     ],
 )
-def test_a_stretch_is_read_from_any_columns(folder: Path, header: str, cells: str) -> None:
+def test_a_segment_is_read_from_any_columns(folder: Path, header: str, cells: str) -> None:
     found, remarks = read(folder, f"path,speaker,{header}\na.wav,ann,{cells}\n")
     assert found == [("a.wav", "ann", 1.5, 3.5, None)]
     assert remarks == []
 
 
-def test_decimal_commas_are_read_where_they_separate_no_fields(folder: Path) -> None:
+def test_decimal_commas_are_read_if_they_do_not_separate_fields(folder: Path) -> None:
     assert read(folder, "path;speaker;start;end\na.wav;ann;1,5;3,5\n")[0] == [("a.wav", "ann", 1.5, 3.5, None)]
 
 
@@ -77,7 +77,7 @@ def test_a_duration_without_a_start_may_be_that_of_the_file(folder: Path) -> Non
         ("stereo.wav", "cleo", 0.0, 1.0, None),
     ]
     _, remarks = read(folder, "path,speaker,duration\na.wav,ann,25\n")
-    assert remarks == ["duration is longer than the file, which was taken whole: line 2"]
+    assert remarks == ["duration is longer than the file; the whole file is used: line 2"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_channels_of_one_file_are_different_utterances(folder: Path, one: str, t
     assert [r.name for r in scan(folder / "list.csv").recordings] == ["stereo.wav#ch1", "stereo.wav#ch2"]
 
 
-def test_a_channel_that_names_a_device_is_not_read_and_said(folder: Path) -> None:
+def test_a_channel_that_names_a_device_is_not_read_with_a_note(folder: Path) -> None:
     found, remarks = read(folder, "path,speaker,channel\na.wav,ann,phone\nb.wav,ben,desk\n")
     assert [row[-1] for row in found] == [None, None]
     assert remarks == ["list.csv: column channel is not read: desk, phone is not a channel such as 1 or A"]
@@ -127,29 +127,29 @@ def test_rows_that_contradict_name_a_channel_column_that_is_not_read(folder: Pat
         read(folder, "path,speaker,channel\nstereo.wav,ann,caller\nstereo.wav,ben,callee\n")
 
 
-def test_of_two_columns_for_one_time_it_is_said_which_counts(folder: Path) -> None:
+def test_the_used_one_of_two_columns_for_one_time_is_reported(folder: Path) -> None:
     found, remarks = read(folder, "path,speaker,start,start_ms,end\na.wav,ann,1,500,2\nb.wav,ben,,500,2\n")
     assert [row[2] for row in found] == [1.0, 0.5]
-    assert remarks == ["list.csv: start counts, start_ms where it is empty"]
+    assert remarks == ["list.csv: start is used, or start_ms if it is empty"]
 
 
-def test_every_column_that_is_not_read_is_named_once(folder: Path) -> None:
+def test_every_column_that_is_not_read_is_reported_once(folder: Path) -> None:
     _, remarks = read(folder, "path,speaker,text,t0,spk_id\na.wav,ann,hi,1,7\nb.wav,ben,ho,2,8\n")
     assert remarks == ["list.csv: columns not read: text, t0, spk_id (read: path, speaker)"]
 
 
-def test_rows_that_say_the_same_count_once_and_rows_that_contradict_are_refused(folder: Path) -> None:
+def test_repeated_rows_count_once_and_contradictions_are_refused(folder: Path) -> None:
     found, remarks = read(folder, "path,speaker\na.wav,ann\n./a.wav,ann\nb.wav,ben\n")
     assert len(found) == 2
-    assert remarks == ["the same speech as an earlier row, taken once: line 3 (a.wav)"]
+    assert remarks == ["the same segment as an earlier row, used once: line 3 (a.wav)"]
     with pytest.raises(UserError) as error:
         read(folder, "path,speaker,t0\na.wav,ann,0\na.wav,ben,2\n")
     assert "delete" not in str(error.value)
-    assert "line 3: a.wav: of speaker ben here and of ann in line 2" in str(error.value)
+    assert "line 3: a.wav: found speaker ben here, but ann in line 2" in str(error.value)
     assert "columns that are not read: t0" in str(error.value)
 
 
-def test_speech_of_two_speakers_that_overlaps_is_doubted(folder: Path) -> None:
+def test_overlapping_speech_of_two_speakers_is_doubted(folder: Path) -> None:
     _, remarks = read(folder, "path,speaker,start\na.wav,ann,0.5\na.wav,ben,3\n")
     assert remarks == ["overlaps the speech of another speaker in the same file: a.wav#0.5-"]
 
@@ -201,25 +201,25 @@ def test_paths_are_found_from_the_table_the_current_folder_or_the_folders_above(
 @pytest.mark.parametrize(
     ("path", "problem"),
     [
-        ("https://example.org/a.wav", "found an address, expected a file; download it first"),
-        ("$HOME/gone.wav", "no such file, .*write the folder for its variable"),
+        ("https://example.org/a.wav", "found a URL, expected a file; download it first"),
+        ("$HOME/gone.wav", "no such file, .*replace the variable by the folder"),
         ("pipe.wav", "found a named pipe, expected a file"),
         ("/dev/null", "found the ending none"),
         ("folder.wav", "found a folder, expected a file"),
     ],
 )
-def test_paths_that_name_no_file_are_refused(tmp_path: Path, path: str, problem: str) -> None:
+def test_paths_without_a_file_are_refused(tmp_path: Path, path: str, problem: str) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     (tmp_path / "folder.wav").mkdir()
     with pytest.raises(UserError, match=f"line 2: .*{problem}"):
         read(tmp_path, f"path,speaker\n{path},ann\n")
 
 
-def test_names_that_stand_for_no_one_and_names_that_look_alike_are_doubted(folder: Path) -> None:
+def test_placeholder_names_and_names_that_look_alike_are_doubted(folder: Path) -> None:
     _, remarks = read(folder, "path,speaker\na.wav,unknown\nb.wav,Ann Lee\nstereo.wav,ann_lee\n")
     assert remarks == [
-        "counted as 2 speakers, though the names look alike: Ann Lee, ann_lee",
-        "unknown is read as one speaker; if it stands for people without a name, leave them out",
+        "counted as 2 speakers, although the names look alike: Ann Lee, ann_lee",
+        "unknown is read as one speaker; if it means unknown people, leave them out",
     ]
 
 
@@ -227,9 +227,9 @@ def test_composed_and_decomposed_letters_are_one_speaker(folder: Path) -> None:
     recordings, remarks = read(folder, "path,speaker\na.wav,Jürgen\nb.wav,Ju\u0308rgen\na.wav,Ju\u0308rgen\n")
     assert [recording[1] for recording in recordings] == ["Jürgen", "Jürgen"]
     assert len(remarks) == 1
-    assert remarks[0].startswith("the same speech as an earlier row")
+    assert remarks[0].startswith("the same segment as an earlier row")
 
 
-def test_numbers_that_a_program_wrote_in_several_forms_look_alike(folder: Path) -> None:
+def test_numbers_in_several_forms_look_alike(folder: Path) -> None:
     _, remarks = read(folder, "path,speaker\na.wav,7\nb.wav,7.0\nstereo.wav,07\n")
-    assert remarks == ["counted as 3 speakers, though the names look alike: 07, 7, 7.0"]
+    assert remarks == ["counted as 3 speakers, although the names look alike: 07, 7, 7.0"]

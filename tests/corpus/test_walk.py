@@ -11,20 +11,20 @@ def touch(root: Path, *names: str) -> None:
         (root / name).touch()
 
 
-def test_recordings_below_a_folder_in_order_of_their_numbers(tmp_path: Path) -> None:
+def test_recordings_below_a_folder_are_in_natural_order(tmp_path: Path) -> None:
     touch(tmp_path, "b/take10.wav", "b/take2.WAV", "a.flac", "b/notes.txt")
     assert [str(path.relative_to(tmp_path)) for path in recordings_below(tmp_path)] == [
         "a.flac", "b/take2.WAV", "b/take10.wav",
     ]  # fmt: skip
 
 
-def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
+def test_files_of_operating_systems_are_skipped(tmp_path: Path) -> None:
     touch(tmp_path, "ann/a.wav", "ann/._a.wav", ".Trashes/b.wav", "__MACOSX/ann/a.wav", "ann/@eaDir/a.wav/x.mp3")
     touch(tmp_path, "#recycle/a.wav", "$RECYCLE.BIN/c.wav", "System Volume Information/d.wav", ".hidden.wav")
     assert recordings_below(tmp_path) == [tmp_path / "ann" / "a.wav"]
 
 
-def test_what_is_not_a_file_is_named_and_never_opened(tmp_path: Path) -> None:
+def test_special_files_are_reported_and_never_opened(tmp_path: Path) -> None:
     touch(tmp_path, "a.wav")
     os.mkfifo(tmp_path / "f.wav")
     (tmp_path / "n.wav").symlink_to("/dev/null")
@@ -38,7 +38,7 @@ def test_what_is_not_a_file_is_named_and_never_opened(tmp_path: Path) -> None:
     remarks = Remarks()
     assert recordings_below(tmp_path, remarks) == [tmp_path / "a.wav"]
     assert remarks.lines() == [
-        "passed over, not a file but a named pipe: f.wav",
-        "passed over, not a file but a device: n.wav",
-        "passed over, not a file but a socket: s.wav",
+        "skipped, not a file but a named pipe: f.wav",
+        "skipped, not a file but a device: n.wav",
+        "skipped, not a file but a socket: s.wav",
     ]

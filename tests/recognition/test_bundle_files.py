@@ -151,7 +151,7 @@ def test_hard_links_that_keep_voice_prints_are_named(bundle: Path, capsys: pytes
     (bundle.parent / "copy").hardlink_to(bundle)
     assert run(["forget", str(bundle), names(bundle)[0]]) == 0
     assert "note: " in (said := capsys.readouterr().err)
-    assert "another name, a hard link, which keeps the former content" in said
+    assert "another name (a hard link), which keeps the old content" in said
     assert run(["rename", str(bundle), names(bundle)[0], "Anna"]) == 0
     assert not capsys.readouterr().err
 

@@ -11,8 +11,8 @@ _UNPACK = "unpack it"
 _AGAIN = "download it again, and open it in an editor to see what the server says"
 
 _KINDS: tuple[tuple[bytes, str, str], ...] = (
-    (rb"version https://git-lfs", "a Git LFS pointer in the place of the recording", "run: git lfs pull"),
-    (rb"(\.\./)*(\.git)?/annex/objects/", "a git-annex pointer in the place of the recording", "run: git annex get"),
+    (rb"version https://git-lfs", "a Git LFS pointer instead of the recording", "run: git lfs pull"),
+    (rb"(\.\./)*(\.git)?/annex/objects/", "a git-annex pointer instead of the recording", "run: git annex get"),
     (rb"\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body)", "an HTML page", _AGAIN),
     (rb"\s*<(\?xml|[a-z]+>)", "an XML document", _AGAIN),
     (rb'\s*[{\[]\s*["{\[\]}]', "a JSON document", _AGAIN),
@@ -32,9 +32,9 @@ _KINDS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x93NUMPY", "a NumPy array", _CONVERT),
     (rb"\x7fELF|MZ.{0,200}\0\0\0", "a program", "delete it"),
     (rb"SQLite format 3", "a database", "look for the recording it belongs to"),
-    (rb"\0\x05\x16\x07", "what macOS keeps beside a file (AppleDouble)", "delete it; the recording has no ._ in front"),
+    (rb"\0\x05\x16\x07", "macOS metadata of a file (AppleDouble)", "delete it; the recording has no ._ in its name"),
     (rb"L\0\0\0\x01\x14\x02\0", "a Windows shortcut", "copy the file that it points to"),
-    (rb"#EXTM3U|\[playlist\]|ffconcat", "a playlist", "name the recordings that it lists"),
+    (rb"#EXTM3U|\[playlist\]|ffconcat", "a playlist", "give the recordings that it lists"),
     (rb"RIFF....AVI ", "an AVI video", f"{_CONVERT}: ffmpeg -i FILE -vn OUT.wav"),
     (rb"\0\0\x01\xba|FLV\x01|G.{187}G", "a video", f"{_CONVERT}: ffmpeg -i FILE -vn OUT.wav"),
     (rb"\.RMF|\.ra\xfd", "RealAudio", f"{_CONVERT}: ffmpeg -i FILE OUT.wav"),
@@ -50,9 +50,9 @@ def describe_content(part: Part) -> str | None:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"it is {name}; {remedy}"
     if not any(head):
-        return "it begins with zero bytes alone, as an interrupted copy does; copy or download it again"
+        return "it begins with only zero bytes, like an interrupted copy; copy or download it again"
     if text := _text(head):
-        return f"it is text and no recording, beginning with {text!r}; {_AGAIN}"
+        return f"it is text, not a recording, and begins with {text!r}; {_AGAIN}"
     return None
 
 

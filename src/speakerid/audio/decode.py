@@ -94,7 +94,7 @@ def decode(
     """
     segment = _Segment(start or 0.0, math.inf if end is None else end, max_seconds, channel, sample_rate)
     if not 0 <= segment.start < min(segment.end, MAX_TIME):
-        raise UserError(f"stretch from {segment.start:g} to {segment.end:g} s: expected 0 <= start < end")
+        raise UserError(f"segment from {segment.start:g} to {segment.end:g} s: expected 0 <= start < end")
     with open_recording(path) as recording:
         sound, loudest = _mix(recording, segment)
     if loudest is None:
@@ -173,7 +173,7 @@ def _mix(recording: Recording, segment: _Segment) -> tuple[Sound, int | None]:
     if header_length is not None and recording.is_missing(first + found, min(header_length, last)):
         raise recording.truncation_error(first + found)
     if not found:
-        where = f"the stretch from {segment.start:g} to {segment.end:g} s"
+        where = f"the segment from {segment.start:g} to {segment.end:g} s"
         raise UserError(f"ends before {where}; correct start and end" if first else "holds no samples")
     _check_inside(recording, segment, first + found)
     sound = Sound(np.concatenate(parts), resampler.target, recording.channels, mixer.clipped / found, rate)
@@ -230,6 +230,6 @@ def _check_inside(recording: Recording, segment: _Segment, length: int) -> None:
     first, last = segment.start * rate, segment.end * rate
     if 0 < first >= length or (math.isfinite(last) and recording.is_missing(length, last)):
         raise UserError(
-            f"is {length / rate:.2f} s long, which the stretch from {segment.start:g} to {segment.end:g} s exceeds; "
+            f"is {length / rate:.2f} s long, but the segment is from {segment.start:g} to {segment.end:g} s; "
             "correct start and end"
         )

@@ -162,8 +162,8 @@ def _timeout() -> Iterator[None]:
 
 @contextmanager
 def _explain_errors(what: str, source: Source, partial: Path) -> Iterator[None]:
-    by_hand = f"fetch it by hand from {source.page}, unpack it, and prepare that folder"
-    damaged = f"{what}: what came from {source.host} is damaged; try again, or {by_hand}"
+    by_hand = f"download it by hand from {source.page}, unpack it, and prepare that folder"
+    damaged = f"{what}: the download from {source.host} is damaged; try again, or {by_hand}"
     try:
         yield
     except urllib.error.HTTPError as error:
@@ -171,7 +171,7 @@ def _explain_errors(what: str, source: Source, partial: Path) -> Iterator[None]:
         raise UserError(f"{what}: {source.host} answers {error.code} {error.reason}; {by_hand}") from error
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(f"{what}: no network, or none to {source.host}: {reason}; try again, or {by_hand}") from error
+        raise UserError(f"{what}: cannot reach {source.host}: {reason}; try again, or {by_hand}") from error
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         shutil.rmtree(partial)
         raise UserError(damaged) from error
@@ -179,7 +179,7 @@ def _explain_errors(what: str, source: Source, partial: Path) -> Iterator[None]:
         if error.errno is None:  # raised by a decompressor
             shutil.rmtree(partial)
             raise UserError(damaged) from error
-        raise UserError(f"{what}: {error.filename or partial}: {error.strerror}; mend that and try again") from error
+        raise UserError(f"{what}: {error.filename or partial}: {error.strerror}; fix this and try again") from error
     except RuntimeError as error:
         if "invalid hash value" not in str(error):
             raise

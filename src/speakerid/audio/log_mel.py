@@ -109,7 +109,7 @@ class LogMel:
         padded = np.concatenate([margin, *(waveform[segment] for segment in segments), margin])
         end = len(padded) - half
         if end - half <= half:
-            raise UserError(f"{end - half} samples of sound are too few; expected over {half}")
+            raise UserError(f"found {end - half} samples of sound, expected more than {half}")
         padded[:half] = padded[2 * half : half : -1]
         padded[end:] = padded[end - 2 : end - 2 - half : -1]
         return np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
@@ -151,7 +151,7 @@ def peak_of(waveform: Samples) -> float:
     if not math.isfinite(peak):
         raise UserError("holds samples that are not finite numbers")
     if peak > MAX_SAMPLE:
-        raise UserError(f"holds samples of {peak:.1g}, where full scale is 1; it is damaged, or holds no sound")
+        raise UserError(f"holds samples of {peak:.1g}, where full scale is 1; it is damaged, or is not sound")
     return peak
 
 

@@ -48,7 +48,7 @@ def open_recording(path: Path) -> Iterator[Recording]:
 
 
 def _changed() -> UserError:
-    return UserError("changed while it was read; wait until it is written to the end, and try again")
+    return UserError("changed while it was read; wait until it is completely written, and try again")
 
 
 def _state(file: BinaryIO) -> tuple[int, int]:
@@ -67,7 +67,7 @@ def _open(file: BinaryIO, extension: str, stack: ExitStack) -> Recording:
         what = describe_content(found[0])
         if what is None and isinstance(error, UnknownFormat) and not has_header(found[0]):
             what = (
-                "it begins with no header that is known; if it holds raw samples, give it a header: "
+                "it does not begin with a known header; if it holds raw samples, add a header: "
                 "sox -t raw -r 16000 -e signed -b 16 -c 1 FILE OUT.wav"
             )
         if what is None:
@@ -99,8 +99,8 @@ def _joined(openers: Sequence[Callable[[], AbstractContextManager[Recording]]]) 
             with opener() as part:
                 if (part.sample_rate, part.channels) != (rate, channels):
                     raise UserError(
-                        f"holds {len(openers)} recordings behind one another, which differ in their sample rates or "
-                        f"channels after {done / rate:.2f} s; cut them apart"
+                        f"holds {len(openers)} concatenated recordings, which differ in sample rate or channels "
+                        f"after {done / rate:.2f} s; split the file"
                     )
                 found = 0
                 if part.length is not None and done + part.length <= first:

@@ -39,10 +39,10 @@ class Recording:
         """Error for a recording that cannot be read beyond a position."""
         found_at = f"{found / self.sample_rate:.2f} s"
         if self.header_length is None:
-            return UserError(f"is cut off or damaged {found_at} from its beginning; copy or record it again")
+            return UserError(f"is truncated or damaged after {found_at}; copy or record it again")
         header_length = f"{self.header_length / self.sample_rate:.2f} s"
         return UserError(
-            f"is cut off or damaged: found {found_at} of the {header_length} it promises; copy or record it again"
+            f"is truncated or damaged: found {found_at} of the {header_length} in its header; copy or record it again"
         )
 
     def is_missing(self, found: float, expected: float) -> bool:

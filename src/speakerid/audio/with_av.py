@@ -94,12 +94,12 @@ def _first_track(container: "InputContainer") -> Recording:
                 skip = max(0, skip - len(block))
         except PatchWelcomeError as error:  # for example AMR with discontinuous transmission, as SoX writes it
             raise UserError(
-                f"uses what FFmpeg does not decode after {done / rate:.2f} s; convert it to FLAC"
+                f"uses a feature that FFmpeg cannot decode after {done / rate:.2f} s; convert it to FLAC"
             ) from error
         except FFmpegError as error:
             raise recording.truncation_error(done) from error
         except ValueError as error:  # the conversion needs a constant layout and rate
-            raise UserError(f"changes its channels or its sample rate after {done / rate:.2f} s") from error
+            raise UserError(f"changes its channels or sample rate after {done / rate:.2f} s") from error
 
     recording = Recording(rate, channels, header_length, header_length, blocks, _lag(stream, packet, head))
     return recording
@@ -117,7 +117,7 @@ def _sound_stream(container: "InputContainer") -> "AudioStream":
     if stream.codec_context is None:  # possible despite PyAV's types
         raise UserError("cannot be decoded: its codec is unknown to FFmpeg; convert it to FLAC")
     if _codec_tag(stream) in PROTECTED:
-        raise UserError("is protected against copying (DRM); ask where you bought it for a file without")
+        raise UserError("is copy-protected (DRM); get a file without DRM from where you bought it")
     return stream
 
 

@@ -64,7 +64,7 @@ def open_with_soundfile(part: Part) -> Iterator[Recording]:
                 raise UserError(f"only its first {done / sound.samplerate:.2f} s can be decoded; convert it to FLAC")
             if sound.format == "FLAC" and other_kind_follows(part, _position(part, sound)):
                 raise UserError(
-                    f"a recording of another kind follows after {done / sound.samplerate:.2f} s; cut them apart"
+                    f"a recording of another kind follows after {done / sound.samplerate:.2f} s; split the file"
                 )
 
         recording = Recording(sound.samplerate, sound.channels, length, header_length, blocks, _lag(part, sound))

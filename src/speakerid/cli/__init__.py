@@ -120,7 +120,7 @@ def _status(action: Callable[[], int]) -> int:
         print(f"error: {MEMORY_REMEDY}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written is left", file=sys.stderr)
+        print("interrupted; no partial files are left", file=sys.stderr)
         return 130
     except SystemExit as end:  # from argparse, or with a message
         if isinstance(end.code, str):
@@ -160,7 +160,7 @@ def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
 def _parsers(program: str) -> tuple[argparse.ArgumentParser, dict[str, Parser]]:
     """Parser of the whole command line, and those of the commands by name."""
     parser = argparse.ArgumentParser(
-        prog="speakerid", description="Train and use speaker-identification models; every command answers --help."
+        prog="speakerid", description="Train and use speaker-identification models; every command has --help."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     for name, module in COMMANDS.items():

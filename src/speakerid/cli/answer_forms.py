@@ -25,7 +25,7 @@ def write_text(file: TextIO, answers: Iterable[tuple[Path, Answer]]) -> Iterator
             others = ", ".join(ranking[1:])
             line = f"{printable(answer.name)} {answer.probability:.1%}" + (f" (then {others})" if others else "")
         elif answer.said == "unknown":
-            line = f"unknown (nearest: {', '.join(ranking)}; a name is said from {answer.threshold:.1%})"
+            line = f"unknown (nearest: {', '.join(ranking)}; threshold {answer.threshold:.1%})"
         else:
             line = f"{answer.said}: {visible(answer.reason)}"
         print(f"{printable(path)}: {line}", file=file, flush=True)
@@ -62,7 +62,7 @@ def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form:
     """
     if form == "text":
         for path, segments in found.items():
-            for line in as_text(segments) or ["nobody is heard"]:
+            for line in as_text(segments) or ["no speech"]:
                 print(f"{printable(path)}: {line}" if many else line, file=file)
         return
     header = ["file", "start", "end", "name", "probability"]

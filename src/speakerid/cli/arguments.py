@@ -18,7 +18,7 @@ def add_device(parser: _Arguments) -> None:
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, …; auto takes the first GPU (default)")
     parser.add_argument(
         "--frames-per-batch", type=positive, metavar="N",
-        help="bound on the padded frames of a batch: less memory when smaller, the same answers",
+        help="maximum number of padded frames per batch; smaller takes less memory, with the same results",
     )  # fmt: skip
 
 
@@ -26,10 +26,10 @@ def add_crops(parser: _Arguments) -> None:
     """Add the options for test-time augmentation."""
     parser.add_argument(
         "--crops", type=positive, metavar="N",
-        help="look at N evenly spaced crops besides the whole of each utterance that is longer than a crop, and "
-        "average the N + 1 log-probabilities (default: the whole alone)",
+        help="average the log-probabilities of each whole utterance and, if it is longer than a crop, of N evenly "
+        "spaced crops (default: no crops)",
     )  # fmt: skip
-    parser.add_argument("--crop-frames", type=positive, metavar="T", help="frames of such a crop")
+    parser.add_argument("--crop-frames", type=positive, metavar="T", help="number of frames per crop")
 
 
 def chosen_crops(options: argparse.Namespace) -> Crops | None:
@@ -42,7 +42,7 @@ def chosen_crops(options: argparse.Namespace) -> Crops | None:
         return None
     if options.crops is None or options.crop_frames is None:
         given, missing = ("--crop-frames", "--crops") if options.crops is None else ("--crops", "--crop-frames")
-        raise UserError(f"{given}: found without {missing}; expected both, as --crops 5 --crop-frames 300")
+        raise UserError(f"{given}: found without {missing}; expected both, such as --crops 5 --crop-frames 300")
     from speakerid.batches import Crops
 
     return Crops(options.crops, options.crop_frames)

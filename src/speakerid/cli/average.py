@@ -17,7 +17,9 @@ from speakerid.printing import printable
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="folder of the run")
-    parser.add_argument("--last", type=positive, metavar="N", help="how many (default: all that train.keep_last kept)")
+    parser.add_argument(
+        "--last", type=positive, metavar="N", help="number of checkpoints (default: all that were kept)"
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="checkpoint to write (default RUN_DIR/average.pt)")
     add_device(parser)
 

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     corpus = check_corpus(options.data)
     labelled = int((~corpus.labelled.company).sum())
     print(
-        f"{printable(options.data)}: sound; {len(corpus.speakers)} speakers, {labelled} labelled and "
+        f"{printable(options.data)}: valid; {len(corpus.speakers)} speakers, {labelled} labelled and "
         f"{len(corpus.test)} test utterances, {corpus.features.n_mels} mel bands"
     )
     if corpus.company:

@@ -74,13 +74,13 @@ def check_writable(folder: Path, where: str) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise UserError(f"{where}: cannot be written: {existing}: {error.strerror}; choose another place") from error
+        raise UserError(f"{where}: cannot be written: {existing}: {error.strerror}; choose another folder") from error
 
 
 def check_apart(folder: Path, other: Path, option: str) -> None:
     """Refuse an output folder that contains another output folder, or is inside it."""
     if is_inside(folder, other) or is_inside(other, folder):
-        raise UserError(f"{option}: {folder}: found one folder inside the other with {other}; choose another place")
+        raise UserError(f"{option}: {folder}: is inside {other}, or contains it; choose another folder")
     check_folder(folder, (), option)
 
 

@@ -14,9 +14,9 @@ from speakerid.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; it is changed")
-    parser.add_argument("name", metavar="NAME", help="of the speaker")
-    parser.add_argument("--add", action="store_true", help="more recordings of a speaker who is in the bundle")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to change, made by `speakerid export`")
+    parser.add_argument("name", metavar="NAME", help="name of the speaker")
+    parser.add_argument("--add", action="store_true", help="add more recordings of a speaker who is in the bundle")
     parser.add_argument("recordings", nargs="+", metavar="FILE", help="recordings, folders of them, or patterns")
 
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     with replacing(options.bundle):
         enrollment = recognizer.enroll(options.name, paths, add=options.add)
     for line in enrollment.passed_over:
-        complain(line, "passed over")
+        complain(line, "skipped")
     for line in enrollment.warnings:
         complain(line, "warning")
     name, recordings = printable(options.name), f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
@@ -61,6 +61,6 @@ def _check_name(options: argparse.Namespace) -> None:
     name = Path(options.name)
     if name.suffix.lower() in EXTENSIONS or name.is_file():
         raise UserError(
-            f"NAME: found the file name {options.name}, expected the speaker's name in front of the recordings; type "
+            f"NAME: found the file name {options.name}, expected the speaker's name before the recordings; run "
             f"speakerid enroll {options.bundle} NAME {' '.join([options.name, *options.recordings])}"
         )

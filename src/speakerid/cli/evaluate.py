@@ -25,27 +25,27 @@ _CHECKPOINT_OPTIONS = ("data", "part", "crops", "crop_frames", "device", "frames
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="a bundle, which `export` makes")
-    parser.add_argument("corpus", type=Path, nargs="?", metavar="CORPUS", help="what it is held against")
-    parser.add_argument("--checkpoint", type=Path, nargs="+", metavar="FILE", help="best.pt of a run, or several")
+    parser.add_argument("bundle", type=Path, nargs="?", metavar="BUNDLE", help="bundle, made by `speakerid export`")
+    parser.add_argument("corpus", type=Path, nargs="?", metavar="CORPUS", help="corpus to evaluate it on")
+    parser.add_argument("--checkpoint", type=Path, nargs="+", metavar="FILE", help="best.pt of one or more runs")
     parser.add_argument(
         "--seconds", type=float, nargs="*", metavar="S",
-        help="durations cut from the middle of each utterance, besides whole ones (default 0.5 1 2 4 with a bundle, "
+        help="durations to cut from the middle of each utterance, besides whole ones (default 0.5 1 2 4 with a bundle, "
         "1 2 with a checkpoint)",
     )  # fmt: skip
     bundle = parser.add_argument_group("with a bundle")
     bundle.add_argument(
         "--trials", type=Path, metavar="FILE",
-        help="also judge the pairs of this list: lines of '1 enrollment test' or 'enrollment test target', "
-        "which name recordings or feature paths",
+        help="also evaluate the trials of this list: lines '1 enrollment test' or 'enrollment test target' with "
+        "recordings or feature paths",
     )  # fmt: skip
     bundle.add_argument(
-        "--as-norm", action="store_true", help="normalise scores by those of the bundle's other speakers, too"
+        "--as-norm", action="store_true", help="also normalize scores by those of the bundle's other speakers"
     )
     bundle.add_argument("--out", type=Path, metavar="FOLDER", help="write report.html and its pictures there")
     bundle.add_argument("--json", action="store_true", help="print the tables as JSON")
     checkpoint = parser.add_argument_group("with --checkpoint")
-    checkpoint.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one trained on)")
+    checkpoint.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one it was trained on)")
     checkpoint.add_argument("--part", choices=["valid", "test"], help="which utterances (default valid)")
     add_crops(checkpoint)
     add_device(checkpoint)
@@ -69,7 +69,7 @@ def _check(options: argparse.Namespace) -> None:
     foreign, form = (_BUNDLE_OPTIONS, "a bundle") if options.checkpoint else (_CHECKPOINT_OPTIONS, "--checkpoint")
     for name in foreign:
         if getattr(options, name) not in (None, False):
-            raise UserError(f"--{name.replace('_', '-')}: is for evaluate with {form}; leave it out")
+            raise UserError(f"--{name.replace('_', '-')}: only for evaluate with {form}; leave it out")
 
 
 def _bundle(options: argparse.Namespace) -> int:

@@ -32,15 +32,17 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="best.pt of a run; with --to a bundle")
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help="to write, speaker.safetensors for instance")
-    parser.add_argument("--to", choices=["onnx", "torchscript"], help="for onnxruntime, or for torch.jit and C++")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="its corpus (default: where it was trained on)")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="best.pt of a run; with --to, a bundle")
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write, such as speaker.safetensors")
     parser.add_argument(
-        "--replace", action="store_true", help="over a bundle in which speakers were enrolled, forgotten or renamed"
+        "--to", choices=["onnx", "torchscript"], help="format: for onnxruntime, or for torch.jit and C++"
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one it was trained on)")
+    parser.add_argument(
+        "--replace", action="store_true", help="replace a bundle in which speakers were enrolled, forgotten or renamed"
     )
     parser.add_argument(
-        "--enroll", type=Path, metavar="FOLDER", help="enroll its speakers again, from a folder of recordings for each"
+        "--enroll", type=Path, metavar="FOLDER", help="enroll the speakers of the old bundle again, from FOLDER/NAME/"
     )
 
 
@@ -69,12 +71,12 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
     lost = save_new(bundle, options.output, options.replace, again)
     _say_enrolled(enrollments)
     for line in lost:
-        say(f"Replaced: in the former bundle {line}.")
+        say(f"Replaced: in the old bundle {line}.")
     if lost:
         say("Enroll the missing speakers again from their recordings; forget and rename again.")
     say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
-    say(f"Thresholds fitted on {printable(bundle.fitted_on)}. Where 1 % of strangers may be given a name:")
-    say(f"{'duration':<10}{'strangers named':>17}{'speakers named right':>22}")
+    say(f"Thresholds fitted on {printable(bundle.fitted_on)}. At 1 % false accepts:")
+    say(f"{'duration':<10}{'strangers named':>17}{'speakers identified':>22}")
     for row in bundle.expected:
         duration = f"{row.seconds:g} s"
         say(f"{duration:<10}{row.false_accepts:>17.1%}{row.identified:>22.1%}")
@@ -84,7 +86,7 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
 def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
     for enrollment in enrollments:
         for line in enrollment.passed_over:
-            complain(line, "passed over")
+            complain(line, "skipped")
         for line in enrollment.warnings:
             complain(line, "warning")
         recordings = f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
@@ -102,14 +104,16 @@ def _check_checkpoint(source: Path) -> None:
 def _run_bundle(options: argparse.Namespace) -> int:
     for name in ("replace", "enroll"):
         if getattr(options, name):
-            raise UserError(f"--{name}: has no meaning with --to {options.to}, which writes no bundle; leave it out")
+            raise UserError(
+                f"--{name}: has no effect with --to {options.to}, which does not write a bundle; leave it out"
+            )
     if options.data:
-        raise UserError(f"--data: has no meaning with --to {options.to}, which exports a bundle and needs no corpus")
+        raise UserError(f"--data: has no effect with --to {options.to}, which needs no corpus; leave it out")
     from speakerid.recognition.bundle import Bundle
     from speakerid.recognition.interchange import export_bundle
 
     bundle = Bundle.load(options.source)
     deviation = export_bundle(bundle, options.output, options.to)
     say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
-    say(f"Differs from the bundle by {deviation:.1e} at most, over 50 recordings of 0.5 to 10 s.")
+    say(f"Maximum difference from the bundle: {deviation:.1e}, over 50 recordings of 0.5 to 10 s.")
     return 0

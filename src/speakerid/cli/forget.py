@@ -10,8 +10,8 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; it is changed")
-    parser.add_argument("name", metavar="NAME", help="of the speaker")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to change, made by `speakerid export`")
+    parser.add_argument("name", metavar="NAME", help="name of the speaker")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle, made by `speakerid export`")
     parser.add_argument("recordings", nargs="+", metavar="FILE", help="recordings, folders of them, or patterns")
     parser.add_argument("--top", type=positive, metavar="N", help="length of the ranking (default 3)")
     add_false_accepts(parser)
     parser.set_defaults(false_accepts=None)  # timelines have another default
     parser.add_argument("--timeline", action="store_true", help="who speaks when")
-    parser.add_argument("--rttm", type=Path, metavar="FILE", help="write the timelines in NIST's format as well")
+    parser.add_argument("--rttm", type=Path, metavar="FILE", help="also write the timelines in NIST's RTTM format")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the timeline: .png, .svg or .pdf")
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--json", action="store_true", help="one JSON object per line")
     form.add_argument("--csv", action="store_true", help="a table with a header")
 
 

@@ -14,10 +14,10 @@ from speakerid.printing import printable
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of a run, or several"
+        "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of one or more runs"
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="corpus with testdata.json")
-    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="the CSV to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="CSV file to write")
     add_crops(parser)
     add_device(parser)
 

@@ -45,6 +45,8 @@ def replacing(path: Path) -> Iterator[None]:
     yield
     if others > 0:
         names = (
-            "another name, a hard link, which keeps" if others == 1 else f"{others} other names, hard links, which keep"
+            "another name (a hard link), which keeps"
+            if others == 1
+            else f"{others} other names (hard links), which keep"
         )
-        complain(f"{path}: had {names} the former content", "note")
+        complain(f"{path}: had {names} the old content", "note")

@@ -33,56 +33,62 @@ REPORT = "report.html"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, nargs="?", metavar="SOURCE", help="folder of recordings, or a CSV or TSV")
-    parser.add_argument("out", type=Path, metavar="OUT", help="corpus to write, or to go on with")
-    parser.add_argument("--layout", default="auto", metavar="NAME", help="of SOURCE (default: recognised, see above)")
-    parser.add_argument("--download", metavar="NAME", help="in place of SOURCE: public, as librispeech:dev-clean")
+    parser.add_argument("out", type=Path, metavar="OUT", help="corpus to write or to continue")
+    parser.add_argument(
+        "--layout", default="auto", metavar="NAME", help="layout of SOURCE (default: detected, see above)"
+    )
+    parser.add_argument(
+        "--download", metavar="NAME", help="public corpus instead of SOURCE, such as librispeech:dev-clean"
+    )
     parser.add_argument(
         "--layout-out", choices=["hw4", "packed", "both"], default="both",
         help="HW4 feature files, one packed file, or both (default)",
     )  # fmt: skip
     parser.add_argument(
-        "--dtype", choices=["float16", "float32"], default="float16", help="of the packed file (default float16)"
+        "--dtype", choices=["float16", "float32"], default="float16", help="type of the packed file (default float16)"
     )
     parser.add_argument(
         "--features", nargs="+", default=[], metavar="SETTING=VALUE",
-        help="how log-mels are computed, as n_mels=80 f_min=20; see FeatureConfig in config.py",
+        help="settings of the log-mels, such as n_mels=80 f_min=20; see FeatureConfig in config.py",
     )  # fmt: skip
     parser.add_argument(
         "--test-fraction", type=fraction, default=0.0, metavar="F",
-        help="share of each speaker's recordings that becomes test data with answers.csv (default 0)",
+        help="share of each speaker's recordings to use as test data, with answers.csv (default 0)",
     )  # fmt: skip
     parser.add_argument(
         "--split", choices=["auto", "session", "order", "random"], default="auto",
-        help="how test data are chosen: auto takes whole sessions where they are known, else the last recordings",
+        help="how test data are chosen: auto takes whole sessions if they are known, else the last recordings",
     )  # fmt: skip
-    parser.add_argument("--strangers", type=int, default=0, metavar="N", help="speakers to hold out whole (default 0)")
+    parser.add_argument(
+        "--strangers", type=int, default=0, metavar="N", help="number of speakers to hold out (default 0)"
+    )
     parser.add_argument(
         "--company", type=Path, nargs="+", action="extend", default=[], metavar="FOLDER",
-        help="recordings of other people, in any layout: they train beside the speakers and are never an answer",
+        help="recordings of other people, in any layout: additional training classes that are never predicted",
     )  # fmt: skip
     parser.add_argument(
         "--company-download", nargs="+", action="extend", default=[], metavar="NAME",
-        help="public corpora as company, as librispeech:dev-clean",
+        help="public corpora as company, such as librispeech:dev-clean",
     )  # fmt: skip
     parser.add_argument(
         "--occasions", type=positive, default=0, metavar="N",
-        help="for measuring: simulate N occasions (room, microphone, noise, codec) in place of every session, and deal "
-        "its recordings out to them; needs the extra av",
+        help="for experiments: split every session into N simulated occasions (room, microphone, noise, codec); "
+        "needs the extra av",
     )  # fmt: skip
-    parser.add_argument("--occasion-seed", type=int, default=0, metavar="SEED", help="another one, other occasions")
+    parser.add_argument("--occasion-seed", type=int, default=0, metavar="SEED", help="seed of the simulated occasions")
     parser.add_argument(
-        "--speeds", action="store_true", help="copies at 0.9 and 1.1 of the speed, as voices to train beside the others"
+        "--speeds", action="store_true", help="add copies at 0.9 and 1.1 of the speed, as additional training classes"
     )
     parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # former name of --speeds
     parser.add_argument(
         "--equalise", action="store_true",
-        help="standardise every band over all of a speaker's frames: takes the channel out, for measuring only",
+        help="standardize every band over all frames of a speaker: removes the channel, for experiments only",
     )  # fmt: skip
     parser.add_argument(
-        "--max-minutes", type=positive, default=20, metavar="N", help="longer recordings are left out (default 20)"
+        "--max-minutes", type=positive, default=20, metavar="N", help="leave out longer recordings (default 20)"
     )
     parser.add_argument("--strict", action="store_true", help="stop at broken recordings instead of leaving them out")
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one for each core)")
+    parser.add_argument("--workers", type=positive, metavar="N", help="number of processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -129,8 +135,8 @@ def run(options: argparse.Namespace) -> int:
         print(corpus.company)
     if prepared.out_of_memory:
         complain(
-            f"{prepared.out_of_memory} recordings could not be done because the system ended worker processes or had "
-            "no memory for them; free memory and run the same again with --workers 1"
+            f"{prepared.out_of_memory} recordings could not be processed because the system killed worker processes "
+            "or ran out of memory; free memory and run the same command again with --workers 1"
         )
         return 1
     return 0
@@ -153,11 +159,11 @@ def _check_company(company: Sequence[Path], source: Path) -> None:
             raise UserError(f"--company: {folder}: is SOURCE; expected recordings of other people")
         if source.is_dir() and is_inside(folder, source):
             raise UserError(
-                f"--company: {folder}: is in SOURCE, {source}, so its people would be speakers; move it elsewhere"
+                f"--company: {folder}: is in SOURCE, {source}, so its people would also be speakers; move it elsewhere"
             )
         if source.is_dir() and is_inside(source, folder):
             raise UserError(
-                f"--company: {folder}: holds SOURCE, {source}, so the speakers would be company; name the other "
+                f"--company: {folder}: holds SOURCE, {source}, so the speakers would also be company; give the other "
                 "folders in it"
             )
 
@@ -175,7 +181,9 @@ def _check_out(options: argparse.Namespace, source: Path) -> None:
     check_folder(options.out, [source, *options.company], "OUT")
     for file in corpus_files(options.out):
         if is_same_file(file, source):
-            raise UserError(f"SOURCE: {source}: is a file that OUT gets; copy it elsewhere, or choose another OUT")
+            raise UserError(
+                f"SOURCE: {source}: is a file that will be written to OUT; copy it elsewhere, or choose another OUT"
+            )
     check_destination(options.out / REPORT, CORPUS_REPORT, (), "OUT")
 
 
@@ -189,7 +197,12 @@ def _report(root: Path, examined: Examined, found: Sequence[Finding]) -> None:
     from speakerid.files import atomic_file
 
     corpus, store = open_corpus(root)
-    leak = Finding("leakage", str(leakage(store, corpus.labelled)), (), "quote accuracy on sessions never heard only")
+    leak = Finding(
+        "leakage",
+        str(leakage(store, corpus.labelled)),
+        (),
+        "quote accuracy only on sessions that were not used for training",
+    )
     findings = [leak, *found]
     with atomic_file(root / REPORT) as partial:
         partial.write_text(html_report(examined, findings, f"Corpus report: {printable(root.name)}"), encoding="utf-8")

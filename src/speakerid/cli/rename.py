@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; it is changed")
-    parser.add_argument("old", metavar="OLD", help="name of the speaker")
-    parser.add_argument("new", metavar="NEW", help="the other name")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to change, made by `speakerid export`")
+    parser.add_argument("old", metavar="OLD", help="current name of the speaker")
+    parser.add_argument("new", metavar="NEW", help="new name")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -21,5 +21,5 @@ def run(options: argparse.Namespace) -> int:
     recognizer = Recognizer.load(options.bundle)
     with replacing(options.bundle):
         recognizer.rename(options.old, options.new)
-    print(f"{printable(options.old)}: is called {printable(options.new)}")
+    print(f"{printable(options.old)}: renamed to {printable(options.new)}")
     return 0

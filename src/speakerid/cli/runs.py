@@ -17,10 +17,12 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="searched to any depth")
-    parser.add_argument("names", nargs="*", metavar="RUN", help="only these, as the table names them (default: all)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="compare them in a figure: .png, .svg or .pdf")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line in place of the table")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder to search, at any depth")
+    parser.add_argument(
+        "names", nargs="*", metavar="RUN", help="only these, by their names in the table (default: all)"
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="compare the runs in a figure: .png, .svg or .pdf")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line instead of the table")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,14 +13,16 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`; enrolling changes it")
+    parser.add_argument(
+        "bundle", type=Path, metavar="BUNDLE", help="bundle, made by `speakerid export`; enrolling changes it"
+    )
     parser.add_argument("--host", default="127.0.0.1", metavar="NAME", help="address to listen at (default 127.0.0.1)")
     parser.add_argument("--port", type=_port, default=7860, metavar="N", help="default 7860")
     parser.add_argument(
-        "--max-megabytes", type=_amount, default=20.0, metavar="N", help="size of a recording (default 20)"
+        "--max-megabytes", type=_amount, default=20.0, metavar="N", help="maximum size of a recording (default 20)"
     )
     parser.add_argument(
-        "--max-seconds", type=_amount, default=120.0, metavar="N", help="length of a recording (default 120)"
+        "--max-seconds", type=_amount, default=120.0, metavar="N", help="maximum length of a recording (default 120)"
     )
 
 
@@ -37,15 +39,15 @@ def run(options: argparse.Namespace) -> int:
     page = Page(recognizer, Limits(options.max_megabytes, options.max_seconds))
     if not is_loopback(options.host):
         print(
-            f"--host {options.host}: everybody in the network can enroll and forget speakers here; their browsers give "
-            "a page the microphone only over HTTPS",
+            f"--host {options.host}: anyone in the network can enroll and forget speakers; browsers allow the "
+            "microphone only over HTTPS",
             file=sys.stderr,
         )
     for ending in (signal.SIGTERM, signal.SIGHUP):  # so that recordings are deleted
         signal.signal(ending, signal.default_int_handler)
     try:
         with serving(page, options.host, options.port) as address:
-            print(f"{len(recognizer.speakers)} speakers: {address} (Ctrl-C ends it)", flush=True)
+            print(f"{len(recognizer.speakers)} speakers: {address} (Ctrl-C to stop)", flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:
         return 0

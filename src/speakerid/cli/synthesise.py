@@ -11,13 +11,13 @@ from speakerid.cli.arguments import positive
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="corpus to write; must not exist")
-    parser.add_argument("--speakers", type=positive, default=40, metavar="N", help="default 40")
+    parser.add_argument("--speakers", type=positive, default=40, metavar="N", help="number of speakers (default 40)")
     parser.add_argument(
-        "--utterances", type=positive, metavar="N", help="of each speaker in each of 12 sessions (default 4)"
+        "--utterances", type=positive, metavar="N", help="utterances of each speaker in each of 12 sessions (default 4)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other voices (default 0)")
-    parser.add_argument("--wav", type=Path, metavar="FOLDER", help="write the recordings there as well")
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one for each core)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the voices (default 0)")
+    parser.add_argument("--wav", type=Path, metavar="FOLDER", help="also write the recordings there")
+    parser.add_argument("--workers", type=positive, metavar="N", help="number of processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -25,19 +25,19 @@ REQUEUE = 75
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, see configs/")
-    parser.add_argument("--resume", action="store_true", help="go on from the last intact checkpoint in run_dir")
+    parser.add_argument("--resume", action="store_true", help="continue from the last intact checkpoint in run_dir")
     parser.add_argument(
         "--auto-resume", action="store_true",
-        help="resume where there is something to resume, else start: for schedulers that start a job again",
+        help="resume if there is a checkpoint, else start: for schedulers that restart jobs",
     )  # fmt: skip
     parser.add_argument(
         "--find-batch-size", action="store_true",
-        help="do not train: try 8, 16, 32, … examples for a few steps each, and say which size is worth its memory",
+        help="do not train: try batch sizes 8, 16, 32, … for a few steps each, and recommend one",
     )  # fmt: skip
     talk = parser.add_mutually_exclusive_group()
-    talk.add_argument("--quiet", action="store_true", help="no progress, only the result and what must be known")
-    talk.add_argument("--json", action="store_true", help="an object a line on stdout: metrics and messages")
-    parser.add_argument("overrides", nargs="*", metavar="section.setting=value", help="laid over the file")
+    talk.add_argument("--quiet", action="store_true", help="print only the result and important messages")
+    talk.add_argument("--json", action="store_true", help="one JSON object per line on stdout: metrics and messages")
+    parser.add_argument("overrides", nargs="*", metavar="section.setting=value", help="settings that override the file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         return _status(result.stopped_by)
     if result.stopped_by:
         arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
-        say(f"Stopped and saved to {printable(result.run.last)}. Go on with: {options.program} {arguments}")
+        say(f"Stopped and saved to {printable(result.run.last)}. Continue with: {options.program} {arguments}")
         return _status(result.stopped_by)
     say(f"Best validation accuracy {result.best_accuracy:.4f}{_interval(result)}: {printable(result.run.best)}")
     say(f"Curves: {printable(result.run.curves)}  Metrics: {printable(result.run.metrics)}")
@@ -101,6 +101,6 @@ def _find_batch_size(config: "Config") -> int:
     from speakerid.training.progress import Progress
 
     trials, too_large = find_batch_size(config, Progress())
-    ended = f"{too_large} does not fit" if too_large else "larger ones bring no more"
-    say(f"{ended}; nearly as fast as any: {recommended(trials)}. Another batch size may want another learning rate.")
+    ended = f"{too_large} does not fit" if too_large else "larger ones are not faster"
+    say(f"{ended}; recommended: {recommended(trials)}. Another batch size may need another learning rate.")
     return 0

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="made by `speakerid export`")
-    parser.add_argument("first", type=Path, metavar="A", help="a recording")
-    parser.add_argument("second", type=Path, metavar="B", help="another one")
-    add_false_accepts(parser, "pairs of two speakers that may be called one")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle, made by `speakerid export`")
+    parser.add_argument("first", type=Path, metavar="A", help="first recording")
+    parser.add_argument("second", type=Path, metavar="B", help="second recording")
+    add_false_accepts(parser, "pairs of different speakers that may be accepted")
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
@@ -43,8 +43,8 @@ def run(options: argparse.Namespace) -> int:
     else:
         answer = "same speaker" if verdict.same else "different speakers"
         print(
-            f"{answer}: score {verdict.score:.3f}, probability of the same {verdict.probability:.1%}, yes from "
-            f"{verdict.threshold:.1%}; for {verdict.seconds:.1f} s of sound"
+            f"{answer}: score {verdict.score:.3f}, probability {verdict.probability:.1%}, threshold "
+            f"{verdict.threshold:.1%}; {verdict.seconds:.1f} s of sound"
         )
     return 0 if verdict.same else 1
 

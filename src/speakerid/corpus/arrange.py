@@ -66,11 +66,11 @@ def drop_single_recordings(entries: Mapping[Job, Entry], skipped: list[str]) -> 
     by_speaker = _by_speaker(entries)
     for speaker, jobs in by_speaker.items():
         if len(jobs) < 2:
-            skipped.append(f"{speaker}: one sound recording only, at least 2 are needed")
+            skipped.append(f"{speaker}: only one usable recording, expected at least 2")
     kept = {job: entry for job, entry in entries.items() if len(by_speaker[job.recording.speaker]) > 1}
     if len(_by_speaker(kept)) < 2:
         reasons = "; ".join(skipped[:3])
-        raise UserError(f"fewer than two speakers with two sound recordings each{': ' if reasons else ''}{reasons}")
+        raise UserError(f"fewer than two speakers with two usable recordings each{': ' if reasons else ''}{reasons}")
     return kept
 
 
@@ -93,7 +93,7 @@ def arrange(
     """
     by_speaker = _by_speaker(entries)
     if len(by_speaker) - strangers < 2:
-        raise UserError(f"strangers: found {strangers} of {len(by_speaker)} speakers; two at least must stay known")
+        raise UserError(f"strangers: found {strangers} of {len(by_speaker)} speakers; at least two must remain")
     held_out = _held_out(by_speaker, strangers)
     known = [job for speaker in sorted(by_speaker.keys() - set(held_out)) for job in by_speaker[speaker]]
     rows = Utterances.of(_utterance(job, entries[job]) for job in known)

@@ -95,7 +95,7 @@ def _stores(root: Path, problems: list[str]) -> dict[str, Store]:
             continue
         except UserError as error:
             problems.append(
-                f"{error}; `python scripts/prepare.py SOURCE {root}`, as it was written, rebuilds the store"
+                f"{error}; run the same `python scripts/prepare.py SOURCE {root}` again to rebuild the store"
             )
     return stores
 

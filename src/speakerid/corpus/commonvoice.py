@@ -61,12 +61,12 @@ def _clips(clips: Folder, tables: Sequence[Path], remarks: Remarks) -> Iterator[
         rows = _rows(table)
         _, header = next(rows, (0, []))
         if not {"client_id", "path"} <= set(header):
-            raise UserError(f"{table}: expected the columns client_id and path; no Common Voice: say --layout folders")
+            raise UserError(f"{table}: expected the columns client_id and path; otherwise use --layout folders")
         path, client = header.index("path"), header.index("client_id")
         problems: list[str] = []
         for line, row in rows:
             if len(row) <= max(path, client) or not row[path] or not row[client]:
-                problems.append(f"line {line}: no client_id or path; fetch the table again")
+                problems.append(f"line {line}: no client_id or path; download the table again")
             elif row[path] not in known:
                 remarks.skipped(printable(row[path]), f"in {table.name}, but not in clips")
             elif row[path] in waiting:  # a clip in two tables counts once
@@ -87,6 +87,6 @@ def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
                 if any(fields := [field.strip() for field in row]):
                     yield reader.line_num, fields
     except UnicodeDecodeError as error:
-        raise UserError(f"{table}: no UTF-8 text; fetch the table again") from error
+        raise UserError(f"{table}: not UTF-8 text; download the table again") from error
     except (OSError, csv.Error) as error:
         raise UserError(f"{table}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

@@ -42,7 +42,7 @@ def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
     by_path = {source.resolve(): source for source in sources}
     for path, source in sorted(by_path.items()):
         if outer := next((by_path[above] for above in path.parents if above in by_path), None):
-            raise UserError(f"--company: {source}: is in {outer}, which is company already; give one of them")
+            raise UserError(f"--company: {source}: is inside {outer}, which is also company; give only one of them")
         scanned = scan(source)
         if scanned.layout == "hw4":
             raise UserError(f"--company: {source}: found features, expected recordings")
@@ -94,7 +94,7 @@ def separate_company(
     original = _originals(own, company, fingerprint) if company else {}
     kept = {job: entry for job, entry in company.items() if entry.digest not in original}
     skipped += [
-        f"{job.name}: likely the same recording as {original[entry.digest].name}, which a speaker has"
+        f"{job.name}: likely the same recording as {original[entry.digest].name} of a speaker"
         for job, entry in company.items()
         if job not in kept
     ]

@@ -48,7 +48,7 @@ def plain_file(command: str) -> tuple[str, int | None]:
     text = command.strip().removesuffix("|").strip()
     refused = UserError(
         f"found the command {printable(text)!r}, which is not executed; expected a file, or a command that only "
-        "decodes one; write its output to files and name those"
+        "decodes one; write its output to files and list those"
     )
     try:
         words = shlex.split(text)

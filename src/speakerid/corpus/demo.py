@@ -64,7 +64,7 @@ def write_demo_corpus(
         UserError: fewer than two speakers, no utterances, a negative seed, or a folder that exists already.
     """
     if speakers < 2:
-        raise UserError(f"speakers: found {speakers}, expected at least 2 to tell apart")
+        raise UserError(f"speakers: found {speakers}, expected at least 2")
     if utterances < 1:
         raise UserError(f"utterances: found {utterances}, expected at least 1 in each session")
     if seed < 0:

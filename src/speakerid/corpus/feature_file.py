@@ -90,7 +90,7 @@ def _check_shape(shape: tuple[int, ...], length: int, n_mels: int) -> None:
     if shape == (length, n_mels):
         return
     if shape == (n_mels, length):
-        remedy = "; it is transposed, frames come first"
+        remedy = "; it is transposed, frames must come first"
     elif len(shape) == 3 and 1 in shape:
         remedy = "; save it without the dimension of size 1"
     elif len(shape) == 2 and shape[1] == n_mels:
@@ -142,11 +142,11 @@ def _foreign_pickle(content: bytes, archived: bool) -> UserError | None:
     is_default_format = archived and protocol == 2  # something else is wrong then
     if names and all(map(_TENSOR.fullmatch, names)) and not is_default_format:
         return UserError(
-            f"holds a tensor that was not pickled as torch.save does by default (protocol {protocol}); write it by "
+            f"holds a tensor that was not pickled like torch.save does by default (protocol {protocol}); write it with "
             "torch.save(tensor, path)"
         )
     if names and all(map(_ARRAY.fullmatch, names)):
-        return UserError("holds a pickled NumPy array; write it by torch.save(torch.from_numpy(array), path)")
+        return UserError("holds a pickled NumPy array; write it with torch.save(torch.from_numpy(array), path)")
     return None
 
 

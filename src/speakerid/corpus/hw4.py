@@ -59,7 +59,7 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
     speakers = tuple(name for name in names if name not in extra)
     if names[: len(speakers)] != speakers:
         problems.append(
-            f"{MAPPING}: speaker2id: speakers of whom there are only copies, and company ({COMPANY}...), must come last"
+            f"{MAPPING}: speaker2id: speakers with augmented copies only, and company ({COMPANY}...), must come last"
         )
     try:
         test = answers.read(root / answers.NAME, test)

@@ -19,7 +19,7 @@ def check_speakers(metadata: Metadata, mapping: Mapping | None) -> list[str]:
     if not known:
         problems.append(f"{METADATA}: speakers: none; a classifier needs at least two")
     elif len(known) == 1:
-        problems.append(f"{METADATA}: speakers: one only; a classifier needs at least two")
+        problems.append(f"{METADATA}: speakers: only one; a classifier needs at least two")
     for speaker, entries in known.items():
         if len(entries) < 2:
             problems.append(

@@ -68,7 +68,7 @@ def read_json(path: Path, schema: type[_Json], required: bool, problems: list[st
         content = path.read_bytes()
     except FileNotFoundError:
         if required:
-            problems.append(f"{path.name}: missing; expected beside the feature files")
+            problems.append(f"{path.name}: missing; expected next to the feature files")
         return None
     except (OSError, UserError) as error:
         problems.append(f"{path.name}: cannot be read: {getattr(error, 'strerror', None) or error}")
@@ -83,7 +83,7 @@ def read_json(path: Path, schema: type[_Json], required: bool, problems: list[st
         problems += _explain(path.name, schema, content, error)
         return None
     problems += [
-        f"{path.name}: {reprlib.repr(key)}: found {count} times in one object, of which only the last would count; "
+        f"{path.name}: {reprlib.repr(key)}: found {count} times in one object, only the last would count; "
         "merge or rename them"
         for key, count in _repeated_keys(content).items()
     ]
@@ -92,7 +92,7 @@ def read_json(path: Path, schema: type[_Json], required: bool, problems: list[st
 
 def _explain(name: str, schema: type[BaseModel], content: bytes, error: ValidationError) -> list[str]:
     if schema is Mapping and _is_swapped(content):
-        return [f"{name}: speaker2id and id2speaker are exchanged; give each the name of the other"]
+        return [f"{name}: speaker2id and id2speaker are swapped; exchange their names"]
     lines: list[str] = []
     similar = Counter[tuple[str, str]]()
     for problem, (field, reason) in zip(error.errors(), describe(error), strict=True):

@@ -77,9 +77,9 @@ def _pairs(path: Path, problems: list[str]) -> Iterator[tuple[str, str, str]]:
     for where, line in _lines(path):
         name, _, rest = line.partition(" ")
         if not rest.strip():
-            problems.append(f"{where}: found {printable(line)!r}, expected a name and what belongs to it")
+            problems.append(f"{where}: found {printable(line)!r}, expected a name and a value")
         elif name in seen:
-            problems.append(f"{where}: {printable(name)} is in {seen[name]} already; delete one of the two lines")
+            problems.append(f"{where}: {printable(name)} is already in {seen[name]}; delete one of the two lines")
         else:
             seen[name] = where
             yield where, name, rest.strip()
@@ -97,7 +97,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     except UnicodeError as error:
-        raise UserError(f"{path}: no UTF-8 text; save it as UTF-8") from error
+        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 

@@ -20,13 +20,13 @@ from speakerid.errors import UserError
 from speakerid.printing import nfc, printable
 
 LAYOUTS = {
-    "hw4": "the course's HW4 layout with metadata.json",
+    "hw4": "the HW4 layout with metadata.json",
     "table": TABLE,
     "kaldi": "a Kaldi data directory with wav.scp and utt2spk, perhaps segments and reco2file_and_channel",
     "nemo": "a NeMo manifest: lines of JSON with audio_filepath, label, perhaps offset and duration",
     "lhotse": "lhotse's manifests: *recordings*.jsonl.gz with *supervisions*.jsonl.gz, or *cuts*.jsonl.gz",
     "speechbrain": "a SpeechBrain manifest: CSV or JSON with ID, duration, wav, spk_id, perhaps start, stop in samples",
-    "commonvoice": "validated.tsv, or train.tsv, dev.tsv and test.tsv, beside clips/NAME.mp3",
+    "commonvoice": "validated.tsv, or train.tsv, dev.tsv and test.tsv, next to clips/NAME.mp3",
     "librispeech": "SPEAKER/CHAPTER/SPEAKER-CHAPTER-0000.flac at any depth",
     "vctk": "p225/p225_001_mic1.flac at any depth",
     "voxceleb": "id10270/VIDEO/00001.wav at any depth",
@@ -145,7 +145,7 @@ def _read_listed(
             remarks.doubt(listing.hint())
     if len(chosen) > 1:
         names = ", ".join(printable(os.path.relpath(listing.path, source)) for listing in chosen)
-        remarks.note(f"{names} are joined; to keep them apart, prepare each by itself")
+        remarks.note(f"{names} are joined; to avoid this, prepare each one separately")
     return layout, read_listings(chosen, source, remarks)
 
 
@@ -161,8 +161,8 @@ def _recognize(source: Path, folders: Sequence[Folder]) -> str:
         if share < 1 - MAX_STRAYS:
             stray = strays[0].name(strays[0].recordings[0])
             raise UserError(
-                f"{source}: several layouts in one: {1 - share:.0%} of the recordings are in layout {layout}, but not "
-                f"{stray}; prepare each part by itself, or say --layout {layout} to take nothing else, "
+                f"{source}: several layouts: {1 - share:.0%} of the recordings are in layout {layout}, but not "
+                f"{stray}; prepare each part separately, or use --layout {layout} to read nothing else, "
                 "or --layout folders"
             )
     return "folders"
@@ -196,9 +196,9 @@ def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
     for name, speakers in alike.items():
         names = ", ".join(sorted(speakers))
         if len(speakers) > 1:
-            remarks.doubt(f"counted as {len(speakers)} speakers, though the names look alike: {names}")
+            remarks.doubt(f"counted as {len(speakers)} speakers, although the names look alike: {names}")
         if name in PLACEHOLDER_NAMES:
-            remarks.doubt(f"{names} is read as one speaker; if it stands for people without a name, leave them out")
+            remarks.doubt(f"{names} is read as one speaker; if it means unknown people, leave them out")
         for speaker in sorted(speakers):
             if re.search(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|[ntr])", speaker):
                 remarks.doubt(f"the name of speaker {speaker} holds invisible characters, written as escapes")

@@ -40,7 +40,7 @@ def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
     for where, recording, supervision, offset in found:
         if transforms := _transforms(recording):
             remarks.skipped(
-                printable(str(supervision.get("id"))), f"its recording is changed by {transforms} when read"
+                printable(str(supervision.get("id"))), f"its recording is transformed by {transforms} when read"
             )
             continue
         try:
@@ -50,7 +50,7 @@ def read_lhotse(path: Path, root: Path, remarks: Remarks) -> list[Recording]:
         except KeyError as error:
             builder.problems.append(f"{where}: no {error.args[0]}; write the manifest again")
         except (AttributeError, OverflowError, TypeError, ValueError) as error:
-            builder.problems.append(f"{where}: a value of another type ({printable(error)}); write it again")
+            builder.problems.append(f"{where}: a value of the wrong type ({printable(error)}); write it again")
     return builder.recordings()
 
 
@@ -135,5 +135,5 @@ def _source(recording: Mapping[str, Any], channels: list[int]) -> tuple[str, int
 def _matching_manifest(path: Path, one: str, other: str) -> Path:
     manifest = path.with_name(path.name.replace(one, other))
     if manifest == path or not manifest.is_file():
-        raise UserError(f"{path}: found lhotse's {one}; expected its {other} beside it, called {manifest.name}")
+        raise UserError(f"{path}: found lhotse's {one}; expected its {other} next to it, named {manifest.name}")
     return manifest

@@ -146,10 +146,10 @@ class RecordingBuilder:
         hint = f"; columns that are not read: {self._unread}" if self._unread else ""
         if earlier.speaker != recording.speaker:
             raise UserError(
-                f"{recording.name}: of speaker {recording.speaker} here and of {earlier.speaker} in {where}; "
-                f"tell their parts apart by columns start, end or channel, or correct the speaker{hint}"
+                f"{recording.name}: found speaker {recording.speaker} here, but {earlier.speaker} in {where}; "
+                f"separate their segments by columns start, end or channel, or correct the speaker{hint}"
             )
-        self._doubt(f"the same speech as an earlier row, taken once{hint}", f"{row.where} ({recording.name})")
+        self._doubt(f"the same segment as an earlier row, used once{hint}", f"{row.where} ({recording.name})")
 
     def _doubt(self, doubt: str, row: str) -> None:
         self._doubts.setdefault(doubt, []).append(row)
@@ -176,7 +176,7 @@ class RecordingBuilder:
         if what != "no such file":
             raise UserError(f"{printable(text)}: found {what}, expected a file")
         hint = "; write / between folders" if "\\" in text else ""
-        hint += "; write the folder for its variable" if "$" in text or "{" in text else ""
+        hint += "; replace the variable by the folder" if "$" in text or "{" in text else ""
         raise UserError(f"{printable(text)}: no such file, looked for in {printable(self._bases[0])}/{hint}")
 
     def _segment(self, row: Row) -> tuple[float | None, float | None]:
@@ -189,7 +189,7 @@ class RecordingBuilder:
             whole = row.start is None and self._is_whole(row, duration)
             end = None if whole else round((start or 0.0) + duration, 6)
         elif end is not None and duration is not None and abs(end - (start or 0.0) - duration) > 0.1:
-            self._doubt("duration differs from end - start, which were taken", row.where)
+            self._doubt("duration differs from end - start, which is used", row.where)
         if end is not None and end <= (start or 0):
             raise UserError(f"end: found {end:g}, expected more than the start, {start or 0:g} seconds")
         return (start or 0.0, end) if start or end is not None else (None, None)
@@ -201,7 +201,7 @@ class RecordingBuilder:
             return False
         longer = duration - header.seconds
         if longer > 1:
-            self._doubt("duration is longer than the file, which was taken whole", row.where)
+            self._doubt("duration is longer than the file; the whole file is used", row.where)
         return longer > -0.1 or (longer > -1 and duration == int(duration))
 
     def _seconds(self, row: Row, field: str, time: Time | None) -> float | None:
@@ -240,7 +240,7 @@ class RecordingBuilder:
             raise UserError(
                 f"{self._source}: times look like {' or '.join(fits)}: found {value:g} s in "
                 f"{printable(recording.path.name)}, which is {header.seconds:.2f} s long; give seconds, or name the "
-                "columns of a table for their unit: start_ms and end_ms, or start_sample and end_sample"
+                "columns of a table after their unit: start_ms and end_ms, or start_sample and end_sample"
             )
 
     def _doubt_overlaps(self) -> None:
@@ -266,5 +266,5 @@ def _local(text: str) -> str:
     if not separator or not scheme.isalnum():
         return os.path.expanduser(text) if text.startswith("~/") else text
     if scheme.lower() != "file":
-        raise UserError(f"{printable(text)}: found an address, expected a file; download it first")
+        raise UserError(f"{printable(text)}: found a URL, expected a file; download it first")
     return unquote(text[len("file://") :].removeprefix("localhost"))

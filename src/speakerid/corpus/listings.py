@@ -34,9 +34,9 @@ class Listing(NamedTuple):
     def hint(self) -> str:
         """One line that says how to use the listing."""
         if self.layout == "kaldi":
-            return f"{printable(self.folder)} is a Kaldi data directory; to go by it, prepare that folder"
+            return f"{printable(self.folder)} is a Kaldi data directory; to use it, prepare that folder"
         what = "a table of recordings" if self.layout == "table" else f"a {self.layout} manifest"
-        return f"{printable(self.path)} is {what}; to go by it, prepare that file"
+        return f"{printable(self.path)} is {what}; to use it, prepare that file"
 
 
 def listing_of(path: Path, layout: str = "auto") -> Listing | None:
@@ -54,13 +54,13 @@ def listing_of(path: Path, layout: str = "auto") -> Listing | None:
         found = "kaldi"
     elif name.endswith(".rttm"):
         raise UserError(
-            f"{path}: found an RTTM, which is not read; expected a table: write its turns as "
+            f"{path}: found an RTTM file, which is not read; expected a table: write its turns as "
             "path,speaker,start,duration and prepare that"
         )
     elif name.endswith(ENDINGS):
         found = kind_of(path)
         if found is None:
-            raise UserError(f"{path}: found no manifest of recordings; expected objects with audio_filepath and label")
+            raise UserError(f"{path}: not a manifest of recordings; expected objects with audio_filepath and label")
     elif name.endswith((".csv", ".tsv", ".txt", ".lst")):
         found = "speechbrain" if is_speechbrain(read_header(path)) else "table"
         found = "table" if layout == "table" else found
@@ -88,7 +88,7 @@ def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool 
         several = not everywhere and (len(names) > MAX_OPENED or (folder.parts and folder.recordings))
         for name in names:
             if name.lower().endswith(".rttm"):
-                reason = "an RTTM; to go by it, write its turns as path,speaker,start,duration in a table"
+                reason = "an RTTM file; to use it, write its turns as path,speaker,start,duration in a table"
                 remarks.skipped(folder.name(name), reason)
             elif several:
                 remarks.skipped_ending(_ending(name))
@@ -109,7 +109,7 @@ def read_listings(listings: Sequence[Listing], root: Path, remarks: Remarks) -> 
         for one in _read(listing, root, remarks):
             earlier = recordings.setdefault((one.path, one.start, one.end, one.channel), one)
             if earlier is not one:
-                remarks.skipped(f"{one.name} in {printable(listing.path.name)}", "listed in another file already")
+                remarks.skipped(f"{one.name} in {printable(listing.path.name)}", "already listed in another file")
     return list(recordings.values())
 
 
@@ -120,7 +120,7 @@ def _listing_in(folder: Folder, name: str, remarks: Remarks) -> Listing | None:
         kind = kind_of(path) if manifest else _table_kind(path)
     except UserError as error:
         if not manifest:
-            remarks.doubt(f"passed over, {error}")
+            remarks.doubt(f"skipped, {error}")
             return None
         kind = None
     if kind is None:

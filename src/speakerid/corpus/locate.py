@@ -22,7 +22,9 @@ def locate(root: Path) -> Path:
     if not found and len(inside) == 1:
         found = [folder for folder in _folders(inside[0]) if _is_corpus(folder)]
     if len(found) > 1:
-        raise UserError(f"{root}: holds several corpora, {found[0].name} and {found[1].name} among them; name one")
+        raise UserError(
+            f"{root}: holds several corpora, including {found[0].name} and {found[1].name}; give one of them"
+        )
     if not found:
         return root
     note(f"{root}: reading the corpus in {found[0]}")

@@ -66,7 +66,7 @@ def entries(path: Path) -> Iterator[Entry]:
     items = content.items() if isinstance(content, dict) else enumerate(content, 1) if isinstance(content, list) else ()
     found = [(f"entry {key}", value) for key, value in items if isinstance(value, dict)]
     if not found:
-        raise UserError(f"{path}: found no objects of JSON; expected one a line, or a list of them")
+        raise UserError(f"{path}: found no JSON objects; expected one per line, or a list of them")
     yield from found
 
 
@@ -105,7 +105,7 @@ def _lines(path: Path, file: TextIO) -> Iterator[Entry]:
         if isinstance(content, dict):
             yield f"line {number}", content
         else:
-            problems.append(f"line {number}: no object of JSON; correct it, or write the manifest again")
+            problems.append(f"line {number}: not a JSON object; correct it, or write the manifest again")
     if problems:
         raise CorpusError(path, problems)
 
@@ -139,7 +139,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
         with opener(path, "rt", encoding="utf-8-sig") as file:
             yield file
     except UnicodeError as error:
-        raise UserError(f"{path}: no UTF-8 text; write the manifest as UTF-8") from error
+        raise UserError(f"{path}: not UTF-8 text; write the manifest as UTF-8") from error
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 

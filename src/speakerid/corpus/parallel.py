@@ -130,7 +130,7 @@ class _WorkerPool(Generic[_Job, _Result]):
         """Continue with one process fewer after one could not start."""
         if self._count == 1:
             raise UserError(
-                f"no worker process can start ({reason}); free memory and run the same again, in a script below "
+                f"no worker process can start ({reason}); free memory and run it again; in a script, run it below "
                 "`if __name__ == '__main__':`"
             ) from reason
         self._count -= 1
@@ -167,5 +167,5 @@ class _WorkerPool(Generic[_Job, _Result]):
         else:
             raise UserError(
                 f"a worker process died twice in the same job, the second time alone ({death}); free memory and run "
-                "the same again"
+                "it again"
             )

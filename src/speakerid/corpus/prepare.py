@@ -109,7 +109,7 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
     """
     found = scan(source, options.layout)
     if found.layout == "hw4":
-        print(f"{printable(source)}: layout hw4, features computed already")
+        print(f"{printable(source)}: layout hw4, features are already computed")
         return _repack(source, out, options, found)
     _print_scan(source, found)
     company = _find_company(options)
@@ -179,7 +179,7 @@ def _company_finding(corpus: Corpus) -> list[Finding]:
     if not company:
         return []
     text = f"{company}, from {', '.join(company.folders)}" if company.folders else str(company)
-    return [Finding("company", text, (), "it trains as further classes and is never an answer")]
+    return [Finding("company", text, (), "its people are additional training classes and never predicted")]
 
 
 def _find_company(options: Options) -> list[Recording]:
@@ -206,7 +206,7 @@ def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
     defaults = Options()
     for name in vars(options).keys() - {"layout", "layout_out", "dtype", "workers"}:
         if getattr(options, name) != getattr(defaults, name):
-            raise UserError(f"{name}: has no effect on {source}, whose features are computed already; leave it out")
+            raise UserError(f"{name}: has no effect on {source}, whose features are already computed; leave it out")
     corpus = check_corpus(source)
     features = corpus.root  # may be a folder inside the source
     _check_target(out, corpus.features)
@@ -243,7 +243,7 @@ def _explain_write_errors(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"{out}: cannot be written: {error.strerror or error}; mend it and run the same again, it goes on"
+            f"{out}: cannot be written: {error.strerror or error}; fix this and run the same command again to continue"
         ) from error
 
 

@@ -137,13 +137,13 @@ def _copies(examined: Examined, group: Sequence[int], kind: str, what: str) -> F
             f"{kind} across speakers",
             f"{what} under {listed(speakers)}: {listed(files)}",
             files,
-            "listen who speaks and delete it from the others; a recording under two names teaches nothing",
+            "find out who speaks and delete it from the others; a recording under two names is useless for training",
         )
     return Finding(
         kind,
         f"{what}, {len(group)} times: {listed(files)}",
         files,
-        "keep one; a copy in training and in validation flatters the accuracy",
+        "keep one; copies in both training and validation inflate the accuracy",
     )
 
 
@@ -156,10 +156,10 @@ def _contradictions(examined: Examined, speakers: dict[str, list[int]]) -> Itera
         files = tuple(examined.names[index] for speaker in (one, other) for index in speakers[speaker])
         yield Finding(
             "one person under two names?",
-            f"{one} and {other} sound alike, as one person's recordings do: "
-            f"listen to {examined.names[speakers[one][0]]} beside {examined.names[speakers[other][0]]}",
+            f"{one} and {other} sound like one person: "
+            f"compare {examined.names[speakers[one][0]]} with {examined.names[speakers[other][0]]}",
             files,
-            "if it is one person, put the recordings under one name; else leave them",
+            "if it is one person, put the recordings under one name; otherwise leave them",
         )
     for doubt in doubted_labels(points, names, sessions):
         name, speaker = examined.names[doubt.index], names[doubt.index]
@@ -169,12 +169,12 @@ def _contradictions(examined: Examined, speakers: dict[str, list[int]]) -> Itera
                 f"{name}: {doubt.ratio:.1f} times as far from {speaker}'s other recordings as from those of "
                 f"{doubt.nearest_speaker}",
                 (name,),
-                "listen to it beside both speakers; move it if it is the other's, delete it if it is nobody's",
+                "compare it with both speakers; move it if it belongs to the other, delete it if it belongs to neither",
             )
 
 
 def _left_out(line: str) -> Finding:
-    advice = "mend the file or delete it, then prepare again; everything else is there"
+    advice = "repair the file or delete it, then prepare again; everything else is kept"
     return Finding("left out", line, (line.partition(": ")[0],), advice)
 
 
@@ -187,24 +187,22 @@ def _too_little(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[
                 "too little",
                 f"{speaker}: {seconds:.0f} s of sound in {counted(len(indices), 'recording')}",
                 tuple(examined.names[index] for index in indices),
-                f"record more, {LITTLE_SECONDS:.0f} s without the silence in {LITTLE_UTTERANCES} recordings at least, "
+                f"record at least {LITTLE_SECONDS:.0f} s without silence in at least {LITTLE_UTTERANCES} recordings, "
                 "or leave the speaker out",
             )
 
 
 def _single_sessions(examined: Examined, speakers: dict[str, list[int]]) -> Iterator[Finding]:
-    advice = (
-        "record on another day, and give each occasion a folder inside the speaker's: validation needs one of its own"
-    )
+    advice = "record on another day, with a folder for each session: validation needs a session of its own"
     single = [name for name, indices in speakers.items() if len({examined.sessions[index] for index in indices}) < 2]
     files = tuple(examined.names[index] for name in single for index in speakers[name])
     if single and all(session is None for session in examined.sessions):
         text = (
-            f"no sessions are known in {counted(len(files), 'recording')}: validation may share occasions with training"
+            f"sessions of {counted(len(files), 'recording')} are unknown: validation may share occasions with training"
         )
         yield Finding("single session", text, files, advice)
     elif single:
-        text = f"{len(single)} of {counted(len(speakers), 'speaker')} with one session only: {listed(single)}"
+        text = f"{len(single)} of {counted(len(speakers), 'speaker')} with only one session: {listed(single)}"
         yield Finding("single session", text, files, advice)
 
 
@@ -242,24 +240,24 @@ _FLAWS = (
     ),
     _Flaw(
         "noisy",
-        f"with a signal-to-noise ratio under {NOISY_DB:.0f} dB",
+        f"with a signal-to-noise ratio below {NOISY_DB:.0f} dB",
         lambda recording: NOISY_DB - recording.snr_db,
         lambda recording: f"{recording.snr_db:.1f} dB",
-        "keep it if the model is to work in such noise and all speakers have it; one speaker's noise gives them away",
+        "keep it if the model must work in such noise and all speakers have it; noise that only some have reveals them",
     ),
     _Flaw(
         "mostly silence",
         f"with over {100 * SILENCE_SHARE:.0f} % silence",
         lambda recording: recording.silence - SILENCE_SHARE,
         lambda recording: f"{100 * recording.silence:.0f} %",
-        "look for a click that makes the rest count as silence (37 dB below the peak); silence is cut, the rest used",
+        "look for a click that makes the rest count as silence (37 dB below the peak); only the rest is used",
     ),
     _Flaw(
         "quiet",
-        f"with a peak under {QUIET_DB:.0f} dB of full scale",
+        f"with a peak below {QUIET_DB:.0f} dB of full scale",
         lambda recording: QUIET_DB - recording.peak_db,
         lambda recording: f"{recording.peak_db:.0f} dB",
-        "raise the input level and record again; raised afterwards, the steps of the quantisation become noise",
+        "raise the input level and record again; amplifying it afterwards also amplifies the quantization noise",
     ),
 )
 
@@ -272,7 +270,7 @@ def _opposite_channels(examined: Examined) -> Iterator[Finding]:
             f"{counted(len(files), 'recording')} with channels of opposite sign, which cancel each other out: "
             f"{listed(files)}",
             files,
-            "the loudest channel alone was used; swap the wires of the other one before you record more",
+            "only the loudest channel was used; swap the wires of the other one before you record more",
         )
 
 
@@ -288,5 +286,5 @@ def _low_sample_rates(examined: Examined, sample_rate: int) -> Iterator[Finding]
             f"nothing above {rate // 2:,} Hz: {listed(files)}",
             files,
             f"record at {sample_rate:,} Hz, or prepare everything with --features sample_rate={rate}: "
-            "bands that are empty for some speakers only give them away",
+            "bands that are empty for only some speakers identify them",
         )

@@ -78,7 +78,7 @@ def _compute(job: Job, digest: str, key: str, settings: Settings) -> Computed:
         )
     except TooLong as error:
         raise UserError(
-            f"{error}, name stretches of it in a table with start and end, or raise the limit with --max-minutes"
+            f"{error}, list segments of it in a table with start and end, or raise the limit with --max-minutes"
         ) from error
     waveform, sample_rate = sound.waveform, sound.sample_rate
     if job.speed:

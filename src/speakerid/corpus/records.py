@@ -151,7 +151,7 @@ class Company:
     """Number of people held out as strangers."""
 
     def __str__(self) -> str:
-        strangers = f"; {self.strangers} more people stand for strangers" if self.strangers else ""
+        strangers = f"; {self.strangers} more people held out as strangers" if self.strangers else ""
         return f"company: {self.people} people, {self.utterances:,} utterances, {self.minutes:,.1f} min{strangers}"
 
 

@@ -11,7 +11,7 @@ from speakerid.printing import counted
 
 SHOWN = 5
 """Maximum number of findings per kind in the terminal."""
-QUANTILES = {"least": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "most": 1.0}
+QUANTILES = {"min": 0.0, "5 %": 0.05, "median": 0.5, "95 %": 0.95, "max": 1.0}
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ def terminal_report(examined: Examined, findings: Sequence[Finding]) -> str:
     for spread in spreads(examined):
         if spread.of != of:
             of = spread.of
-            lines.append(f"of a {of}")
+            lines.append(f"per {of}")
         lines.append(f"  {spread.what:32}" + "".join(f"{text:>10}" for text in spread.quantiles))
-    lines += ["", counted(len(findings), "finding") + ("" if findings else ": nothing to mend")]
+    lines += ["", counted(len(findings), "finding") + ("" if findings else ": nothing to fix")]
     for kind, members in grouped(findings).items():
         lines += ["", f"{kind}: {len(members):,}", f"  → {members[0].advice}"]
         lines += [f"  - {finding.text}" for finding in members[:SHOWN]]

@@ -39,7 +39,7 @@ def html_report(examined: Examined, findings: Sequence[Finding], title: str) -> 
         '<section class="plots">',
         *map(html_plot, plots(examined)),
         "</section>",
-        '<p class="faint">The outermost bars of a histogram hold what lies beyond them.</p>',
+        '<p class="faint">The outermost bars of a histogram include everything beyond them.</p>',
         *_spreads(examined),
         *_findings(kinds),
         *_speakers(examined),
@@ -49,7 +49,7 @@ def html_report(examined: Examined, findings: Sequence[Finding], title: str) -> 
 
 def _glance(kinds: dict[str, list[Finding]]) -> Iterator[str]:
     if not kinds:
-        yield '<p class="glance">Nothing was found that needs mending.</p>'
+        yield '<p class="glance">No problems were found.</p>'
         return
     yield '<ul class="glance">'
     for number, (kind, members) in enumerate(kinds.items()):
@@ -58,13 +58,13 @@ def _glance(kinds: dict[str, list[Finding]]) -> Iterator[str]:
 
 
 def _spreads(examined: Examined) -> Iterator[str]:
-    yield "<h2>In numbers</h2><div class='wide'><table><thead><tr><th></th>"
+    yield "<h2>Summary</h2><div class='wide'><table><thead><tr><th></th>"
     yield "".join(f"<th>{name}</th>" for name in QUANTILES) + "</tr></thead><tbody>"
     of = ""
     for spread in spreads(examined):
         if spread.of != of:
             of = spread.of
-            yield f'<tr class="group"><th colspan="{len(QUANTILES) + 1}">of a {of}</th></tr>'
+            yield f'<tr class="group"><th colspan="{len(QUANTILES) + 1}">per {of}</th></tr>'
         yield f"<tr><th>{spread.what}</th>" + "".join(f"<td>{text}</td>" for text in spread.quantiles) + "</tr>"
     yield "</tbody></table></div>"
 
@@ -105,7 +105,7 @@ def _speakers(examined: Examined) -> Iterator[str]:
     yield "<h2>Speakers</h2>"
     yield (
         '<p class="faint">Level, signal-to-noise ratio, silence and clipping are medians over the recordings. '
-        "What is beyond its limit is coloured.</p>"
+        "Values beyond their limit are colored.</p>"
     )
     yield "<div class='wide'><table><thead><tr>"
     yield "".join(f"<th>{column}</th>" for column in _COLUMNS) + "</tr></thead><tbody>"

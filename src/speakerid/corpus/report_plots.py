@@ -43,8 +43,8 @@ def plots(examined: Examined) -> list[Plot]:
     return [
         _plot(
             "Minutes of sound per speaker",
-            f"{counted(len(sound), 'speaker')}, the longest first, silence left out. "
-            f"Dashed: {LITTLE_SECONDS:.0f} s, under which it is too little.",
+            f"{counted(len(sound), 'speaker')}, longest first, without silence. "
+            f"Dashed: minimum of {LITTLE_SECONDS:.0f} s.",
             _profile,
             sound,
             LITTLE_SECONDS / 60,
@@ -52,32 +52,32 @@ def plots(examined: Examined) -> list[Plot]:
         _utterances([count for count, _ in sizes_of_sessions(examined).values()], speakers),
         _plot(
             "Length",
-            "Seconds of a recording, silence included.",
+            "Seconds per recording, including silence.",
             _histogram,
             [recording.seconds for recording in measured],
         ),
         _plot(
             "Sample rate",
-            "Recordings at each. A rate that only some speakers have gives them away.",
+            "Recordings per sample rate. A rate that only some speakers have identifies them.",
             _counts,
             Counter(f"{recording.sample_rate:,} Hz" for recording in measured),
         ),
         _plot(
             "Level",
-            "RMS of what is not silence, in dB of full scale.",
+            "RMS without silence, in dB of full scale.",
             _histogram,
             [recording.level_db for recording in measured],
         ),
         _plot(
             "Signal-to-noise ratio",
-            f"Estimate in dB. Dashed: {NOISY_DB:.0f} dB, under which a recording is noisy.",
+            f"Estimate in dB. Dashed: {NOISY_DB:.0f} dB, below which a recording is noisy.",
             _histogram,
             [recording.snr_db for recording in measured],
             NOISY_DB,
         ),
         _plot(
             "Silence",
-            f"Per cent of a recording. Dashed: {100 * SILENCE_SHARE:.0f} %, above which it is mostly silence.",
+            f"Percent of a recording. Dashed: {100 * SILENCE_SHARE:.0f} %, above which it is mostly silence.",
             _histogram,
             [100 * recording.silence for recording in measured],
             100 * SILENCE_SHARE,
@@ -89,12 +89,11 @@ def plots(examined: Examined) -> list[Plot]:
 def _utterances(sessions: list[int], speakers: dict[str, list[int]]) -> Plot:
     if sessions:
         return _plot(
-            "Utterances per session", f"{counted(len(sessions), 'session')}, the largest first.", _profile, sessions
+            "Utterances per session", f"{counted(len(sessions), 'session')}, largest first.", _profile, sessions
         )
     return _plot(
         "Utterances per speaker",
-        f"{counted(len(speakers), 'speaker')}, the largest first. "
-        f"Dashed: {LITTLE_UTTERANCES}, under which it is too little.",
+        f"{counted(len(speakers), 'speaker')}, largest first. Dashed: minimum of {LITTLE_UTTERANCES}.",
         _profile,
         [len(indices) for indices in speakers.values()],
         LITTLE_UTTERANCES,
@@ -103,11 +102,11 @@ def _utterances(sessions: list[int], speakers: dict[str, list[int]]) -> Plot:
 
 def _clipping(percent: NDArray[np.float64]) -> Plot:
     some = percent[percent > 0]
-    caption = f"{len(some):,} of {counted(len(percent), 'recording')} touch full scale at all"
+    caption = f"{len(some):,} of {counted(len(percent), 'recording')} reach full scale"
     if not len(some):
         return Plot("Clipping", f"{caption}.", "")
     limit = 100 * CLIPPED_SHARE
-    caption += f": per cent of their samples. Dashed: {limit:.1f} %, above which it is clipped."
+    caption += f": percent of their samples. Dashed: {limit:.1f} %, above which a recording is clipped."
     return _plot("Clipping", caption, _logarithmic_histogram, some, limit)
 
 

@@ -107,7 +107,7 @@ def _note(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
     """Report how the folders above the speakers were read."""
     names = [_listed(dict.fromkeys(folder.parts[above] for folder in tree)) for above in range(level)]
     remarks.note(
-        f"{' / '.join(names)}: read as no speakers; the folders in them are the speakers (else: --layout folders:1)"
+        f"{' / '.join(names)}: not read as speakers; the folders in them are the speakers (else: --layout folders:1)"
     )
     for above in range(level):
         _note_parts(tree, above, level, remarks)
@@ -124,7 +124,7 @@ def _note_parts(tree: Sequence[Folder], above: int, level: int, remarks: Remarks
         several = sum(len(found) > 1 for found in parts.values())
         remarks.note(
             f"the source's own parts are joined ({shares} recordings; speakers in several parts: {several:,}); "
-            "to keep them apart, prepare each by itself"
+            "to avoid this, prepare each one separately"
         )
 
 
@@ -138,7 +138,7 @@ def _doubt(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
     if len(speakers) == 1 and deeper and not odd:
         only = next(iter(speakers))
         remarks.doubt(
-            f"one speaker only; if the folders in {printable(only)} are the speakers, use --layout folders:{level + 2}"
+            f"only one speaker; if the folders in {printable(only)} are the speakers, use --layout folders:{level + 2}"
         )
     elif odd:
         remarks.note(_taken(odd, level))
@@ -152,7 +152,7 @@ def _doubt(tree: Sequence[Folder], level: int, remarks: Remarks) -> None:
 def _taken(names: Sequence[str], level: int) -> str:
     many = len(names) > 1
     return (
-        f"{_listed(names)} {'were' if many else 'was'} taken for {'speakers' if many else 'a speaker'}; "
+        f"{_listed(names)} {'were' if many else 'was'} read as {'speakers' if many else 'a speaker'}; "
         f"if the folders in {'them' if many else 'it'} are the speakers, use --layout folders:{level + 2}"
     )
 

@@ -143,18 +143,18 @@ def _assign_folds(
 
 def _not_two_sessions(utterances: Utterances, members: Sequence[int]) -> UserError:
     name = utterances[members[0]].speaker
-    return UserError(f"data.split: speaker {name} has not two known sessions; use data.split=auto or order")
+    return UserError(f"data.split: speaker {name} does not have two known sessions; use data.split=auto or order")
 
 
 def _how(by: By, whole: int, ordered: int) -> str:
-    order = "the last utterances of each speaker; where they share a session with the others, accuracy is flattered"
+    order = "the last utterances of each speaker; accuracy is inflated if they share a session with the others"
     if by == "random":
-        return "at random; sessions are on both sides, so accuracy is flattered"
+        return "at random; sessions are on both sides, so accuracy is inflated"
     if not whole:
         return order
     if not ordered:
         return "whole sessions, so no recording occasion is on both sides"
-    return f"whole sessions of {whole} speakers; the last utterances, which flatter, of {ordered} without two sessions"
+    return f"whole sessions of {whole} speakers; the last utterances, which inflate accuracy, of {ordered} others"
 
 
 def _by_speaker(utterances: Utterances, rows: np.ndarray) -> list[list[int]]:

@@ -118,8 +118,8 @@ class Stage:
             path.with_suffix(".frames").unlink(missing_ok=True)
         if damaged:
             print(
-                f"{self._folder}: {len(damaged)} of {len(paths)} files are damaged, {damaged[0].stem} among them; "
-                "what they held is computed again",
+                f"{self._folder}: {len(damaged)} of {len(paths)} files are damaged, including {damaged[0].stem}; "
+                "their content is computed again",
                 file=sys.stderr,
             )
 
@@ -148,8 +148,12 @@ def _final_error(shard: _Shard, code: int) -> list[str | UserError]:
     """Error for a recording that killed its process in the retry as well."""
     assert len(shard) == 1
     if code == -signal.SIGKILL:  # sent by the system, never by a decoder
-        return [OutOfMemory("the system ended the process that read it (memory?), twice; free memory, or leave it out")]
-    return [UserError("kills or hangs its decoder; leave it out, or convert it")]
+        return [
+            OutOfMemory(
+                "the system killed the process that read it twice (out of memory?); free memory, or leave it out"
+            )
+        ]
+    return [UserError("crashes or hangs its decoder; leave it out, or convert it")]
 
 
 def _compute_shard(shard: _Shard, *, folder: Path, settings: Settings) -> list[str | UserError]:
@@ -174,4 +178,4 @@ def _compute(job: Job, known: Collection[str], settings: Settings) -> Computed |
     except UserError as error:
         return error
     except MemoryError:
-        return OutOfMemory("there is not enough memory for it; free memory, or name stretches of it")
+        return OutOfMemory("there is not enough memory for it; free memory, or list segments of it in a table")

@@ -112,7 +112,7 @@ def write_files(
     # Verify what was written before it replaces the old store.
     store.check()
     if problems := store.verify():
-        raise UserError(f"{store.path}: was not written as it should be: {problems[0]}; check the disk")
+        raise UserError(f"{store.path}: was not written correctly: {problems[0]}; check the disk")
     return store
 
 

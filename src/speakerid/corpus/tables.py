@@ -91,7 +91,7 @@ def _columns(table: Table) -> dict[str, int]:
     found = printable(", ".join(table.header)) or "nothing"
     remedy = ""
     if looks_like_data(table.header, EXTENSIONS):
-        remedy = "; this looks like data: put a line such as path,speaker above it"
+        remedy = "; this looks like data: add a first line such as path,speaker"
     raise UserError(f"{table.path}: first line: found {found}; expected {TABLE}{remedy}")
 
 
@@ -150,7 +150,7 @@ def _note_units(table: Table, columns: Mapping[str, int], remarks: Remarks) -> N
     for field in ("start", "end", "duration"):
         given = [printable(table.header[columns[field + suffix]]) for suffix in UNITS if field + suffix in columns]
         if len(given) > 1:
-            remarks.note(f"{printable(table.path.name)}: {given[0]} counts, {', '.join(given[1:])} where it is empty")
+            remarks.note(f"{printable(table.path.name)}: {given[0]} is used, or {', '.join(given[1:])} if it is empty")
 
 
 def _line(problem: str) -> int:

@@ -122,7 +122,7 @@ def _table(path: Path, dialect: _Dialect) -> Table:
             row.pop()
         if len(row) > len(header):
             found = f"found {len(row)} fields, expected {len(header)}"
-            problems.append(f"line {line}: {found}; quote what holds a delimiter")
+            problems.append(f"line {line}: {found}; quote fields that contain a delimiter")
         rows.append((f"line {line}", [*row, *[""] * (len(header) - len(row))][: len(header)]))
     return Table(path, _clean(header), rows, problems, dialect.delimiter)
 
@@ -162,7 +162,7 @@ def _name_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeError as error:
-        raise UserError(f"{path}: no UTF-8 text; save the table as UTF-8 (in Excel: 'CSV UTF-8')") from error
+        raise UserError(f"{path}: not UTF-8 text; save the table as UTF-8 (in Excel: 'CSV UTF-8')") from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UserError as error:

@@ -11,7 +11,7 @@ NAME = "UNFINISHED.txt"
 def mark(root: Path) -> None:
     """Mark a corpus as unfinished; opening it then raises an error."""
     with atomic_file(root / NAME) as partial:
-        partial.write_text("This corpus is between two states. Run the same `prepare` again, it continues.\n")
+        partial.write_text("This corpus is incomplete. Run the same `prepare` again to continue.\n")
 
 
 def unmark(root: Path) -> None:
@@ -27,4 +27,4 @@ def refuse(root: Path) -> None:
 
 def error(root: Path) -> UserError:
     """Error to raise for an unfinished corpus."""
-    return UserError(f"{root}: its preparation is unfinished; run the same `prepare` again, it continues")
+    return UserError(f"{root}: its preparation is unfinished; run the same `prepare` again to continue")

@@ -52,11 +52,11 @@ class Remarks:
         for reason, count in self._counts.items():
             names = self._first[reason]
             more = f" and {count - len(names):,} more" if count > len(names) else ""
-            skipped.append(f"passed over, {reason}: {', '.join(names)}{more}")
+            skipped.append(f"skipped, {reason}: {', '.join(names)}{more}")
         if self._endings:
             common = [f"{count:,} {ending}" for ending, count in self._endings.most_common(5)]
             more = " and others" if len(self._endings) > len(common) else ""
-            skipped.append(f"passed over, no recordings by their endings: {', '.join(common)}{more}")
+            skipped.append(f"skipped, not recordings by their extension: {', '.join(common)}{more}")
         return self._notes + skipped + self._doubts
 
 
@@ -157,7 +157,7 @@ def _linked(entry: os.DirEntry[str], source: Path, followed: set[tuple[int, int]
     target = entry.stat()
     above = {*Path(entry.path).absolute().parents, *Path(os.path.realpath(source)).parents}
     if any(os.path.samestat(target, os.stat(folder)) for folder in above):
-        return "link to a folder that it lies in"
+        return "link to a folder that contains it"
     if (target.st_dev, target.st_ino) in followed:
         return "link to a folder that another link leads to"
     followed.add((target.st_dev, target.st_ino))
