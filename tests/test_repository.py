@@ -26,9 +26,10 @@ COMMANDS = re.findall(
     "\n".join(page.read_text(encoding="utf-8") for page in PAGES) + "\n".join(c.read_text() for c in CONFIGS),
 )
 SOURCE = ROOT / "src" / "speakerid"
-PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation")
+PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation", "audio", "corpus", "cli")
 STOCK_PHRASES = re.compile(
     r"^\s*Of |\bLetters:|\b(whoever|nobody|everybody|somebody|anybody|likewise|so many|so often|told|heard)\b"
+    r"|\b(anew|meanwhile|mend|passed over)\b"
     r"|(?<!there )\b(is|are) no\b(?! (later|longer|more))|\bgo(es)? on\b|\bat work\b|\bby itself\b|\bin vain\b"
     r"|\bof no (meaning|use)\b|\bgiven back\b|\bstands? (at|in)\b|\bbehind one another\b",
     re.MULTILINE,

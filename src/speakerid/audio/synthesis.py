@@ -23,7 +23,7 @@ WINDOW, FFT = 2 * HOP, 5 * HOP
 MALE_TRACT_CM = 17.5
 NASAL_POLE_HZ, NASAL_ZERO_HZ, HIGHEST_FORMANT_HZ = 270.0, 550.0, 7600.0
 
-# F1, F2, F3 in Hz of men, Peterson & Barney (1952), table II: heed hid head had hod hawed hood who'd hud heard.
+# F1, F2, F3 in Hz of men, Peterson & Barney (1952), table II: iy ih eh ae aa ao uh uw ah er.
 VOWELS = np.array([
     [270, 2290, 3010], [390, 1990, 2550], [530, 1840, 2480], [660, 1720, 2410], [730, 1090, 2440],
     [570, 840, 2410], [440, 1020, 2240], [300, 870, 2240], [640, 1190, 2390], [490, 1350, 1690],

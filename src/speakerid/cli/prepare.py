@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--speeds", action="store_true", help="add copies at 0.9 and 1.1 of the speed, as additional training classes"
     )
-    parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # former name of --speeds
+    parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # old name of --speeds
     parser.add_argument(
         "--equalise", action="store_true",
         help="standardize every band over all frames of a speaker: removes the channel, for experiments only",

@@ -75,13 +75,13 @@ class _Stderr(io.FileIO):
             return len(data)
 
 
-def _guarded(raw: io.FileIO, former: Any) -> io.TextIOWrapper:
+def _guarded(raw: io.FileIO, previous: Any) -> io.TextIOWrapper:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
-        encoding=former.encoding if former else "utf-8",
+        encoding=previous.encoding if previous else "utf-8",
         errors="backslashreplace",
         # `python -u` sets write_through.
-        line_buffering=bool(former and (former.line_buffering or former.write_through)),
+        line_buffering=bool(previous and (previous.line_buffering or previous.write_through)),
     )
 
 

@@ -77,7 +77,7 @@ def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool 
     Args:
         folders: folders of a source.
         remarks: collects what is skipped.
-        everywhere: also open files beside a speaker's recordings.
+        everywhere: also open files next to a speaker's recordings.
     """
     found: list[Listing] = []
     for folder in folders:
@@ -114,7 +114,7 @@ def read_listings(listings: Sequence[Listing], root: Path, remarks: Remarks) -> 
 
 
 def _listing_in(folder: Folder, name: str, remarks: Remarks) -> Listing | None:
-    """Detect whether a file beside recordings is a listing; most are not, so this does not raise."""
+    """Detect whether a file next to recordings is a listing; most are not, so this does not raise."""
     path, manifest = Path(folder.path, name), name.lower().endswith(ENDINGS)
     try:
         kind = kind_of(path) if manifest else _table_kind(path)

@@ -49,7 +49,7 @@ def packed_store(
                 )
             return packed_store(corpus, part, Path(temporary), dtype, quiet)
     with sole_writer(folder, quiet):
-        frames = _current(folder, part, source)  # another process may have packed it meanwhile
+        frames = _current(folder, part, source)  # another process may have packed it by now
         # Map it inside the lock, before another process can pack it with another dtype.
         return _pack(corpus, part, folder, dtype, source, quiet).frames if frames is None else frames
 

@@ -15,7 +15,7 @@ class PathLabels(NamedTuple):
     speaker: str
     session: str | None = None
     utterance: str | None = None
-    """Of the files of a speaker and session with the same utterance, which hold the same speech, one is used."""
+    """Files of a speaker and session with the same utterance have the same speech; only one is used."""
     rank: int = 0
     """The file of the lowest rank is used."""
 
