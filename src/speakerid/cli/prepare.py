@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how test data are chosen: auto takes whole sessions if they are known, else the last recordings",
     )  # fmt: skip
     parser.add_argument(
-        "--strangers", type=int, default=0, metavar="N", help="number of speakers to hold out (default 0)"
+        "--strangers", type=int, default=0, metavar="N", help="number of speakers to hold out as strangers (default 0)"
     )
     parser.add_argument(
         "--company", type=Path, nargs="+", action="extend", default=[], metavar="FOLDER",

@@ -35,7 +35,7 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
 
     Args:
         root: folder of the corpus.
-        require: files that must exist, of metadata.json, testdata.json and strangers.json.
+        require: files that must exist, of metadata.json and testdata.json.
 
     Raises:
         UserError: the folder does not exist.

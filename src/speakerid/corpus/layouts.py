@@ -189,7 +189,7 @@ def _match_files(folders: Iterable[Folder], layout: str, rule: Rule, remarks: Re
 
 
 def _doubt_names(recordings: Iterable[Recording], remarks: Remarks) -> None:
-    """Report speakers whose names differ only in case, spaces, accents or number format, or do not identify anyone."""
+    """Report speakers whose names look alike (see `normalize_name`) or are placeholders."""
     alike = defaultdict[str, set[str]](set)
     for speaker in sorted({recording.speaker for recording in recordings}):
         alike[normalize_name(speaker)].add(speaker)
