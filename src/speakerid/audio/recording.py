@@ -23,7 +23,7 @@ class Recording:
         sample_rate: sample rate in Hz.
         channels: number of channels.
         length: readable length; None if unknown before reading.
-        promised: length stated in the header, None if not stated; greater than `length` if the file is truncated.
+        header_length: length stated in the header, None if not stated; greater than `length` if the file is truncated.
         blocks: yields consecutive blocks of (n, channels) float32 samples from a position; call it once.
         lag: delay of the samples relative to the original in seconds, 0 if unknown.
     """

@@ -43,8 +43,8 @@ def parallel_map(
         unit: unit of the progress bar, in the plural.
         workers: number of processes. Default: one per core that this process may use. 0 computes in this process.
         weight: progress that a job counts for.
-        died: computes the result of a job that killed its process in the retry as well, from the job and the exit code.
-        again: retry a job that killed its process; if False, `on_death` is called at once.
+        on_death: computes the result of a job that killed its process again, from the job and the exit code.
+        retry: retry a job that killed its process; if False, `on_death` is called at once.
 
     Raises:
         UserError: a job killed its process in the retry as well, and there is no `on_death`; or no process can start.

@@ -112,7 +112,7 @@ class Stage:
     def _remove_damaged_shards(self) -> None:
         paths = sorted(self._folder.glob("*.npz"))
         with ThreadPoolExecutor(processors()) as pool:
-            damaged = [path for path, sound in zip(paths, pool.map(is_intact, paths), strict=True) if not sound]
+            damaged = [path for path, intact in zip(paths, pool.map(is_intact, paths), strict=True) if not intact]
         for path in damaged:
             path.unlink()
             path.with_suffix(".frames").unlink(missing_ok=True)
@@ -150,7 +150,7 @@ def _final_error(shard: _Shard, code: int) -> list[str | UserError]:
     if code == -signal.SIGKILL:  # sent by the system, never by a decoder
         return [
             OutOfMemory(
-                "the system killed the process that read it twice (out of memory?); free memory, or leave it out"
+                "the system twice killed the process that read it (out of memory?); free memory, or leave it out"
             )
         ]
     return [UserError("crashes or hangs its decoder; leave it out, or convert it")]

@@ -121,7 +121,7 @@ def replace_parts(stores: Sequence[Store], all_parts: bool = False) -> None:
 
     Args:
         stores: new parts from `write_files`.
-        whole: whether these are all parts of a corpus, which are valid only together.
+        all_parts: whether these are all parts of a corpus, which are valid only together.
     """
     heads = [store.head for store in stores]
     if all_parts:

@@ -79,12 +79,10 @@ def read_text_table(path: Path) -> Table:
             if "field larger" in str(error):
                 raise
             # Many programs write tables without quoting, in which quotation marks are ordinary characters.
-            unquoted_table = _table(
-                path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE)
-            )
-            if unquoted_table.problems:
+            unquoted = _table(path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE))
+            if unquoted.problems:
                 raise UserError(f"{path}: {error}; double the quotation marks inside of quoted fields") from error
-            return unquoted_table
+            return unquoted
 
 
 def read_header(path: Path) -> list[str]:

@@ -37,7 +37,7 @@ def write_corpus(
         frames: returns the (T, M) features of an utterance.
         layout: what to write; existing files of the other layout are removed.
         dtype: type of the packed store.
-        also: replaces other files of the corpus.
+        write_extra: replaces other files of the corpus.
 
     Raises:
         UserError: the folder cannot be written.
