@@ -104,7 +104,7 @@ def test_from_corpus_to_submission(
     corpus = write_easy_corpus(tmp_path / "corpus")
     config = write_config(tmp_path / "config.yaml", corpus, tmp_path / "run")
     assert answer(monkeypatch, "check", str(corpus)) == 0
-    assert "sound; 3 speakers, 24 labelled and 7 test utterances" in capsys.readouterr().out
+    assert "valid; 3 speakers, 24 labelled and 7 test utterances" in capsys.readouterr().out
     assert answer(monkeypatch, "train", "--config", str(config), "train.total_steps=6", f"run_dir={tmp_path}/a") == 0
     best = tmp_path / "a" / "best.pt"
     assert Checkpoint.load(tmp_path / "a" / "last.pt").step == 6

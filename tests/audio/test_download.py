@@ -273,7 +273,9 @@ def test_without_a_network_the_error_says_what_to_do(
 
 def test_the_status_of_a_server_is_reported(server: Server, tmp_path: Path) -> None:
     server.faults["vox1_dev_wav_partaa"] = 401
-    with pytest.raises(UserError, match=r"^voxceleb1: thor\.robots\.ox\.ac\.uk answers 401 Unauthorized; fetch it by"):
+    with pytest.raises(
+        UserError, match=r"^voxceleb1: thor\.robots\.ox\.ac\.uk answers 401 Unauthorized; download it by"
+    ):
         download("voxceleb1", tmp_path)
 
 

@@ -531,7 +531,7 @@ def test_every_bad_row_is_listed(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (b"", "first line: found nothing; expected a CSV or TSV file with the columns path, speaker"),
-        (b"a.wav,ann\n", "first line: found a.wav, ann; expected .*; this looks like data: put a line"),
+        (b"a.wav,ann\n", "first line: found a.wav, ann; expected .*; this looks like data: add a first line"),
         (b"path,session\na.wav,x\n", "first line: found path, session; expected"),
         (b"path,speaker\n", "no recordings in layout table"),
         ("path,speaker\na.wav,Jürgen\n".encode("latin-1"), "not UTF-8 text; save the table as UTF-8"),

@@ -135,7 +135,7 @@ def test_malformed_lines_of_kaldi_are_reported(source: Path) -> None:
     with pytest.raises(UserError) as error:
         scan(folder)
     for expected in (
-        "wav.scp line 1: found 'r1'", "wav.scp line 3: r2 is in wav.scp line 2 already",
+        "wav.scp line 1: found 'r1'", "wav.scp line 3: r2 is already in wav.scp line 2",
         "segments line 1: found 'r2 2'",
         "segments line 2: found 'r2 3 1'", "segments line 4: found 'r2 1 99 x'", "utt2spk line 2: found 'u4'",
         "segments line 3, u3: recording r9 is not in wav.scp",
@@ -292,7 +292,7 @@ def test_other_json_is_refused_in_one_line(tmp_path: Path, content: str) -> None
 
 def test_an_rttm_is_refused_with_a_remedy(source: Path) -> None:
     (source / "w" / "a.rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> ann <NA> <NA>\n")
-    with pytest.raises(UserError, match=r"a\.rttm: found an RTTM, which is not read; expected a table"):
+    with pytest.raises(UserError, match=r"a\.rttm: found an RTTM file, which is not read; expected a table"):
         scan(source / "w" / "a.rttm")
     assert any("an RTTM" in remark and "w/a.rttm" in remark for remark in scan(source).remarks)
 

@@ -139,7 +139,7 @@ def test_truncated_or_missing_file_is_refused_with_a_remedy(root: Path, kind: st
     assert line.endswith(f"; run the same `python scripts/prepare.py SOURCE {root}` again to rebuild the store")
 
 
-@pytest.mark.parametrize("kind", ["position", "names"])
+@pytest.mark.parametrize("kind", ["index", "names"])
 def test_any_flipped_bit_of_the_index_is_noticed_at_open(root: Path, kind: str) -> None:
     path = only(root, f"labelled-*.{kind}")
     content = path.read_bytes()

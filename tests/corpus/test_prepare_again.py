@@ -380,7 +380,7 @@ def test_recording_without_enough_memory_is_left_out_and_changes_the_exit_status
     assert larger.startswith(
         "left out: s2/larger.wav: the system twice killed the process that read it (out of memory?); "
     )
-    assert error.startswith("error: 2 recordings could not be done because the system ended worker processes ")
+    assert error.startswith("error: 2 recordings could not be processed because the system killed worker processes ")
     assert result(tmp_path / "out") == result(tmp_path / "sound")
 
 

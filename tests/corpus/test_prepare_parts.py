@@ -203,6 +203,6 @@ class TestHW4Source:
     def test_options_without_effect_are_refused(self, tmp_path: Path, options: dict[str, object]) -> None:
         write_corpus(tmp_path / "hw4")
         with pytest.raises(
-            UserError, match=f"{next(iter(options))}: has no effect on .*computed already; leave it out"
+            UserError, match=f"{next(iter(options))}: has no effect on .*already computed; leave it out"
         ):
             prepare(tmp_path / "hw4", tmp_path / "out", Options(**options))  # type: ignore[arg-type]

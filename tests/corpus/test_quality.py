@@ -130,7 +130,7 @@ def test_unknown_sessions_are_one_finding() -> None:
     examined = corpus(sessions=1, each=20)
     (found,) = findings(replace(examined, sessions=[None] * len(examined.names)), [])
     assert found.kind == "single session"
-    assert "no sessions are known" in found.text
+    assert "are unknown: validation may share occasions" in found.text
     assert len(found.files) == 80
 
 

@@ -217,5 +217,5 @@ def test_the_smallest_corpora_have_a_report(speakers: int, each: int, known: boo
     if same:
         corpus = replace(corpus, measured=[corpus.measured[0]] * len(corpus.measured))
     parsed = page(html_report(corpus, [], "small"))
-    assert "Nothing was found" in "".join(parsed.text)
+    assert "No problems were found." in "".join(parsed.text)
     assert terminal_report(corpus, [])
