@@ -61,7 +61,7 @@ def test_a_bundle_is_exported_for_other_programs(
     assert run(["export", str(bundle), str(output), "--to", to]) == 0
     lines = said(capsys)
     assert lines[0] == f"6 speakers: {printable(str(output))}"
-    assert float(lines[1].split()[4].rstrip(",")) < 1e-5
+    assert float(lines[1].split()[5].rstrip(",")) < 1e-5
     kind = {"onnx": ONNX, "torchscript": TORCHSCRIPT}[to]
     assert content_of(output) == kind.name
     check_destination(output, kind, [bundle])
