@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from speakerid.files import StrPath
 from speakerid.model_config import ModelConfig
 from speakerid.settings import Count, FilePath, Numeric, Positive, Probability, Settings, apply_override, parse
 from speakerid.train_config import TrainConfig
@@ -118,13 +119,13 @@ class Config(Settings, frozen=True):
         return self
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+def load_config(path: StrPath, overrides: Sequence[str] = ()) -> Config:
     """Read the experiment in a YAML file and apply `section.setting=value` overrides.
 
     Raises:
         UserError: settings are unknown or wrong; the message names up to 20 of them.
     """
-    content = read_yaml(path)
+    content = read_yaml(Path(path))
     for override in overrides:
         apply_override(content, override)
     source = f"{path} with {' '.join(overrides)}" if overrides else str(path)

@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeAlias
 
 from speakerid.errors import UserError
 
+StrPath: TypeAlias = str | os.PathLike[str]
+"""Path as users give it."""
 _PARTIAL = ".partial"
 _LONGEST_PREFIX = 200
 """In bytes of the name."""

@@ -163,8 +163,8 @@ def test_many_files_get_the_answers_they_get_alone(trained: Trained, recognizer:
 def test_a_voice_print_does_not_depend_on_what_is_embedded_beside_it(recognizer: Recognizer) -> None:
     rng = np.random.default_rng(0)
     frames = [rng.normal(-8, 4, (length, 40)).astype(np.float32) for length in (50, 300, 51, 2500, 120, 50)]
-    together = recognizer.embed(frames)
-    alone = np.concatenate([recognizer.embed([some]) for some in frames])
+    together = recognizer.embed_features(frames)
+    alone = np.concatenate([recognizer.embed_features([some]) for some in frames])
     assert np.abs(together - alone).max() < 1e-5
 
 
@@ -218,7 +218,7 @@ def test_small_models_embed_in_one_thread(
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        recognizer.embed([np.zeros((60, 40), np.float32)])
+        recognizer.embed_features([np.zeros((60, 40), np.float32)])
         assert seen == [expected]
         assert torch.get_num_threads() == 3
     finally:

@@ -22,6 +22,7 @@ from speakerid.audio.resample import Resampler, check_rate
 from speakerid.audio.with_av import AV_EXTENSIONS
 from speakerid.audio.with_soundfile import SOUNDFILE_EXTENSIONS
 from speakerid.errors import UserError
+from speakerid.files import StrPath
 
 EXTENSIONS = SOUNDFILE_EXTENSIONS + AV_EXTENSIONS
 MAX_TIME = 1e9
@@ -66,7 +67,7 @@ class _Segment:
 
 
 def decode(
-    path: Path,
+    path: StrPath,
     start: float | None = None,
     end: float | None = None,
     max_seconds: float = 1200.0,
@@ -95,6 +96,7 @@ def decode(
     segment = _Segment(start or 0.0, math.inf if end is None else end, max_seconds, channel, sample_rate)
     if not 0 <= segment.start < min(segment.end, MAX_TIME):
         raise UserError(f"segment from {segment.start:g} to {segment.end:g} s: expected 0 <= start < end")
+    path = Path(path)
     with open_recording(path) as recording:
         sound, loudest = _mix(recording, segment)
     if loudest is None:
@@ -104,7 +106,7 @@ def decode(
     return replace(sound, cancelled=True)
 
 
-def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.float32]]:
+def pieces(path: StrPath, seconds: float, sample_rate: int) -> Iterator[NDArray[np.float32]]:
     """Decode a recording of any length piece by piece, in constant memory.
 
     Args:
@@ -118,6 +120,7 @@ def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.
     Raises:
         UserError: see `decode`; raised at the piece where the problem is found.
     """
+    path = Path(path)
     loudest = _loudest_if_cancelled(path)
     with open_recording(path) as recording:
         check_rate(recording.sample_rate)
@@ -126,18 +129,19 @@ def pieces(path: Path, seconds: float, sample_rate: int) -> Iterator[NDArray[np.
         )
 
 
-def lag(path: Path) -> float:
+def lag(path: StrPath) -> float:
     """Delay in seconds of the samples from `decode` and `pieces` relative to the original; 0 if unknown.
 
     Raises:
         UserError: the file cannot be read or decoded.
     """
-    with open_recording(path) as recording:
+    with open_recording(Path(path)) as recording:
         return recording.lag
 
 
-def write_wav(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
+def write_wav(path: StrPath, waveform: NDArray[np.float32], sample_rate: int) -> None:
     """Write (N,) samples in [-1, 1] as 16-bit WAV; create missing folders."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:  # pass a file: libsndfile wants names to be valid Unicode
         soundfile.write(file, waveform, sample_rate, subtype="PCM_16", format="WAV")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from speakerid.errors import UserError
+from speakerid.files import StrPath
 
 TIMEOUT = 60.0
 """Seconds to wait for data from a server."""
@@ -88,7 +89,7 @@ SOURCES = {
 }
 
 
-def download(what: str, folder: Path) -> Path:
+def download(what: str, folder: StrPath) -> Path:
     """Download a public corpus and unpack it, unless this was done before.
 
     After an interruption, complete archives are not downloaded again (except for VoxCeleb1), and partially unpacked
@@ -105,10 +106,10 @@ def download(what: str, folder: Path) -> Path:
         UserError: the corpus or part is unknown, or the network, the server or the disk fails.
     """
     name, parts = _parse(what)
-    done = folder / (f"{name}-{'+'.join(parts)}" if ":" in what else name)
+    done = Path(folder) / (f"{name}-{'+'.join(parts)}" if ":" in what else name)
     if done.is_dir():
         return done
-    partial = folder / f".{done.name}.partial"
+    partial = done.parent / f".{done.name}.partial"
     with _explain_errors(what, SOURCES[name], partial):
         _sweep(partial)
         with _timeout():

@@ -9,6 +9,7 @@ from speakerid.corpus.packing import feature_problems, packed_store
 from speakerid.corpus.records import PACKED, PARTS, STAGE, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
 from speakerid.errors import CorpusError, UserError
+from speakerid.files import StrPath
 
 _REQUIRED: dict[Part, tuple[str, ...]] = {
     "labelled": (hw4.METADATA,),
@@ -18,7 +19,11 @@ _REQUIRED: dict[Part, tuple[str, ...]] = {
 
 
 def open_corpus(
-    root: Path, part: Part = "labelled", packed: Path | None = None, dtype: DType | None = None, quiet: bool = False
+    root: StrPath,
+    part: Part = "labelled",
+    packed: StrPath | None = None,
+    dtype: DType | None = None,
+    quiet: bool = False,
 ) -> tuple[Corpus, FrameStore]:
     """Open a corpus, in HW4 layout or as a packed store alone, with the frames of one part.
 
@@ -33,7 +38,7 @@ def open_corpus(
         UserError: the folder does not exist, or its preparation is unfinished.
         CorpusError: lists every problem of the JSON files and of the part's feature files, or of the store.
     """
-    root = locate(root)
+    root = locate(Path(root))
     unfinished.refuse(root)
     if not hw4.has_corpus(root) and root.is_dir():
         if not (root / PACKED / f"{PARTS[0]}.json").exists() and (root / STAGE).is_dir():
@@ -43,17 +48,17 @@ def open_corpus(
     corpus, problems = hw4.read(root, _REQUIRED[part])
     if problems:
         raise CorpusError(root, [*problems, *feature_problems(corpus, part)])
-    return corpus, packed_store(corpus, part, packed, dtype or "float16", quiet)
+    return corpus, packed_store(corpus, part, Path(packed) if packed else None, dtype or "float16", quiet)
 
 
-def check_corpus(root: Path) -> Corpus:
+def check_corpus(root: StrPath) -> Corpus:
     """Read a whole corpus, including every feature file and every block of the packed store.
 
     Raises:
         UserError: the folder does not exist, or its preparation is unfinished.
         CorpusError: lists every problem.
     """
-    root = locate(root)
+    root = locate(Path(root))
     unfinished.refuse(root)
     problems: list[str] = []
     stores = _stores(root, problems)

@@ -18,6 +18,7 @@ from speakerid.corpus.recordings import Recording, Scan, normalize_name
 from speakerid.corpus.records import COMPANY
 from speakerid.corpus.shards import Entry
 from speakerid.errors import UserError
+from speakerid.files import StrPath
 from speakerid.printing import printable
 
 MAX_NAMED = 5
@@ -29,7 +30,7 @@ def is_company(job: Job) -> bool:
     return job.recording.speaker.startswith(COMPANY)
 
 
-def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
+def scan_company(sources: Iterable[StrPath]) -> list[tuple[Path, Scan]]:
     """Find the recordings of company in folders or tables of any layout, and rename them to `company/FOLDER/NAME`.
 
     Folders of the same name are numbered. The order of the sources has no effect.
@@ -39,7 +40,7 @@ def scan_company(sources: Iterable[Path]) -> list[tuple[Path, Scan]]:
         CorpusError: lists every wrong row of a table.
     """
     found: dict[str, tuple[Path, Scan]] = {}
-    by_path = {source.resolve(): source for source in sources}
+    by_path = {source.resolve(): source for source in map(Path, sources)}
     for path, source in sorted(by_path.items()):
         if outer := next((by_path[above] for above in path.parents if above in by_path), None):
             raise UserError(f"--company: {source}: is inside {outer}, which is also company; give only one of them")

@@ -17,7 +17,7 @@ from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.parallel import parallel_map
 from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.errors import UserError
-from speakerid.files import atomic_folder
+from speakerid.files import StrPath, atomic_folder
 
 TRAINING_SESSIONS = 10
 SESSIONS = TRAINING_SESSIONS + 2
@@ -39,12 +39,12 @@ class _Session:
 
 
 def write_demo_corpus(
-    root: Path,
+    root: StrPath,
     speakers: int = 40,
     utterances: int = UTTERANCES,
     seed: int = 0,
     workers: int | None = None,
-    wav: Path | None = None,
+    wav: StrPath | None = None,
 ) -> Corpus:
     """Write a corpus in HW4 layout whose training, validation and test utterances share no session.
 
@@ -69,8 +69,9 @@ def write_demo_corpus(
         raise UserError(f"utterances: found {utterances}, expected at least 1 in each session")
     if seed < 0:
         raise UserError(f"seed: found {seed}, expected 0 or more")
+    root = Path(root)
     if wav is not None:
-        with atomic_folder(wav) as wav_folder:
+        with atomic_folder(Path(wav)) as wav_folder:
             return _write(root, speakers, utterances, seed, workers, wav_folder)
     return _write(root, speakers, utterances, seed, workers, None)
 

@@ -34,7 +34,7 @@ from speakerid.corpus.stage import Stage
 from speakerid.corpus.store import DType
 from speakerid.corpus.write import LayoutOut, write_corpus
 from speakerid.errors import CorpusError, UserError
-from speakerid.files import file_lock, remove_partials
+from speakerid.files import StrPath, file_lock, remove_partials
 from speakerid.printing import printable
 
 
@@ -67,7 +67,7 @@ class Options:
     test_fraction: float = 0.0
     split: By = "auto"
     strangers: int = 0
-    company: tuple[Path, ...] = ()
+    company: tuple[StrPath, ...] = ()
     occasions: int = 0
     occasion_seed: int = 0
     speeds: bool = False
@@ -91,7 +91,7 @@ class Prepared:
     findings: list[Finding]
 
 
-def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
+def prepare(source: StrPath, out: StrPath, options: Options = Options()) -> Prepared:
     """Compute the log-mel features of every recording and write a corpus.
 
     After an interruption, call it again to continue. Added and changed recordings are detected by their content; the
@@ -107,6 +107,7 @@ def prepare(source: Path, out: Path, options: Options = Options()) -> Prepared:
             have two usable recordings each.
         CorpusError: lists broken recordings, if `strict`.
     """
+    source, out = Path(source), Path(out)
     found = scan(source, options.layout)
     if found.layout == "hw4":
         print(f"{printable(source)}: layout hw4, features are already computed")

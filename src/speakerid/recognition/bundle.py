@@ -21,7 +21,7 @@ from torch import Tensor
 
 from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
-from speakerid.files import atomic_file, check_regular, file_lock, hidden_prefix, real_path, remove_partials
+from speakerid.files import StrPath, atomic_file, check_regular, file_lock, hidden_prefix, real_path, remove_partials
 from speakerid.model_config import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import FORMAT as FORMAT
@@ -88,6 +88,14 @@ class Bundle:
             card,
         )
 
+    def __repr__(self) -> str:
+        return f"Bundle({self.size}, {self.model.encoder.kind})"
+
+    @property
+    def size(self) -> str:
+        """Number of speakers and sample rate, in words."""
+        return f"{len(self.profiles.names)} speakers, {self.features.sample_rate / 1000:g} kHz"
+
     def embedder(self) -> Embedder:
         """Build the model with its weights, in evaluation mode, on the CPU."""
         embedder = Embedder(self.model, self.features.n_mels, width=len(self.weights["between"]))
@@ -147,7 +155,7 @@ class Bundle:
     def _with(self, profiles: Profiles, evidence: Sequence[Evidence]) -> Bundle:
         return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card)
 
-    def save(self, path: Path) -> FileVersion:
+    def save(self, path: StrPath) -> FileVersion:
         """Write the bundle atomically: to a temporary file, which is synced and renamed.
 
         Only its owner can read a new file.
@@ -171,20 +179,20 @@ class Bundle:
             card=dict(self.card),
         )
         blob = as_bytes(content, self._tensors())
-        with atomic_file(path, mode=0o600) as partial:
+        with atomic_file(Path(path), mode=0o600) as partial:
             partial.write_bytes(blob)
             version = version_of(partial)
         assert version is not None
         return version
 
     @staticmethod
-    def load(path: Path) -> Bundle:
+    def load(path: StrPath) -> Bundle:
         """Load a bundle.
 
         Raises:
             UserError: the bundle is missing or damaged, or its content cannot be the result of `export`.
         """
-        content, tensors = read(path)
+        content, tensors = read(Path(path))
         try:
             check(content, tensors)
         except UserError as error:

@@ -48,6 +48,7 @@ from speakerid.evaluation.recognition_results import (
 )
 from speakerid.evaluation.sufficiency import NotMeasured, no_trials
 from speakerid.evaluation.trials import Pairs
+from speakerid.files import StrPath
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.judging import Heard, check_cohort, unit
 from speakerid.recognition.material import Material
@@ -64,10 +65,10 @@ _VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, EC
 
 
 def evaluate_bundle(
-    path: Path,
-    data: Path,
+    path: StrPath,
+    data: StrPath,
     seconds: Sequence[float] = DURATIONS,
-    trials: Path | None = None,
+    trials: StrPath | None = None,
     as_norm: bool = False,
     resamples: int = RESAMPLES,
 ) -> Results:
@@ -84,11 +85,12 @@ def evaluate_bundle(
     Raises:
         UserError: the bundle, the corpus or the list cannot be read, or they do not belong together.
     """
+    path, data = Path(path), Path(data)
     bundle = Bundle.load(path)
     if as_norm:
         check_cohort(bundle)
     material = Material.open(path, bundle, data)
-    listed = {trials.name: material.listed(trials)} if trials else {}
+    listed = {Path(trials).name: material.listed(Path(trials))} if trials else {}
     heard = _heard(bundle, material, seconds)
     _check_finite(path, data, heard)
     whole = heard[WHOLE]

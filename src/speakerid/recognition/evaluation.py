@@ -19,6 +19,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.distributed import rank
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled, Row, evaluate
+from speakerid.files import StrPath
 from speakerid.recognition.submission import check_features, load_ensemble
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import check_held_out, fold_folders, number_of_folds, parts_of
@@ -26,8 +27,8 @@ from speakerid.training.utterance_record import never_trained_on
 
 
 def evaluate_checkpoints(
-    checkpoints: Sequence[Path],
-    data: Path | None,
+    checkpoints: Sequence[StrPath],
+    data: StrPath | None,
     part: Literal["valid", "test"],
     seconds: Sequence[float],
     device: torch.device,
@@ -66,7 +67,7 @@ def evaluate_checkpoints(
     if part == "test":
         tested = test_part(*open_for(data, first.config, "test"), loaded)
         return rows(loaded, _split(corpus, store, parts_of(first.config, corpus.labelled))[0], tested)
-    folders = fold_folders(checkpoints[0].parent, number_of_folds(first.config, corpus.labelled))
+    folders = fold_folders(Path(checkpoints[0]).parent, number_of_folds(first.config, corpus.labelled))
     if len(loaded) > 1 or not folders or not all((folder / "best.pt").exists() for folder in folders):
         return rows(loaded, *labelled_parts(corpus, store, loaded))
     folds = [Checkpoint.load(folder / "best.pt") for folder in folders]
@@ -156,7 +157,7 @@ def test_part(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoin
     return _chosen(tested, _judging(corpus, "test", tested, checkpoints))
 
 
-def open_for(data: Path | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:
+def open_for(data: StrPath | None, config: Config, part: Part) -> tuple[Corpus, FrameStore]:
     """Open the corpus that a run was trained on, packed as for the run, or another corpus."""
     settings = config.data
     return open_corpus(data, part) if data else open_corpus(settings.root, part, settings.packed, settings.dtype)

@@ -18,6 +18,7 @@ from speakerid.corpus.records import UNKNOWN, Corpus, Utterances
 from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
 from speakerid.evaluation.evaluate import Labelled
+from speakerid.files import StrPath
 from speakerid.printing import printable
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_set import Embeds, Strangers, evidence_of
@@ -41,7 +42,7 @@ FEWEST = 60
 """Number of speakers from which on they are left out in turn as strangers; a model knows fewer too well for that."""
 
 
-def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = True) -> Bundle:
+def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: bool = True) -> Bundle:
     """Make the bundle of a checkpoint.
 
     Voice prints are made of the utterances that the checkpoint was trained on. Thresholds and probabilities are fitted
@@ -57,6 +58,7 @@ def make_bundle(checkpoint: Path, data: Path | None = None, strangers: bool = Tr
     Raises:
         UserError: checkpoint and corpus do not belong together, or a single recording has no such features.
     """
+    checkpoint, data = Path(checkpoint), Path(data) if data else None
     loaded, corpus, labelled = _opened(checkpoint, data)
     train, valid = _parts(corpus, labelled, loaded)
     embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()

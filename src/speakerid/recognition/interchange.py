@@ -26,7 +26,7 @@ from torch import Tensor
 from speakerid.audio.log_mel import LogMel
 from speakerid.errors import UserError
 from speakerid.extras import install
-from speakerid.files import atomic_file
+from speakerid.files import StrPath, atomic_file
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.profiles import RANKED
 from speakerid.recognition.voices import SHORTEST as SHORTEST_SOUND
@@ -120,7 +120,7 @@ def export_torchscript(
         return largest_deviation(torch.jit.load(io.BytesIO(partial.read_bytes())), model, path)
 
 
-def export_bundle(bundle: Bundle, path: Path, to: Literal["onnx", "torchscript"]) -> float:
+def export_bundle(bundle: Bundle, path: StrPath, to: Literal["onnx", "torchscript"]) -> float:
     """Export a bundle by `export_onnx` or `export_torchscript`; see there for the result and errors.
 
     `thresholds` says when a speaker is named. It has the numbers of `Rule` under the names of its attributes
@@ -143,7 +143,7 @@ def export_bundle(bundle: Bundle, path: Path, to: Literal["onnx", "torchscript"]
     }
     model = WaveformModel(bundle.features, bundle.embedder(), bundle.profiles.scoring).eval()
     export = export_onnx if to == "onnx" else export_torchscript
-    return export(model, path, bundle.profiles.names, thresholds)
+    return export(model, Path(path), bundle.profiles.names, thresholds)
 
 
 def metadata(model: WaveformModel, speakers: Sequence[str], thresholds: Mapping[str, Any]) -> dict[str, str]:

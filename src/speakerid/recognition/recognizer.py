@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from speakerid.audio.decode import Sound
 from speakerid.errors import UserError
+from speakerid.files import StrPath
 from speakerid.recognition.answering import FALSE_ACCEPTS, answer, verdict, verification_rule
 from speakerid.recognition.answering_files import answers_of_files
 from speakerid.recognition.answers import Answer, OtherEncoder, Unheard, Verdict, Voice
 from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
 from speakerid.recognition.samples import Recording, path_of
+from speakerid.recognition.timeline import Segment, timeline
 from speakerid.recognition.voices import VoiceEncoder
 
 
@@ -32,14 +34,20 @@ class Recognizer:
         path: file of the bundle, if `enroll`, `forget` and `rename` are to change it too.
     """
 
-    def __init__(self, bundle: Bundle, path: Path | None = None) -> None:
+    def __init__(self, bundle: Bundle, path: StrPath | None = None) -> None:
+        if not isinstance(bundle, Bundle):
+            raise UserError(f"bundle: found {bundle!r:.80}, expected a Bundle; Recognizer.load(path) reads one")
         self.bundle = bundle
-        self.path = path
+        self.path = None if path is None else Path(path)
         self._encoder = VoiceEncoder(bundle)
         self._version: FileVersion | None = None
 
+    def __repr__(self) -> str:
+        where = "" if self.path is None else f'"{self.path}", '
+        return f"Recognizer({where}{self.bundle.size})"
+
     @staticmethod
-    def load(path: str | os.PathLike[str]) -> Recognizer:
+    def load(path: StrPath) -> Recognizer:
         """Load a bundle.
 
         Raises:
@@ -97,7 +105,11 @@ class Recognizer:
         """
         return self._encoder.listen(recording, sample_rate)
 
-    def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def embed(self, recording: Recording | Sound, sample_rate: int | None = None) -> NDArray[np.float32]:
+        """(D,) voice print of a recording, of length 1; arguments and errors as for `listen`."""
+        return self.listen(recording, sample_rate).voice_print
+
+    def embed_features(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
         return self._encoder.embed(frames)
 
@@ -127,7 +139,7 @@ class Recognizer:
         return self.answer(voice, false_accepts, top)
 
     def identify_many(
-        self, recordings: Iterable[str | os.PathLike[str]], false_accepts: float = FALSE_ACCEPTS, top: int = 5
+        self, recordings: Iterable[StrPath], false_accepts: float = FALSE_ACCEPTS, top: int = 5
     ) -> Generator[Answer, None, None]:
         """`identify` for many files, on all cores.
 
@@ -148,6 +160,12 @@ class Recognizer:
             UserError: the voice was embedded by another encoder than the bundle's.
         """
         return answer(self.bundle, voice, false_accepts, top)
+
+    def timeline(
+        self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
+    ) -> list[Segment]:
+        """Who speaks when in a recording of any length; see `speakerid.recognition.timeline.timeline`."""
+        return timeline(self, recording, false_accepts, sample_rate)
 
     def verify(
         self,

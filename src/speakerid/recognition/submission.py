@@ -13,15 +13,15 @@ from speakerid.corpus.records import Corpus
 from speakerid.distributed import first_on_each_machine, rank, summed
 from speakerid.errors import UserError
 from speakerid.evaluation.predict import predict_batches
-from speakerid.files import atomic_file
+from speakerid.files import StrPath, atomic_file
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.progress import Progress
 
 
 def infer(
-    checkpoints: Sequence[Path],
-    data: Path,
-    output: Path,
+    checkpoints: Sequence[StrPath],
+    data: StrPath,
+    output: StrPath,
     device: torch.device,
     frames_per_batch: int | None = None,
     crops: Crops | None = None,
@@ -51,7 +51,7 @@ def infer(
     check_features(checkpoints[0], first.features, corpus)
     if not corpus.test:
         raise UserError(
-            f"{data / hw4.TESTDATA}: utterances: none to recognise; `prepare --test-fraction` sets some aside"
+            f"{Path(data) / hw4.TESTDATA}: utterances: none to recognise; `prepare --test-fraction` sets some aside"
         )
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
@@ -64,12 +64,12 @@ def infer(
                 bar.show()
     classes = summed(classes)  # each element was filled by one process
     if rank() == 0:
-        with atomic_file(output) as partial:
+        with atomic_file(Path(output)) as partial:
             answers.write(partial, corpus.test, [first.speakers[index] for index in classes.tolist()])
     return corpus
 
 
-def load_ensemble(paths: Sequence[Path]) -> list[Checkpoint]:
+def load_ensemble(paths: Sequence[StrPath]) -> list[Checkpoint]:
     """Load checkpoints of the same speakers and features.
 
     Raises:
@@ -83,7 +83,7 @@ def load_ensemble(paths: Sequence[Path]) -> list[Checkpoint]:
     return loaded
 
 
-def check_features(path: Path, expected: FeatureConfig, corpus: Corpus) -> None:
+def check_features(path: StrPath, expected: FeatureConfig, corpus: Corpus) -> None:
     """Check that a corpus has the features that a checkpoint was trained on.
 
     Raises:

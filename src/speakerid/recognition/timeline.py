@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +21,15 @@ from speakerid.audio.decode import lag, pieces
 from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, sound_segments
 from speakerid.audio.resample import resample
 from speakerid.errors import UserError
+from speakerid.recognition.answering import FALSE_ACCEPTS
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.diarization import clusters_of
 from speakerid.recognition.profiles import RANKED
-from speakerid.recognition.recognizer import FALSE_ACCEPTS, Recognizer
 from speakerid.recognition.samples import Recording, path_of
 from speakerid.recognition.voices import SHORTEST, sound_of
+
+if TYPE_CHECKING:
+    from speakerid.recognition.recognizer import Recognizer
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25
@@ -139,7 +143,7 @@ def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> It
 
 def _segments(recognizer: Recognizer, cells: _Cells, false_accepts: float | None) -> list[Segment]:
     """One segment per cell, with the name of its voice."""
-    clusters = clusters_of(recognizer.embed(cells.windows), recognizer.bundle.profiles.plda)
+    clusters = clusters_of(recognizer.embed_features(cells.windows), recognizer.bundle.profiles.plda)
     voices = [recognizer.voice(_frames_of(cells, clusters == c)) for c in range(clusters.max() + 1)]
     names = [_name(recognizer, voice, false_accepts) for voice in voices]
     return [

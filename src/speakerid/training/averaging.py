@@ -9,6 +9,7 @@ import torch
 
 from speakerid.distributed import rank
 from speakerid.errors import UserError
+from speakerid.files import StrPath
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import check_held_out
 from speakerid.training.progress import Progress
@@ -29,8 +30,8 @@ class Validated:
 
 
 def average_checkpoints(
-    run_dir: Path,
-    output: Path,
+    run_dir: StrPath,
+    output: StrPath,
     last: int | None = None,
     device: torch.device | str = "cpu",
     frames_per_batch: int | None = None,
@@ -57,6 +58,7 @@ def average_checkpoints(
         UserError: not a run, too few checkpoints, a damaged checkpoint or one of another run, a corpus that is not the
             run's, or an output that is one of the run's own checkpoints.
     """
+    run_dir, output = Path(run_dir), Path(output)
     if not RunDirectory.holds_a_run(run_dir):
         raise UserError(f"{run_dir}: not a run with checkpoints; expected the run_dir of one")
     run = RunDirectory(run_dir, resume=True)

@@ -4,7 +4,7 @@ They hold no random state and no scheduler, since both are functions of the step
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import speakerid
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.errors import UserError
-from speakerid.files import atomic_file
+from speakerid.files import StrPath, atomic_file
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.plain_data import load_plain, save_plain
 from speakerid.printing import short
@@ -48,20 +48,20 @@ class Checkpoint:
     """Loss of the best validation so far; ties in accuracy are broken by loss."""
     rollbacks: int
     """Number of rollbacks so far."""
-    model: dict[str, Tensor]
+    model: dict[str, Tensor] = field(repr=False)
     """Weights from which training continues."""
-    average: dict[str, Tensor] | None
+    average: dict[str, Tensor] | None = field(repr=False)
     """Moving average of the weights, used for inference if there is one."""
-    optimizers: list[dict[str, Any]]
+    optimizers: list[dict[str, Any]] = field(repr=False)
     progress: dict[str, float]
     """Sums since the last line of the log, and the state of `Health`."""
-    utterances: UtteranceRecord | None
+    utterances: UtteranceRecord | None = field(repr=False)
     """Training and validation utterances; None in a checkpoint of an earlier format."""
     code_version: str = speakerid.__version__
 
-    def save(self, path: Path) -> None:
+    def save(self, path: StrPath) -> None:
         """Write the checkpoint atomically: to a temporary file, which is synced and renamed."""
-        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content = {one.name: getattr(self, one.name) for one in fields(self)}
         content |= {
             "format": FORMAT,
             "config": self.config.model_dump(mode="json"),
@@ -69,18 +69,18 @@ class Checkpoint:
             "speakers": list(self.speakers),
             "utterances": None if self.utterances is None else vars(self.utterances),
         }
-        with atomic_file(path) as partial:
+        with atomic_file(Path(path)) as partial:
             save_plain(partial, content)
 
     @staticmethod
-    def load(path: Path) -> "Checkpoint":
+    def load(path: StrPath) -> "Checkpoint":
         """Load a checkpoint to the CPU, without executing any code in it.
 
         Raises:
             UserError: the checkpoint is missing, damaged, incomplete, of another format, or contains code.
         """
         try:
-            content = load_plain(path)
+            content = load_plain(Path(path))
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such checkpoint; a training run writes best.pt and last.pt") from error
         except UserError as error:
