@@ -107,7 +107,7 @@ class Bundle:
 
     @cached_property
     def encoder(self) -> str:
-        """Fingerprint of features, model settings and weights: only voice prints of the same encoder can be compared."""
+        """Fingerprint of features, model settings and weights; only voice prints of one encoder can be compared."""
         digest = hashlib.sha256(f"{self.features.model_dump_json()} {self.model.model_dump_json()}".encode())
         add_tensors(digest, self.weights)
         return digest.hexdigest()[:32]

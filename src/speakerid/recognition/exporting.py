@@ -50,6 +50,7 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
     With folds, all utterances make voice prints, and each is evaluated by the model of the fold that held it out.
     Without strangers, speakers are left out in turn, though the model was trained to distinguish them; if there are
     fewer than `FEWEST`, shifted voices stand for strangers. The card says which.
+
     Args:
         checkpoint: checkpoint of a run.
         data: folder of the corpus it was trained on, if that has moved.

@@ -110,7 +110,7 @@ class BatchLogMel(nn.Module):
     def _mel_power(self, waveforms: Tensor) -> Tensor:
         """(B, N) waveforms to the (B, T, M) power in every band.
 
-        The Fourier transform is a convolution, which exporters support; fast enough for windows of a few hundred values.
+        The Fourier transform is a convolution, which exporters support; fast enough for windows of some hundred values.
         """
         parts = F.conv1d(waveforms[:, None], self.basis, stride=self.features.hop_length)  # (B, 2·F, T)
         cosines, sines = parts.square().chunk(2, 1)
