@@ -103,7 +103,7 @@ def test_corrections_are_kept_in_the_file_and_go_with_their_speaker(bundle: Bund
         assert np.array_equal(before.without(name).corrections, before.corrections[before.speakers != name])
 
 
-def test_scores_are_corrected_half_of_the_way_to_those_of_the_folds(bundle: Bundle) -> None:
+def test_scores_are_corrected_toward_those_of_the_folds(bundle: Bundle) -> None:
     some = bundle.evidence[1]
     speakers = [bundle.profiles.names.index(name) for name in some.speakers.tolist()]
     rows = np.arange(len(speakers))
