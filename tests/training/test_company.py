@@ -1,8 +1,10 @@
 """Runs with company: they train on it, resume bit by bit, and never predict it."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from speakerid.batches import TrainingBatches
 from speakerid.corpus import hw4
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.records import Utterances
+from speakerid.corpus.store import FrameStore
 from speakerid.errors import UserError
+from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evaluation import evaluate_checkpoints
 from speakerid.recognition.exporting import make_bundle
 from speakerid.recognition.submission import infer
@@ -109,6 +113,21 @@ def test_the_baseline_ignores_company(result: TrainResult, corpus: Path, monkeyp
     evaluate_checkpoints([result.run.best], None, "valid", [0.1], torch.device("cpu"))
     assert seen
     assert all(labels == {0, 1, 2} for labels in seen)
+
+
+def test_the_scatter_of_voice_prints_is_learned_from_company_too(
+    result: TrainResult, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[int]()
+    fit = Embedder.fit
+
+    def watched(self: Embedder, store: FrameStore, indices: Sequence[int], labels: Sequence[int], *more: Any) -> None:
+        seen.extend(labels)
+        fit(self, store, indices, labels, *more)
+
+    monkeypatch.setattr(Embedder, "fit", watched)
+    bundle = make_bundle(result.run.best)
+    assert set(seen) == set(range(len(bundle.profiles.names) + len(COMPANY)))
 
 
 def test_a_bundle_records_company_but_never_names_it(result: TrainResult, corpus: Path) -> None:

@@ -64,8 +64,9 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
     train, valid = _parts(corpus, labelled, loaded)
     embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
     embedder.take_model(loaded)
+    fitted_on = _with_company(train, corpus)
     try:
-        embedder.fit(train.store, train.indices, train.labels, loaded.features)
+        embedder.fit(fitted_on.store, fitted_on.indices, fitted_on.labels, loaded.features)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
     chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
@@ -125,6 +126,12 @@ def _of_speakers(part: Labelled, corpus: Corpus) -> Labelled:
     rows = np.asarray(part.indices, np.int64)
     own = (corpus.labelled.speakers[rows] < len(corpus.speakers)) & (corpus.labelled.origins[rows] == rows)
     return _labelled(part.store, corpus.labelled, rows[own])
+
+
+def _with_company(train: Labelled, corpus: Corpus) -> Labelled:
+    """Add the company, which shows as well as the speakers do how voice prints scatter."""
+    rows = np.concatenate([np.asarray(train.indices, np.int64), np.flatnonzero(corpus.labelled.company)])
+    return _labelled(train.store, corpus.labelled, rows)
 
 
 def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train: Labelled, real: bool) -> Strangers:
