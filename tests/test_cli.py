@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import speakerid
 from experiments import answer, small_config, write_easy_corpus
 from processes import FORKS, become
 from run_folders import trained, validated, write_run
-from speakerid.cli import build_parser, exit_with
+from speakerid.cli import GROUPS, build_parser, exit_with
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,6 +53,33 @@ def test_every_script_has_help() -> None:
 def test_help_does_not_import_torch() -> None:
     code = "import sys; from speakerid.cli import build_parser; build_parser(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_help_lists_every_command_by_group(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for group, commands in GROUPS.items():
+        start = lines.index(f"{group}:")
+        listed = [line.split()[0] for line in lines[start + 1 : lines.index("", start)] if line[2] != " "]
+        assert listed == list(commands)
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert answer(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"speakerid {speakerid.__version__}\n"
+
+
+def test_a_shipped_config_trains_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answer(monkeypatch, "configs") == 0
+    assert re.search(r"^few_minutes +A Conformer", capsys.readouterr().out, re.MULTILINE)
+    corpus = write_easy_corpus(tmp_path / "corpus")
+    sizes = ["train.total_steps=2", "train.warmup_steps=1", "train.batch_size=4", "train.crop_frames=16", "device=cpu"]
+    settings = [f"data.root={corpus}", f"run_dir={tmp_path}/run", *sizes]
+    assert answer(monkeypatch, "train", "course_sample", *settings, "--quiet") == 0
+    assert (tmp_path / "run" / "best.pt").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit on the address space is enforced by Linux")
@@ -149,7 +177,7 @@ def test_runs_are_listed_and_compared(
     assert answer(monkeypatch, "runs", str(tmp_path / "runs"), "--plot", str(plot)) == 0
     out, err = capsys.readouterr()
     assert [line.split()[0] for line in out.splitlines()[:3]] == ["run", "better", "worse"]
-    assert f"resume with: python scripts/train.py --config {worse}/config.yaml --resume\n" in out
+    assert f"resume with: speakerid train --config {worse}/config.yaml --resume\n" in out
     assert f"{better}/config.yaml: not valid YAML" in out
     assert out.endswith(f"Plot: {plot}\n")
     assert err == ""
@@ -163,6 +191,8 @@ def test_runs_are_listed_and_compared(
     ("arguments", "expected"),
     [
         (["train", "--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["train", "few_minuets"], "few_minuets: no such file; expected one, or a name of branchformer, course_sample"),
+        (["train", "seed=3"], "train: no settings file; expected a path or a name that `speakerid configs` lists"),
         (["train", "--config", "CONFIG", "model.d_modle=96"], "did you mean 'd_model'?"),
         (
             ["train", "--config", "CONFIG", "data.root=nowhere"],

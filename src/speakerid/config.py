@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from speakerid.files import StrPath
 from speakerid.model_config import ModelConfig
 from speakerid.settings import Count, FilePath, Numeric, Positive, Probability, Settings, apply_override, parse
+from speakerid.shipped_configs import find_config
 from speakerid.train_config import TrainConfig
 from speakerid.yaml_reader import read_yaml
 
@@ -122,10 +123,15 @@ class Config(Settings, frozen=True):
 def load_config(path: StrPath, overrides: Sequence[str] = ()) -> Config:
     """Read the experiment in a YAML file and apply `section.setting=value` overrides.
 
+    Args:
+        path: the file, or the name of one that ships: `few_minutes`.
+        overrides: settings that override the file.
+
     Raises:
         UserError: settings are unknown or wrong; the message names up to 20 of them.
     """
-    content = read_yaml(Path(path))
+    path = find_config(path)
+    content = read_yaml(path)
     for override in overrides:
         apply_override(content, override)
     source = f"{path} with {' '.join(overrides)}" if overrides else str(path)

@@ -76,7 +76,7 @@ def process_group() -> Iterator[None]:
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"torch.distributed: {str(error).splitlines()[0]}; start the processes with "
-            "`torchrun --nproc-per-node N scripts/train.py …`"
+            "`torchrun --nproc-per-node N -m speakerid train …`"
         ) from error
     try:
         yield

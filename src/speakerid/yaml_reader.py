@@ -57,7 +57,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a YAML file, see configs/") from error
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}; expected a YAML file; `speakerid configs` lists those that ship"
+        ) from error
     except UserError as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
     if len(content) > MAX_BYTES:

@@ -136,7 +136,7 @@ def test_truncated_or_missing_file_is_refused_with_a_remedy(root: Path, kind: st
         open_corpus(root)
     (line,) = caught.value.problems
     assert line.startswith(str(path))
-    assert line.endswith(f"; run the same `python scripts/prepare.py SOURCE {root}` again to rebuild the store")
+    assert line.endswith(f"; run the same `speakerid prepare SOURCE {root}` again to rebuild the store")
 
 
 @pytest.mark.parametrize("kind", ["index", "names"])

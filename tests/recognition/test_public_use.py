@@ -1,6 +1,7 @@
 """What a Python user does with the public names, with paths as text."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -28,6 +29,14 @@ from speakerid.recognition.timeline import timeline
 @pytest.fixture
 def recognizer(bundle: Path) -> Recognizer:
     return Recognizer.load(str(bundle))
+
+
+ROOT = Path(__file__).resolve().parents[2]
+RUN_ELSEWHERE = ("docs/corpus.md",)
+SNIPPETS = {
+    page.relative_to(ROOT).as_posix(): re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 
 
 @pytest.fixture
@@ -91,3 +100,21 @@ def test_prepare_takes_paths_as_text(trained: Trained, tmp_path: Path) -> None:
     prepared = prepare(str(source), str(tmp_path / "out"), PrepareOptions(company=(str(company),), workers=0))
     assert len(prepared.corpus.speakers) == 2
     assert prepared.corpus.company is not None
+
+
+@pytest.mark.parametrize("page", [page for page in SNIPPETS if SNIPPETS[page] and page not in RUN_ELSEWHERE])
+def test_documented_python_runs(
+    page: str, trained: Trained, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(bundle.parent)
+    shutil.copy(trained.clips(trained.bundle.profiles.names[0])[0], "hello.wav")
+    shutil.copy("hello.wav", "meeting.wav")
+    for index in (1, 2):
+        shutil.copy(trained.clips(trained.stranger)[index], f"anna{index}.wav")
+    for snippet in SNIPPETS[page]:
+        exec(snippet, {})
+        assert len(capsys.readouterr().out.splitlines()) >= snippet.count("print(")
+
+
+def test_the_readme_has_python() -> None:
+    assert SNIPPETS["README.md"]

@@ -85,7 +85,7 @@ def test_a_stopped_run_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.Mo
     config = small_config(Path("corpus"), Path("runs/my first"))
     path = write_run(Path("runs/my first"), trained(6), **config.model_dump(mode="json", exclude={"train", "run_dir"}))
     run = read_run(path, Path("runs"))
-    assert run.resume == "python scripts/train.py --config 'runs/my first/config.yaml' --resume"
+    assert run.resume == "speakerid train --config 'runs/my first/config.yaml' --resume"
     assert f"my first stopped at step 6; resume with: {run.resume}" in listing([run])
 
 

@@ -5,14 +5,18 @@ Each command is a module of this package. Heavy imports are inside its `run`, so
 
 import argparse
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from speakerid import __version__
 from speakerid.cli import (
     average,
     check,
+    configs,
     enroll,
     evaluate,
     export,
@@ -47,24 +51,22 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: dict[str, Command] = {
-    "train": train,
-    "runs": runs,
-    "average": average,
-    "infer": infer,
-    "export": export,
-    "identify": identify,
-    "verify": verify,
-    "enroll": enroll,
-    "forget": forget,
-    "rename": rename,
-    "speakers": speakers,
-    "serve": serve,
-    "prepare": prepare,
-    "evaluate": evaluate,
-    "check": check,
-    "synthesise": synthesise,
+GROUPS: dict[str, dict[str, Command]] = {
+    "data": {"prepare": prepare, "check": check, "synthesise": synthesise},
+    "train": {"train": train, "configs": configs, "runs": runs, "average": average, "infer": infer},
+    "use": {
+        "export": export,
+        "identify": identify,
+        "verify": verify,
+        "enroll": enroll,
+        "forget": forget,
+        "rename": rename,
+        "speakers": speakers,
+        "evaluate": evaluate,
+        "serve": serve,
+    },
 }
+COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
 RANK_SECONDS, LOST_SECONDS = 5.0, 10.0
 """Seconds to wait before failing, for ranks other than 0 and for processes that lost another one. The launcher stops
 all processes after the first failure, so this lets the process with the actual error report it."""
@@ -159,16 +161,30 @@ def build_parser(program: str = "speakerid") -> argparse.ArgumentParser:
 
 def _parsers(program: str) -> tuple[argparse.ArgumentParser, dict[str, Parser]]:
     """Parser of the whole command line, and those of the commands by name."""
+    form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="speakerid", description="Train and use speaker-identification models; every command has --help."
+        "speakerid", "speakerid [-h] [--version] COMMAND ...", _description(), formatter_class=form
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser, help=argparse.SUPPRESS
+    )
     for name, module in COMMANDS.items():
         prog = program if program != "speakerid" else f"speakerid {name}"
         text = (module.__doc__ or "").strip()
-        summary = text.split("\n", 1)[0]
-        form = argparse.RawDescriptionHelpFormatter
-        command = commands.add_parser(name, prog=prog, help=summary, description=text, formatter_class=form)
+        command = commands.add_parser(name, prog=prog, description=text, formatter_class=form)
         command.set_defaults(program=prog, action=module.run)
         module.add_arguments(command)
     return parser, commands.choices
+
+
+def _description() -> str:
+    """What the program is for, and the commands by group."""
+    lines = ["Train and use speaker-identification models; every command has --help."]
+    width, columns = max(map(len, COMMANDS)) + 4, shutil.get_terminal_size().columns - 2
+    for group, commands in GROUPS.items():
+        lines += ["", f"{group}:"]
+        for name, module in commands.items():
+            summary = f"  {name:<{width - 2}}" + (module.__doc__ or "").strip().split("\n", 1)[0]
+            lines.append(textwrap.fill(summary, max(columns, 2 * width), subsequent_indent=" " * width))
+    return "\n".join(lines)

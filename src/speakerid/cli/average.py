@@ -2,9 +2,9 @@
 
 train.keep_last is the number of checkpoints that a run keeps, and train.save_steps the number of steps between them.
 The mean is a checkpoint for infer, evaluate and init_from:
-  python scripts/train.py --config configs/task2_conformer.yaml train.keep_last=10
-  python scripts/average.py runs/task2_conformer
-  python scripts/infer.py --checkpoint runs/task2_conformer/average.pt --data data/Dataset --output submission.csv
+  speakerid train task2_conformer train.keep_last=10
+  speakerid average runs/task2_conformer
+  speakerid infer --checkpoint runs/task2_conformer/average.pt --data data/Dataset --output submission.csv
 """
 
 import argparse

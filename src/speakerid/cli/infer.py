@@ -1,7 +1,7 @@
 """Recognize the test utterances of a corpus (testdata.json) and write an HW4 submission: Id,Category, one row each.
 
 Several checkpoints form an ensemble:
-  python scripts/infer.py --checkpoint runs/a/best.pt runs/b/best.pt --data data/Dataset --output submission.csv
+  speakerid infer --checkpoint runs/a/best.pt runs/b/best.pt --data data/Dataset --output submission.csv
 """
 
 import argparse

@@ -7,8 +7,8 @@ training loss, the speed, the age of the last line it wrote, and the state:
   diverged  given up after diverging           unknown   config.yaml or metrics.jsonl cannot be read
 If a run diverged and went back to a checkpoint, its line shows how often. A dash means that a value is unknown.
 
-  python scripts/runs.py runs
-  python scripts/runs.py runs task1_transformer task2_conformer --plot comparison.png
+  speakerid runs runs
+  speakerid runs runs task1_transformer task2_conformer --plot comparison.png
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Train a classifier with the settings of a YAML file.
 
-Single settings are overridden by section.setting=value:
-  python scripts/train.py --config configs/task1_transformer.yaml data.root=data/Dataset run_dir=runs/first
+The file is a path or the name of one that ships (see `speakerid configs`). section.setting=value overrides a setting:
+  speakerid train few_minutes data.root=data/mine run_dir=runs/mine
+  speakerid train --config my.yaml model.d_model=96
 The run's folder (run_dir) gets best.pt and last.pt, metrics.jsonl, curves.png, TensorBoard scalars and config.yaml.
 Ctrl-C finishes the step, saves a checkpoint, and prints how to continue.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speakerid.cli.output import say
+from speakerid.errors import UserError
 from speakerid.printing import printable
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ REQUEUE = 75
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="settings, see configs/")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the file, as an option")
     parser.add_argument("--resume", action="store_true", help="continue from the last intact checkpoint in run_dir")
     parser.add_argument(
         "--auto-resume", action="store_true",
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     talk = parser.add_mutually_exclusive_group()
     talk.add_argument("--quiet", action="store_true", help="print only the result and important messages")
     talk.add_argument("--json", action="store_true", help="one JSON object per line on stdout: metrics and messages")
-    parser.add_argument("overrides", nargs="*", metavar="section.setting=value", help="settings that override the file")
+    parser.add_argument("overrides", nargs="*", metavar="[FILE] section.setting=value", help="file and overrides")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.distributed import was_restarted
     from speakerid.training.run import train
 
-    config = load_config(options.config, options.overrides)
+    path, overrides = _file_and_overrides(options)
+    config = load_config(path, overrides)
     if options.find_batch_size:
         return _find_batch_size(config)
     _check_settings(config)
@@ -55,12 +58,26 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         return _status(result.stopped_by)
     if result.stopped_by:
-        arguments = shlex.join(["--config", str(options.config), "--resume", *options.overrides])
+        arguments = shlex.join(["--config", str(path), "--resume", *overrides])
         say(f"Stopped and saved to {printable(result.run.last)}. Continue with: {options.program} {arguments}")
         return _status(result.stopped_by)
     say(f"Best validation accuracy {result.best_accuracy:.4f}{_interval(result)}: {printable(result.run.best)}")
     say(f"Curves: {printable(result.run.curves)}  Metrics: {printable(result.run.metrics)}")
     return 0
+
+
+def _file_and_overrides(options: argparse.Namespace) -> tuple[Path, list[str]]:
+    """The settings file, from --config or the first argument, and the other arguments.
+
+    Raises:
+        UserError: there is no file.
+    """
+    if options.config is not None:
+        return options.config, options.overrides
+    first = next(iter(options.overrides), "")
+    if not first or ("=" in first and not Path(first).is_file()):
+        raise UserError("train: no settings file; expected a path or a name that `speakerid configs` lists")
+    return Path(first), options.overrides[1:]
 
 
 def _check_settings(config: "Config") -> None:

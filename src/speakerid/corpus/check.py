@@ -99,9 +99,7 @@ def _stores(root: Path, problems: list[str]) -> dict[str, Store]:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except UserError as error:
-            problems.append(
-                f"{error}; run the same `python scripts/prepare.py SOURCE {root}` again to rebuild the store"
-            )
+            problems.append(f"{error}; run the same `speakerid prepare SOURCE {root}` again to rebuild the store")
     return stores
 
 

@@ -43,7 +43,7 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
     if not root.is_dir():
         raise UserError(
             f"{root}: no such folder; expected a corpus in HW4 layout ({METADATA}, {MAPPING}, {TESTDATA}, uttr-*.pt). "
-            "`python scripts/prepare.py RECORDINGS FOLDER` makes one from recordings"
+            "`speakerid prepare RECORDINGS FOLDER` makes one from recordings"
         )
     problems: list[str] = []
     metadata, mapping, testdata, held_out = _read_files(root, set(require), problems)

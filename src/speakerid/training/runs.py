@@ -99,7 +99,7 @@ def find_runs(folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list
     problems = [f"{error.filename}: cannot be read: {error.strerror}" for error in unreadable]
     if not found:
         reason = "; ".join([f"contains no run, that is, no folder with {METRICS}", *problems])
-        raise UserError(f"{folder}: {reason}; scripts/train.py writes one to run_dir")
+        raise UserError(f"{folder}: {reason}; `speakerid train` writes one to run_dir")
     return (_named(found, folder, names) if names else found), problems
 
 
@@ -241,7 +241,7 @@ def _resume_command(path: Path, config: dict[str, Any]) -> str:
     run_dir = _setting(config, "run_dir", str)
     if run_dir is None or os.path.realpath(run_dir) != os.path.realpath(path):  # moved, or relative to another folder
         arguments.append(f"run_dir={path}")
-    return "python scripts/train.py " + shlex.join(arguments)
+    return "speakerid train " + shlex.join(arguments)
 
 
 def best_first(run: Run) -> tuple[float, str]:
