@@ -26,6 +26,13 @@ COMMANDS = re.findall(
     "\n".join(page.read_text(encoding="utf-8") for page in PAGES) + "\n".join(c.read_text() for c in CONFIGS),
 )
 SOURCE = ROOT / "src" / "speakerid"
+INSTALLED_COMMANDS = re.findall(
+    r"^ *(speakerid [a-z][^\n`]*)",
+    "\n".join(
+        path.read_text(encoding="utf-8") for path in (*PAGES, *(SOURCE / "cli").glob("*.py")) if path.stem != "__init__"
+    ),
+    re.MULTILINE,
+)
 PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation", "audio", "corpus", "cli")
 STOCK_PHRASES = re.compile(
     r"^\s*Of |\bLetters:|\b(whoever|nobody|everybody|somebody|anybody|likewise|so many|so often|told|heard)\b"
@@ -58,6 +65,12 @@ def test_documented_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch
     options = build_parser().parse_args([Path(script).stem, *arguments])
     if options.command == "train" and options.config.exists():
         load_config(options.config, options.overrides)
+
+
+@pytest.mark.parametrize("command", sorted(set(INSTALLED_COMMANDS)))
+def test_documented_commands_of_an_installed_package_parse(command: str) -> None:
+    _, *arguments = shlex.split(command, comments=True)
+    build_parser().parse_args(arguments)
 
 
 def test_torch_and_torchaudio_are_pinned_to_one_pair() -> None:
