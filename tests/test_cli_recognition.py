@@ -103,7 +103,7 @@ def test_verify_exits_with_the_decision(trained: Trained, bundle: Path, capsys: 
     first, second = (str(trained.clips(name)[0]) for name in trained.bundle.profiles.names[:2])
     assert run(["verify", str(bundle), first, first]) == 0
     print_of_first = Recognizer(trained.bundle).listen(Path(first)).voice_print
-    score = trained.bundle.profiles.plda.of_pairs(print_of_first, print_of_first)
+    score = trained.bundle.profiles.plda.score_pairs(print_of_first, print_of_first)
     assert said(capsys)[0].startswith(f"same speaker: score {score:.3f}, probability")
     status = run(["verify", str(bundle), first, second, "--json"])
     verdict = json.loads(said(capsys)[0])
@@ -268,7 +268,7 @@ def test_export_enrolls_again(
     export = ["export", str(trained.checkpoint), str(bundle), "--enroll", str(people)]
     assert "found no recordings of 'Zoe'" in refused(monkeypatch, capsys, *export)
     (people / "Zoe" / "1.wav").write_bytes(b"no recording")
-    assert "Zoe: nobody was enrolled" in refused(monkeypatch, capsys, *export)
+    assert "Zoe: not enrolled" in refused(monkeypatch, capsys, *export)
     assert bundle.read_bytes() == before
     (people / "Zoe" / "2.wav").write_bytes(trained.clips(trained.stranger)[0].read_bytes())
     assert run(export) == 0

@@ -225,9 +225,9 @@ def _among_many(bundle: Path) -> Recognizer:
     centres = _prints(MANY * CENTRES, WIDTH).reshape(MANY, CENTRES, WIDTH)
     names = tuple(f"speaker{number}" for number in range(MANY))
     plda = Plda(0.5 / WIDTH, np.full(WIDTH, 0.5 / WIDTH))
-    everybody = Profiles(names, plda, centres, (CENTRES,) * MANY, (False,) * MANY,
+    many = Profiles(names, plda, centres, (CENTRES,) * MANY, (False,) * MANY,
                          np.ones((MANY, CENTRES), np.int64), (frozenset(),) * MANY)  # fmt: skip
-    return Recognizer(replace(Bundle.load(bundle), profiles=everybody))
+    return Recognizer(replace(Bundle.load(bundle), profiles=many))
 
 
 def _answer(bundle: Path) -> float:

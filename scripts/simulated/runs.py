@@ -31,8 +31,8 @@ from speakerid.files import atomic_file
 from speakerid.models.classifier import SpeakerClassifier
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.judging import Heard
-from speakerid.recognition.material import Material
+from speakerid.recognition.judging import ScoredTestSet
+from speakerid.recognition.material import TestSet
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 
@@ -211,10 +211,10 @@ def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Co
 
 def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:
     """By the bundle's own scores and thresholds, as `evaluate` has them."""
-    material = Material.open(test.folder / "bundle", bundle, test.folder / "test")
+    test_set = TestSet.open(test.folder / "bundle", bundle, test.folder / "test")
     for duration, seconds in DURATIONS.items():
-        heard = Heard.of(bundle, material, seconds)
-        decided, scored = heard.decided, heard.scored.answers
+        scored_set = ScoredTestSet.of(bundle, test_set, seconds)
+        decided, scored = scored_set.decided, scored_set.scored.answers
         reached = [one for one in bundle.expected if seconds is None or one.seconds <= seconds]
         yield Answers(
             title,

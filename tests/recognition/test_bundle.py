@@ -134,7 +134,7 @@ def test_names_are_checked(trained: Trained) -> None:
     first = bundle.profiles.names[0]
     with pytest.raises(UserError, match="is enrolled already"):
         bundle.enrolled(first, prints(bundle))
-    with pytest.raises(UserError, match="a name stands for one speaker"):
+    with pytest.raises(UserError, match="is enrolled already"):
         bundle.renamed(bundle.profiles.names[1], first)
     with pytest.raises(UserError, match=f"did you mean '{first}'"):
         bundle.forgotten(first + "x")

@@ -39,8 +39,8 @@ from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_evaluation import evaluate_bundle
 from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.judging import Heard
-from speakerid.recognition.material import Material
+from speakerid.recognition.judging import ScoredTestSet
+from speakerid.recognition.material import TestSet
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.training.run import train
 
@@ -118,11 +118,13 @@ def test_what_is_counted_is_what_the_recogniser_answers(
     row: str, seconds: float | None, results: Results, path: Path, elsewhere: Path
 ) -> None:
     recognizer = Recognizer.load(path)
-    material = Material.open(path, recognizer.bundle, elsewhere)
-    heard = Heard.of(recognizer.bundle, material, seconds)
+    test_set = TestSet.open(path, recognizer.bundle, elsewhere)
+    scored_set = ScoredTestSet.of(recognizer.bundle, test_set, seconds)
     key = recognizer.bundle.encoder
-    given = [recognizer.answer(Voice(s, p, key)) for s, p in zip(heard.seconds.tolist(), heard.prints, strict=True)]
-    names = [utterance.speaker for utterance in material.utterances]
+    given = [
+        recognizer.answer(Voice(s, p, key)) for s, p in zip(scored_set.seconds.tolist(), scored_set.prints, strict=True)
+    ]
+    names = [utterance.speaker for utterance in test_set.utterances]
     known = [name in SPEAKERS for name in names]
     right = [a.ranking[0][0] == name for a, name, k in zip(given, names, known, strict=True) if k]
     identified = [a.name == name for a, name, k in zip(given, names, known, strict=True) if k]
@@ -149,14 +151,14 @@ def test_what_was_promised_stands_beside_what_is_kept(path: Path, elsewhere: Pat
 
 def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhere: Path) -> None:
     bundle = Bundle.load(path)
-    material = Material.open(path, bundle, elsewhere)
-    heard, rule = Heard.of(bundle, material, None), bundle.verification
+    test_set = TestSet.open(path, bundle, elsewhere)
+    scored_set, rule = ScoredTestSet.of(bundle, test_set, None), bundle.verification
     assert rule is not None
     accepted = []
-    pairs = material.pairs
+    pairs = test_set.pairs
     for a, b in zip(pairs.enrolment, pairs.test, strict=True):
-        seconds = min(material.utterances[int(a)].length, material.utterances[int(b)].length) / 100
-        score = bundle.profiles.plda.of_pairs(heard.prints[a], heard.prints[b])
+        seconds = min(test_set.utterances[int(a)].length, test_set.utterances[int(b)].length) / 100
+        score = bundle.profiles.plda.score_pairs(scored_set.prints[a], scored_set.prints[b])
         odds = rule.log_odds(np.array([[score]]), seconds)[0, 0]
         accepted.append(odds >= rule.thresholds.at(seconds, 0.01))
     found = estimates(results.tables[2], "whole")
@@ -167,15 +169,15 @@ def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhe
 
 def test_voice_prints_are_the_embedder_s(path: Path, elsewhere: Path) -> None:
     bundle = Bundle.load(path)
-    material = Material.open(path, bundle, elsewhere)
-    heard = Heard.of(bundle, material, 0.2)
-    assert heard.seconds.tolist() == [0.2] * 39
+    test_set = TestSet.open(path, bundle, elsewhere)
+    scored_set = ScoredTestSet.of(bundle, test_set, 0.2)
+    assert scored_set.seconds.tolist() == [0.2] * 39
     for row, (store, place) in {3: (0, 3), 30: (1, 6)}.items():
-        frames = material.stores[store].utterance(place)
+        frames = test_set.stores[store].utterance(place)
         start = (len(frames) - 20) // 2
         with torch.no_grad():
             alone = bundle.embedder()(frames[None, start : start + 20])[0].numpy()
-        assert heard.prints[row] == pytest.approx(alone, abs=1e-5)
+        assert scored_set.prints[row] == pytest.approx(alone, abs=1e-5)
 
 
 def test_rows_by_session(results: Results) -> None:
@@ -196,13 +198,13 @@ def test_as_norm_leaves_out_whoever_is_claimed(results: Results, path: Path, els
     assert estimates(results.tables[0], "whole, AS-norm").keys() >= {TOP_1, EER, DIR}
     assert CLLR not in estimates(results.tables[2], "whole, AS-norm")
     bundle = Bundle.load(path)
-    heard = Heard.of(bundle, Material.open(path, bundle, elsewhere), None)
-    normed = heard.normed.known[5, 2]  # an utterance of anna's against cleo
+    scored_set = ScoredTestSet.of(bundle, TestSet.open(path, bundle, elsewhere), None)
+    normed = scored_set.normed.known[5, 2]  # an utterance of anna's against cleo
     sides = []
     centres = bundle.profiles.centres[2]
-    for voices in (heard.prints[5:6], centres / np.linalg.norm(centres, axis=1, keepdims=True)):
+    for voices in (scored_set.prints[5:6], centres / np.linalg.norm(centres, axis=1, keepdims=True)):
         rest = np.delete(bundle.profiles.scores(voices).max(0), 2)
-        sides.append((heard.scores[5, 2] - rest.mean()) / rest.std())
+        sides.append((scored_set.scores[5, 2] - rest.mean()) / rest.std())
     assert normed == pytest.approx(np.mean(sides), rel=1e-4)
 
 
@@ -299,14 +301,14 @@ def test_utterances_that_are_all_the_same(path: Path, tmp_path: Path) -> None:
 
 
 def test_scores_that_are_not_finite(path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prints = Material.embed
+    prints = TestSet.embed
 
     def broken(*arguments: object) -> NDArray[np.float32]:
         found = prints(*arguments)  # type: ignore[arg-type]
         found[2] = np.nan
         return found
 
-    monkeypatch.setattr(Material, "embed", broken)
+    monkeypatch.setattr(TestSet, "embed", broken)
     with pytest.raises(UserError, match=r"not finite for 1 of 39 utterances of .*, first uttr-test-anna-2.pt; check"):
         evaluate_bundle(path, elsewhere, [], resamples=3)
 

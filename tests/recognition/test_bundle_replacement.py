@@ -88,7 +88,7 @@ def test_speakers_are_enrolled_again_in_the_new_bundle(trained: Trained, bundle:
     assert (enrollment.added, enrollment.passed_over) == (2, ())
     after = Bundle.load(bundle).profiles
     assert after.names == before.profiles.names
-    assert after.recordings[after.place(enrollment.name)] >= before.profiles.recordings[after.place(enrollment.name)]
+    assert after.recordings[after.index(enrollment.name)] >= before.profiles.recordings[after.index(enrollment.name)]
 
 
 def test_who_is_not_found_is_named_before_the_export(trained: Trained, bundle: Path, folder: Path) -> None:

@@ -53,11 +53,11 @@ def test_more_recordings_of_a_speaker(trained: Trained, bundle: Path, trained_on
     clips = trained.clips(trained.stranger)
     if not trained_on:
         recognizer.enroll(name, clips[:2])
-    before = recognizer.bundle.profiles.clips[recognizer.bundle.profiles.place(name)]
+    before = recognizer.bundle.profiles.clips[recognizer.bundle.profiles.index(name)]
     added = recognizer.enroll(name, clips[2:5], add=True)
     assert (added.added, added.recordings, added.passed_over) == (3, before + 3, ())
     profiles = Bundle.load(bundle).profiles
-    index = profiles.place(name)
+    index = profiles.index(name)
     assert profiles.clips[index] == before + 3
     assert profiles.trained[index] == trained_on
     if not trained_on:
@@ -83,7 +83,7 @@ def test_a_recording_counts_once(trained: Trained, bundle: Path, tmp_path: Path)
 
 def test_whom_to_add_to_and_whom_not(trained: Trained, bundle: Path) -> None:
     recognizer, clips = Recognizer.load(bundle), trained.clips(trained.stranger)
-    with pytest.raises(UserError, match="nobody of this name is enrolled"):
+    with pytest.raises(UserError, match="no speaker has this name"):
         recognizer.enroll("Zoe", clips[:1], add=True)
     with pytest.raises(UserError, match="`speakerid enroll --add`"):
         recognizer.enroll(recognizer.speakers[0], clips[:1])

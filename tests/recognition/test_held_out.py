@@ -49,7 +49,7 @@ def test_every_recording_makes_profiles_and_is_judged_once(trained: Trained, fol
     assert len(labelled) / 2 < judged < len(labelled)  # in one fold a speaker was a stranger
     assert judged == (fold_of != UNKNOWN).sum()
     assert bundle.card["fitted_on"].startswith(
-        f"{judged} utterances by models of {config.data.folds} folds that had not heard their sessions, and "
+        f"{judged} utterances by models of {config.data.folds} folds that were not trained on their sessions, and "
     )
     assert sum(bundle.profiles.clips) == len(labelled)
     for speaker in range(6):
@@ -67,7 +67,7 @@ def test_the_strangers_are_the_speakers_themselves_to_models_that_do_not_know_th
     scores = bundle.profiles.scores(evidence.strangers)
     own = np.array([bundle.profiles.names.index(name) for name in evidence.stranger_names.tolist()])
     scores[np.arange(len(own)), own] = -np.inf  # nobody is a stranger to their own profile
-    assert np.array_equal(evidence.of_strangers(bundle.profiles)[:, 0], scores.max(1))
+    assert np.array_equal(evidence.score_strangers(bundle.profiles)[:, 0], scores.max(1))
     bundle.save(tmp_path / "bundle")
     loaded = Bundle.load(tmp_path / "bundle")
     assert all(
@@ -91,7 +91,7 @@ def test_utterances_lie_farther_from_their_speakers_than_a_model_that_knows_them
     by_heart = bundle.profiles.scores(bundle.embedder().embed(store, range(len(labelled)), 100))
     right = by_heart[np.arange(len(labelled)), labelled.speakers]
     (one_second,) = (row for row in bundle.evidence if row.seconds == 1)
-    assert one_second.of_known(bundle.profiles).right.mean() < right.mean()
+    assert one_second.score_known(bundle.profiles).right.mean() < right.mean()
 
 
 def test_corrections_are_kept_in_the_file_and_go_with_their_speaker(bundle: Bundle, tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_scores_are_corrected_toward_those_of_the_folds(bundle: Bundle) -> None:
     found = corrections(bundle.profiles, some.known, speakers, fold_scores)
     assert found[0].tolist() == [0, 0]
     np.testing.assert_allclose(found[1:], np.tile([-2 * CORRECTED, CORRECTED], (len(rows) - 1, 1)), atol=1e-5)
-    corrected = replace(some, corrections=found).of_known(bundle.profiles)
+    corrected = replace(some, corrections=found).score_known(bundle.profiles)
     np.testing.assert_allclose(corrected.right, own + found[:, 0], atol=1e-5)
     np.testing.assert_allclose(
         corrected.ranked.max(1), np.maximum(own + found[:, 0], scores.max(1) + found[:, 1]), atol=1e-5
@@ -130,7 +130,7 @@ def test_a_bundle_promises_less_where_its_folds_find_less(folded: Path, monkeypa
     )
     after = make_bundle(folded / "best.pt")
     for one, other in zip(before.evidence, after.evidence, strict=True):
-        difference = other.of_known(after.profiles).right - one.of_known(before.profiles).right
+        difference = other.score_known(after.profiles).right - one.score_known(before.profiles).right
         np.testing.assert_allclose(difference, -5 * CORRECTED, atol=1e-4)
 
 

@@ -56,7 +56,7 @@ def test_an_answer_is_the_recognizer_s_and_the_recording_is_gone(trained: Traine
         expected = recognizer.identify(clip, false_accepts=0.001)
         voice, html = page.identify(copy, 0.1)
         assert html == ranking(expected)
-        assert Reader(html).texts[0] == (expected.name or "Nobody known")
+        assert Reader(html).texts[0] == (expected.name or "Unknown speaker")
         assert f"{expected.seconds:.1f} s of sound" in html
         assert not copy.exists()
         assert page.reconsider(voice, 50) == ranking(recognizer.identify(clip, false_accepts=0.5))
@@ -95,7 +95,7 @@ def test_somebody_is_enrolled_from_what_was_heard_and_forgotten(
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     voices, said = page.gather([sent(clips[0], tmp_path), broken], [])
-    assert "broken.wav is of no use: cannot be decoded" in said
+    assert "broken.wav cannot be used: cannot be decoded" in said
     assert "1 recording so far" in said
     voices, said = page.gather([sent(clips[2], tmp_path)], voices)
     assert f"2 recordings so far, {sum(voice.seconds for voice in voices):.1f} s" in said
@@ -103,7 +103,7 @@ def test_somebody_is_enrolled_from_what_was_heard_and_forgotten(
 
     left, said = page.enroll(trained.bundle.profiles.names[0], voices)
     assert left == voices
-    assert "Nobody was enrolled" in said
+    assert "Not enrolled" in said
     assert "is enrolled already" in said
     left, said = page.enroll(" Zoe ", voices)
     assert left == []
@@ -118,7 +118,7 @@ def test_somebody_is_enrolled_from_what_was_heard_and_forgotten(
     assert page.forget("Zoe") == sentence("Zoe is forgotten")
     assert "Zoe" not in page.speakers()[0]
     assert "Zoe" not in Recognizer.load(bundle).speakers
-    assert "nobody of this name" in page.forget("Zoe")
+    assert "no speaker has this name" in page.forget("Zoe")
     assert "choose a name" in page.forget(None)
     assert "there is no recording yet" in page.enroll("Zoe", [])[1]
 
@@ -131,9 +131,9 @@ def test_names_that_are_not_a_name_are_refused(name: object, trained: Trained, p
     voices = [Recognizer(trained.bundle).listen(trained.clips(trained.stranger)[0])]
     left, said = page.enroll(name, voices)
     assert left == voices
-    assert "Nobody was enrolled: name: found" in said
+    assert "Not enrolled: name: found" in said
     said = page.forget(name)
-    assert "Nobody was forgotten: " in said
+    assert "Not forgotten: " in said
     assert len(said) < 400
     said.encode()
     assert bundle.read_bytes() == before
@@ -221,7 +221,7 @@ def test_voices_of_the_former_encoder_are_not_mixed_with_a_new_one(
     assert "give the recording again" in page.reconsider(voice, 50)
     left, said = page.enroll("Zoe", [voice])
     assert left == []
-    assert "Nobody was enrolled: " in said
+    assert "Not enrolled: " in said
     assert "give the recording again" in said
     assert bundle.read_bytes() == before
     again, said = page.identify(sent(clip, tmp_path), 50)
@@ -245,13 +245,13 @@ def test_a_file_that_is_named_twice_is_one_recording(trained: Trained, page: Pag
     copy = sent(trained.clips(trained.stranger)[0], tmp_path)
     voices, said = page.gather([copy, copy], [])
     assert len(voices) == 1
-    assert "of no use" not in said
+    assert "cannot be used" not in said
 
 
 def test_a_folder_is_no_recording_and_stays(page: Page, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    assert "Nobody can be recognised" in page.identify(folder, 1)[1]
+    assert "No speaker can be identified" in page.identify(folder, 1)[1]
     assert folder.is_dir()
 
 

@@ -41,8 +41,8 @@ def test_a_score_is_the_ratio_of_written_out_densities(count: int, seed: int) ->
 def test_a_pair_is_a_speaker_known_from_one_clip_in_either_order() -> None:
     plda, rng = a_plda(), np.random.default_rng(1)
     first, second = rng.normal(size=(2, 5, WIDTH))
-    found = plda.of_pairs(first, second)
-    assert found == pytest.approx(plda.of_pairs(second, first))
+    found = plda.score_pairs(first, second)
+    assert found == pytest.approx(plda.score_pairs(second, first))
     for one, other, score in zip(first, second, found, strict=True):
         ratio = log_density(np.stack([one, other]), plda) - sum(log_density(x[None], plda) for x in (one, other))
         assert score == pytest.approx(ratio / WIDTH)
@@ -93,7 +93,7 @@ def test_a_model_that_tells_nobody_apart_and_one_clip_each_do_no_harm() -> None:
         assert np.isfinite(axes).all()
         assert plda.within > 0
         assert (plda.between > 0).all()
-        assert np.isfinite(plda.of_pairs(noise, noise[::-1])).all()
+        assert np.isfinite(plda.score_pairs(noise, noise[::-1])).all()
 
 
 def test_white_is_the_same_in_every_direction_within_speakers() -> None:
@@ -112,11 +112,11 @@ def test_speakers_who_repeat_one_recording_have_a_model(speakers: int) -> None:
     _, plda = fit_plda(prints, np.arange(speakers).repeat(4))
     assert plda.within > 0
     assert (plda.between > 0).all()
-    assert np.isfinite(plda.of_pairs(prints[0], prints[-1]))
+    assert np.isfinite(plda.score_pairs(prints[0], prints[-1]))
 
 
 def test_scores_of_all_pairs_are_those_of_each() -> None:
     rng = np.random.default_rng(0)
     prints, plda = rng.normal(size=(5, 4)), Plda(0.3, np.array([1.0, 0.5, 0.1, 0.01]))
-    expected = [plda.of_pairs(one, prints) for one in prints]
-    np.testing.assert_allclose(plda.of_all_pairs(prints), expected)
+    expected = [plda.score_pairs(one, prints) for one in prints]
+    np.testing.assert_allclose(plda.score_all_pairs(prints), expected)

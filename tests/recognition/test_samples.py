@@ -66,8 +66,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "texts": (["a.wav", "b.wav"], "list"),
     "soundfile.read's pair": ((X, RATE), "tuple"),
     "ragged": ([X.tolist(), [0.0]], "list"),
-    "a square": (np.zeros((8, 8), np.float32), "channels cannot be told"),
-    "hundreds of channels": (np.zeros((300, 500), np.float32), "channels cannot be told"),
+    "a square": (np.zeros((8, 8), np.float32), "channels cannot be distinguished"),
+    "hundreds of channels": (np.zeros((300, 500), np.float32), "channels cannot be distinguished"),
     "three dimensions": (X.reshape(1, 3, -1), r"shape \(1, 3, 1000\)"),
     "a dictionary": ({"array": X}, "dict"),
 }

@@ -55,7 +55,7 @@ def test_a_recording_is_answered_and_gone(trained: Trained, address: str, tempor
     files = [gradio_client.handle_file(clip) for clip in (*clips[:3], broken)]
     _, gathered, _ = client.predict(files, api_name="/gather")
     assert "3 recordings so far" in gathered
-    assert "broken.wav is of no use" in gathered
+    assert "broken.wav cannot be used" in gathered
     assert contents(temporary) == []
     assert "Zoe is enrolled from 3 recordings" in client.predict("Zoe", api_name="/enroll")[-1]
     assert "Zoe</span>" in identify(clips[0])
@@ -116,8 +116,8 @@ def test_what_any_client_sends_gets_a_sentence(
         capfd.readouterr()  # Gradio prints a traceback of these
         ask(client, "gather", [sent(clip)], session="one")
         for name in (5, 1.5, True, None, ["Zoe"], {"a": 1}, "", "a\nb", "a" * 101):
-            assert "Nobody was enrolled: name: found" in ask(client, "enroll", name, session="one")
-            assert "Nobody was forgotten: " in ask(client, "forget", name)
+            assert "Not enrolled: name: found" in ask(client, "enroll", name, session="one")
+            assert "Not forgotten: " in ask(client, "forget", name)
         assert bundle.read_bytes() == before
     assert "Traceback" not in capfd.readouterr().err
     assert contents(temporary) == []
@@ -216,7 +216,7 @@ def test_a_port_that_is_taken(bundle: Path, temporary: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         page = Page(Recognizer.load(bundle), Limits())
-        with pytest.raises(UserError, match=f"--port {port}: cannot be listened at"), serving(page, "127.0.0.1", port):
+        with pytest.raises(UserError, match=f"--port {port}: cannot listen on"), serving(page, "127.0.0.1", port):
             pass
 
 

@@ -60,8 +60,8 @@ def test_enough_speakers_are_left_out_in_turn(trained: Trained, monkeypatch: pyt
     some, profiles = bundle.evidence[0], bundle.profiles
     assert len(some.strangers) == 0
     scores = profiles.scores(some.known)
-    for row, (name, left) in enumerate(zip(some.speakers.tolist(), some.of_strangers(profiles), strict=True)):
-        others = np.delete(scores[row], profiles.place(name))
+    for row, (name, left) in enumerate(zip(some.speakers.tolist(), some.score_strangers(profiles), strict=True)):
+        others = np.delete(scores[row], profiles.index(name))
         assert left[:-1].tolist() == sorted(others.tolist(), reverse=True)
     assert some.stranger_groups.tolist() == np.unique(some.speakers, return_inverse=True)[1].tolist()
     assert all(np.isfinite(bundle.identification.thresholds.log_odds).ravel())

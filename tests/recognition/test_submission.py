@@ -115,7 +115,7 @@ def test_other_feature_settings_are_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_nothing_to_recognise(folder: Path, tmp_path: Path) -> None:
     corpus = write_easy_corpus(tmp_path / "corpus", tests=0)
-    with pytest.raises(UserError, match=r"testdata\.json: utterances: none to recognise"):
+    with pytest.raises(UserError, match=r"testdata\.json: utterances: none to identify"):
         infer([folder / "run0" / "last.pt"], corpus, tmp_path / "out.csv", CPU)
 
 

@@ -55,7 +55,7 @@ def verdict(bundle: Bundle, one: Voice, other: Voice, false_accepts: float = FAL
     rule = verification_rule(bundle)
     check_encoder(bundle, [one, other])
     seconds = min(one.seconds, other.seconds)
-    score = float(bundle.profiles.plda.of_pairs(one.voice_print, other.voice_print))
+    score = float(bundle.profiles.plda.score_pairs(one.voice_print, other.voice_print))
     odds = rule.log_odds(np.array([[score]]), seconds)[0, 0]
     threshold = rule.thresholds.at(seconds, false_accepts)
     probability, least = _probability(np.array([odds, threshold])).tolist()

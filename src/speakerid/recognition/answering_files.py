@@ -59,14 +59,14 @@ def _answers(
 ) -> list[Answer]:
     """Answers for files that are embedded together, in one thread."""
     with encoder.threads.limit(limits=1, user_api="openmp"):
-        heard = [_frames_of(encoder, path) for path in files]
-        frames = [one for one in heard if not isinstance(one, Unheard)]
+        loaded = [_frames_of(encoder, path) for path in files]
+        frames = [one for one in loaded if not isinstance(one, Unheard)]
         prints = iter(encoder.embed(frames) if frames else ())
         return [
             one.answer()
             if isinstance(one, Unheard)
             else answer(bundle, encoder.voice(one, next(prints)), false_accepts, top)
-            for one in heard
+            for one in loaded
         ]
 
 

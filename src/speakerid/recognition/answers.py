@@ -85,5 +85,5 @@ class OtherEncoder(UserError):
 
     def __init__(self) -> None:
         super().__init__(
-            "this voice was recorded before the bundle was exported from another training; give the recording again"
+            "this voice was embedded before the bundle was exported from another training; give the recording again"
         )

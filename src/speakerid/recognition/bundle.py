@@ -115,7 +115,7 @@ class Bundle:
     @property
     def fitted_on(self) -> str:
         """Description of the data that thresholds were fitted on."""
-        return str(self.card.get("fitted_on", "what its card does not say"))
+        return str(self.card.get("fitted_on", "data that its card does not name"))
 
     def enrolled(
         self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), add: bool = False
@@ -142,14 +142,14 @@ class Bundle:
         evidence = [some.without(name) for some in self.evidence]
         if not all(len(some.known) for some in evidence):
             raise UserError(
-                f"{name!r}: is the last speaker whose recordings thresholds are fitted on; delete the bundle instead"
+                f"{name!r}: found the last speaker whose recordings thresholds are fitted on; delete the bundle instead"
             )
         return self._with(profiles, evidence)
 
     def renamed(self, old: str, new: str) -> Bundle:
         """Bundle with another name for a speaker; errors as for `Profiles.renamed`."""
-        profiles, place = self.profiles.renamed(old, new), self.profiles.place(old)
-        evidence = [some.renamed(self.profiles.names[place], profiles.names[place]) for some in self.evidence]
+        profiles, index = self.profiles.renamed(old, new), self.profiles.index(old)
+        evidence = [some.renamed(self.profiles.names[index], profiles.names[index]) for some in self.evidence]
         return replace(self, profiles=profiles, evidence=evidence)
 
     def _with(self, profiles: Profiles, evidence: Sequence[Evidence]) -> Bundle:
@@ -216,16 +216,16 @@ class Bundle:
         tensors["centre_clips"] = torch.from_numpy(self.profiles.centre_clips)
         rows = [(index, digest) for index, some in enumerate(self.profiles.recordings) for digest in sorted(some)]
         tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
-        for place, some in enumerate(self.evidence):
+        for index, some in enumerate(self.evidence):
             # Half precision changes a score by at most a thousandth of their range, and halves most of the file.
-            tensors[f"evidence.{place}.known"] = torch.from_numpy(some.known.astype(np.float16))
-            tensors[f"evidence.{place}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
-            tensors[f"evidence.{place}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
+            tensors[f"evidence.{index}.known"] = torch.from_numpy(some.known.astype(np.float16))
+            tensors[f"evidence.{index}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
+            tensors[f"evidence.{index}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
             if len(some.stranger_names):
                 profiles = some.own_profiles(self.profiles).astype(np.int32)
-                tensors[f"evidence.{place}.stranger_profiles"] = torch.from_numpy(profiles)
+                tensors[f"evidence.{index}.stranger_profiles"] = torch.from_numpy(profiles)
             if len(some.corrections):
-                tensors[f"evidence.{place}.corrections"] = torch.from_numpy(some.corrections)
+                tensors[f"evidence.{index}.corrections"] = torch.from_numpy(some.corrections)
         return tensors
 
 

@@ -49,7 +49,7 @@ def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
     _check_stranger_profiles(content, tensors)
     for name in ("within", "between"):
         if not bool((tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all()):
-            raise UserError(f"weights.{name}: found a variance that is not positive, or next to zero")
+            raise UserError(f"weights.{name}: found a variance that is not positive, or almost zero")
     if len(content.expected) > len(content.seconds):
         raise UserError(f"expected: found {len(content.expected)} rows for {len(content.seconds)} durations")
 
@@ -70,7 +70,9 @@ def _numbers(settings: Settings, prefix: str) -> Iterator[tuple[str, float]]:
 
 def _check_features(features: FeatureConfig) -> None:
     if features.equalise:
-        raise UserError("features.equalise: found true, which no single recording has features for")
+        raise UserError(
+            "features.equalise: found true, expected false: equalized features need all recordings of a speaker"
+        )
     _within("features.sample_rate", features.sample_rate, 1, 10**9)
     check_rate(features.sample_rate)
     _within("features.window_length", features.window_length, 2, 2**16)
@@ -86,7 +88,7 @@ def _check_speakers(content: Content) -> None:
     if not names:
         raise UserError("speakers: found none, expected at least one")
     if len(set(names)) < len(names):
-        raise UserError("speakers: found a name twice; a name stands for one speaker")
+        raise UserError("speakers: found a name twice, expected distinct names")
     for index, speaker in enumerate(content.speakers):
         _within(f"speakers.{index}.name: its length", len(speaker.name), 0, _LONGEST_NAME)
         _within(f"speakers.{speaker.name!r:.60}.clips", speaker.clips, 1, 10**9)
@@ -107,7 +109,7 @@ def _check_clips(content: Content, tensors: Mapping[str, Tensor]) -> None:
         return
     clips = torch.tensor([speaker.clips for speaker in content.speakers])
     if bool((tensors["centre_clips"] < 0).any()) or not torch.equal(tensors["centre_clips"].sum(1), clips):
-        raise UserError("tensor 'centre_clips': found other sums than the clips of the speakers")
+        raise UserError("tensor 'centre_clips': its sums are not the clips of the speakers")
     owners = tensors["recordings"][:, 0]
     if not bool(((owners >= 0) & (owners < len(clips))).all()):
         raise UserError(f"tensor 'recordings': found an index of a speaker outside 0 to {len(clips) - 1}")
@@ -193,7 +195,7 @@ def _check_tensors(expected: Mapping[str, Expectation], tensors: Mapping[str, Te
                 "the settings describe"
             )
         if tensor.dtype.is_floating_point and not bool((tensor.abs() <= _LARGEST_VALUE).all()):
-            raise UserError(f"tensor {name!r}: found values that are not numbers, or giant ones")
+            raise UserError(f"tensor {name!r}: found values that are not finite, or too large")
 
 
 def _within(name: str, value: float, least: float, most: float) -> None:

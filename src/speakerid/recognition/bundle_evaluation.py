@@ -50,8 +50,8 @@ from speakerid.evaluation.sufficiency import NotMeasured, no_trials
 from speakerid.evaluation.trials import Pairs
 from speakerid.files import StrPath
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.judging import Heard, check_cohort, unit
-from speakerid.recognition.material import Material
+from speakerid.recognition.judging import ScoredTestSet, check_cohort, unit
+from speakerid.recognition.material import TestSet
 
 DURATIONS = (0.5, 1.0, 2.0, 4.0)
 """Durations that utterances are cut to, in seconds, besides whole ones."""
@@ -89,47 +89,49 @@ def evaluate_bundle(
     bundle = Bundle.load(path)
     if as_norm:
         check_cohort(bundle)
-    material = Material.open(path, bundle, data)
-    listed = {Path(trials).name: material.listed(Path(trials))} if trials else {}
-    heard = _heard(bundle, material, seconds)
-    _check_finite(path, data, heard)
-    whole = heard[WHOLE]
-    missing = no_trials(material.pairs.targets)
-    pairs = {} if missing else {name: one.scored_pairs(material.pairs) for name, one in heard.items()}
+    test_set = TestSet.open(path, bundle, data)
+    listed = {Path(trials).name: test_set.listed(Path(trials))} if trials else {}
+    scored_sets = _scored_sets(bundle, test_set, seconds)
+    _check_finite(path, data, scored_sets)
+    whole = scored_sets[WHOLE]
+    missing = no_trials(test_set.pairs.targets)
+    pairs = {} if missing else {name: one.scored_pairs(test_set.pairs) for name, one in scored_sets.items()}
     pairs |= {name: whole.scored_pairs(some) for name, some in listed.items()}
-    identified = _identification(heard, as_norm, resamples)
+    identified = _identification(scored_sets, as_norm, resamples)
     verified = _verification(whole, pairs, listed, as_norm, resamples)
-    laid_out = embedding_map(whole.prints, material.places, bundle.profiles.names)
+    laid_out = embedding_map(whole.prints, test_set.profile_indices, bundle.profiles.names)
     return Results(
         f"{path.name} on {data.name}",
         (
-            *_facts(bundle, material),
+            *_facts(bundle, test_set),
             *_not_measured({"Trials of two utterances": missing, "Map of embeddings": laid_out}),
         ),
         tuple(table for table in (*identified, verified) if table.rows),
         {name: det_curve(some.scores, some.targets) for name, some in pairs.items()},
         _point(verified, ACCEPTED, MISSED),
-        {name: open_set_curve(one.decided.answers) for name, one in heard.items()} if (~material.known).any() else {},
+        {name: open_set_curve(one.decided.answers) for name, one in scored_sets.items()}
+        if (~test_set.known).any()
+        else {},
         _point(identified[0], NAMED_STRANGERS, IDENTIFIED),
-        confusions(material.places[material.known], whole.scored.known.argmax(1), bundle.profiles.names),
+        confusions(test_set.profile_indices[test_set.known], whole.scored.known.argmax(1), bundle.profiles.names),
         _reliability(whole, pairs.get(WHOLE)),
         laid_out if isinstance(laid_out, EmbeddingMap) else None,
     )
 
 
-def _heard(bundle: Bundle, material: Material, seconds: Sequence[float]) -> dict[str, Heard]:
+def _scored_sets(bundle: Bundle, test_set: TestSet, seconds: Sequence[float]) -> dict[str, ScoredTestSet]:
     """Scores by the bundle, by the duration that utterances are cut to; whole ones last."""
     durations = {f"{duration:g} s": duration for duration in seconds}
-    return {name: Heard.of(bundle, material, duration) for name, duration in {**durations, WHOLE: None}.items()}
+    return {name: ScoredTestSet.of(bundle, test_set, duration) for name, duration in {**durations, WHOLE: None}.items()}
 
 
-def _check_finite(path: Path, data: Path, heard: Mapping[str, Heard]) -> None:
-    for name, one in heard.items():
+def _check_finite(path: Path, data: Path, scored_sets: Mapping[str, ScoredTestSet]) -> None:
+    for name, one in scored_sets.items():
         wrong = np.flatnonzero(~np.isfinite(one.scores).all(1))
         if len(wrong):
             raise UserError(
                 f"{path}: found scores that are not finite for {len(wrong)} of {len(one.scores)} utterances of {data} "
-                f"({name}), first {one.material.utterances.names[wrong[0]]}; check the corpus or export again"
+                f"({name}), first {one.test_set.utterances.names[wrong[0]]}; check the corpus or export again"
             )
 
 
@@ -140,25 +142,25 @@ def _not_measured(parts: Mapping[str, object]) -> Iterator[str]:
             yield f"{what}: {found}."
 
 
-def _identification(heard: Mapping[str, Heard], as_norm: bool, resamples: int) -> tuple[Table, Table]:
+def _identification(scored_sets: Mapping[str, ScoredTestSet], as_norm: bool, resamples: int) -> tuple[Table, Table]:
     """Tables of identification by duration and by session."""
-    promised = _promised(heard[WHOLE].bundle)
+    promised = _promised(scored_sets[WHOLE].bundle)
     rows = [
         _with(identification_row(name, one.scored, one.decided, resamples), promised.get(name, {}))
-        for name, one in heard.items()
+        for name, one in scored_sets.items()
     ]
-    whole = heard[WHOLE]
+    whole = scored_sets[WHOLE]
     if as_norm:
         rows.append(identification_row(f"{WHOLE}, AS-norm", whole.normed, resamples=resamples))
-    known = whole.material.known
+    known = whole.test_set.known
     scored, decided = whole.scored, whole.decided
     by_session = [
         identification_row(name, scored.of(group[known]), decided.of(group[known]), resamples)
-        for name, group in whole.material.session_groups().items()
+        for name, group in whole.test_set.session_groups().items()
     ]
     caption = (
-        "Utterances against every speaker that the bundle knows, cut from their middle; shorter ones count with all "
-        f"there is. Strangers named and identified: by the bundle's own thresholds for {100 * FALSE_ACCEPT:g} % of "
+        "Utterances, cut from their middle, against every speaker of the bundle; shorter ones are whole. "
+        f" Strangers named and identified: by the bundle's own thresholds for {100 * FALSE_ACCEPT:g} % of "
         "strangers named. Promised: what the bundle expects of them, by utterances of its own corpus. EER and minDCF: "
         "every utterance with every speaker is a trial of its score."
     )
@@ -183,14 +185,14 @@ def _with(row: Row, values: Mapping[Measure, float]) -> Row:
 
 
 def _verification(
-    whole: Heard, pairs: Mapping[str, ScoredPairs], listed: Mapping[str, Pairs], as_norm: bool, resamples: int
+    whole: ScoredTestSet, pairs: Mapping[str, ScoredPairs], listed: Mapping[str, Pairs], as_norm: bool, resamples: int
 ) -> Table:
     """Table of verification by duration, and on a list of trials."""
     everything = dict(pairs)
     if as_norm:
-        drawn = {WHOLE: whole.material.pairs} if WHOLE in pairs else {}
+        drawn = {WHOLE: whole.test_set.pairs} if WHOLE in pairs else {}
         everything |= {f"{name}, AS-norm": whole.normed_pairs(some) for name, some in (drawn | dict(listed)).items()}
-    speakers = whole.material.utterances.speakers
+    speakers = whole.test_set.utterances.speakers
     rows = [verification_row(name, some, speakers, resamples) for name, some in everything.items()]
     caption = (
         "Two utterances, of known speakers or strangers, both cut from their middle; trials of one speaker + trials of "
@@ -212,39 +214,39 @@ def _value(row: Row, measure: Measure) -> float:
     return row.estimates[measure].value
 
 
-def _reliability(whole: Heard, pairs: ScoredPairs | None) -> dict[str, Reliability]:
+def _reliability(whole: ScoredTestSet, pairs: ScoredPairs | None) -> dict[str, Reliability]:
     """Reliability on whole utterances: of names, if there are strangers, and of verdicts on pairs."""
     found = {}
-    if (~whole.material.known).any():
+    if (~whole.test_set.known).any():
         found["names"] = whole.decided.reliability()
     if pairs is not None and pairs.log_ratios is not None:
         found["pairs"] = pairs.reliability()
     return found
 
 
-def _facts(bundle: Bundle, material: Material) -> tuple[str, ...]:
+def _facts(bundle: Bundle, test_set: TestSet) -> tuple[str, ...]:
     """Sentences on what was evaluated on what, and what makes the figures optimistic."""
-    known, speakers = material.known, material.utterances.speakers
+    known, speakers = test_set.known, test_set.utterances.speakers
     strangers = len(np.unique(speakers[~known]))
     facts = [
         f"{known.sum():,} utterances of {len(np.unique(speakers[known])):,} of the {len(bundle.profiles.names):,} "
         f"speakers that the bundle knows, and {(~known).sum():,} of {strangers:,} strangers."
     ]
     if not strangers:
-        facts.append("Without strangers nobody can say how many would be given a name (prepare --strangers N).")
-    elif seen := _seen(bundle, material):
+        facts.append("Without strangers, the share that would be given a name is unknown (prepare --strangers N).")
+    elif seen := _seen(bundle, test_set):
         facts.append(
             f"The bundle's thresholds were fitted on {seen:,} of these {(~known).sum():,} utterances of strangers, so "
-            "what is measured of them by these thresholds flatters."
+            "their error rates at these thresholds are too optimistic."
         )
     return tuple(facts)
 
 
-def _seen(bundle: Bundle, material: Material) -> int:
+def _seen(bundle: Bundle, test_set: TestSet) -> int:
     """Number of utterances of strangers whose voice prints the bundle carries."""
     evidence = bundle.evidence[0]
     if not len(evidence.strangers):
         return 0
-    prints = Heard.of(bundle, material, evidence.seconds).prints[~material.known]
+    prints = ScoredTestSet.of(bundle, test_set, evidence.seconds).prints[~test_set.known]
     carried = unit(evidence.strangers)
     return int(((prints @ carried.T).max(1) > SAME_PRINT).sum())

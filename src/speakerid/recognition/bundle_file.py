@@ -153,10 +153,12 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
             content = _parse(path, metadata)
             file.seek(0)
             tensors = load(file.read())
-        # Of the text, so that settings added later do not matter; of the content if a script wrote the text.
+        # The digest of the text, so that settings added later do not matter, or of the content if a script wrote it.
         digests = (_digest_of_text(metadata[_HEADER], content.digest, tensors), digest_of(content, tensors))
         if content.digest not in digests:
-            raise UserError(f"{path}: its content is not what was written (checksum); do not trust it, export it again")
+            raise UserError(
+                f"{path}: its content was changed after it was written (checksum); do not trust it, export it again"
+            )
     except UserError as error:
         text = str(error).removeprefix(f"{path}: ")
         raise UserError(f"{path}: {_shortened(text)}") from error
@@ -167,7 +169,7 @@ def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
     except RecursionError as error:
         raise UserError(f"{path}: its {_HEADER!r} text is nested too deeply; export it again") from error
     except MemoryError as error:
-        raise UserError(f"{path}: there is too little memory to read it") from error
+        raise UserError(f"{path}: too little memory to read it") from error
     except (SafetensorError, ValueError) as error:  # missed by the checks of the header
         raise UserError(f"{path}: damaged, or not a safetensors file: {error}") from error
     return content, tensors

@@ -122,14 +122,14 @@ def _lost(former: Bundle, new: Bundle | None, again: Collection[str]) -> list[st
             lost.append(f"{name!r} was renamed or is not in the new training")
     if new:
         back = [name for name in new.profiles.names if name not in profiles.names]
-        lost += [f"{name!r} was forgotten, renamed or is new, and would be there" for name in back]
+        lost += [f"{name!r} was forgotten or renamed, or is new, and would be there" for name in back]
     return lost
 
 
 def _refuse(path: Path, lost: list[str]) -> None:
     if lost:
         raise UserError(
-            f"{path}: exporting over this bundle loses changes made to it: {_listed(lost)}; choose another output, "
+            f"{path}: exporting over this bundle would lose changes to it: {_listed(lost)}; choose another output, "
             "enroll again in the same step with --enroll FOLDER (a folder of recordings for each speaker), or use "
             "--replace and then `enroll`, `forget` and `rename` again"
         )

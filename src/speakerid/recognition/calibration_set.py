@@ -41,13 +41,13 @@ class Strangers:
     Attributes:
         voices: utterances; if there are none, the known speakers are left out in turn.
         factors: factors by which frequencies are shifted; each makes other strangers of the same utterances.
-        told: description for the card.
+        description: description for the card.
         are_speakers: whether they are known speakers, embedded by models that were trained without them.
     """
 
     voices: Labelled
     factors: tuple[float, ...] = (1.0,)
-    told: str = ""
+    description: str = ""
     are_speakers: bool = False
 
 

@@ -111,12 +111,12 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
     def loss(parameters: Array) -> tuple[float, Array]:
         scale, unknown = np.exp(parameters[0]), parameters[1]
         named = (1 - doubt_known) * (right - unknown)
-        nobody = doubt_strangers * (best - unknown)
+        rejected = doubt_strangers * (best - unknown)
         value, slope = (
             0.0,
-            np.array([-scale * (named.mean() + nobody.mean()), scale * (1 - doubt_known + doubt_strangers)]),
+            np.array([-scale * (named.mean() + rejected.mean()), scale * (1 - doubt_known + doubt_strangers)]),
         )
-        value -= scale * (named.mean() + nobody.mean())
+        value -= scale * (named.mean() + rejected.mean())
         for scores in (known, strangers):
             x = scale * (scores - unknown)
             total = np.logaddexp(np.logaddexp.reduce(x, axis=1), 0)

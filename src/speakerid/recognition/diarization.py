@@ -101,6 +101,6 @@ def _first_clusters(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int6
     count = len(prints)
     if count <= 1:
         return np.zeros(count, np.int64)
-    scores = plda.of_all_pairs(prints)
+    scores = plda.score_all_pairs(prints)
     distances = squareform(scores.max() - scores, checks=False)
     return np.asarray(fcluster(linkage(distances, "average"), CLUSTERS, "maxclust"), np.int64) - 1

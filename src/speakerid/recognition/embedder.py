@@ -200,8 +200,8 @@ def check_embeddings(embeddings: NDArray[np.float32]) -> None:
     spread, size = np.abs(embeddings - embeddings.mean(0)).max(), np.abs(embeddings).max()
     if spread <= SMALLEST_SPREAD * size:
         raise UserError(
-            "its embedding is the same for every utterance, so it tells nobody apart; the features are constant or the "
-            "training has collapsed: look at the corpus's report and at the curves of the run, and train again"
+            "its embedding is the same for every utterance, so it cannot distinguish speakers; the features are "
+            "constant or the training has collapsed: look at the corpus's report and at the curves of the run, and train again"
         )
 
 

@@ -16,7 +16,8 @@ from speakerid.recognition.bundle import Bundle
 UNLIKE = 0.01
 """Probability of one speaker (log-odds averaged over the pairs with a recording) below which a recording is doubted.
 
-Of sets of 2 to 5 recordings, 1 % with one voice and 89 % and more with several are doubted (15 voices, `few_minutes`).
+With 2 to 5 recordings, 1 % of those of one voice are doubted, and at least 89 % of those of several (15 voices,
+`few_minutes`).
 """
 
 
@@ -54,10 +55,10 @@ def enroll(bundle: Bundle, name: str, voices: Sequence[Voice], add: bool) -> tup
     """
     check_encoder(bundle, voices)
     if not voices:
-        raise UserError(f"{name}: nobody was enrolled: no recordings")
+        raise UserError(f"{name}: not enrolled: no recordings")
     profiles = bundle.profiles
     name = profiles.stored_name(name)
-    known = profiles.recordings[profiles.place(name)] if add else frozenset()
+    known = profiles.recordings[profiles.index(name)] if add else frozenset()
     new, repeated = _new(voices, known, name)
     if new:
         prints = np.stack([voice.voice_print for voice in new])
@@ -66,7 +67,7 @@ def enroll(bundle: Bundle, name: str, voices: Sequence[Voice], add: bool) -> tup
         bundle = bundle.enrolled(name, prints, digests, add)
     else:
         warnings = []
-    clips = bundle.profiles.clips[bundle.profiles.place(name)]
+    clips = bundle.profiles.clips[bundle.profiles.index(name)]
     return bundle, Enrollment(name, len(new), clips, tuple(repeated), tuple(warnings))
 
 
@@ -138,7 +139,7 @@ def _several(bundle: Bundle, voices: Sequence[Voice], labels: Sequence[str]) -> 
         return []
     odds = np.zeros((count, count))
     for one, other in combinations(range(count), 2):
-        score = bundle.profiles.plda.of_pairs(voices[one].voice_print, voices[other].voice_print)
+        score = bundle.profiles.plda.score_pairs(voices[one].voice_print, voices[other].voice_print)
         seconds = min(voices[one].seconds, voices[other].seconds)
         odds[one, other] = odds[other, one] = rule.log_odds(np.array([[score]]), seconds)[0, 0]
     mean = odds.sum(1) / (count - 1)

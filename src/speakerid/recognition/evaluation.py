@@ -148,11 +148,11 @@ def test_part(corpus: Corpus, store: FrameStore, checkpoints: Sequence[Checkpoin
     """
     if corpus.answers is None:
         raise UserError(
-            f"{corpus.root}: no answers.csv, so nobody knows who speaks in the test utterances; use --part valid"
+            f"{corpus.root}: no answers.csv, so the speakers of the test utterances are unknown; use --part valid"
         )
     unknown = sorted(set(corpus.answers) - set(corpus.speakers))
     if unknown:
-        raise UserError(f"{corpus.root}: answers.csv names {unknown[0]!r}, which is no speaker of the corpus")
+        raise UserError(f"{corpus.root}: answers.csv names {unknown[0]!r}, which is not a speaker of the corpus")
     tested = Labelled(store, range(len(corpus.test)), corpus.test.speakers.tolist())
     return _chosen(tested, _judging(corpus, "test", tested, checkpoints))
 

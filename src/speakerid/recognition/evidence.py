@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from speakerid.recognition.profiles import Profiles, rank
 
-NOBODY = -1000.0
+LEFT_OUT = -1000.0
 """Score of a speaker who is left out: far below those of speakers who compete for a voice print."""
 DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Durations that utterances are cut to, in seconds; values in between are interpolated."""
@@ -62,13 +62,13 @@ class Evidence:
     corrections: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     joined: bool = False
 
-    def of_known(self, profiles: Profiles) -> Known:
+    def score_known(self, profiles: Profiles) -> Known:
         """Scores of the known speakers' utterances."""
-        places = self._places(profiles)
+        indices = self._speaker_indices(profiles)
         ranked, right, found = [], [], []
         for rows in self._rows(len(self.known)):
             scores = profiles.scores(self.known[rows])
-            own = np.arange(len(scores)), places[rows]
+            own = np.arange(len(scores)), indices[rows]
             if len(self.corrections):
                 corrected = scores[own] + self.corrections[rows, 0]
                 scores += self.corrections[rows, 1:]
@@ -76,38 +76,38 @@ class Evidence:
             right.append(scores[own])
             nearest, best = rank(scores)
             ranked.append(best)
-            found.append(nearest[:, 0] == places[rows])
+            found.append(nearest[:, 0] == indices[rows])
         return Known(*(np.concatenate(parts) for parts in (ranked, right, found)))
 
-    def of_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
+    def score_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
         """(I, R) scores of the speakers nearest to strangers.
 
-        The own profile of a stranger who is a known speaker gets the score `NOBODY`. If there are no strangers, all
+        The own profile of a stranger who is a known speaker gets the score `LEFT_OUT`. If there are no strangers, all
         known speakers are left out in turn in the same way.
         """
         if len(self.strangers):
             prints, own = self.strangers, self.own_profiles(profiles)
         else:
-            prints, own = self.known, self._places(profiles)
+            prints, own = self.known, self._speaker_indices(profiles)
         ranked = []
         for rows in self._rows(len(prints)):
             scores = profiles.scores(prints[rows])
             mine = np.flatnonzero(own[rows] >= 0)
-            scores[mine, own[rows][mine]] = NOBODY
+            scores[mine, own[rows][mine]] = LEFT_OUT
             ranked.append(rank(scores)[1])
         return np.concatenate(ranked)
 
-    def _places(self, profiles: Profiles) -> NDArray[np.int64]:
+    def _speaker_indices(self, profiles: Profiles) -> NDArray[np.int64]:
         """(N,) indices of the known utterances' speakers."""
-        places = {name: place for place, name in enumerate(profiles.names)}
-        return np.array([places[name] for name in self.speakers.tolist()], np.int64)
+        indices = {name: index for index, name in enumerate(profiles.names)}
+        return np.array([indices[name] for name in self.speakers.tolist()], np.int64)
 
     def own_profiles(self, profiles: Profiles) -> NDArray[np.int64]:
         """(I,) indices of the strangers' own profiles, −1 without one."""
-        places = {name: place for place, name in enumerate(profiles.names)}
+        indices = {name: index for index, name in enumerate(profiles.names)}
         if not len(self.stranger_names):
             return np.full(len(self.strangers), -1)
-        return np.array([places.get(name, -1) for name in self.stranger_names.tolist()], np.int64)
+        return np.array([indices.get(name, -1) for name in self.stranger_names.tolist()], np.int64)
 
     @staticmethod
     def _rows(count: int) -> Iterator[slice]:
@@ -117,7 +117,7 @@ class Evidence:
 
     @property
     def stranger_groups(self) -> NDArray[np.integer]:
-        """(I,) index of the stranger, in the order of `of_strangers`."""
+        """(I,) index of the stranger, in the order of `score_strangers`."""
         if len(self.strangers):
             return self.stranger_speakers
         return np.unique(self.speakers, return_inverse=True)[1]

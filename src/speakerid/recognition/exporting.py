@@ -73,14 +73,16 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
     prints = embedder.profile_prints(train.store, [train.indices[row] for row in chosen], loaded.features)
     profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
     others = _strangers(corpus, data, loaded, train, strangers)
-    unheard: Embeds = embedder
-    theirs: Embeds = embedder
+    embedder_of_known: Embeds = embedder
+    embedder_of_strangers: Embeds = embedder
     if number_of_folds(loaded.config, corpus.labelled):
-        unheard = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
+        embedder_of_known = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
         if not corpus.strangers or not strangers:
             others = _left_out(loaded.config, corpus, labelled) or others
-            theirs = held_out.of_strangers(loaded.config, corpus.labelled) if others.are_speakers else embedder
-    evidence = evidence_of(unheard, valid, profiles, theirs, others, loaded.features)
+            embedder_of_strangers = (
+                held_out.for_left_out(loaded.config, corpus.labelled) if others.are_speakers else embedder
+            )
+    evidence = evidence_of(embedder_of_known, valid, profiles, embedder_of_strangers, others, loaded.features)
     card = _card(checkpoint, loaded, corpus, valid, others)
     return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
 
@@ -90,8 +92,8 @@ def _opened(checkpoint: Path, data: Path | None) -> tuple[Checkpoint, Corpus, Fr
     loaded = Checkpoint.load(checkpoint)
     if loaded.features.equalise:
         raise UserError(
-            f"{checkpoint}: was trained on features with equalise, which need all recordings of a speaker; a single "
-            "recording has none like them, so a bundle cannot recognise it"
+            f"{checkpoint}: was trained on features with equalise, which need all recordings of a speaker, so a bundle "
+            "cannot identify a single recording"
         )
     corpus, labelled = open_for(data, loaded.config, "labelled")
     check_features(checkpoint, loaded.features, corpus)
@@ -138,12 +140,14 @@ def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train:
     if real and corpus.strangers:
         _, store = open_for(data, checkpoint.config, "strangers")
         voices = _labelled(store, corpus.strangers, np.arange(len(corpus.strangers)))
-        return Strangers(voices, told=f"{len(voices.labels)} of {len(set(voices.labels))} strangers")
+        return Strangers(voices, description=f"{len(voices.labels)} of {len(set(voices.labels))} strangers")
     if len(corpus.speakers) < FEWEST:
-        told = f"{len(corpus.speakers)} speakers with their voices shifted by {FACTORS[0]:g} and {FACTORS[1]:g}"
-        return Strangers(train, FACTORS, f"{told}, in place of strangers; prepare --strangers N holds real ones out")
-    told = "the known speakers, left out in turn; prepare --strangers N holds real strangers out"
-    return Strangers(Labelled(train.store, [], []), told=told)
+        description = f"{len(corpus.speakers)} speakers with their voices shifted by {FACTORS[0]:g} and {FACTORS[1]:g}"
+        return Strangers(
+            train, FACTORS, f"{description}, in place of strangers; prepare --strangers N holds real ones out"
+        )
+    description = "the known speakers, left out in turn; prepare --strangers N holds real strangers out"
+    return Strangers(Labelled(train.store, [], []), description=description)
 
 
 def _left_out(config: Config, corpus: Corpus, labelled: FrameStore) -> Strangers | None:
@@ -152,8 +156,8 @@ def _left_out(config: Config, corpus: Corpus, labelled: FrameStore) -> Strangers
     if not len(rows):
         return None
     voices = _labelled(labelled, corpus.labelled, rows)
-    told = f"{len(corpus.speakers)} speakers, each a stranger to the model of a fold"
-    return Strangers(voices, told=told, are_speakers=True)
+    description = f"{len(corpus.speakers)} speakers, each a stranger to the model of a fold"
+    return Strangers(voices, description=description, are_speakers=True)
 
 
 def _first_of_each(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:
@@ -174,16 +178,16 @@ def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, s
         "corpus": printable(corpus.root.name),
         "fingerprint": _fingerprint(corpus),
         "known_utterances": len(valid.labels),
-        "fitted_on": f"{_told(corpus, checkpoint, valid)} and {strangers.told}",
+        "fitted_on": f"{_description(corpus, checkpoint, valid)} and {strangers.description}",
     }
 
 
-def _told(corpus: Corpus, checkpoint: Checkpoint, valid: Labelled) -> str:
+def _description(corpus: Corpus, checkpoint: Checkpoint, valid: Labelled) -> str:
     """Description of the utterances of known speakers that thresholds are fitted on."""
     count = number_of_folds(checkpoint.config, corpus.labelled)
     if not count:
         return f"{len(valid.labels)} validation utterances"
-    text = f"{len(valid.labels)} utterances by models of {count} folds that had not heard their sessions,"
+    text = f"{len(valid.labels)} utterances by models of {count} folds that were not trained on their sessions,"
     if alone := int(one_session_alone(corpus.labelled)[list(valid.indices)].sum()):
         text += f" {alone} of them, whose speakers have one session, through simulated channels,"
     return text

@@ -53,19 +53,19 @@ def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tupl
         evidence: calibration set by duration, ascending; each has utterances of known speakers.
         profiles: profiles of at least one speaker.
     """
-    fitted, promised = [], []
+    fitted, expected = [], []
     for some in evidence:
-        known, strangers = some.of_known(profiles), some.of_strangers(profiles)
+        known, strangers = some.score_known(profiles), some.score_strangers(profiles)
         scale, unknown = fit_probabilities(known.ranked, known.right, strangers)
         best = log_odds(strangers, scale, unknown)[:, 0]
         fitted.append((scale, unknown, thresholds_for(best, some.stranger_groups, RATES)))
         if not some.joined:
-            promised.append(_expected(some, known.found, log_odds(known.ranked, scale, unknown)[:, 0], best))
-    return _rule(evidence, fitted), _with_shorter_ones(promised)
+            expected.append(_expected(some, known.found, log_odds(known.ranked, scale, unknown)[:, 0], best))
+    return _rule(evidence, fitted), _with_shorter_ones(expected)
 
 
 def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
-    """Fit the rule that says whether two recordings are of one speaker, by `Plda.of_pairs`; None without such pairs."""
+    """Fit the rule that says whether two recordings are of one speaker, by `Plda.score_pairs`; None without pairs."""
     fitted = []
     for some in evidence:
         same, different, groups = _pairs(some, plda)
@@ -146,4 +146,4 @@ def _pairs(evidence: Evidence, plda: Plda) -> tuple[NDArray[np.floating], NDArra
 
     a, b = some(same)
     c, d = some(~same)
-    return plda.of_pairs(prints[a], prints[b]), plda.of_pairs(prints[c], prints[d]), speaker[c]
+    return plda.score_pairs(prints[a], prints[b]), plda.score_pairs(prints[c], prints[d]), speaker[c]

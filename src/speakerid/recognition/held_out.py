@@ -120,7 +120,7 @@ class HeldOutEmbedder:
         """The same embedder for utterances that replace these labelled ones."""
         return HeldOutEmbedder(self._embedder, self._folds, self._features, self.fold_of[indices], self._alone[indices])
 
-    def of_strangers(self, config: Config, utterances: Utterances) -> HeldOutEmbedder:
+    def for_left_out(self, config: Config, utterances: Utterances) -> HeldOutEmbedder:
         """The same embedder for utterances of speakers left out by a fold, embedded unchanged by that fold's model."""
         alone = np.zeros(len(utterances), bool)
         return HeldOutEmbedder(self._embedder, self._folds, self._features, stranger_folds(config, utterances), alone)
@@ -183,9 +183,9 @@ def _fit(
     labels = corpus.labelled.speakers[train]
     embedder.fit(store, train, labels.tolist(), loaded.features)
     own = np.flatnonzero(labels < len(corpus.speakers))  # the others are company
-    speakers, places = np.unique(labels[own], return_inverse=True)
+    speakers, indices = np.unique(labels[own], return_inverse=True)
     prints = embedder.profile_prints(store, np.asarray(train)[own].tolist(), loaded.features)
-    return profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints, places), speakers.astype(
+    return profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints, indices), speakers.astype(
         np.int64
     )
 

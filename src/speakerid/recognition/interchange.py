@@ -111,11 +111,11 @@ def export_torchscript(
         The largest difference from the model's results, over 50 recordings.
     """
     plain = traceable(model, speakers)
-    told = json.dumps(metadata(model, speakers, thresholds))
+    properties = json.dumps(metadata(model, speakers, thresholds))
     with atomic_file(path) as partial, tracing():
         traced = torch.jit.trace(plain, example(model), check_trace=False)
         content = io.BytesIO()  # given a path, torch aborts the process if the disk is full, and accepts only Unicode
-        torch.jit.save(traced, content, _extra_files={"metadata.json": told})
+        torch.jit.save(traced, content, _extra_files={"metadata.json": properties})
         partial.write_bytes(content.getvalue())
         return largest_deviation(torch.jit.load(io.BytesIO(partial.read_bytes())), model, path)
 
@@ -212,7 +212,7 @@ def largest_deviation(run: Run, model: WaveformModel, path: Path) -> float:
     rng = np.random.default_rng(1)
     durations = iter(rng.permutation(np.linspace(SHORTEST, LONGEST, sum(BATCH_SIZES))))
     log_mel, rate = LogMel(model.log_mel.features), model.log_mel.features.sample_rate
-    worst, place = 0.0, ""
+    worst, where = 0.0, ""
     for batch_size in BATCH_SIZES:
         waveforms = [recording(model, next(durations), rng) for _ in range(batch_size)]
         expected = torch.stack([one_by_one(model, log_mel(waveform, rate)) for waveform in waveforms])
@@ -220,14 +220,14 @@ def largest_deviation(run: Run, model: WaveformModel, path: Path) -> float:
             embeddings, scores, seconds = (torch.as_tensor(answer) for answer in run(*padded(waveforms)))
             found = torch.cat([embeddings, scores, seconds[:, None]], 1).view_as(expected)
         except Exception as error:  # TorchScript and onnxruntime each raise a dozen types of their own
-            raise UserError(f"{path}: not written: what was exported fails in a batch of {batch_size}") from error
+            raise UserError(f"{path}: not written: the exported model fails for a batch of {batch_size}") from error
         differences = (found - expected).abs().nan_to_num(torch.inf).amax(1)
         if differences.max() > worst:
             worst, row = (result.item() for result in differences.max(0))
-            place = f"{len(waveforms[int(row)]) / rate:.2f} s in a batch of {batch_size}"
+            where = f"{len(waveforms[int(row)]) / rate:.2f} s in a batch of {batch_size}"
     if worst > TOLERANCE:
         raise UserError(
-            f"{path}: not written: what was exported answers otherwise than the bundle, by {worst:.1e} for {place}, "
+            f"{path}: not written: the exported model differs from the bundle by {worst:.1e} for {where}, "
             f"expected {TOLERANCE:.0e} at most; try the versions of torch and onnxruntime in pyproject.toml"
         )
     return worst

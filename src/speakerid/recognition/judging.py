@@ -20,7 +20,7 @@ from speakerid.evaluation.score_norm import TopCohort, adaptive_s_norm
 from speakerid.evaluation.trials import Pairs
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.decision import Rule
-from speakerid.recognition.material import Material
+from speakerid.recognition.material import TestSet
 from speakerid.recognition.profiles import Profiles, rank
 
 FEWEST_IN_COHORT = 3
@@ -28,29 +28,29 @@ FEWEST_IN_COHORT = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Heard:
+class ScoredTestSet:
     """Test utterances scored by a bundle.
 
     Attributes:
         bundle: bundle under test.
-        material: test utterances.
+        test_set: test utterances.
         prints: (U, D) voice prints.
         seconds: (U,) durations that were embedded.
     """
 
     bundle: Bundle
-    material: Material
+    test_set: TestSet
     prints: NDArray[np.float32]
     seconds: NDArray[np.float64]
 
     @staticmethod
-    def of(bundle: Bundle, material: Material, seconds: float | None) -> Heard:
+    def of(bundle: Bundle, test_set: TestSet, seconds: float | None) -> ScoredTestSet:
         """Score all utterances, cut to a duration from their middle, or whole."""
         rate = bundle.features.frames_per_second
         frames = None if seconds is None else max(1, round(seconds * rate))
-        lengths = material.utterances.lengths
-        heard = lengths if frames is None else np.minimum(lengths, frames)
-        return Heard(bundle, material, material.embed(bundle.embedder(), frames), heard / rate)
+        lengths = test_set.utterances.lengths
+        counted = lengths if frames is None else np.minimum(lengths, frames)
+        return ScoredTestSet(bundle, test_set, test_set.embed(bundle.embedder(), frames), counted / rate)
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:
@@ -65,43 +65,43 @@ class Heard:
     def normed(self) -> Scored:
         """Scores after AS-norm; the cohort is the bundle's speakers without the claimed one."""
         profiles = self.bundle.profiles
-        everybody = np.arange(len(profiles.names))
-        enrolled = TopCohort(_between(profiles)).statistics(everybody, everybody)
-        test = TopCohort(self.scores).statistics(np.arange(len(self.scores))[:, None], everybody[None])
+        speakers = np.arange(len(profiles.names))
+        enrolled = TopCohort(_between(profiles)).statistics(speakers, speakers)
+        test = TopCohort(self.scores).statistics(np.arange(len(self.scores))[:, None], speakers[None])
         return self._scored(adaptive_s_norm(self.scores, enrolled, test))
 
     def _scored(self, scores: NDArray[np.floating]) -> Scored:
-        known, speakers = self.material.known, self.material.utterances.speakers
-        return Scored(scores[known], self.material.places[known], scores[~known], speakers[~known])
+        known, speakers = self.test_set.known, self.test_set.utterances.speakers
+        return Scored(scores[known], self.test_set.profile_indices[known], scores[~known], speakers[~known])
 
     @property
     def decided(self) -> Decided:
         """Names and log-odds as in `Recognizer.answer`."""
-        rule, known = self.bundle.identification, self.material.known
-        places, ranked = rank(self.scores)
-        odds, thresholds = np.empty(len(places)), np.empty(len(places))
+        rule, known = self.bundle.identification, self.test_set.known
+        nearest, ranked = rank(self.scores)
+        odds, thresholds = np.empty(len(nearest)), np.empty(len(nearest))
         for rows, seconds in _by_duration(self.seconds):
             odds[rows] = rule.log_odds(ranked[rows], seconds)[:, 0]
             thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPT)
-        right = places[known, 0] == self.material.places[known]
+        right = nearest[known, 0] == self.test_set.profile_indices[known]
         return Decided(Answers(odds[known], right, odds[~known]), thresholds[known], thresholds[~known])
 
     def scored_pairs(self, pairs: Pairs) -> ScoredPairs:
         """Scores, log-likelihood ratios and thresholds as in `Recognizer.verify`."""
-        scores = self._of_pairs(pairs)
+        scores = self._pair_scores(pairs)
         rule = self.bundle.verification
         ratios, thresholds = (None, None) if rule is None else self._verified(rule, scores, pairs)
         return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test, ratios, thresholds)
 
     def normed_pairs(self, pairs: Pairs) -> ScoredPairs:
         """Scores after AS-norm; the cohort is the bundle's speakers without the enrolled one."""
-        cohort, claimed = TopCohort(self.scores), self.material.places[pairs.enrolment]
+        cohort, claimed = TopCohort(self.scores), self.test_set.profile_indices[pairs.enrolment]
         sides = (cohort.statistics(rows, claimed) for rows in (pairs.enrolment, pairs.test))
-        scores = adaptive_s_norm(self._of_pairs(pairs), *sides)
+        scores = adaptive_s_norm(self._pair_scores(pairs), *sides)
         return ScoredPairs(scores, pairs.targets, pairs.enrolment, pairs.test)
 
-    def _of_pairs(self, pairs: Pairs) -> NDArray[np.floating]:
-        return self.bundle.profiles.plda.of_pairs(self.prints[pairs.enrolment], self.prints[pairs.test])
+    def _pair_scores(self, pairs: Pairs) -> NDArray[np.floating]:
+        return self.bundle.profiles.plda.score_pairs(self.prints[pairs.enrolment], self.prints[pairs.test])
 
     def _verified(
         self, rule: Rule, scores: NDArray[np.floating], pairs: Pairs
@@ -123,7 +123,7 @@ def check_cohort(bundle: Bundle) -> None:
     if len(bundle.profiles.names) < FEWEST_IN_COHORT:
         raise UserError(
             f"--as-norm: found {len(bundle.profiles.names)} speakers in the bundle, expected at least "
-            f"{FEWEST_IN_COHORT}, for a score is compared with those of others; leave it out"
+            f"{FEWEST_IN_COHORT}, since a score is compared with those of others; leave it out"
         )
 
 
@@ -140,7 +140,7 @@ def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
 
 def _by_duration(seconds: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], float]]:
     """Yield the rows of each duration."""
-    durations, place = np.unique(seconds, return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    edges = np.searchsorted(place[order], np.arange(1, len(durations)))
+    durations, group = np.unique(seconds, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    edges = np.searchsorted(group[order], np.arange(1, len(durations)))
     yield from zip(np.split(order, edges), durations.tolist(), strict=True)

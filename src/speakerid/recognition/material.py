@@ -33,24 +33,24 @@ MOST_SESSIONS = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class TestSet:
     """Test utterances of a corpus, followed by its strangers.
 
     Attributes:
         corpus: their corpus.
         stores: their features, in the same order.
         utterances: U utterances.
-        places: (U,) indices of their speakers in the bundle; UNKNOWN for strangers, and for speakers of the corpus
-            who are not in the bundle.
+        profile_indices: (U,) indices of their speakers in the bundle; UNKNOWN for strangers, and for speakers of the
+            corpus who are not in the bundle.
     """
 
     corpus: Corpus
     stores: tuple[FrameStore, ...]
     utterances: Utterances
-    places: NDArray[np.int64]
+    profile_indices: NDArray[np.int64]
 
     @staticmethod
-    def open(path: Path, bundle: Bundle, data: Path) -> Material:
+    def open(path: Path, bundle: Bundle, data: Path) -> TestSet:
         """Open the test utterances and strangers of a corpus.
 
         Args:
@@ -67,24 +67,24 @@ class Material:
         if not corpus.test:
             raise UserError(f"{data}: has no test utterances; `prepare --test-fraction` sets some aside")
         if corpus.answers is None:
-            raise UserError(f"{data}: no answers.csv, so nobody knows who speaks in the test utterances")
+            raise UserError(f"{data}: no answers.csv, so the speakers of the test utterances are unknown")
         stores = (store, open_corpus(data, "strangers")[1]) if corpus.strangers else (store,)
         utterances = Utterances.of([*corpus.test, *corpus.strangers])
-        enrolled = {name: place for place, name in enumerate(bundle.profiles.names)}
+        enrolled = {name: index for index, name in enumerate(bundle.profiles.names)}
         of_speaker = np.array([enrolled.get(name, UNKNOWN) for name in utterances.speaker_names])
-        places = of_speaker[utterances.speakers]
-        if not (places != UNKNOWN).any():
+        profile_indices = of_speaker[utterances.speakers]
+        if not (profile_indices != UNKNOWN).any():
             found = utterances.speaker_names[0]
             raise UserError(
                 f"{data}: no test utterance is of a speaker that {path} knows; found {found!r} for instance, expected "
                 f"{bundle.profiles.names[0]!r} for instance"
             )
-        return Material(corpus, stores, utterances, places)
+        return TestSet(corpus, stores, utterances, profile_indices)
 
     @property
     def known(self) -> NDArray[np.bool_]:
         """(U,) whether the bundle knows the speaker."""
-        return self.places != UNKNOWN
+        return self.profile_indices != UNKNOWN
 
     def embed(self, embedder: Embedder, crop_frames: int | None) -> NDArray[np.float32]:
         """(U, D) voice prints.
@@ -126,21 +126,21 @@ class Material:
     def session_groups(self) -> Mapping[str, NDArray[np.bool_]]:
         """(U,) masks of the known speakers' utterances by kind of session; empty if no session is known."""
         sessions, known = self.utterances.sessions, self.known
-        told = sessions != UNKNOWN
-        if not (known & told).any():
+        has_session = sessions != UNKNOWN
+        if not (known & has_session).any():
             return {}
         trained = _sessions(self.corpus.labelled)
         pairs = _names(self.utterances)
         inside = np.array([pair in trained for pair in pairs])
         groups = {
-            "session trained on": known & told & inside,
-            "another session": known & told & ~inside,
-            "session unknown": known & ~told,
+            "session trained on": known & has_session & inside,
+            "another session": known & has_session & ~inside,
+            "session unknown": known & ~has_session,
         }
         names = np.array([session if session is not None else "" for _, session in pairs])
-        shared = sorted(set(names[known & told].tolist()))
+        shared = sorted(set(names[known & has_session].tolist()))
         if len(shared) <= MOST_SESSIONS:
-            groups |= {f"session {name}": known & told & (names == name) for name in shared}
+            groups |= {f"session {name}": known & has_session & (names == name) for name in shared}
         return {name: rows for name, rows in groups.items() if rows.any()}
 
 

@@ -58,9 +58,9 @@ class Page:
             The voice, for `reconsider`, or None if there was none; and the answer.
         """
         try:
-            voice = self._hear(recording)
+            voice = self._listen(recording)
         except UserError as error:
-            return None, sentence(f"Nobody can be recognised in this recording: {error}")
+            return None, sentence(f"No speaker can be identified in this recording: {error}")
         return voice, self.reconsider(voice, percent)
 
     def reconsider(self, voice: Voice | None, percent: object) -> str:
@@ -72,7 +72,7 @@ class Page:
             with self._current() as recognizer:
                 return ranking(recognizer.answer(voice, false_accepts))
         except UserError as error:
-            return sentence(f"Nobody can be recognised: {error}")
+            return sentence(f"No speaker can be identified: {error}")
 
     def gather(self, recordings: Sequence[Path], voices: Sequence[Voice]) -> tuple[list[Voice], str]:
         """Embed more recordings of a speaker to enroll, and delete them.
@@ -87,10 +87,10 @@ class Page:
         gathered, passed = list(voices), []
         for recording in dict.fromkeys(recordings):  # a file named twice is deleted once
             try:
-                gathered.append(self._hear(recording))
+                gathered.append(self._listen(recording))
             except UserError as error:
-                passed.append(f"{recording.name} is of no use: {error}")
-        return gathered, sentence(*passed, heard(gathered))
+                passed.append(f"{recording.name} cannot be used: {error}")
+        return gathered, sentence(*passed, gathered_line(gathered))
 
     def enroll(self, name: object, voices: Sequence[Voice]) -> tuple[list[Voice], str]:
         """Enroll a speaker.
@@ -103,15 +103,15 @@ class Page:
             The voices that are still to be enrolled, and a message.
         """
         if not voices:
-            return [], sentence("Nobody was enrolled: there is no recording yet")
+            return [], sentence("Not enrolled: no recording yet")
         try:
             text = _text(name).strip()
             with self._current() as recognizer:
                 enrollment = recognizer.learn(text, voices)
         except OtherEncoder as error:  # these voices can never be used again
-            return [], sentence(f"Nobody was enrolled: {error}")
+            return [], sentence(f"Not enrolled: {error}")
         except UserError as error:
-            return list(voices), sentence(f"Nobody was enrolled: {error}")
+            return list(voices), sentence(f"Not enrolled: {error}")
         passed_over = (f"Passed over: {line}" for line in enrollment.passed_over)
         warnings = (f"Warning: {line}" for line in enrollment.warnings)
         return [], sentence(f"{text} is enrolled from {_recordings(enrollment.added)}", *passed_over, *warnings)
@@ -119,13 +119,13 @@ class Page:
     def forget(self, name: object) -> str:
         """Delete every voice print of a speaker, and return a message."""
         if name is None or name == "":
-            return sentence("Nobody was forgotten: choose a name")
+            return sentence("Not forgotten: choose a name")
         try:
             text = _text(name)
             with self._current() as recognizer:
                 recognizer.forget(text)
         except UserError as error:
-            return sentence(f"Nobody was forgotten: {error}")
+            return sentence(f"Not forgotten: {error}")
         return sentence(f"{text} is forgotten")
 
     def speakers(self) -> tuple[list[str], str]:
@@ -149,7 +149,7 @@ class Page:
             self._recognizer.reload_if_changed()
             yield self._recognizer
 
-    def _hear(self, recording: Path) -> Voice:
+    def _listen(self, recording: Path) -> Voice:
         try:
             sound = decode(recording, max_seconds=self.limits.seconds)
         except TooLong as error:
@@ -161,7 +161,7 @@ class Page:
             return recognizer.listen(sound)
 
 
-def heard(voices: Sequence[Voice]) -> str:
+def gathered_line(voices: Sequence[Voice]) -> str:
     """Message about the recordings gathered so far."""
     if not voices:
         return "No recording yet"

@@ -36,11 +36,11 @@ STYLE = """
 def ranking(answer: Answer) -> str:
     """The speaker, and a bar for each of the most probable ones, with a line at the threshold."""
     if not answer.ranking:
-        return sentence(f"Nobody can be recognised: {answer.reason}")
+        return sentence(f"No speaker can be identified: {answer.reason}")
     if answer.name is not None:
         said, why = answer.name, f"{_percent(answer.probability)} probable"
     else:
-        said, why = "Nobody known", f"{_percent(answer.probability)} probable that it is none of the speakers"
+        said, why = "Unknown speaker", f"{_percent(answer.probability)} probable that it is none of the known speakers"
     bars = "".join(
         _bar(name, probability, name == answer.name, answer.threshold) for name, probability in answer.ranking
     )
@@ -48,7 +48,7 @@ def ranking(answer: Answer) -> str:
         f'<div class="answer"><p class="said">{escape(said)}</p>'
         f'<p class="why">{why}; {answer.seconds:.1f} s of sound without pauses</p>'
         f'<div class="ranking">{bars}'
-        f'<p class="legend">a name is said from here on: {_percent(answer.threshold)}</p></div></div>'
+        f'<p class="legend">threshold {_percent(answer.threshold)}</p></div></div>'
     )
 
 
@@ -59,7 +59,7 @@ def speakers(rows: Iterable[tuple[str, int, bool]]) -> str:
         for name, clips, trained in rows
     )
     return (
-        '<div class="listing"><table><thead><tr><th>Name</th><th>Recordings</th><th>Learnt</th></tr></thead>'
+        '<div class="listing"><table><thead><tr><th>Name</th><th>Recordings</th><th>Learned</th></tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 

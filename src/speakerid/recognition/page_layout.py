@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.own_pages import OwnPages
-from speakerid.recognition.page import LEAST_PERCENT, MOST_PERCENT, Page, heard
+from speakerid.recognition.page import LEAST_PERCENT, MOST_PERCENT, Page, gathered_line
 from speakerid.recognition.page_html import STYLE, sentence
 from speakerid.recognition.recognizer import FALSE_ACCEPTS
 from speakerid.recognition.serving import is_loopback
@@ -28,7 +28,7 @@ LOOK_AGAIN = 5.0
 def launch(page: Page, host: str, port: int, folder: Path) -> gr.Blocks:
     """Start a server; call `close` on the result to stop it.
 
-    There is no telemetry, no share link, no log of requests, and no font or script from elsewhere.
+    It has no telemetry, share link or log of requests, and loads no font or script from elsewhere.
 
     Args:
         page: answers of the page.
@@ -118,7 +118,7 @@ def _enroll(page: Page) -> gr.HTML:
                 sources=["microphone"], type="filepath", editable=False, buttons=[], label="Or speak", elem_id="spoken"
             )
         with gr.Column():
-            gathered = gr.HTML(sentence(heard([])), elem_id="gathered")
+            gathered = gr.HTML(sentence(gathered_line([])), elem_id="gathered")
             again = gr.Button("Start over")
             name = gr.Textbox(label="Name", max_lines=1, elem_id="name")
             enroll = gr.Button("Enroll", variant="primary", elem_id="enroll")
@@ -134,12 +134,12 @@ def _enroll(page: Page) -> gr.HTML:
 
     def learn(name: object, voices: list[Voice]) -> tuple[object, list[Voice], str, str]:
         left, text = page.enroll(name, voices)
-        return gr.skip() if left or not voices else "", left, sentence(heard(left)), text
+        return gr.skip() if left or not voices else "", left, sentence(gathered_line(left)), text
 
     gathering = [voices, gathered, said]
     files.upload(gather, [files, voices], [files, *gathering], preprocess=False, api_name="gather")
     spoken.stop_recording(gather, [spoken, voices], [spoken, *gathering], preprocess=False, api_visibility="private")
-    again.click(lambda: ([], sentence(heard([])), ""), None, gathering, api_name="start_over")
+    again.click(lambda: ([], sentence(gathered_line([])), ""), None, gathering, api_name="start_over")
     gr.on(
         [enroll.click, name.submit], learn, [name, voices], [name, *gathering], preprocess=False,
         api_name="enroll",

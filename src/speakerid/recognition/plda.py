@@ -36,7 +36,7 @@ class Plda:
     within: float
     between: NDArray[np.float64]
 
-    def of_clips(self, clips: NDArray[np.integer]) -> tuple[Array, Array]:
+    def predict(self, clips: NDArray[np.integer]) -> tuple[Array, Array]:
         """Predict the next voice print of a speaker with (C,) numbers of clips.
 
         Returns:
@@ -55,36 +55,36 @@ class Plda:
         Returns:
             (S, K, D) slopes and (S, K) offsets.
         """
-        gain, variance = (one[:, None].astype(centres.dtype) for one in self.of_clips(clips))
+        gain, variance = (one[:, None].astype(centres.dtype) for one in self.predict(clips))
         expected = gain * centres
-        offsets = -0.5 * ((expected**2 / variance).mean(-1) + np.log(variance / self._of_anybody).mean(-1))
+        offsets = -0.5 * ((expected**2 / variance).mean(-1) + np.log(variance / self._total).mean(-1))
         return expected / (variance * len(self.between)), offsets
 
     def curvatures(self, clips: NDArray[np.integer]) -> Array:
         """Part of a score that is quadratic in z, (C, D): curvature · z², for each number of clips."""
-        return 0.5 * (1 / self._of_anybody - 1 / self.of_clips(clips)[1]) / len(self.between)
+        return 0.5 * (1 / self._total - 1 / self.predict(clips)[1]) / len(self.between)
 
-    def of_pairs(self, first: Array, second: Array) -> Array:
+    def score_pairs(self, first: Array, second: Array) -> Array:
         """(P,) scores for one speaker of two (P, D) or (D,) arrays of voice prints; symmetric."""
         one, other = first.astype(np.float64), second.astype(np.float64)
-        anybody = self._of_anybody
-        determinant = self.within * (anybody + self.between)  # of the covariance of the two, anybody² − between²
+        total = self._total
+        determinant = self.within * (total + self.between)  # of the covariance of the two, total² − between²
         alike = self.between / determinant * one * other
-        large = (anybody / determinant - 1 / anybody) * (one**2 + other**2)
-        return (alike - 0.5 * large - 0.5 * np.log(determinant / anybody**2)).mean(-1)
+        large = (total / determinant - 1 / total) * (one**2 + other**2)
+        return (alike - 0.5 * large - 0.5 * np.log(determinant / total**2)).mean(-1)
 
-    def of_all_pairs(self, prints: Array) -> Array:
-        """(N, N) scores of all pairs of (N, D) voice prints, see `of_pairs`."""
+    def score_all_pairs(self, prints: Array) -> Array:
+        """(N, N) scores of all pairs of (N, D) voice prints, see `score_pairs`."""
         x = prints.astype(np.float64)
-        anybody = self._of_anybody
-        determinant = self.within * (anybody + self.between)
+        total = self._total
+        determinant = self.within * (total + self.between)
         alike = (self.between / determinant * x) @ x.T
-        large = x**2 @ (anybody / determinant - 1 / anybody)
-        constant = np.log(determinant / anybody**2).sum()
+        large = x**2 @ (total / determinant - 1 / total)
+        constant = np.log(determinant / total**2).sum()
         return (alike - 0.5 * (large[:, None] + large + constant)) / len(self.between)
 
     @property
-    def _of_anybody(self) -> Array:
+    def _total(self) -> Array:
         """(D,) variances of a voice print of an unknown speaker."""
         return self.between + self.within
 

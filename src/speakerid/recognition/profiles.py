@@ -32,7 +32,7 @@ RANKED = 50
 MANY = 5000
 """Number of speakers from which on they are first compared in half precision."""
 LONGEST_NAME = 100
-RESERVED = re.compile(r"(unknown|stranger)[ _-]*\d*|nobody|silent|broken|too short")
+RESERVED = re.compile(r"(unknown|stranger)[ _-]*\d*|no[ _-]?body|silent|broken|too short")
 """Reserved names, which answers use instead of a name."""
 
 
@@ -76,8 +76,8 @@ class Profiles:
         """(N, R) indices and scores of the nearest speakers of (N, D) voice prints; R = min(S, RANKED)."""
         if len(self.names) < MANY:
             return rank(self.scores(prints))
-        places, scores = zip(*map(self._ranked_among_many, prints), strict=True)
-        return np.concatenate(places), np.concatenate(scores)
+        indices, scores = zip(*map(self._ranked_among_many, prints), strict=True)
+        return np.concatenate(indices), np.concatenate(scores)
 
     def _ranked_among_many(self, voice_print: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """`ranked` for one (D,) voice print: choose twice as many as needed in half precision, then score these."""
@@ -86,8 +86,8 @@ class Profiles:
         curves = torch.from_numpy(scoring.curvatures @ voice_print**2)
         rough = lines.amax(1) + curves[torch.from_numpy(scoring.curvature)]
         near = rough.topk(2 * RANKED).indices.numpy()
-        places, scores = rank(self.scores(voice_print[None], near))
-        return near[places], scores
+        indices, scores = rank(self.scores(voice_print[None], near))
+        return near[indices], scores
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -156,7 +156,7 @@ class Profiles:
         Raises:
             UserError: no speaker has this name.
         """
-        index = self.place(name)
+        index = self.index(name)
         prints = np.unique(prints, axis=0)
         former, sizes = means_of(self.centres[index], self.centre_clips[index])
         points = np.concatenate([former, prints.astype(np.float64)])
@@ -179,16 +179,16 @@ class Profiles:
         Raises:
             UserError: no speaker has this name.
         """
-        gone = self.place(name)
-        keep = [place for place in range(len(self.names)) if place != gone]
+        gone = self.index(name)
+        keep = [index for index in range(len(self.names)) if index != gone]
         return Profiles(
-            tuple(self.names[place] for place in keep),
+            tuple(self.names[index] for index in keep),
             self.plda,
             self.centres[keep],
-            tuple(self.clips[place] for place in keep),
-            tuple(self.trained[place] for place in keep),
+            tuple(self.clips[index] for index in keep),
+            tuple(self.trained[index] for index in keep),
             self.centre_clips[keep],
-            tuple(self.recordings[place] for place in keep),
+            tuple(self.recordings[index] for index in keep),
         )
 
     def renamed(self, old: str, new: str) -> Profiles:
@@ -197,14 +197,14 @@ class Profiles:
         Raises:
             UserError: no speaker has the old name, or the new one is taken or invalid.
         """
-        place = self.place(old)
+        index = self.index(old)
         check_name(new)
         stored, new = self.stored_name(new), nfc(new)
-        if stored in self.names and (stored == new or stored != self.names[place]):
-            raise UserError(f"{new!r}: is enrolled already; a name stands for one speaker")
-        return replace(self, names=(*self.names[:place], new, *self.names[place + 1 :]))
+        if stored in self.names and (stored == new or stored != self.names[index]):
+            raise UserError(f"{new!r}: is enrolled already; choose another name")
+        return replace(self, names=(*self.names[:index], new, *self.names[index + 1 :]))
 
-    def place(self, name: str) -> int:
+    def index(self, name: str) -> int:
         """Index of a speaker, by name.
 
         Raises:
@@ -213,7 +213,7 @@ class Profiles:
         if (stored := self.stored_name(name)) not in self.names:
             near = difflib.get_close_matches(name, self.names, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "the command `speakers` lists those there are"
-            raise UserError(f"{name!r}: nobody of this name is enrolled; {hint}")
+            raise UserError(f"{name!r}: no speaker has this name; {hint}")
         return self.names.index(stored)
 
     def stored_name(self, name: str) -> str:
@@ -247,8 +247,8 @@ def rank(scores: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.flo
     nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count] if count < scores.shape[1] else None
     found = scores if nearest is None else np.take_along_axis(scores, nearest, 1)
     order = np.argsort(-found, axis=1, kind="stable")
-    places = order if nearest is None else np.take_along_axis(nearest, order, 1)
-    return places, np.take_along_axis(found, order, 1)
+    indices = order if nearest is None else np.take_along_axis(nearest, order, 1)
+    return indices, np.take_along_axis(found, order, 1)
 
 
 def profiles_of(
@@ -262,7 +262,7 @@ def profiles_of(
         prints: (N, D) voice prints of their recordings, at least one per speaker.
         labels: (N,) indices in `names`.
     """
-    mine = [np.unique(prints[labels == place], axis=0) for place in range(len(names))]  # a repeated clip counts once
+    mine = [np.unique(prints[labels == index], axis=0) for index in range(len(names))]  # a repeated clip counts once
     centres, sizes = zip(*(centres_of(clips) for clips in mine), strict=True)
     return Profiles(
         tuple(names),
@@ -299,4 +299,4 @@ def check_name(name: str) -> None:
     if name.startswith(COMPANY):
         raise UserError(f"name: found {name!r}, but names of company begin with {COMPANY}; choose another")
     if RESERVED.fullmatch(unicodedata.normalize("NFKC", name).casefold()):
-        raise UserError(f"name: found {name!r}, which answers say of recordings without a name; choose another")
+        raise UserError(f"name: found {name!r}, which answers use instead of a name; choose another")

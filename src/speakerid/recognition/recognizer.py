@@ -220,7 +220,7 @@ class Recognizer:
         for last in (False, True):
             voices, passed = self._voices_in(some, sample_rate)
             if not voices:
-                raise UserError(f"{name}: nobody was enrolled: {'; '.join(passed) or 'no recordings'}")
+                raise UserError(f"{name}: not enrolled: {'; '.join(passed) or 'no recordings'}")
             try:
                 enrollment = self.learn(name, voices, add)
                 return replace(enrollment, passed_over=(*passed, *enrollment.passed_over))
@@ -232,7 +232,7 @@ class Recognizer:
     def _check_name(self, name: str, add: bool) -> None:
         """Check a name before the recordings are read, which takes time."""
         if add:
-            self.bundle.profiles.place(name)
+            self.bundle.profiles.index(name)
         else:
             self.bundle.profiles.check_new(name)
 

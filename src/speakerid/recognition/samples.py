@@ -79,8 +79,8 @@ def waveform_of(samples: object) -> NDArray[np.float32]:
     channels, length = scaled.shape
     if channels == length or channels > MOST_CHANNELS:
         raise UserError(
-            f"samples: found an array of shape {array.shape}, in which channels cannot be told from samples; expected "
-            f"(channels, N) with up to {MOST_CHANNELS} channels"
+            f"samples: found an array of shape {array.shape}, in which channels cannot be distinguished from samples; "
+            f"expected (channels, N) with up to {MOST_CHANNELS} channels"
         )
     return scaled
 

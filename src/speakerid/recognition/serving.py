@@ -48,8 +48,8 @@ def serving(page: Page, host: str, port: int) -> Iterator[str]:
             blocks = launch(page, host, port, folder)
         except OSError as error:
             raise UserError(
-                f"--port {port}: cannot be listened at on {host}; another program is there, or it is no address of "
-                "this machine; choose another port or host"
+                f"--port {port}: cannot listen on {host}; another program uses it, or it is not an address "
+                "of this machine; choose another port or host"
             ) from error
         try:
             assert blocks.local_url is not None, "launched"

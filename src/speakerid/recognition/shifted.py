@@ -27,9 +27,9 @@ def shift(features: FeatureConfig, factor: float) -> Tensor:
     edges = np.linspace(_mel(features.f_min), _mel(nyquist), features.n_mels + 2)
     centres = edges[1:-1]
     wanted = _mel(np.minimum(_hertz(centres) * factor, nyquist))
-    places = np.interp(wanted, centres, np.arange(features.n_mels))
+    positions = np.interp(wanted, centres, np.arange(features.n_mels))
     bands = np.arange(features.n_mels)
-    return torch.from_numpy(np.maximum(0, 1 - np.abs(bands[:, None] - places)).astype(np.float32))
+    return torch.from_numpy(np.maximum(0, 1 - np.abs(bands[:, None] - positions)).astype(np.float32))
 
 
 def _mel(hertz: float | np.ndarray) -> np.ndarray:

@@ -51,15 +51,15 @@ def infer(
     check_features(checkpoints[0], first.features, corpus)
     if not corpus.test:
         raise UserError(
-            f"{Path(data) / hw4.TESTDATA}: utterances: none to recognise; `prepare --test-fraction` sets some aside"
+            f"{Path(data) / hw4.TESTDATA}: utterances: none to identify; `prepare --test-fraction` sets some aside"
         )
     models = [checkpoint.build_model().to(device) for checkpoint in loaded]
     frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
     classes = torch.zeros(len(corpus.test), dtype=torch.int64)
     with Progress("auto" if rank() == 0 else "silent").bar("Infer", "uttr", len(classes)) as bar:
-        for places, scores in predict_batches(models, store, range(len(classes)), frames_per_batch, crops=crops):
-            classes[places] = scores.argmax(-1)
-            bar.update(len(places))
+        for indices, scores in predict_batches(models, store, range(len(classes)), frames_per_batch, crops=crops):
+            classes[indices] = scores.argmax(-1)
+            bar.update(len(indices))
             if bar.due:
                 bar.show()
     classes = summed(classes)  # each element was filled by one process

@@ -164,9 +164,9 @@ def _name(recognizer: Recognizer, voice: Voice, false_accepts: float | None) -> 
     """Name of a voice, None for a stranger, and its probability."""
     answer = recognizer.answer(voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
     name, probability = answer.ranking[0]
-    nobody = max(0.0, 1 - sum(p for _, p in answer.ranking))
-    known = probability >= nobody if false_accepts is None else answer.name is not None
-    return (name, probability) if known else (None, nobody)
+    stranger = max(0.0, 1 - sum(p for _, p in answer.ranking))
+    known = probability >= stranger if false_accepts is None else answer.name is not None
+    return (name, probability) if known else (None, stranger)
 
 
 def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
@@ -178,7 +178,7 @@ def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
         sound = np.concatenate([waveform[stretch] for stretch in stretches])
         count = max(1, round(len(sound) / features.sample_rate / STEP_SECONDS))
         edges = np.linspace(0, len(sound), count + 1).round().astype(np.int64)
-        starts, ends = _places(stretches, edges)
+        starts, ends = _cell_edges(stretches, edges)
         cells.starts.extend((began + starts / features.sample_rate).tolist())
         cells.ends.extend((began + ends / features.sample_rate).tolist())
         frames = log_mel(sound, features.sample_rate)
@@ -217,7 +217,7 @@ def _samples(stretches: Sequence[slice]) -> int:
     return sum(stretch.stop - stretch.start for stretch in stretches)
 
 
-def _places(stretches: Sequence[slice], edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _cell_edges(stretches: Sequence[slice], edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Beginnings and ends of cells in the waveform; `edges` are positions in the concatenated pieces of sound."""
     lengths = np.array([stretch.stop - stretch.start for stretch in stretches])
     before = np.cumsum(lengths) - lengths

@@ -97,9 +97,9 @@ class VoiceEncoder:
             frames = self._log_mel(waveform, sample_rate)
         except UserError as error:
             raise Unheard("too short" if seconds < SHORTEST else "broken", str(error), seconds) from error
-        heard = len(frames) / self._features.frames_per_second
-        if heard < SHORTEST:
-            raise Unheard("too short", f"{heard:.2f} s of sound, expected {SHORTEST:g} at least", heard)
+        duration = len(frames) / self._features.frames_per_second
+        if duration < SHORTEST:
+            raise Unheard("too short", f"{duration:.2f} s of sound, expected {SHORTEST:g} at least", duration)
         return frames
 
 

@@ -52,12 +52,12 @@ class WaveformModel(nn.Module):
             recording without real frames has duration 0, and its embedding and scores are NaN, which pass no threshold.
         """
         features, mask = self.log_mel(waveforms, lengths)
-        deaf = ~mask.any(1, keepdim=True)
-        embeddings = self.embedder(features, mask | deaf)
+        empty = ~mask.any(1, keepdim=True)
+        embeddings = self.embedder(features, mask | empty)
         lines = (embeddings @ self.slopes.flatten(0, 1).T).unflatten(1, self.offsets.shape) + self.offsets
         scores = lines.amax(2) + embeddings.square() @ self.curvatures.T
         seconds = mask.sum(1) / self.log_mel.features.frames_per_second
-        return embeddings.masked_fill(deaf, torch.nan), scores.masked_fill(deaf, torch.nan), seconds
+        return embeddings.masked_fill(empty, torch.nan), scores.masked_fill(empty, torch.nan), seconds
 
 
 class BatchLogMel(nn.Module):
@@ -77,8 +77,8 @@ class BatchLogMel(nn.Module):
         super().__init__()
         if features.equalise:
             raise UserError(
-                "equalise: found true, which needs all recordings of a speaker, where there is one of somebody "
-                "unknown; train on a corpus prepared without --equalise"
+                "equalise: found true, which needs all recordings of a speaker, and there is one of an unknown "
+                "speaker; train on a corpus prepared without --equalise"
             )
         self.features = features
         self.register_buffer("filters", torch.from_numpy(mel_filters(features)), persistent=False)
@@ -119,10 +119,10 @@ class BatchLogMel(nn.Module):
 
 def windowed_fourier_basis(window_length: int) -> Tensor:
     """(2·F, 1, window_length) cosines, followed by sines, under a Hann window; F = window_length // 2 + 1."""
-    places = torch.arange(window_length, dtype=torch.float64)
+    samples = torch.arange(window_length, dtype=torch.float64)
     frequencies = torch.arange(window_length // 2 + 1, dtype=torch.float64)[:, None]
-    turns = 2 * math.pi / window_length * (frequencies * places % window_length)  # small angles are more exact
-    hann = 0.5 - 0.5 * torch.cos(2 * math.pi / window_length * places)
+    turns = 2 * math.pi / window_length * (frequencies * samples % window_length)  # small angles are more exact
+    hann = 0.5 - 0.5 * torch.cos(2 * math.pi / window_length * samples)
     return (torch.cat([turns.cos(), turns.sin()]) * hann)[:, None].float()
 
 
@@ -153,14 +153,14 @@ def without_silence(waveforms: Tensor, lengths: Tensor, sample_rate: int) -> tup
     # Segments of sound grow by `shortest` − 1 blocks on both sides, which fills short silences, and shrink again.
     grown = F.max_pool1d(F.pad(loud.float()[:, None], (shortest - 1, shortest - 1), value=1.0), shortest, stride=1)
     kept = (F.max_pool1d(-grown, shortest, stride=1)[:, 0] < 0) & (filled > 0)
-    places = torch.arange(n_blocks, device=lengths.device)
-    order = torch.where(kept, places, places + n_blocks).argsort(1)  # kept blocks first, in their order
+    positions = torch.arange(n_blocks, device=lengths.device)
+    order = torch.where(kept, positions, positions + n_blocks).argsort(1)  # kept blocks first, in their order
     moved = blocks.gather(1, order[..., None].expand_as(blocks))
     return moved.flatten(1), filled.masked_fill(~kept, 0).sum(1)
 
 
 def reflected(waveforms: Tensor, lengths: Tensor, margin: int) -> Tensor:
     """(B, N) waveforms to (B, N + 2 · margin), reflected at sample 0 and at each one's last, if it is long enough."""
-    places = torch.arange(-margin, waveforms.shape[1] + margin, device=waveforms.device)
+    positions = torch.arange(-margin, waveforms.shape[1] + margin, device=waveforms.device)
     last = lengths[:, None] - 1
-    return waveforms.gather(1, (last - (last - places.abs()).abs()).clamp(min=0))
+    return waveforms.gather(1, (last - (last - positions.abs()).abs()).clamp(min=0))
