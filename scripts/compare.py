@@ -1,37 +1,36 @@
-"""Train and test several models on the same data, in the same time and in the same steps, and print a table for each.
+"""Train and test several models on the same data, for the same time and for the same steps, and print tables.
 
   python scripts/compare.py RECORDINGS OUT
   python scripts/compare.py RECORDINGS OUT --corpora voices-all demo-40 --models linear task2 ecapa --by seconds
 
 Corpora, all written into OUT by the package's own preparation:
-  voices-all, -20, -5  RECORDINGS, a folder per speaker. The last 30 % of each speaker's recordings are the test, and
-                       10 % before them validate (whole sessions, where they are known). The others train: all of
-                       them, or each speaker's first 20 or 5. The parts that validate and test are the same for all
-                       three, so with 5 there are as many again or more to choose a checkpoint by
+  voices-all, -20, -5  RECORDINGS, a folder per speaker. The last 30 % of each speaker's recordings are the test set,
+                       and the 10 % before them the validation set (whole sessions, where they are known). The others
+                       are the training set: all of them, or each speaker's first 20 or 5. Validation and test sets are
+                       the same for all three, so with 5 there are at least as many recordings to choose a checkpoint by
   speeds               each of these speakers at 13 speeds from 0.82 to 1.22, counted as 13 speakers; the last 12 % of
-                       the recordings test, the same at every speed, and 4 % before them validate
-  …-equalised          these four, every band standardised over a speaker's frames, which takes the channel out
-  demo-40, -200, -600  synthetic voices; the validation and the test session have channels that training never heard
+                       the recordings are the test set, the same at every speed, the 4 % before them the validation set
+  …-equalised          these four, with every band standardized over a speaker's frames, which removes the channel
+  demo-40, -200, -600  synthetic voices; the validation and the test session have channels that are not in training
 Models:
   linear               the linear baseline of every report
   course, task1, task2, small, few_minutes
                        this package's configs of these names (course_sample, …); few_minutes without folds and without
-                       channel augmentation, as the others are
-  few_minutes_means    few_minutes that does not subtract a band's mean over the utterance
+                       channel augmentation, like the others
+  few_minutes_means    few_minutes without subtracting a band's mean over the utterance
   few_minutes_classifier, few_minutes_means_classifier
-                       these two with fewer steps, and twice as many behind them in which the classifier learns alone
+                       these two with fewer steps, followed by twice as many steps of the classifier alone
   few_minutes-…, ecapa-…
-                       these two with one part exchanged (see scripts/comparison/models.py); only where asked for
+                       these two with one part exchanged (see scripts/comparison/models.py); only on request
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer
-  resemblyzer          a pretrained encoder, behind which nothing is trained but a classifier
+  resemblyzer          a pretrained encoder, with only a classifier trained on top
 ecapa and resemblyzer need the extra: pip install -e '.[compare]'.
 
-In the first table every run has the same time (--seconds): its steps are timed, by the processor, and its schedule is
-laid out to fit.
-In the second one every run has the same steps (--steps). Runs take place side by side (--workers), each on one thread.
-The validation utterances choose the checkpoint; the test utterances are read once, at the end of each run. Runs that
-are in OUT already are not repeated, and one that was interrupted goes on. In brackets: the 95 % interval of a
-bootstrap over seeds and test utterances.
+In the first table every run has the same time (--seconds): the processor time of its steps is measured, and its
+schedule is made to fit. In the second one every run has the same number of steps (--steps). Runs are parallel
+(--workers), each on one thread. The validation utterances choose the checkpoint; the test utterances are read once, at
+the end of each run. Runs that are in OUT already are not repeated, and interrupted ones continue. In brackets: the 95 %
+interval of a bootstrap over seeds and test utterances.
 """
 
 import argparse
@@ -42,7 +41,7 @@ from speakerid.cli import exit_with
 from speakerid.cli.arguments import positive
 from speakerid.cli.destination import check_destination, check_folder
 
-# Heavy imports stand inside the functions: every worker process imports this file when it starts.
+# Heavy imports are inside the functions: every worker process imports this file when it starts.
 
 
 def main() -> int:

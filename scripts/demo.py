@@ -1,8 +1,8 @@
-"""The whole way once, on synthetic voices, in a few minutes; what `make demo` runs.
+"""Run everything once on synthetic voices, in a few minutes; `make demo` runs this.
 
-Writes the demonstration corpus to data/demo where it is missing, trains by configs/demo.yaml in a new folder below
-runs/, validates beside the linear baseline, writes submission.csv, and prints where everything is. Takes no options: to
-vary it, use train.py with the same config and settings laid over it.
+Writes the demonstration corpus to data/demo if it is missing, trains with configs/demo.yaml in a new folder in runs/,
+validates together with the linear baseline, writes submission.csv, and prints where everything is. It has no options:
+to vary it, use train.py with the same config and overrides.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def demo() -> int:
 
 
 def _free_folder(folder: Path) -> Path:
-    """The folder, or its first numbered neighbour where it already holds a demonstration."""
+    """The folder, or its first unused numbered variant if it already has a demonstration."""
     return next(path for n in count(1) if not (path := folder if n == 1 else Path(f"{folder}-{n}")).exists())
 
 

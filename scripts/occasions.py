@@ -1,23 +1,23 @@
-"""Train on some simulated occasions and test on others: named right, strangers named, promised and kept.
+"""Train on some simulated occasions and test on others: speakers identified, strangers named, expected and measured.
 
   python scripts/occasions.py RECORDINGS OUT --more MORE_RECORDINGS
   python scripts/occasions.py RECORDINGS OUT --designs meetings --settings data.folds=3 train.channel_augment.noise=0.3
 
-An occasion is a room, a microphone, noise and a codec (see `speakerid prepare --occasions`); each is met once. Designs:
+An occasion is a room, a microphone, noise and a codec (see `speakerid prepare --occasions`), used once. Designs:
   meetings   all speakers of RECORDINGS, 3 occasions of 6 recordings each; tested on a fourth
-  known      15 speakers, drawn, 4 occasions of 5 recordings each; tested on 2 others; all other people are strangers
+  known      15 random speakers, 4 occasions of 5 recordings each; tested on 2 others; all other people are strangers
   clean      all speakers, 20 recordings as they are; tested on 2 occasions
   synthetic  40 of 60 synthetic voices, 3 occasions of 4 recordings each; tested on 2 others; the rest are strangers
-With --more the people in MORE_RECORDINGS, who must be others, are strangers in the first three designs. A seed draws
-who is known, the occasions and the training.
+With --more, the people in MORE_RECORDINGS, who must be others, are strangers in the first three designs. A seed
+determines the known speakers, the occasions and the training.
 
-Models are those of scripts/compare.py. `few_minutes` trains as its config says, with --settings laid over it; the
-others take the steps that fit into --seconds of processor time. Resemblyzer is pretrained. A row `classifier` is what
-the checkpoint says, `bundle` what `export` makes of it, `nearest centroid` the cosine to a speaker's mean embedding.
+Models are those of scripts/compare.py. `few_minutes` trains as its config says, overridden by --settings; the others
+take the steps that fit into --seconds of processor time. Resemblyzer is pretrained. A row `classifier` has the results
+of the checkpoint, `bundle` those of its export, `nearest centroid` those of the cosine to a speaker's mean embedding.
 resemblyzer and ecapa need the extra: pip install -e '.[compare]'. Occasions need the extra av.
 
-Shares count every speaker the same. In brackets: the 95 % interval of a bootstrap over speakers and their utterances,
-of all seeds together. What is in OUT already is not done again; other --settings are other runs.
+Shares weight all speakers equally. In brackets: the 95 % interval of a bootstrap over speakers and their utterances, of
+all seeds together. Runs that are in OUT already are not repeated; other --settings are other runs.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from speakerid.cli.destination import check_folder
 if TYPE_CHECKING:
     from speakerid.corpus.records import Utterances
 
-# Heavy imports stand inside the functions: every worker process imports this file when it starts.
+# Heavy imports are inside the functions: every worker process imports this file when it starts.
 
 
 def main() -> int:

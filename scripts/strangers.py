@@ -1,4 +1,4 @@
-"""How many strangers are given a name, and how many speakers their own, where a rate of false accepts was asked for.
+"""Measure the shares of strangers given a name and of speakers identified at a requested rate of false accepts.
 
   python scripts/prepare.py RECORDINGS data/voices --test-fraction 0.3
   python scripts/strangers.py data/voices OUT --strangers 7 --draws 3
@@ -6,10 +6,10 @@
   python scripts/strangers.py data/demo OUT --strangers 100 --draws 1 --steps 1600
 
 In each draw some speakers of CORPUS are held out as strangers, and the config is trained on the others. Thresholds are
-fitted on one half of the strangers and tried on the other, and the other way round; and without any strangers, as
-`export` does it then. Beside them stand two fixed thresholds on the cosine. Utterances of known speakers are the
-test utterances of CORPUS. Then up to 10 of the strangers that no threshold has seen are enrolled from 3 clips each:
-what do the others lose, and how well are these recognised? Draws that are in OUT are not trained again.
+fitted on one half of the strangers and tested on the other, and vice versa; and also without any strangers, as `export`
+does in that case. Two fixed thresholds on the cosine are reported for comparison. Utterances of known speakers are the
+test utterances of CORPUS. Then up to 10 of the strangers that no threshold was fitted on are enrolled from 3 clips
+each: what do the others lose, and how well are these identified? Draws that are in OUT are not trained again.
 """
 
 import argparse

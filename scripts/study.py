@@ -1,11 +1,11 @@
-"""Run a grid of experiments, and say where training diverges or collapses, and what norms it has there.
+"""Run a grid of experiments, and report where training diverges or collapses, and the norms there.
 
   python scripts/study.py configs/study/report.yaml runs/study
 
-STUDY is a YAML file: a base experiment, overrides, axes and seeds; docs/study.md says how one is written. Every run
-trains on the CPU with one thread. OUT gets results.csv, outcomes.png, norms.png, and under results/ a file for each
-run with its norms along the training; what is there already is not run again, so the same command goes on where it was
-stopped or killed. The tables are printed in Markdown.
+STUDY is a YAML file with a base experiment, overrides, axes and seeds; see docs/study.md. Every run trains on the CPU
+with one thread. OUT gets results.csv, outcomes.png, norms.png, and in results/ a file for each run with its norms
+during training. Runs that are in OUT already are not repeated, so the same command continues a study that was stopped
+or killed. The tables are printed in Markdown.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def study() -> int:
     if options.workers is not None and options.workers < 0:
         raise UserError(f"--workers: found {options.workers}, expected 0 (in this process) or more")
 
-    # Heavy imports stand here, for every worker process imports this file when it starts.
+    # Heavy imports are here, since every worker process imports this file when it starts.
     from speakerid.corpus.parallel import parallel_map
     from speakerid.training.progress import Progress
     from speakerid.training.run import open_training_data
@@ -46,7 +46,7 @@ def study() -> int:
     with file_lock(options.out / ".lock"):
         missing = [cell for cell in grid.cells if result_of(cell, options.out) is None]
         for config in {cell.config.data: cell.config for cell in missing}.values():
-            open_training_data(config, Progress("quiet"))  # written and packed here, once, and not by every worker
+            open_training_data(config, Progress("quiet"))  # write and pack it once here, not in every worker
         for _ in parallel_map(partial(run, out=options.out), missing, "Study", "runs", options.workers):
             pass
         results = {cell: result for cell in grid.cells if (result := result_of(cell, options.out))}

@@ -1,19 +1,19 @@
-"""How much of a conversation `identify --timeline` names rightly.
+"""Measure how much of a conversation `identify --timeline` labels correctly.
 
   python scripts/prepare.py RECORDINGS data/voices --test-fraction 0.3 --strangers 4
   python scripts/train.py --config configs/few_minutes.yaml data.root=data/voices run_dir=runs/voices
   speakerid export runs/voices/best.pt voices.safetensors
   python scripts/timelines.py voices.safetensors data/voices --strangers OTHERS
 
-Test utterances of CORPUS, which the bundle has not heard, are put together to conversations of four people, one of
-them a stranger if there are any: 40 turns of one to three utterances of one session of the speaker, drawn, with up to
-a second of silence in between, pauses in the utterances cut, nobody speaking at once. Each conversation then passes
-through a simulated occasion of its own: a room, a microphone, noise and a codec (`--clean` leaves that out, for
+Test utterances of CORPUS, which the bundle was not trained on, are combined into conversations of four people, one of
+them a stranger if there are any: 40 turns of one to three random utterances of one session of the speaker, with up to
+a second of silence in between, without the pauses in the utterances and without overlapping speech. Each conversation
+then passes through its own simulated occasion: a room, a microphone, noise and a codec (`--clean` omits that, for
 recordings whose sessions are real).
 
-Shares are of the time in which somebody known or a stranger speaks: mean over the conversations, in brackets the 95 %
-interval of a bootstrap over them. The identification and the diarization error rate are pyannote.metrics's (the extra
-`compare`), without the collar and with one of 0.25 s to either side of a turn's boundaries.
+Shares are of the time in which a known speaker or a stranger speaks: mean over the conversations, in brackets the 95 %
+interval of a bootstrap over them. The identification and the diarization error rate are those of pyannote.metrics (the
+extra `compare`), without a collar and with one of 0.25 s on either side of a turn's boundaries.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def _measure(recognizer: "Recognizer", talks: "Sequence[Conversation]", false_accepts: float | None) -> None:
-    """Print what a timeline says of the conversations."""
+    """Print how well timelines label the conversations."""
     from open_set.conversations import seconds
     from open_set.error_rates import COLLAR, error_rates, installed
     from open_set.tables import rates, shares

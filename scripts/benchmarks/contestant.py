@@ -1,7 +1,7 @@
-"""A process that trains and predicts when it is told to: `python -m benchmarks.contestant OURS FOLDER`.
+"""Process that trains and predicts on request: `python -m benchmarks.contestant OURS FOLDER`.
 
-It reads one request a line and answers it with one line, both JSON. So what is compared can take turns while each keeps
-a process of its own, with its own memory and its own version of `speakerid` (PYTHONPATH says which).
+It reads requests and writes answers as lines of JSON. So contestants can take turns, while each keeps a process of its
+own, with its own memory and its own version of `speakerid` (set by PYTHONPATH).
 """
 
 import json
@@ -31,16 +31,16 @@ CONFIGS = Path(speakerid.__file__).parents[2] / "configs"
 Task = Literal["task1_transformer", "task2_conformer"]
 Precision = Literal["float32", "bfloat16"]
 WARM_UP = 3
-"""Steps before the clock starts."""
+"""Number of steps before the measurement starts."""
 LARGEST = {"cpu": 2048, "cuda": 8192}
-"""Rows and columns of the matrices whose product is taken for the ceiling, where no smaller one takes long enough."""
+"""Largest size of the square matrices whose product is timed for the ceiling."""
 LONG_ENOUGH = 0.05
-"""Seconds; a processor that has to imitate bfloat16 would take minutes for the largest product."""
+"""Smallest duration of the product, in seconds; a processor that emulates bfloat16 takes minutes for the largest."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained."""
+    """Variant of the training."""
 
     task: Task
     precision: Precision = "float32"
@@ -51,11 +51,11 @@ class Variant:
 
 
 class Contestant:
-    """One way of training.
+    """One implementation of the training.
 
     Args:
-        ours: this package's, and not the plain one.
-        folder: a corpus packed and as files, see `benchmarks.training.write_corpus`.
+        ours: use this package's implementation instead of the plain one.
+        folder: folder with a packed corpus and the same in files, see `benchmarks.training.write_corpus`.
     """
 
     def __init__(self, ours: bool, folder: Path) -> None:
@@ -79,7 +79,7 @@ class Contestant:
         return plain(*sizes, variant.dropout).to(variant.device)
 
     def steps(self, variant: Variant, count: int) -> dict[str, float]:
-        """Seconds of so many steps, and how many of them passed waiting for a batch."""
+        """Run some steps; duration in seconds, and the part spent waiting for batches."""
         batches, step = self._trained(variant)
         waited = 0.0
         began = time.perf_counter()
@@ -93,7 +93,7 @@ class Contestant:
         return {"seconds": time.perf_counter() - began, "waited": waited}
 
     def _train(self, variant: Variant) -> tuple[Any, Callable[..., None]]:
-        """Batches and a step that is warm."""
+        """Batches and a step, warmed up."""
         model = self.model(variant).train()
         sizes = variant.batch_size, variant.crop_frames
         if self._ours:
@@ -109,7 +109,7 @@ class Contestant:
         return batches, step
 
     def predict(self, variant: Variant, frames_per_batch: int) -> dict[str, float]:
-        """Seconds to say who speaks in every utterance, whole."""
+        """Duration in seconds of predicting the speaker of every whole utterance."""
         model = self._untrained(variant)
         began = time.perf_counter()
         if self._ours:
@@ -119,9 +119,9 @@ class Contestant:
         return {"seconds": time.perf_counter() - began}
 
     def flops(self, variant: Variant) -> dict[str, float]:
-        """Of the matrix products in one step, not of depthwise convolutions: the counter takes those for full ones."""
+        """FLOPs of the matrix products in a step, without depthwise convolutions, which the counter counts as full."""
         features, labels = PlainBatches(self._files, self._labels.tolist(), 2, variant.crop_frames, "cpu")[0]
-        # With dropout, for of attention in one piece the counter knows nothing on a CPU.
+        # With dropout, since the counter does not know fused attention on a CPU.
         model = self.model(replace(variant, dropout=0.1)).cpu().train()
         with FlopCounterMode(display=False) as counter:
             PlainStep(model, "float32")(features, labels)
@@ -130,7 +130,7 @@ class Contestant:
         return {"flops": products / 2 * variant.batch_size}
 
     def ceiling(self, variant: Variant) -> dict[str, float]:
-        """FLOP a second of one large matrix product, the best of several."""
+        """FLOP/s of a large matrix product, the best of several."""
         size, best = 128, 0.0
         while best < LONG_ENOUGH and size < LARGEST[variant.device]:
             size *= 2
@@ -139,7 +139,7 @@ class Contestant:
         return {"flops_a_second": 2 * size**3 / best}
 
     def profile(self, variant: Variant) -> dict[str, float]:
-        """Milliseconds a step of the five operations that take longest, without what they call."""
+        """Milliseconds per step of the five slowest operations, without those that they call."""
         batches, step = self._trained(variant)
         on_gpu = variant.device == "cuda"
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
@@ -158,19 +158,19 @@ def _training_step(model: nn.Module, variant: Variant) -> Callable[..., None]:
         from speakerid.training.step import TrainingStep
 
         settings = TrainConfig(precision=variant.precision, batch_size=variant.batch_size)
-    except (ImportError, ValueError):  # a revision in which the step is the trainer's own and float32
+    except (ImportError, ValueError):  # an earlier revision, in which the trainer makes the step, in float32
         return PlainStep(model, variant.precision)
     return TrainingStep(model, settings)
 
 
 def _device(variant: Variant) -> dict[str, Any]:
-    return {} if variant.device == "cpu" else {"device": variant.device}  # an earlier revision has no such argument
+    return {} if variant.device == "cpu" else {"device": variant.device}  # earlier revisions have no such argument
 
 
 def _keep_freed_memory() -> None:
     try:
         from speakerid.memory import keep_freed_memory
-    except ImportError:  # in an earlier revision
+    except ImportError:  # an earlier revision
         return
     keep_freed_memory()
 
@@ -188,7 +188,7 @@ def _synchronise(device: str) -> None:
 
 
 def ask(what: str, variant: Variant, **more: int) -> str:
-    """A request, on one line."""
+    """Request as one line of JSON."""
     return json.dumps({"what": what, "variant": asdict(variant), **more})
 
 

@@ -1,4 +1,4 @@
-"""How fast a bundle names speakers: files a second, the first answer, and one among very many."""
+"""Measure how fast a bundle identifies speakers: files per second, the first answer, and one among very many."""
 
 import importlib.util
 import platform
@@ -41,27 +41,27 @@ from .measuring import Run, run_in_turn, table
 CONFIG = Path(speakerid.__file__).parents[2] / "configs" / "few_minutes.yaml"
 RATE = 16_000
 SECONDS = 3
-"""Of a clip."""
+"""Duration of a clip."""
 MANY, WIDTH = 100_000, 192
-"""Enrolled speakers to find one among, and numbers in a voice print of theirs."""
+"""Number of enrolled speakers to search, and width of their voice prints."""
 WARM_UP = 8
-"""Files, or questions, before the clock starts."""
+"""Number of files or queries before the measurement starts."""
 QUESTIONS = 30
 TOGETHER = 16
-"""Clips that SpeechBrain is given at a time."""
+"""Number of clips per batch for SpeechBrain."""
 LOAD = "from speakerid.recognition.recognizer import Recognizer; Recognizer.load({!r})"
 ANSWER = "from speakerid.cli import run; run(['identify', {!r}, {!r}])"
 
 
 def benchmark(bundle: Path | None, recordings: Path, clips: int, others: int, rounds: int) -> str:
-    """Two tables: see `scripts/benchmark.py identify`.
+    """Two tables, see `scripts/benchmark.py identify`.
 
     Args:
-        bundle: None for one of random weights.
-        recordings: a folder.
-        clips: files to make of them.
-        others: how many of these are enough for whatever is slower.
-        rounds: runs of everything.
+        bundle: file of a bundle; None for one with random weights.
+        recordings: folder of recordings.
+        clips: number of files to make of them.
+        others: number of these used for the slower measurements.
+        rounds: number of rounds.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -106,7 +106,7 @@ def benchmark(bundle: Path | None, recordings: Path, clips: int, others: int, ro
 
 
 def random_bundle() -> Bundle:
-    """A bundle of the model of configs/few_minutes.yaml, which has learnt nothing: as fast as one that has."""
+    """Bundle of the model of configs/few_minutes.yaml with random weights, which is as fast as a trained one."""
     torch.manual_seed(0)
     config, features = load_config(CONFIG), FeatureConfig()
     embedder = Embedder(config.model, features.n_mels)
@@ -129,7 +129,7 @@ def _prints(number: int, width: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def _write_clips(recordings: Path, folder: Path) -> Iterator[Path]:
-    """Clips cut from recordings laid behind one another, again and again, as 16 kHz mono FLAC; no two are the same."""
+    """Cut clips from the concatenated recordings, repeatedly, as 16 kHz mono FLAC; no two are equal."""
     found = find_recordings([str(recordings)])
     held, number = np.empty(0, np.float32), count()
     for repeat in count():
@@ -147,7 +147,7 @@ def _write_clips(recordings: Path, folder: Path) -> Iterator[Path]:
 
 
 def _limit(threads: int | None) -> None:
-    if threads is not None:  # to set torch's default is not the same as to leave it: MKL then no longer asks OpenMP
+    if threads is not None:  # setting torch's default differs from leaving it: MKL then no longer asks OpenMP
         torch.set_num_threads(threads)
 
 
@@ -199,7 +199,7 @@ def _ecapa(paths: Sequence[Path], threads: int | None) -> float:
         modules = {
             "compute_features": Fbank(n_mels=80),
             "mean_var_norm": InputNormalization(norm_type="sentence", std_norm=False),
-            # The sizes of the pretrained spkrec-ecapa-voxceleb.
+            # Sizes of the pretrained spkrec-ecapa-voxceleb.
             "embedding_model": ECAPA_TDNN(80, lin_neurons=192, channels=[1024, 1024, 1024, 1024, 3072]),
             "classifier": torch.nn.Identity(),
         }

@@ -1,4 +1,4 @@
-"""Time and memory of whole runs, each in a process of its own, and tables of them."""
+"""Measure time and memory of runs, each in a process of its own, and write tables."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ from typing import TypeVar
 from speakerid.errors import UserError
 
 SPAWN = multiprocessing.get_context("spawn")
-"""A fork would inherit torch's threads in an unknown state, and the memory of the process it came from."""
+"""A fork would inherit torch's threads in an unknown state, and the parent's memory."""
 WATCH_SECONDS = 0.25
 
 _Name = TypeVar("_Name", bound=tuple[str, ...])
@@ -21,25 +21,25 @@ _Name = TypeVar("_Name", bound=tuple[str, ...])
 
 @dataclass(frozen=True)
 class Run:
-    """What one run took."""
+    """Time and memory of one run."""
 
     seconds: float
     own_memory: float
-    """Peak resident memory of its process in MiB; 0 where there is no /proc."""
+    """Peak resident memory of its process in MiB; 0 without /proc."""
     worker_memory: float
-    """The same for the largest process that it started; 0 where it started none."""
+    """The same for the largest child process; 0 if there is none."""
 
 
 def run_alone(function: Callable[[], float]) -> Run:
-    """Call a function that returns the seconds it took, in a fresh process that is watched for its memory.
+    """Call a function that returns its duration in seconds, in a new process whose memory is recorded.
 
     Args:
-        function: of a module, or a partial of one, so that a new process can import it.
+        function: function of a module, or a partial of one, so that a new process can import it.
 
     Raises:
-        UserError: what the function raised.
+        UserError: raised by the function.
     """
-    os.sync()  # what the run before left to write is not this one's work
+    os.sync()  # so that pending writes of the previous run are not counted
     receiver, sender = SPAWN.Pipe(duplex=False)
     process = SPAWN.Process(target=_answer, args=(sender, function))
     process.start()
@@ -64,24 +64,24 @@ def _answer(sender: Connection, function: Callable[[], float]) -> None:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             answer = function()
     except UserError as error:
-        answer = UserError(str(error))  # not every subclass can be sent
+        answer = UserError(str(error))  # not every subclass can be pickled
     sender.send((answer, _peaks(os.getpid())))
 
 
 def _peaks(pid: int | None) -> dict[int, float]:
-    """Peak resident memory up to now, in MiB, of a process and of those it started; none where there is no /proc."""
+    """Peak resident memory so far, in MiB, of a process and its children, by process id; empty without /proc."""
     peaks: dict[int, float] = {}
     for status in Path("/proc").glob("[0-9]*/status"):
-        with suppress(OSError):  # it ended after it was listed
+        with suppress(OSError):  # the process has ended since
             fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
-            # Unlike getrusage's, this peak does not begin with the memory of the process that started this one.
+            # Unlike getrusage's, this peak does not include the memory of the parent before the start.
             if pid in (int(fields["Pid"]), int(fields["PPid"])) and "VmHWM" in fields:
                 peaks[int(fields["Pid"])] = int(fields["VmHWM"].split()[0]) / 1024
     return peaks
 
 
 def run_in_turn(functions: Mapping[_Name, Callable[[], float]], rounds: int) -> dict[_Name, list[Run]]:
-    """One run of every function in each round; every other round goes backwards, so that a drift cancels."""
+    """Run every function once in each round, in alternating order, so that a drift cancels."""
     runs: dict[_Name, list[Run]] = {name: [] for name in functions}
     for turn in range(rounds):
         for name in list(functions)[:: -1 if turn % 2 else 1]:
@@ -92,7 +92,7 @@ def run_in_turn(functions: Mapping[_Name, Callable[[], float]], rounds: int) -> 
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown that reads well as it is."""
+    """Markdown table with aligned columns."""
     lines = [header, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])

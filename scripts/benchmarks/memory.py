@@ -1,4 +1,4 @@
-"""Memory of a training process over many steps, from a small corpus and from one ten times as large."""
+"""Measure the memory of a training process over many steps, for a small corpus and one ten times as large."""
 
 import json
 import tempfile
@@ -31,13 +31,13 @@ class Look:
 
     step: int
     own: int
-    """What it allocated."""
+    """Anonymous memory."""
     mapped: int
-    """Of files: libraries, and those pages of the store that it has looked at since it last gave them back."""
+    """Memory-mapped files: libraries, and the pages of the store that were read since they were last released."""
 
 
 def benchmark(steps: int) -> str:
-    """A table of both corpora, at five moments each."""
+    """Table of both corpora at five moments each."""
     rows = []
     for size in SIZES:
         with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def benchmark(steps: int) -> str:
 
 
 def write_random_corpus(root: Path, size: int) -> int:
-    """A packed corpus with the course's lengths and noise for frames; returns its bytes."""
+    """Write a packed corpus with HW4's lengths and noise as frames; returns its size in bytes."""
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(np.log(MEDIAN_FRAMES), 0.45, size).astype(np.int64), SHORTEST, LONGEST)
     rows = np.arange(size, dtype=np.int32)
@@ -85,13 +85,13 @@ def _watched(root: Path, run_dir: Path, steps: int) -> list[Look]:
 
 
 def _train(config: Config) -> None:
-    torch.set_num_threads(1)  # steps this small are no faster on more
+    torch.set_num_threads(1)  # more threads do not speed up such small steps
     with open("/dev/null", "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         train(config)
 
 
 def _config(root: Path, run_dir: Path, steps: int) -> Config:
-    """As small a model as there is, for it is the data and the loop that are watched; no validation on the way."""
+    """Settings with the smallest model, since the data and the loop are measured, and without validation in between."""
     settings = {
         "run_dir": run_dir,
         "device": "cpu",

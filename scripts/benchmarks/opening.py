@@ -1,4 +1,4 @@
-"""How long a corpus takes to open: VoxCeleb2's size packed, and the course's size as HW4 files."""
+"""Measure how long a corpus takes to open: one of VoxCeleb2's size packed, and one of HW4's size in HW4 files."""
 
 import json
 import tempfile
@@ -20,12 +20,12 @@ HW4_UTTERANCES, HW4_SPEAKERS = 56_666, 600
 
 
 def benchmark(rounds: int) -> str:
-    """Seconds of `open_corpus`, everything imported and the files in the system's cache."""
+    """Seconds of `open_corpus`, after imports and with the files in the system's cache."""
     with tempfile.TemporaryDirectory() as folder:
         packed, hw4 = Path(folder, "packed"), Path(folder, "hw4")
         _write_packed(packed)
         _write_hw4(hw4)
-        open_corpus(hw4)  # packs it
+        open_corpus(hw4)  # packs the features
         lines = []
         for title, root in ((f"packed, {PACKED_UTTERANCES:,}", packed), (f"HW4, {HW4_UTTERANCES:,}", hw4)):
             seconds = sorted(_opening(root) for _ in range(rounds))

@@ -1,6 +1,6 @@
-"""Training and inference as one writes them first: PyTorch's own layers, a file read for every utterance.
+"""Plain implementation of training and inference: PyTorch's own layers, and a file read for every utterance.
 
-Letters: B utterances in a batch, T frames, M mel bands, D width, S speakers.
+Shapes: B utterances in a batch, T frames, M mel bands, D width, S speakers.
 """
 
 import warnings
@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 D_MODEL, NHEAD, LAYERS, KERNEL = 80, 1, 3, 31
-"""Of both tasks; Task 2's depthwise convolution is torchaudio's, of half as many channels behind its gate."""
+"""Sizes of both tasks; Task 2's depthwise convolution is torchaudio's, with half as many channels after its gate."""
 MAX_GRAD_NORM = 5.0
 
 
 class PlainTransformer(nn.Module):
-    """Task 1 of `torch.nn.TransformerEncoderLayer`, one layer applied three times."""
+    """Task 1 with `torch.nn.TransformerEncoderLayer`, one layer applied three times."""
 
     def __init__(self, n_mels: int, n_speakers: int, dropout: float) -> None:
         super().__init__()
@@ -34,12 +34,12 @@ class PlainTransformer(nn.Module):
 
 
 class PlainConformer(nn.Module):
-    """Task 2 of `torchaudio.models.Conformer`, which has three layers' weights."""
+    """Task 2 with `torchaudio.models.Conformer`, which has three layers' weights."""
 
     def __init__(self, n_mels: int, n_speakers: int, dropout: float) -> None:
         super().__init__()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that torchaudio is being wound down
+            warnings.simplefilter("ignore")  # torchaudio's deprecation warnings
             from torchaudio.models import Conformer
         self.prenet = nn.Linear(n_mels, D_MODEL)
         self.encoder = Conformer(D_MODEL, NHEAD, 500, LAYERS, KERNEL, dropout)
@@ -53,7 +53,7 @@ class PlainConformer(nn.Module):
 
 
 class PlainBatches:
-    """Random crops, every utterance read from its file when it is needed."""
+    """Random crops, with every utterance read from its file when it is needed."""
 
     def __init__(self, files: list[Path], labels: list[int], batch_size: int, crop_frames: int, device: str) -> None:
         self._files, self._labels, self._device = files, labels, device
@@ -73,7 +73,7 @@ class PlainBatches:
 
 
 class PlainStep:
-    """One step, with the loss and the accuracy asked for at once."""
+    """Training step that reads the loss and the accuracy at once."""
 
     def __init__(self, model: nn.Module, precision: str) -> None:
         self._model, self._autocast = model, precision == "bfloat16"
@@ -92,6 +92,6 @@ class PlainStep:
 
 @torch.no_grad()
 def plain_predict(model: nn.Module, files: list[Path], device: str) -> list[int]:
-    """The likeliest speaker of each utterance, one utterance at a time."""
+    """Most probable speaker of each utterance, one utterance at a time."""
     model.eval()
     return [int(model(torch.load(file, weights_only=True)[None].to(device)).argmax()) for file in files]

@@ -1,4 +1,4 @@
-"""How fast `prepare` is beside decoding alone and beside a plain loop, and how much memory it takes."""
+"""Measure the speed of `prepare`, compared with decoding alone and with a plain loop, and its memory."""
 
 import os
 import platform
@@ -21,23 +21,23 @@ from .recordings import FEATURES, FORMATS, Source, write_sources
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 START_SECONDS = 300
-"""Within which the processes that decode must be up."""
+"""Time limit for the decoding processes to start."""
 DECODING = [f"decoding × {count}" for count in sorted({1, CORES})]
 PREPARE = [f"prepare × {count}" for count in sorted({1, 2, CORES})]
 PLAIN_LOOP = "plain loop"
 START_UP = "start-up"
 
 Name = tuple[str, str]
-"""Ending of the files, and what was run."""
+"""File extension, and name of the run."""
 
 
 def benchmark(recordings: Path, seconds: int, rounds: int) -> str:
-    """What was measured, as Markdown.
+    """Run the benchmark; returns tables in Markdown.
 
     Args:
-        recordings: in one of `speakerid.corpus.layouts.LAYOUTS`.
-        seconds: of audio at least.
-        rounds: of every run.
+        recordings: folder in one of `speakerid.corpus.layouts.LAYOUTS`.
+        seconds: least total duration of the audio.
+        rounds: number of rounds.
 
     Raises:
         UserError: see `write_sources`.
@@ -61,7 +61,7 @@ def benchmark(recordings: Path, seconds: int, rounds: int) -> str:
 
 
 def run_decoding(folder: Path, processes: int) -> float:
-    """Seconds to decode every file, in processes that are up already."""
+    """Seconds to decode every file, in processes that have started already."""
     files = _files(folder)
     everyone = SPAWN.Barrier(processes + 1)
     with SPAWN.Pool(processes, _wait, (everyone,)) as pool:
@@ -82,7 +82,7 @@ def _decode(path: Path) -> int:
 
 
 def run_plain_loop(folder: Path) -> float:
-    """Seconds of the loop that one writes first: a file read, its log-mel, a file written."""
+    """Seconds of a plain loop: read a file, compute its log-mel, write a file."""
     from torchaudio.transforms import MelSpectrogram
 
     log_mel = MelSpectrogram(
@@ -103,7 +103,7 @@ def run_plain_loop(folder: Path) -> float:
 
 
 def run_prepare(folder: Path, workers: int) -> float:
-    """Seconds from recordings to a packed corpus and the findings on it."""
+    """Seconds from recordings to a packed corpus and its report."""
     options = Options(layout="folders", layout_out="packed", workers=workers, strict=True)
     with TemporaryDirectory(dir=folder.parent) as out:
         start = time.perf_counter()
@@ -123,7 +123,7 @@ def _functions(sources: Mapping[tuple[str, str], Source]) -> dict[Name, Callable
         functions[ending, START_UP] = partial(run_prepare, sources[ending, START_UP].path, CORES)
         for what in PREPARE:
             functions[ending, what] = partial(run_prepare, whole, _count(what))
-        for what in reversed(DECODING):  # all cores beside all cores: what is compared meets the same conditions
+        for what in reversed(DECODING):  # all cores next to all cores, so that compared runs meet the same conditions
             functions[ending, what] = partial(run_decoding, whole, _count(what))
     return functions
 
@@ -134,22 +134,22 @@ def _count(what: str) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """Everything there is to tell."""
+    """Measurements."""
 
     sources: Mapping[tuple[str, str], Source]
-    """By ending and size."""
+    """Sources by file extension and size."""
     quarters: Mapping[str, Run]
-    """`prepare` on all cores with a quarter of the audio, by ending."""
+    """Run of `prepare` on all cores with a quarter of the audio, by file extension."""
     runs: Mapping[Name, Sequence[Run]]
-    """One of each round."""
+    """Runs of each round."""
 
     def speeds(self, ending: str, what: str, started: bool) -> list[float]:
-        """Hours of audio a minute in each round.
+        """Hours of audio per minute in each round.
 
         Args:
-            ending: of the files.
+            ending: extension of the files.
             what: one of DECODING or PREPARE, or PLAIN_LOOP.
-            started: without the first recordings and what the same round took for them, which only PREPARE did.
+            started: subtract the first recordings and their time in the same round, which applies to PREPARE only.
         """
         whole, start = self.sources[ending, "whole"], self.sources[ending, START_UP]
         runs, starts = self.runs[ending, what], self.runs[ending, START_UP]
@@ -164,7 +164,7 @@ _TITLES = [f"{ending}, once started" if started else ending for ending, started 
 
 
 def _doubt(measured: Measured) -> list[str]:
-    """A line where there is too little audio to tell."""
+    """Warning if there is too little audio."""
     starts, runs = (
         [run.seconds for ending in FORMATS for run in measured.runs[ending, what]] for what in (START_UP, PREPARE[-1])
     )

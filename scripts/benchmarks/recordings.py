@@ -1,4 +1,4 @@
-"""Recordings written anew for a benchmark: as much audio as is wanted, in several formats and sizes."""
+"""Write recordings for a benchmark: a given duration of audio, in several formats and sizes."""
 
 import os
 from bisect import bisect_left
@@ -20,37 +20,37 @@ from speakerid.corpus.recordings import Recording
 from speakerid.errors import UserError
 
 FORMATS = {"flac": "PCM_16", "ogg": "VORBIS"}
-"""File endings, and libsndfile's name for what is inside."""
+"""File extensions, and libsndfile's names of the encodings."""
 FEATURES = FeatureConfig()
 FEWEST = 4
-"""Recordings of the smallest corpus that `prepare` takes: two of two speakers."""
+"""Number of recordings of the smallest corpus that `prepare` accepts: two of two speakers."""
 BLOCK = 1 << 16
-"""Samples written at a time; libsndfile's Vorbis encoder overflows its stack on minutes of them."""
+"""Number of samples written at a time; libsndfile's Vorbis encoder overflows its stack on minutes of them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A folder with a folder per speaker."""
+    """Folder with a folder per speaker."""
 
     path: Path
     files: int
     seconds: float
-    """Of audio."""
+    """Total duration of the audio."""
 
 
 def write_sources(recordings: Path, folder: Path, seconds: float) -> dict[tuple[str, str], Source]:
-    """The recordings as 16 kHz mono, repeated under new names until there is enough.
+    """Write the recordings as 16 kHz mono, repeated under new names until there is enough audio.
 
     Args:
-        recordings: in one of `speakerid.corpus.layouts.LAYOUTS`.
-        folder: where to write.
-        seconds: of audio at least.
+        recordings: folder in one of `speakerid.corpus.layouts.LAYOUTS`.
+        folder: folder to write.
+        seconds: least total duration of the audio.
 
     Returns:
-        For each format all of it as `whole`, its first `quarter`, and the first four recordings as `start-up`.
+        For each format, all files as `whole`, their first `quarter`, and the first four recordings as `start-up`.
 
     Raises:
-        UserError: a recording that `prepare` would leave out, or fewer than two speakers with two recordings each.
+        UserError: `prepare` would leave out a recording, or there are fewer than two speakers with two recordings.
     """
     found = _in_pairs(recordings)
     speakers = dict.fromkeys(recording.speaker for recording in found)
@@ -62,7 +62,7 @@ def write_sources(recordings: Path, folder: Path, seconds: float) -> dict[tuple[
         while ends[-1] < seconds or len(names) < 4 * FEWEST:
             repeat, place = divmod(len(names), len(found))
             names.append(f"{folders[found[place].speaker]}/{repeat:04d}-{place:06d}")
-            # A sample less in each repetition, so that no two files hold the same.
+            # One sample fewer in each repetition, so that no two files are equal.
             waveform = _load(found[place], log_mel)[repeat:]
             for ending in FORMATS:
                 _write(folder / ending / "whole" / f"{names[-1]}.{ending}", waveform)
@@ -81,7 +81,7 @@ def write_sources(recordings: Path, folder: Path, seconds: float) -> dict[tuple[
 
 
 def _in_pairs(recordings: Path) -> list[Recording]:
-    """Two of each speaker in turn, so that every beginning of the list is a corpus."""
+    """Recordings in an order of two of each speaker in turn, so that every prefix is a corpus."""
     speakers: dict[str, list[Recording]] = {}
     for recording in scan(recordings).recordings:
         speakers.setdefault(recording.speaker, []).append(recording)

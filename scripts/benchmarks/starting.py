@@ -1,4 +1,4 @@
-"""Seconds from the command to the first step, with a corpus of the course's size."""
+"""Measure the time from the command to the first training step, with a corpus of HW4's size."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ CONFIG = SCRIPTS.parent / "configs" / "task2_conformer.yaml"
 
 
 def benchmark(rounds: int) -> str:
-    """Each start is a process of its own; the files are in the system's cache."""
+    """Median times; each start is a new process, with the files in the system's cache."""
     with tempfile.TemporaryDirectory() as folder:
         write_random_corpus(Path(folder, "corpus"), SIZES[-1])
         starts = sorted((_start(folder) for _ in range(rounds)), key=lambda pair: pair[1])
@@ -40,7 +40,7 @@ def _start(folder: str) -> tuple[float, float]:
 
 
 def _seconds_since_start() -> float:
-    """Of this process; from /proc."""
+    """Seconds since this process started, from /proc."""
     started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
     return float(Path("/proc/uptime").read_text().split()[0]) - started
 

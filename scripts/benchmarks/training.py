@@ -1,4 +1,4 @@
-"""How fast training and inference are beside the plain way, the machine's limit and an earlier revision."""
+"""Measure the speed of training and inference, compared with a plain loop, the machine's limit and a revision."""
 
 import json
 import os
@@ -29,27 +29,27 @@ ROOT = Path(__file__).parents[2]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 SPEAKERS = 600
 SHORTEST, LONGEST = 90, 1500
-"""Frames of the utterances."""
+"""Number of frames of the shortest and the longest utterance."""
 TASKS: dict[Task, str] = {"task1_transformer": "Task 1", "task2_conformer": "Task 2"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What to measure."""
+    """Options of the benchmark."""
 
     rounds: int
     steps: int
-    """Of every variant in a round."""
+    """Number of steps of every variant in a round."""
     utterances: int
     batch_size: int = 32
     crop_frames: int = 128
     profile: bool = False
     against: str | None = None
-    """A revision that git knows."""
+    """Git revision to compare with."""
 
 
 class Side:
-    """A contestant's process, asked one thing at a time; the others sleep meanwhile."""
+    """Process of a contestant, sent one request at a time; the others sleep meanwhile."""
 
     def __init__(self, name: str, folder: Path, source: Path) -> None:
         path = os.pathsep.join([str(source / "src"), str(ROOT / "scripts")])
@@ -72,23 +72,23 @@ class Side:
 
 @dataclass
 class Measured:
-    """Of one variant, one figure a round."""
+    """Measurements of one variant, one per round."""
 
     ours: list[float]
-    """Steps a second."""
+    """Steps per second."""
     plain: list[float]
     earlier: list[float]
     waited: list[float]
-    """Share of our time."""
+    """Share of our time spent waiting for data."""
     ceiling: list[float]
-    """FLOP a second of a large matrix product."""
+    """FLOP/s of a large matrix product."""
 
 
 def benchmark(options: Options) -> str:
-    """What was measured, as Markdown.
+    """Run the benchmark; returns tables in Markdown.
 
     Raises:
-        UserError: an unknown revision, or a contestant that failed.
+        UserError: the revision is unknown, or a contestant failed.
     """
     variants = [
         Variant(task, precision, dropout, options.batch_size, options.crop_frames, device)
@@ -102,7 +102,7 @@ def benchmark(options: Options) -> str:
             if variant.precision == "float32" and not variant.dropout:
                 inference[variant] = Measured([], [], [], [], [])
             for side in sides.values():
-                side("steps", variant, count=1)  # builds it and warms it up
+                side("steps", variant, count=1)  # builds the model and warms it up
         for variant in inference:
             _predict(Measured([], [], [], [], []), sides, variant, options.utterances)
         for turn in range(options.rounds):
@@ -141,7 +141,7 @@ def _predict(measured: Measured, sides: Mapping[str, Side], variant: Variant, ut
 
 @contextmanager
 def _sides(options: Options) -> Iterator[dict[str, Side]]:
-    """The contestants' processes, with a corpus in a temporary folder."""
+    """Start the contestants' processes, with a corpus in a temporary folder."""
     with TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as ends:
         corpus, earlier = Path(folder, "corpus"), Path(folder, "earlier")
         sources = {"ours": ROOT, "plain": ROOT}
@@ -158,7 +158,7 @@ def _sides(options: Options) -> Iterator[dict[str, Side]]:
 
 
 def write_corpus(root: Path, utterances: int) -> None:
-    """Noise of every length from `SHORTEST` to `LONGEST` frames, packed and as one file an utterance."""
+    """Write noise of lengths from `SHORTEST` to `LONGEST` frames, packed and as one file per utterance."""
     root.mkdir()
     rng = np.random.default_rng(0)
     features = FeatureConfig()
@@ -201,7 +201,7 @@ def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
 
 
 def _speeds(measured: Mapping[Variant, Measured], flops: Mapping[Variant, float]) -> str:
-    """Steps a second, ours and the plain loop's in the same and in full precision."""
+    """Table of steps per second, ours and the plain loop's in the same and in full precision."""
     rows = []
     for variant, of_variant in measured.items():
         full = measured[replace(variant, precision="float32")].plain

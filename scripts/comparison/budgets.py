@@ -1,4 +1,4 @@
-"""How many steps a model can take in a given time, so that its whole schedule, warm-up to the end, fits into it."""
+"""Find the number of steps a model can take in a given time, so that its whole schedule fits."""
 
 from time import process_time
 
@@ -14,27 +14,29 @@ from speakerid.training.run import MakeModel, build_trainer
 WARM_UP = 3
 """Steps before the clock starts."""
 FEWEST, SHORTEST = 8, 3.0
-"""Steps and seconds that are timed at least."""
+"""Smallest number of steps and seconds that are timed."""
 EMBEDDED = 50
-"""Batches by which the time is measured that the classifier takes by itself."""
+"""Number of batches to measure the time of the classifier's own training with."""
 FEWEST_STEPS = 10
-"""Of a run, however slow the model."""
+"""Smallest number of steps of a run, however slow the model."""
 
 
 def steps_within(seconds: float, config: Config, make_model: MakeModel) -> int:
-    """Steps of training that take about so many seconds here, of which validation and checkpoints are no part.
+    """Number of training steps that take about a given time here, not counting validation and checkpoints.
 
     Args:
         seconds: the budget.
-        config: of the run; far more steps than are timed.
+        config: settings of the run, with far more steps than are timed.
         make_model: see `speakerid.training.run.train`.
     """
     return max(FEWEST_STEPS, int(seconds / seconds_a_step(config, make_model)))
 
 
 def seconds_a_step(config: Config, make_model: MakeModel) -> float:
-    """Processor time, which other work on the machine does not lengthen, over the first steps of a run, which is then
-    thrown away; with what falls to a step of the time in which the classifier learns on."""
+    """Processor time per step, over the first steps of a run that is discarded.
+
+    Other work on the machine does not affect it. The time for training only the classifier is included in proportion.
+    """
     silent = Progress("silent")
     trainer = build_trainer(config, None, make_model, torch.device("cpu"), silent)
     batches = trainer.batches
@@ -52,11 +54,11 @@ def seconds_a_step(config: Config, make_model: MakeModel) -> float:
 
 
 class _Enough(Exception):
-    """Ends a run from within."""
+    """Stops a run from inside."""
 
 
 class _Timed:
-    """Batches that end the run when enough steps have been timed."""
+    """Batches that stop the run when enough steps have been timed."""
 
     def __init__(self, batches: Batches) -> None:
         self._batches = batches

@@ -1,6 +1,6 @@
-"""The corpora that models are compared on, each made by the package's own preparation.
+"""Make the corpora that models are compared on, by the package's own preparation.
 
-Which recordings train, validate and test is written into a table, as sessions of the names in `PARTS`; a split by
+A table assigns each recording to training, validation or test by giving it a session named in `PARTS`; a split by
 sessions then gives every contestant the same parts.
 """
 
@@ -33,7 +33,7 @@ from speakerid.files import atomic_file, atomic_folder
 PARTS = ("1 training", "2 validation", "3 test")
 """Sessions of the tables, in this order."""
 LAST_SESSION = 0.01
-"""A share so small that a split by sessions holds out a speaker's last one and no more."""
+"""Fraction so small that a split by sessions holds out only a speaker's last one."""
 SPEEDS = tuple(round(0.82 + 0.4 * place / 12, 4) for place in range(13))
 SAMPLE_RATE = 16_000
 
@@ -43,14 +43,14 @@ class CorpusSpec:
     """One corpus of the comparison.
 
     Attributes:
-        name: of its folder and its rows.
+        name: name of its folder and its rows.
         source: the recordings; the same at 13 speeds each, counted as 13 speakers; or the demonstration voices.
-        seconds: of training on one core, unless others are asked for.
-        steps: of training in the second table; about as many as Task 2 takes in these seconds.
-        equalise: every band standardised over all frames of a speaker, see `FeatureConfig.equalise`.
-        utterances: first so many of each speaker's training recordings; all by default. Validation and test stay.
-        validation: so many of each speaker's validation recordings, and no use of the others; by default all.
-        speakers: of the demonstration voices.
+        seconds: default duration of training on one core.
+        steps: default number of training steps in the second table; about what Task 2 takes in these seconds.
+        equalise: standardize every band over all frames of a speaker, see `FeatureConfig.equalise`.
+        utterances: number of training recordings used per speaker, from the first; by default all.
+        validation: number of validation recordings used per speaker; by default all.
+        speakers: number of demonstration voices.
     """
 
     name: str
@@ -64,11 +64,11 @@ class CorpusSpec:
 
     @property
     def fractions(self) -> tuple[float, float]:
-        """Of a speaker's recordings those that test, and of what is left those that validate."""
+        """Fraction of a speaker's recordings that is the test set, and of the rest that is the validation set."""
         match self.source:
             case "recordings":
                 return 0.3, 0.1 / 0.7
-            case "speeds":  # of 13 times as many, a third is enough to test on
+            case "speeds":  # there are 13 times as many, so fewer are enough to test on
                 return 0.12, 0.05
             case "demo":
                 return 1 / SESSIONS, 1 / (SESSIONS - 1)
@@ -94,17 +94,17 @@ def build(specs: Sequence[CorpusSpec], recordings: Path, out: Path, workers: int
     """Write the corpora that are not in `out` yet.
 
     Args:
-        specs: which.
-        recordings: in a layout that `prepare` knows.
-        out: of everything; corpora lie in `root_of(spec, out)`.
-        workers: processes; by default one for each core.
+        specs: corpora to write.
+        recordings: folder in a layout that `prepare` knows.
+        out: folder of everything; corpora are in `root_of(spec, out)`.
+        workers: number of processes; by default one per core.
 
     Raises:
-        UserError: recordings that make no corpus.
+        UserError: the recordings cannot be prepared.
     """
     for spec in specs:
         root = root_of(spec, out)
-        if root.exists() and not (root / STAGE).exists():  # which is removed last
+        if root.exists() and not (root / STAGE).exists():  # the stage is removed last
             continue
         speakers = max(other.speakers for other in specs)
         table = out / "tables" / f"{spec.name}.csv"
@@ -128,11 +128,11 @@ def root_of(spec: CorpusSpec, out: Path) -> Path:
 
 
 def placed(recordings: Iterable[Recording], spec: CorpusSpec) -> Iterator[Recording]:
-    """The recordings of a corpus, the part of each as its session.
+    """Assign the recordings of a corpus to parts, each part as a session.
 
     Args:
-        recordings: by speaker, in order.
-        spec: where sessions are known the parts are whole sessions, else the last recordings.
+        recordings: recordings in the order of speakers.
+        spec: the corpus. Parts are whole sessions if those are known, else the last recordings.
     """
     for_test, for_validation = spec.fractions
     everything = list(recordings)
@@ -144,13 +144,13 @@ def placed(recordings: Iterable[Recording], spec: CorpusSpec) -> Iterator[Record
 
 
 def _first(recordings: Iterable[Recording], count: int | None) -> Iterator[Recording]:
-    """So many of each speaker's recordings."""
+    """Yield the first `count` recordings of each speaker."""
     for _, of_speaker in groupby(recordings, key=lambda recording: recording.speaker):
         yield from list(of_speaker)[:count]
 
 
 def _parted(recordings: Sequence[Recording], fraction: float) -> tuple[list[Recording], list[Recording]]:
-    """What stays, and the share of each speaker's that is held out."""
+    """Split into the rest and the fraction of each speaker's recordings that is held out."""
     rows = Utterances.of(Utterance(one.name, 0, one.speaker, one.session) for one in recordings)
     parts = split(rows, "auto", fraction, seed=0)
     return [recordings[row] for row in parts.train], [recordings[row] for row in parts.valid]
@@ -175,7 +175,7 @@ def write_table(path: Path, recordings: Iterable[Recording]) -> None:
 def _recordings(
     spec: CorpusSpec, recordings: Path, sources: Path, speakers: int, workers: int | None
 ) -> list[Recording]:
-    """Of a corpus before they are parted; what has to be made of them first is kept in `sources`."""
+    """Recordings of a corpus before they are assigned to parts; derived recordings are kept in `sources`."""
     if spec.source == "recordings":
         return scan(recordings).recordings
     if spec.source == "speeds":
@@ -185,7 +185,7 @@ def _recordings(
     voices = sources / f"demo-{speakers}"
     if not voices.exists():
         sources.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=sources) as features:  # computed anew, from what the recordings hold
+        with tempfile.TemporaryDirectory(dir=sources) as features:  # not needed; computed again from the recordings
             write_demo_corpus(Path(features) / "corpus", speakers, workers=workers, wav=voices)
     found = scan(voices).recordings
     chosen = set(list(dict.fromkeys(one.speaker for one in found))[: spec.speakers])
@@ -193,7 +193,7 @@ def _recordings(
 
 
 def _write_speeds(recordings: Sequence[Recording], folder: Path, workers: int | None) -> None:
-    """Every recording at every speed, a folder for each pair of speaker and speed."""
+    """Write every recording at every speed, with a folder for each pair of speaker and speed."""
     with atomic_folder(folder) as unfinished:
         places = list(enumerate(recordings))
         for _ in parallel_map(partial(_write_at_speeds, folder=unfinished), places, "Speeds", "recordings", workers):
@@ -201,7 +201,7 @@ def _write_speeds(recordings: Sequence[Recording], folder: Path, workers: int | 
 
 
 def _write_at_speeds(place: tuple[int, Recording], folder: Path) -> None:
-    """All 13 are cut off at the same frequency, for a slower copy ends at a lower one, which would say its speed."""
+    """Write a recording at all speeds, low-passed at the same frequency, since a slower copy ends at a lower one."""
     number, recording = place
     sound = decode(recording.path, recording.start, recording.end)
     waveform = resample(sound.waveform, sound.sample_rate, SAMPLE_RATE)

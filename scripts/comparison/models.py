@@ -1,4 +1,4 @@
-"""Who is compared: a config and a way to make its model, or an encoder that somebody else has trained."""
+"""Contestants: a config with a function that makes the model, or a pretrained encoder."""
 
 import importlib.util
 from collections.abc import Sequence
@@ -16,31 +16,31 @@ from .parts import batch_norms, changed, context_pooling, make_ecapa, squeeze, w
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 VALIDATIONS = 3
-"""Of every run; each may choose the checkpoint."""
+"""Number of validations of every run; each may choose the checkpoint."""
 WARM_UP = 0.1
-"""Of a run's steps."""
+"""Share of a run's steps."""
 ALONE = "data.frames_per_batch=1"
-"""For models whose convolutions see the padding: every utterance is recognised by itself."""
+"""For models whose convolutions see the padding: every utterance is processed alone."""
 
 _NARROW, _WIDE = "model.pooling_width=null", "model.pooling_width=384"
 FEW_MINUTES = ("data.folds=0", "train.channel_augment={}", _NARROW)
-"""`few_minutes` as the others are: one training, validated by the same utterances, without other channels, and with as
-many channels pooled as its encoder has."""
+"""`few_minutes` trained like the others: one training, validated on the same utterances, without channel augmentation,
+and with as many pooled channels as its encoder has."""
 MEANS_KEPT = "model.subtract_mean=false"
 CLASSIFIER_STEPS = "train.classifier_steps=2000"
-"""More than twice as many as `few_minutes` has steps."""
+"""More than twice the steps of `few_minutes`."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model trained from nothing.
+    """Model trained from scratch.
 
     Attributes:
-        title: in the tables.
+        title: title in the tables.
         config: name of a file in configs/.
-        overrides: of its settings.
+        overrides: overrides of its settings.
         make_model: see `speakerid.training.run.train`.
-        needs: a package of the extra `compare`.
+        needs: required package of the extra `compare`.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Untrained:
-    """What has no steps and no seed: the linear baseline, or a pretrained encoder with classifiers behind it."""
+    """Contestant without steps and seed: the linear baseline, or a pretrained encoder with classifiers."""
 
     title: str
     needs: str | None = None
@@ -65,7 +65,7 @@ CONTESTANTS: dict[str, Contestant] = {
     "course": Trained("course sample", "course_sample", make_model=make_course_sample),
     "task1": Trained("Task 1", "task1_transformer"),
     "task2": Trained("Task 2", "task2_conformer"),
-    # The encoder's settings in the config are not ECAPA-TDNN's, which has its own; the loss and the classifier are.
+    # ECAPA-TDNN does not use the encoder settings of the config, but its loss and classifier.
     "ecapa": Trained(
         "ECAPA-TDNN (SpeechBrain)",
         "task2_conformer",
@@ -130,7 +130,7 @@ _OUT_OF_ECAPA: dict[str, tuple[str, tuple[str, ...], MakeModel]] = {
 }
 _ECAPA = CONTESTANTS["ecapa"]
 assert isinstance(_ECAPA, Trained)
-# In a table only where asked for.
+# Only in tables on request.
 CONTESTANTS |= {
     f"few_minutes-{name}": Trained(f"few_minutes, {title}", "few_minutes", (*FEW_MINUTES, *overrides), make_model)
     for name, (title, overrides, make_model) in _INTO_OURS.items()
@@ -144,13 +144,13 @@ CONTESTANTS |= {
 
 
 def available(names: Sequence[str] | None) -> list[str]:
-    """The contestants that can take part; a line is printed for each one that cannot.
+    """Contestants that can run; prints a line for each one that cannot.
 
     Args:
-        names: those asked for; by default `BY_DEFAULT`.
+        names: requested contestants; by default `BY_DEFAULT`.
 
     Raises:
-        UserError: one that was asked for needs a package that is not installed.
+        UserError: a requested one needs a package that is not installed.
     """
     present = []
     for name in names or BY_DEFAULT:
@@ -166,16 +166,16 @@ def available(names: Sequence[str] | None) -> list[str]:
 
 
 def takes_part(name: str, spec: CorpusSpec) -> bool:
-    """Whether a contestant can be run on a corpus: a pretrained encoder needs sound, which cannot be equalised."""
+    """Whether a contestant can run on a corpus: a pretrained encoder needs sound, which cannot be equalized."""
     return not (spec.equalise and name == "resemblyzer")
 
 
 def config_of(
     contestant: Trained, root: Path, run_dir: Path, seed: int, steps: int, settings: Sequence[str] = ()
 ) -> Config:
-    """The experiment of one run: the contestant's settings with this corpus, seed and number of steps, and others.
+    """Settings of one run: the contestant's, with this corpus, seed and number of steps, and further overrides.
 
-    Where the classifier learns on by itself, it has as many steps for one of the others as in the contestant's config.
+    Steps of the classifier alone are in the same proportion to the other steps as in the contestant's config.
     """
     path = CONFIGS / f"{contestant.config}.yaml"
     usual = load_config(path, contestant.overrides).train
@@ -191,7 +191,7 @@ def config_of(
         f"train.total_steps={steps}",
         f"train.warmup_steps={round(WARM_UP * steps)}",
         f"train.valid_steps={valid_steps}",
-        f"train.log_steps={valid_steps}",  # so that the lines of the log cover all steps and nothing else
+        f"train.log_steps={valid_steps}",  # so that the lines of the log cover all steps
         f"train.save_steps={steps}",
         f"train.classifier_steps={round(steps * usual.classifier_steps / usual.total_steps)}",
         "train.rollbacks=3",

@@ -1,9 +1,9 @@
-"""Models of others, to be trained by our trainer: PyTorch's, torchaudio's and SpeechBrain's.
+"""Models of PyTorch, torchaudio and SpeechBrain, for training by this package's trainer.
 
-Each is made from the settings of a config, the mel bands, the speakers and the extra classes, as
-`speakerid.training.run.train` asks for it.
+Each is made from the settings of a config and the numbers of mel bands, speakers and extra classes, as required by
+`speakerid.training.run.train`.
 
-Letters: B utterances in a batch, T frames, M mel bands, D width, S speakers.
+Shapes: B utterances in a batch, T frames, M mel bands, D width, S speakers.
 """
 
 import warnings
@@ -18,11 +18,11 @@ from speakerid.model_config import ConformerConfig, TransformerConfig
 from speakerid.models.classifier import SpeakerClassifier, build_classifier
 
 ECAPA_WIDTH = 192
-"""Of ECAPA-TDNN's embeddings (Desplanques et al., 2020)."""
+"""Width of ECAPA-TDNN's embeddings (Desplanques et al., 2020)."""
 
 
 class TorchEncoder(nn.Module):
-    """The course's encoder: PyTorch's own post-norm layers behind one another."""
+    """Encoder of the HW4 sample code: a sequence of PyTorch's own post-norm layers."""
 
     def __init__(self, config: TransformerConfig, d_model: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class TorchaudioEncoder(nn.Module):
     def __init__(self, config: ConformerConfig, d_model: int) -> None:
         super().__init__()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that torchaudio is being wound down
+            warnings.simplefilter("ignore")  # torchaudio's deprecation warnings
             from torchaudio.models import Conformer
         self.conformer = Conformer(
             d_model, config.nhead, config.dim_feedforward, config.num_layers, config.kernel_size, config.dropout
@@ -57,7 +57,7 @@ class TorchaudioEncoder(nn.Module):
 
 
 class Ecapa(nn.Module):
-    """ECAPA-TDNN (Desplanques et al., 2020) as SpeechBrain implements it, behind its mean normalisation."""
+    """ECAPA-TDNN (Desplanques et al., 2020) as implemented in SpeechBrain, after its mean normalization."""
 
     def __init__(self, config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ class Ecapa(nn.Module):
         self.classifier = build_classifier(config.classifier, ECAPA_WIDTH, n_speakers + n_extra)
 
     def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask to (B, ECAPA_WIDTH) embeddings."""
+        """(B, T, M) features and (B, T) frame mask to (B, ECAPA_WIDTH) embeddings."""
         features = zero_padding(self.input_norm(features, mask), mask)
         lengths = None if mask is None else mask.float().mean(1)
         return self.encoder(features, lengths).squeeze(1)
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, M) and (B, T) frame mask to (B, S) logits; in training with the extra ones."""
+        """(B, T, M) features and (B, T) frame mask to (B, S) logits; in training with those of the extra classes."""
         logits = self.classifier(self.embed(features, mask))
         return logits if self.training else logits[:, : self.n_speakers]
 

@@ -1,6 +1,6 @@
-"""Parts of ECAPA-TDNN put into `few_minutes`, and taken out of ECAPA-TDNN: which of them is worth what?
+"""Add parts of ECAPA-TDNN to `few_minutes`, and remove them from ECAPA-TDNN, to measure the effect of each.
 
-Letters: B utterances in a batch, T frames, D width, H inner width.
+Shapes: B utterances in a batch, T frames, D width, H inner width.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class FrameNorm(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """A module whose channels are scaled by what they hold on average (Hu et al., 2018)."""
+    """Module whose channels are scaled depending on their means over time (Hu et al., 2018)."""
 
     def __init__(self, module: nn.Module, width: int, inner: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class ContextPooling(nn.Module):
-    """Weighted statistics; a frame's weights know the statistics of all (Desplanques et al., 2020, section 3.1)."""
+    """Weighted statistics; weights depend on the frame and the global statistics (Desplanques et al., 2020, 3.1)."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class ContextPooling(nn.Module):
 
 
 def changed(change: Callable[[SpeakerClassifier, ModelConfig], None]) -> MakeModel:
-    """Models with a part exchanged."""
+    """Function that makes models with a part exchanged."""
 
     def make_model(config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int) -> nn.Module:
         model = SpeakerClassifier(config, n_mels, n_speakers, n_extra)
@@ -110,11 +110,11 @@ def make_ecapa(
     """ECAPA-TDNN of other widths, without some of its parts.
 
     Args:
-        channels: of the blocks.
+        channels: channels of the blocks.
         pooled: channels that are pooled; by default three times as many.
-        squeezes: squeeze and excitation in every block.
-        aggregates: all blocks' outputs are handed to the last layer, not only the last one's.
-        attends: pooling by attention; the plain mean and standard deviation where false.
+        squeezes: use squeeze and excitation in every block.
+        aggregates: pass all blocks' outputs to the last layer, instead of only the last block's.
+        attends: pool by attention, instead of by the plain mean and standard deviation.
     """
 
     def make_model(config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int) -> nn.Module:
@@ -151,7 +151,7 @@ class _LastChannels(nn.Module):
 
 
 class _Plain(nn.Module):
-    """Statistics in SpeechBrain's order of dimensions; without a mask, for utterances come alone."""
+    """Statistics in SpeechBrain's order of dimensions; without a mask, since utterances come alone."""
 
     def __init__(self) -> None:
         super().__init__()

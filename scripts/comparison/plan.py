@@ -1,4 +1,4 @@
-"""Which runs a comparison consists of, and what is printed of them."""
+"""Plan the runs of a comparison, and print their results."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,15 +21,15 @@ from .tables import correctness, macro, overview, table
 
 @dataclass(frozen=True)
 class Plan:
-    """What was asked for.
+    """Runs of a comparison.
 
     Attributes:
         corpora: names in `CORPORA`.
         models: names in `CONTESTANTS`.
-        seeds: of every model that is trained.
-        by: a table each.
-        seconds: of training; by default the corpus says.
-        steps: of training; by default the corpus says.
+        seeds: seeds for every trained model.
+        by: budgets, one table each.
+        seconds: duration of training; by default that of the corpus.
+        steps: number of training steps; by default that of the corpus.
     """
 
     corpora: Sequence[str]
@@ -45,7 +45,7 @@ class Plan:
         return self.steps or CORPORA[corpus].steps
 
     def jobs(self) -> list[Job]:
-        """Corpus by corpus, and of these seed by seed: a machine that slows down does so to all models alike."""
+        """Jobs by corpus and then by seed, so that a slowdown of the machine affects all models alike."""
         jobs: dict[Job, None] = {}
         for corpus in self.corpora:
             for by in self.by:
@@ -53,7 +53,7 @@ class Plan:
         return list(jobs)
 
     def of_table(self, corpus: str, by: By) -> Iterator[Job]:
-        """The runs in one table; the untrained ones are in both."""
+        """Runs in one table; untrained models are in both tables."""
         for model in self.models:
             if not takes_part(model, CORPORA[corpus]):
                 continue
@@ -71,7 +71,7 @@ Records = dict[Job, list[dict[str, Any]]]
 
 
 def carry_out(jobs: Sequence[Job], out: Path, workers: int | None) -> Records:
-    """What came of every job; OUT/results.jsonl then holds a line for each, those of earlier calls included."""
+    """Run all jobs; OUT/results.jsonl then holds a line for each, including those of earlier calls."""
     records: Records = {}
     truths = {corpus: Data.truth_of(corpus, out) for corpus in {job.corpus for job in jobs}}
     done = parallel_map(partial(run, out=out), jobs, "Compare", "runs", workers)
@@ -87,7 +87,7 @@ def carry_out(jobs: Sequence[Job], out: Path, workers: int | None) -> Records:
 
 
 def _line(job: Job, record: dict[str, Any], truth: np.ndarray) -> str:
-    """How far the comparison has come."""
+    """Line that reports a finished run."""
     run = f"{job.corpus}, {record['title']}" + ("" if job.by is None else f", {job.budget:g} {job.by}, seed {job.seed}")
     if "failed" in record:
         return f"{run}: failed: {record['failed']}"
@@ -99,12 +99,12 @@ def _line(job: Job, record: dict[str, Any], truth: np.ndarray) -> str:
 
 
 def sections(plan: Plan, records: Records, out: Path, absent: Sequence[str]) -> Iterator[str]:
-    """A table with its heading for each budget and corpus, and behind those of a budget one of them all.
+    """Yield a table with a heading for each budget and corpus, and after those of a budget one with all corpora.
 
     Args:
-        plan: what was asked for.
-        records: what came of it.
-        out: of everything.
+        plan: runs of the comparison.
+        records: their results.
+        out: folder of everything.
         absent: models that cannot run here.
     """
     for by in plan.by:

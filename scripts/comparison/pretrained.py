@@ -1,9 +1,9 @@
-"""Resemblyzer's pretrained encoder (the extra `compare`) with classifiers of two kinds behind it.
+"""Resemblyzer's pretrained encoder (the extra `compare`) with two kinds of classifiers on top.
 
-It hears the same as the others: the recordings as `prepare` trims and levels them, cut at the same places, and then its
-own preprocessing.
+It gets the same input as the others: the recordings as trimmed and leveled by `prepare`, cut at the same positions, and
+then its own preprocessing.
 
-Letters: N utterances, D width of an embedding, S speakers.
+Shapes: N utterances, D width of an embedding, S speakers.
 """
 
 import warnings
@@ -24,24 +24,24 @@ from speakerid.config import FeatureConfig
 from speakerid.corpus import recordings_table
 
 REGULARISATIONS = (1.0, 100.0, 10_000.0)
-"""Inverse strengths that logistic regression is tried with; the validation utterances choose."""
+"""Inverse regularization strengths tried for logistic regression; the validation utterances choose."""
 ITERATIONS = 200
-"""Of its fit at most; with hundreds of speakers each takes a second."""
+"""Largest number of iterations of its fit; with hundreds of speakers each takes a second."""
 
 Embeddings = NDArray[np.float64]
 
 
 class Embedder:
-    """Embeddings of a corpus's utterances.
+    """Embeds the utterances of a corpus.
 
     Args:
-        root: the corpus.
-        features: its settings.
+        root: folder of the corpus.
+        features: settings of its features.
     """
 
     def __init__(self, root: Path, features: FeatureConfig) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of names that SciPy moves
+            warnings.simplefilter("ignore")  # deprecated names of SciPy
             from resemblyzer import VoiceEncoder  # pyright: ignore[reportMissingImports]
 
         self._recordings = recordings_table.read(root)
@@ -53,11 +53,11 @@ class Embedder:
         return sum(parameter.numel() for parameter in self._encoder.parameters())
 
     def __call__(self, names: Sequence[str], frames: int | None = None) -> tuple[Embeddings, float]:
-        """(N, D) embeddings of the utterances with these feature paths, and the seconds they took without decoding.
+        """(N, D) embeddings of utterances, and the seconds they took without decoding.
 
         Args:
-            names: feature paths.
-            frames: only so many from the middle of each utterance; all of them by default.
+            names: feature paths of the utterances.
+            frames: number of frames taken from the middle of each utterance; by default all.
         """
         from resemblyzer import preprocess_wav  # pyright: ignore[reportMissingImports]
 
@@ -83,7 +83,7 @@ class Embedder:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What was fitted on embeddings: the likeliest of S speakers is that of the highest score.
+    """Linear classifier of embeddings.
 
     Attributes:
         weights: (D, S).
@@ -107,11 +107,11 @@ class Classifier:
 
 
 def nearest_centroid(embeddings: Embeddings, labels: NDArray[np.integer]) -> Classifier:
-    """The speaker whose mean embedding has the smallest angle.
+    """Classifier by the cosine to each speaker's mean embedding.
 
     Args:
-        embeddings: (N, D), of length 1.
-        labels: (N,) classes, none of them empty.
+        embeddings: (N, D) unit vectors.
+        labels: (N,) classes, each at least once.
     """
     sums = np.zeros((labels.max() + 1, embeddings.shape[1]))
     np.add.at(sums, labels, embeddings)
@@ -121,12 +121,12 @@ def nearest_centroid(embeddings: Embeddings, labels: NDArray[np.integer]) -> Cla
 def logistic_regression(
     embeddings: Embeddings, labels: NDArray[np.integer], valid: Embeddings, valid_labels: NDArray[np.integer]
 ) -> Classifier:
-    """With the regularisation that is best on the validation utterances.
+    """Fit logistic regression with the regularization that is best on the validation utterances.
 
     Args:
         embeddings: (N, D).
         labels: (N,) classes, three or more.
-        valid: embeddings that choose.
+        valid: embeddings of the validation utterances.
         valid_labels: their classes.
     """
 

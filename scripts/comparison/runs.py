@@ -1,6 +1,6 @@
-"""One run: a contestant on a corpus, trained, validated, and held once against the test utterances.
+"""Run one contestant on a corpus: train, validate, and test once.
 
-Letters: N test utterances.
+Shapes: N test utterances.
 """
 
 import contextlib
@@ -33,16 +33,16 @@ from .models import CONTESTANTS, Trained, config_of
 from .pretrained import Embedder, logistic_regression, nearest_centroid
 
 DURATIONS = {"1 s": 100, "2 s": 200, "whole": None}
-"""Frames from the middle of each test utterance."""
+"""Number of frames taken from the middle of each test utterance."""
 MANY = 1_000_000
-"""Steps of a run that is only timed."""
+"""Number of steps of a run that is only timed."""
 By = Literal["seconds", "steps"]
 Classes = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is run; `by`, `budget` and `seed` are None where nothing is trained."""
+    """Job; `by`, `budget` and `seed` are None without training."""
 
     corpus: str
     model: str
@@ -58,16 +58,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a run.
+    """Result of a run.
 
     Attributes:
-        title: of its row.
-        parameters: of the model; None for the linear baseline.
-        steps: of training.
-        seconds: of training, without validation.
-        rate: whole utterances recognised a second.
+        title: title of its row.
+        parameters: number of parameters of the model; None for the linear baseline.
+        steps: number of training steps.
+        seconds: duration of training, without validation.
+        rate: whole utterances identified per second.
         valid: accuracy on the validation utterances.
-        predicted: (N,) classes for every one of `DURATIONS`.
+        predicted: (N,) classes for each of `DURATIONS`.
     """
 
     title: str
@@ -81,7 +81,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Data:
-    """A corpus, opened: rows of `corpus.labelled` that train and validate."""
+    """Opened corpus, with the rows of `corpus.labelled` for training and for validation."""
 
     root: Path
     corpus: Corpus
@@ -109,7 +109,7 @@ class Data:
 
 
 def run(job: Job, out: Path) -> list[dict[str, Any]]:
-    """Do it, or read what came of it when it was done before; a run that was interrupted goes on."""
+    """Run a job, or read its result if it was finished before; an interrupted run continues."""
     folder = job.folder(out)
     done = folder / "result.json"
     if not done.exists():
@@ -118,11 +118,11 @@ def run(job: Job, out: Path) -> list[dict[str, Any]]:
         with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 records = [_record(job, outcome, data.truth) for outcome in _outcomes(job, data, folder)]
-            except UserError as error:  # a run that diverged, for one; it is tried again when asked for again
+            except UserError as error:  # a run that diverged, for example; it is tried again in the next call
                 return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
         with atomic_file(done) as partial_path:
             partial_path.write_text(json.dumps(records), encoding="utf-8")
-    for checkpoint in folder.rglob("*.pt"):  # a hundred megabytes each, which nobody will ask for; once done, or killed
+    for checkpoint in folder.rglob("*.pt"):  # a hundred megabytes each, not needed any longer
         checkpoint.unlink()
     return json.loads(done.read_text(encoding="utf-8"))
 
@@ -135,7 +135,7 @@ def _outcomes(job: Job, data: Data, folder: Path) -> Iterable[Outcome]:
 
 
 def _record(job: Job, outcome: Outcome, truth: Classes) -> dict[str, Any]:
-    """A line of results.jsonl: `correct` has a bit for each test utterance, in hexadecimal digits."""
+    """Line of results.jsonl; `correct` has a bit for each test utterance, in hexadecimal digits."""
     right = {duration: predicted == truth for duration, predicted in outcome.predicted.items()}
     return {
         **asdict(job),
@@ -155,7 +155,7 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
     model = contestant.make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     model.load_state_dict(Checkpoint.load(result.run.best).inference_weights)
     predicted, seconds = {}, 0.0
-    for duration, frames in DURATIONS.items():  # the whole utterances, whose time counts, come last
+    for duration, frames in DURATIONS.items():  # whole utterances, which are timed, come last
         began = time.perf_counter()
         scores = predict([model], data.test, range(len(data.test)), config.data.frames_per_batch, frames)
         predicted[duration] = scores.argmax(-1).numpy()
@@ -166,7 +166,7 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
 
 
 def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
-    """Of the run; kept, for a run that is resumed must have as many."""
+    """Number of steps of the run; stored, since a resumed run must have the same."""
     assert job.budget is not None
     assert job.seed is not None
     if job.by == "steps":
@@ -180,7 +180,7 @@ def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
 
 
 def _training_seconds(records: Iterable[dict[str, Any]]) -> float:
-    """That passed in steps, and in those of the classifier alone, by the log of the run."""
+    """Duration of the steps, including those of the classifier alone, from the log of the run."""
     seconds, before = 0.0, 0
     for record in records:
         if record["part"] == "classifier":
@@ -205,7 +205,7 @@ def _linear(title: str, data: Data) -> Outcome:
 
 
 def _pretrained(title: str, data: Data) -> Iterable[Outcome]:
-    """The encoder's work is done once for both classifiers, and counts for each."""
+    """Run the encoder once for both classifiers; its time counts for each."""
     utterances, test = data.corpus.labelled, data.corpus.test
     torch.set_num_threads(1)
     embed = Embedder(data.root, data.corpus.features)

@@ -1,6 +1,6 @@
-"""Results as tables: macro accuracy, its spread over the seeds, and how far it may be chance.
+"""Tables of results: macro accuracy, its standard deviation over seeds, and bootstrap intervals.
 
-Letters: R runs of a contestant (seeds), N test utterances, S speakers.
+Shapes: R runs of a contestant (seeds), N test utterances, S speakers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,29 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
-"""Of the bootstrap."""
+"""Number of bootstrap resamples."""
 DASH = "–"
 
 Result = dict[str, Any]
 
 
 def correctness(digits: str, count: int) -> NDArray[np.bool_]:
-    """(count,) whether each utterance was recognised, from the hexadecimal digits of a result."""
+    """(count,) whether each utterance was identified, from the hexadecimal digits of a result."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(digits), np.uint8), count=count).astype(bool)
 
 
 def macro(correct: NDArray[np.bool_], truth: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(R, N) answers to (R,) accuracies, each averaged over the speakers.
+    """(R,) macro accuracies, averaged over speakers, of (R, N) results.
 
     Args:
-        correct: whether each utterance was recognised, in each run.
+        correct: (R, N) whether each utterance was identified, in each run.
         truth: (N,) speakers.
     """
     return correct @ _weights(truth)
 
 
 def _weights(truth: NDArray[np.integer]) -> NDArray[np.float64]:
-    """(N,) share of every utterance in a macro accuracy."""
+    """(N,) weight of every utterance in a macro accuracy."""
     counts = np.bincount(truth)
     return 1 / (counts[truth] * np.count_nonzero(counts))
 
@@ -41,14 +41,14 @@ def _weights(truth: NDArray[np.integer]) -> NDArray[np.float64]:
 def bootstrap_interval(
     correct: NDArray[np.bool_], truth: NDArray[np.integer], resamples: int = RESAMPLES
 ) -> tuple[float, float]:
-    """Between which 95 % of the mean macro accuracies lie when runs and utterances are drawn anew (Efron, 1979).
+    """Bootstrap 95 % interval of the mean macro accuracy over runs and utterances (Efron, 1979).
 
-    Runs are drawn with replacement, and so are each speaker's utterances, as many as there are; the speakers stay.
+    Runs, and each speaker's utterances, are drawn with replacement; the speakers stay.
 
     Args:
-        correct: (R, N) whether each utterance was recognised, in each run.
+        correct: (R, N) whether each utterance was identified, in each run.
         truth: (N,) speakers.
-        resamples: how often.
+        resamples: number of resamples.
     """
     rng = np.random.default_rng(0)
     order = np.argsort(truth, kind="stable")
@@ -67,13 +67,13 @@ def bootstrap_interval(
 def table(
     results: Iterable[Result], truth: NDArray[np.integer], durations: Sequence[str], absent: Sequence[str] = ()
 ) -> str:
-    """Markdown: a row for each title in the order of the results, accuracies in per cent.
+    """Markdown table with a row per title, in the order of the results, and accuracies in percent.
 
     Args:
-        results: of one corpus; see `comparison.runs.Outcome`, and `correct` in hexadecimal digits.
+        results: results on one corpus; see `comparison.runs.Outcome`, with `correct` in hexadecimal digits.
         truth: (N,) speakers of the test utterances.
         durations: columns.
-        absent: titles that could not take part, for rows of dashes.
+        absent: titles of models that could not run, for rows of dashes.
     """
     titles = ["model", "parameters", "steps", "training s", "utterances/s", *durations]
     lines = [_row(titles), "|---" * len(titles) + "|"]
@@ -86,11 +86,11 @@ def table(
 
 
 def overview(corpora: Mapping[str, tuple[Iterable[Result], NDArray[np.integer]]], duration: str) -> str:
-    """Markdown: a row for each title and a column for each corpus, mean ± standard deviation in per cent.
+    """Markdown table with a row per title and a column per corpus, mean ± standard deviation in percent.
 
     Args:
-        corpora: results and (N,) speakers of the test utterances, by the corpus's name.
-        duration: of the utterances.
+        corpora: results and (N,) speakers of the test utterances, by the name of the corpus.
+        duration: duration of the utterances.
     """
     cells: dict[str, dict[str, str]] = {}
     for corpus, (results, truth) in corpora.items():
@@ -110,7 +110,7 @@ def _by_title(results: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def _figures(runs: Sequence[Result]) -> list[str]:
-    """Parameters, steps, seconds, utterances a second: means over the runs."""
+    """Parameters, steps, seconds and utterances per second, as means over the runs."""
     formats: dict[str, Callable[[float], str]] = {
         "parameters": "{:,.0f}".format,
         "steps": "{:,.0f}".format,
@@ -140,7 +140,7 @@ def _spread(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -
 
 
 def _correct(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> NDArray[np.bool_]:
-    """(R, N) whether each utterance was recognised, in each run."""
+    """(R, N) whether each utterance was identified, in each run."""
     return np.stack([correctness(run["correct"][duration], len(truth)) for run in runs])
 
 

@@ -1,9 +1,9 @@
-"""Who speaks? With onnxruntime, soundfile and NumPy alone: no torch, no speakerid.
+"""Identify speakers with onnxruntime, soundfile and NumPy alone, without torch and speakerid.
 
     python scripts/examples/identify_onnx.py model.onnx recording.wav …
 
 `model.onnx` is a bundle exported to ONNX. Prints a line for every recording: the speaker's name, or "unknown", and the
-score of whoever is nearest.
+score of the nearest speaker.
 """
 
 import json
@@ -19,10 +19,10 @@ FALSE_ACCEPTS = 0.01
 
 
 def identify(session: onnxruntime.InferenceSession, path: str) -> tuple[str, float]:
-    """The name of the speaker, or "unknown", and the highest score; NaN where there is nothing but silence."""
+    """Name of the speaker, or "unknown", and the highest score; NaN if the recording is silent."""
     metadata = session.get_modelmeta().custom_metadata_map
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    if rate != int(metadata["sample_rate"]):  # resampling takes one package more, such as soxr
+    if rate != int(metadata["sample_rate"]):  # resampling needs another package, such as soxr
         sys.exit(f"{path}: found {rate} Hz, expected {metadata['sample_rate']} Hz; convert it with FFmpeg or SoX")
     waveform = samples.mean(1)  # of all channels
     inputs = {"waveforms": waveform[None], "lengths": np.array([len(waveform)])}
@@ -34,7 +34,7 @@ def identify(session: onnxruntime.InferenceSession, path: str) -> tuple[str, flo
 
 
 def is_known(scores: np.ndarray, seconds: float, rule: dict) -> bool:
-    """Whether the nearest speaker is so much nearer than all others and a stranger that a name may be said."""
+    """Whether the nearest speaker is sufficiently more probable than all others and a stranger."""
     if seconds < rule["shortest"]:
         return False
     duration = np.log(seconds), np.log(rule["seconds"])
@@ -57,6 +57,6 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except OSError as error:  # the output cannot be written, or its reader has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more at exit
+    except OSError as error:  # the output cannot be written, or its reader is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # otherwise Python complains again at exit
         sys.exit(1 if isinstance(error, BrokenPipeError) else f"error: {error}")

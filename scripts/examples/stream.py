@@ -1,9 +1,9 @@
-"""Who is speaking right now? Feeds 100 ms at a time to a recogniser, as a microphone would.
+"""Identify the current speaker from chunks of 100 ms, as they come from a microphone.
 
     python scripts/examples/stream.py speaker.safetensors recording.wav
 
-`listen` takes any iterator of chunks: replace `chunks_of` by one that reads a sound card. Every half second it looks
-back at the last three and prints the time, the speaker's name or why there is none, and the probability.
+`listen` takes any iterator of chunks: replace `chunks_of` by one that reads a sound card. Every half second it
+identifies the last three seconds and prints the time, the speaker's name or why there is none, and the probability.
 """
 
 import sys
@@ -19,11 +19,11 @@ from speakerid.recognition.answers import Answer
 from speakerid.recognition.recognizer import Recognizer
 
 CHUNK, EVERY, LOOK_BACK = 0.1, 5, 30
-"""Seconds of a chunk; chunks from one answer to the next; chunks that an answer is about."""
+"""Seconds per chunk; chunks between answers; chunks used for an answer."""
 
 
 def listen(recognizer: Recognizer, chunks: Iterable[np.ndarray], sample_rate: int) -> Iterator[tuple[float, Answer]]:
-    """Yield the seconds heard so far, and who spoke in the last of them."""
+    """Yield the time in seconds, and the speaker of the last chunks."""
     heard: deque[np.ndarray] = deque(maxlen=LOOK_BACK)
     samples = 0
     for count, chunk in enumerate(chunks, start=1):

@@ -1,4 +1,4 @@
-"""Recordings put together to conversations, and how much of them a timeline names rightly."""
+"""Combine recordings into conversations, and measure how well a timeline labels them."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,27 +15,27 @@ from speakerid.errors import UserError
 from speakerid.recognition.timeline import Segment
 
 MEMBERS = 4
-"""Of a conversation."""
+"""Number of people in a conversation."""
 STRANGERS = 1
-"""Of them, where there are any."""
+"""Number of strangers among them, if there are any."""
 TURNS = 40
 LONGEST = 3
-"""Recordings that one turn is made of at most."""
+"""Largest number of recordings in a turn."""
 PAUSE = 1.0
-"""Seconds of silence between two turns at most."""
+"""Longest silence between two turns, in seconds."""
 
 RIGHT, ANOTHER, UNKNOWN, MISSED = SAID = "right name", "another name", "unknown", "missed"
-"""What a timeline can say of a stretch of speech; where it has no segment, it missed the speech."""
+"""Outcomes for a piece of speech; speech without a segment is missed."""
 KNOWN, STRANGER, SILENCE = "known speakers", "strangers", "silence"
-"""Whom there is to hear."""
+"""Kinds of speakers."""
 
 Turn = tuple[float, float, str]
-"""Start and end in seconds, and who speaks."""
+"""Start and end in seconds, and the speaker."""
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """Sound in which people take turns, and never speak at once."""
+    """Sound of people who take turns without overlap."""
 
     waveform: Samples
     sample_rate: int
@@ -49,17 +49,17 @@ def conversation(
     number: int,
     simulated: bool = True,
 ) -> Conversation:
-    """A conversation of people who are drawn, each in recordings of one session, their pauses cut, equally loud.
+    """Make a conversation of random people, each in recordings of one session without pauses, at equal levels.
 
     Args:
         known: recordings of people the bundle knows.
-        strangers: of others, or none.
-        features: sample rate, level, and what a pause is.
-        number: another one, another conversation.
-        simulated: the whole conversation passes through one simulated occasion, see `speakerid.audio.occasion`.
+        strangers: recordings of others, or none.
+        features: sample rate, level, and definition of pauses.
+        number: seed of the conversation.
+        simulated: pass the whole conversation through one simulated occasion, see `speakerid.audio.occasion`.
 
     Raises:
-        UserError: recordings of too few people.
+        UserError: there are recordings of too few people.
     """
     rng = np.random.default_rng(number)
     guests = STRANGERS if strangers else 0
@@ -81,12 +81,12 @@ def conversation(
 
 
 def seconds(turns: Sequence[Turn], segments: Sequence[Segment], names: Sequence[str]) -> dict[str, Counter[str]]:
-    """Seconds of what a timeline says while a known speaker speaks, a stranger, or no one.
+    """Duration in seconds of each outcome while a known speaker, a stranger, or no one speaks.
 
     Args:
-        turns: who speaks, in the order of time, without overlap.
-        segments: who is said to, likewise.
-        names: of the known speakers.
+        turns: true turns in temporal order, without overlap.
+        segments: segments of the timeline in temporal order, without overlap.
+        names: names of the known speakers.
     """
     said = [(s.start, s.end, UNKNOWN if s.name is None else s.name) for s in segments]
     edges = np.unique([time for start, end, _ in (*turns, *said) for time in (start, end)])
@@ -100,12 +100,12 @@ def seconds(turns: Sequence[Turn], segments: Sequence[Segment], names: Sequence[
 
 
 def _at(moment: float, stretches: Sequence[Turn]) -> str | None:
-    """Name at a moment; None where there is none."""
+    """Name at a moment; None if there is none."""
     return next((name for start, end, name in stretches if start <= moment < end), None)
 
 
 def _drawn(recordings: Sequence[Recording], count: int, rng: np.random.Generator) -> list[list[Recording]]:
-    """Recordings of one session of each speaker drawn."""
+    """Recordings of one session of each of some random speakers."""
     people = sorted({one.speaker for one in recordings})
     if len(people) < count:
         raise UserError(f"a conversation needs {count} people, found recordings of {len(people)}")

@@ -1,4 +1,4 @@
-"""A corpus of which some speakers have become strangers."""
+"""Make a corpus in which some speakers are strangers."""
 
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from speakerid.files import atomic_folder
 def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
     """Write a packed corpus in which some speakers of `source` are strangers, with all their utterances.
 
-    Augmented copies of strangers' utterances are left out: a stranger at another speed would help to train.
+    Augmented copies of strangers' utterances are left out, since a stranger at another speed would be in the training.
 
     Args:
-        source: a corpus with labelled and test utterances.
-        root: to write.
-        strangers: how many.
-        draw: another draw, others.
+        source: folder of a corpus with labelled and test utterances.
+        root: folder to write.
+        strangers: number of strangers.
+        draw: seed of their choice.
 
     Raises:
-        UserError: nobody knows who speaks in the test utterances, or too few speakers would be left.
+        UserError: the speakers of the test utterances are unknown, or too few speakers would be left.
     """
     corpus, labelled = open_corpus(source, "labelled")
     if corpus.answers is None:

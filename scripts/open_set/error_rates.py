@@ -1,8 +1,8 @@
 """Error rates of timelines by pyannote.metrics (the extra `compare`), for comparison with other tools.
 
 Both are (false alarms + missed + confused speech) / speech, in seconds. The identification error rate compares names,
-strangers being called `unknown`; the diarization error rate asks only which segments have one voice, names being
-mapped in the best way.
+where strangers are called `unknown`; the diarization error rate compares only which segments have the same voice, with
+the best mapping of names.
 """
 
 import importlib.util
@@ -14,7 +14,7 @@ from .conversations import UNKNOWN, Turn
 
 NEEDED = "pyannote.metrics"
 COLLAR = 0.5
-"""Seconds around each boundary of a turn that do not count: half of them before it, half behind it."""
+"""Seconds around each boundary of a turn that do not count, half of them on each side."""
 
 
 def installed() -> bool:
@@ -24,12 +24,12 @@ def installed() -> bool:
 def error_rates(
     turns: Sequence[Turn], segments: Sequence[Segment], names: Collection[str], collar: float = COLLAR
 ) -> dict[str, float]:
-    """Identification and diarization error rate of one conversation; overlaps, if there were any, would count.
+    """Identification and diarization error rate of one conversation; overlaps, if any, would count.
 
     Args:
-        turns: who speaks.
-        segments: who is said to.
-        names: of the known speakers.
+        turns: true turns.
+        segments: segments of the timeline.
+        names: names of the known speakers.
         collar: see `COLLAR`.
     """
     from pyannote.core import Annotation, Timeline  # pyright: ignore[reportMissingImports]

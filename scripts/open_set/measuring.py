@@ -1,6 +1,6 @@
-"""What a bundle does to strangers and to speakers it has just got to know.
+"""Measure how a bundle treats strangers, and speakers enrolled with few recordings.
 
-Letters: N utterances, D width of a voice print, S speakers.
+Shapes: N utterances, D width of a voice print, S speakers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,25 +19,25 @@ from speakerid.recognition.profiles import Profiles
 from speakerid.training.checkpoint import Checkpoint
 
 RATE = 0.01
-"""Of false accepts, asked for."""
+"""Requested rate of false accepts."""
 FIXED = (0.25, 0.6)
 """Cosines that toolkits ship as thresholds."""
 SECONDS = (1.0, 2.0, 4.0)
 NEW, CLIPS = 10, 3
-"""Speakers to enroll, and recordings of each."""
+"""Number of speakers to enroll, and of recordings of each."""
 
 
 @dataclass(frozen=True)
 class OpenSet:
-    """Shares of one draw, one duration and one threshold."""
+    """Shares for one draw, duration and threshold."""
 
     threshold: str
     seconds: float
     draw: int
     false_accepts: float
-    """Of strangers' utterances, every stranger counted the same, given any name."""
+    """Share of strangers' utterances that are given a name, averaged over strangers."""
     identified: float
-    """Of known speakers' utterances, given the right name."""
+    """Share of known speakers' utterances that are given the right name."""
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,27 @@ class Enrolment:
     draw: int
     new_speakers: int
     before: float
-    """Of the trained speakers' utterances, before anybody was enrolled."""
+    """Share of the trained speakers' utterances, before the enrollment."""
     after: float
-    """The same utterances, afterwards."""
+    """Share of the same utterances, after the enrollment."""
     new: float
-    """Of the new speakers' other utterances."""
+    """Share of the new speakers' other utterances."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One draw."""
+    """Results of one draw."""
 
     open_set: list[OpenSet]
     enrolment: list[Enrolment]
 
 
 def measure(checkpoint: Path, draw: int) -> Measured:
-    """Everything of one draw.
+    """Measure one draw.
 
     Args:
-        checkpoint: trained on a corpus with strangers, see `open_set.draws`.
-        draw: its number.
+        checkpoint: checkpoint trained on a corpus with strangers, see `open_set.draws`.
+        draw: number of the draw.
     """
     bundle = make_bundle(checkpoint)
     root = Checkpoint.load(checkpoint).config.data.root
@@ -115,7 +115,7 @@ def _open_set(
 
 
 def _fitted_on(bundle: Bundle, speakers: NDArray[np.integer]) -> Bundle:
-    """The bundle with no other strangers in its evidence; of durations that none of these reaches it has none."""
+    """Bundle fitted on these strangers only, without durations that none of them reaches."""
 
     def only(some: Evidence) -> Evidence:
         keep = np.isin(some.stranger_speakers, speakers)
@@ -132,14 +132,14 @@ def _shares(
     strangers: Sequence[int],
     seen: NDArray[np.integer] | Sequence[int],
 ) -> tuple[float, float]:
-    """Of unseen strangers those accepted, and of known speakers those named right."""
+    """Share of unseen strangers accepted, and of known speakers identified."""
     labels = np.asarray(strangers)
     unseen = [accepted[labels == stranger].mean() for stranger in np.unique(labels) if stranger not in seen]
     return float(np.mean(unseen)), float(np.mean(named & right))
 
 
 def _cosines(profiles: Profiles, prints: NDArray[np.float32]) -> NDArray[np.floating]:
-    """(N, D) voice prints to (N, S) cosines to the mean of each speaker's centres."""
+    """(N, S) cosines of (N, D) voice prints to the mean of each speaker's centers."""
     means = profiles.centres.mean(1)
     return prints @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
 
@@ -151,7 +151,7 @@ def _enrolment(bundle: Bundle, known: Labelled, strangers: Labelled, half: NDArr
     profiles, rest = bundle.profiles, []
     for stranger in half[:NEW].tolist():
         rows = np.flatnonzero(labels == stranger)
-        clips = rows[np.arange(CLIPS) * len(rows) // CLIPS]  # of different sessions, where there are several
+        clips = rows[np.arange(CLIPS) * len(rows) // CLIPS]  # of different sessions, if there are several
         profiles = profiles.with_speaker(f"new {stranger}", theirs[clips])
         rest += [(row, len(profiles.names) - 1) for row in rows.tolist() if row not in clips]
     rows, places = np.array(rest).T

@@ -1,4 +1,4 @@
-"""The shares of all draws, and those of all conversations, as Markdown."""
+"""Write the shares of all draws, and those of all conversations, as Markdown."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from .measuring import SECONDS, Measured, OpenSet
 
 
 def tables(measured: Sequence[Measured]) -> str:
-    """Mean, lowest and highest over the draws, in per cent."""
+    """Table of the mean, lowest and highest value over the draws, in percent."""
     rows = [row for one in measured for row in one.open_set]
     head = ["threshold", *(f"{what}, {seconds:g} s" for seconds in SECONDS for what in ("strangers", "speakers"))]
     lines = [_row(head), "|---" * len(head) + "|"]
@@ -33,10 +33,10 @@ def tables(measured: Sequence[Measured]) -> str:
 
 
 def shares(talks: Sequence[Mapping[str, Counter[str]]]) -> str:
-    """Shares of the time in which known speakers and strangers speak, in per cent.
+    """Table of the shares of the time in which known speakers and strangers speak, in percent.
 
     Args:
-        talks: of each conversation, see `open_set.conversations.seconds`.
+        talks: durations for each conversation, see `open_set.conversations.seconds`.
     """
     lines = [_row(["said", KNOWN, STRANGER]), "|---|---|---|"]
     for said in SAID:
@@ -48,12 +48,12 @@ def shares(talks: Sequence[Mapping[str, Counter[str]]]) -> str:
 
 
 def rates(talks: Sequence[Mapping[str, float]]) -> str:
-    """Error rates of conversations by name, in per cent of the speech."""
+    """Error rates of conversations by name, in percent of the speech."""
     return "; ".join(f"{name} {_interval([talk[name] for talk in talks])}" for name in talks[0])
 
 
 def _interval(shares: Sequence[float]) -> str:
-    """Mean over conversations and the 95 % interval of a bootstrap over them, in per cent."""
+    """Mean over conversations and the 95 % interval of a bootstrap over them, in percent."""
     if not shares:
         return ""
     values = 100 * np.array(shares)

@@ -1,6 +1,6 @@
-"""Designs of a test: known speakers, training and test recordings, and numbers of simulated occasions.
+"""Designs of tests: known speakers, training and test recordings, and numbers of simulated occasions.
 
-The session of every recording begins with its role, `training`, `test` or `stranger`, and so says what becomes of it.
+The session of every recording begins with its role: `training`, `test` or `stranger`.
 """
 
 import shutil
@@ -26,9 +26,9 @@ from speakerid.files import atomic_folder
 
 ROLES = ("training", "test", "stranger")
 STRANGER_RECORDINGS = 10
-"""Most recordings of a stranger."""
+"""Largest number of recordings of a stranger."""
 SYNTHETIC = 60
-"""Synthetic voices, and how many of them are known."""
+"""Number of synthetic voices."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Design:
     """Design of a test.
 
     Attributes:
-        training: most training recordings of a known speaker.
-        occasions: number of simulated occasions that they are dealt out to; 0 leaves them as they are.
-        test: most test recordings of a known speaker, those behind the training ones.
-        test_occasions: number of other occasions that these are dealt out to.
-        known: speakers who are known, others are strangers; by default all.
+        training: largest number of training recordings of a known speaker.
+        occasions: number of simulated occasions for these; 0 leaves them as they are.
+        test: largest number of test recordings of a known speaker, which follow the training recordings.
+        test_occasions: number of other occasions for these.
+        known: number of known speakers, others are strangers; by default all.
         synthetic: whether the speakers are synthetic voices.
     """
 
@@ -64,19 +64,19 @@ def build(name: str, seed: int, recordings: Path, more: Path | None, out: Path, 
     """Write the corpora of one design and seed that are not in `out` yet.
 
     Args:
-        name: in `DESIGNS`.
-        seed: of the speakers who are known and of the occasions.
-        recordings: in a layout that `prepare` knows.
+        name: name in `DESIGNS`.
+        seed: seed of the known speakers and of the occasions.
+        recordings: folder in a layout that `prepare` knows.
         more: recordings of further people, who are strangers.
-        out: of everything.
-        workers: processes; by default one for each core.
+        out: folder of everything.
+        workers: number of processes; by default one per core.
 
     Returns:
         A folder with `training`, a corpus of labelled utterances, and `test`, the same with test utterances and
         strangers.
 
     Raises:
-        UserError: recordings that make no corpus.
+        UserError: the recordings cannot be prepared.
     """
     folder = out / "corpora" / f"{name}-{seed}"
     if folder.exists():
@@ -101,13 +101,13 @@ def build(name: str, seed: int, recordings: Path, more: Path | None, out: Path, 
 def placed(
     design: Design, recordings: Sequence[Recording], more: Sequence[Recording], seed: int
 ) -> Iterator[Recording]:
-    """The recordings of a test, each with its role and its occasion as session.
+    """Assign the recordings of a test to roles and occasions, as sessions.
 
     Args:
-        design: what is asked for.
-        recordings: by speaker, in order.
-        more: of strangers, whose names may be those of speakers.
-        seed: of the speakers who are known.
+        design: design of the test.
+        recordings: recordings in the order of speakers.
+        more: recordings of strangers, whose names may be those of speakers.
+        seed: seed of the known speakers.
 
     Raises:
         UserError: fewer than two speakers would be known.
@@ -119,7 +119,7 @@ def placed(
     for speaker, group in groupby(recordings, key=lambda one: one.speaker):
         mine = list(group)
         if speaker in drawn:
-            # In the order of the recordings, training first, in their shares where there are too few.
+            # In the order of the recordings, training first; in proportion if there are too few.
             whole = min(len(mine), design.training + design.test)
             chosen = [mine[place * len(mine) // whole] for place in range(whole)]
             count = whole * design.training // (design.training + design.test)
@@ -136,7 +136,7 @@ def _stranger(recordings: Sequence[Recording], design: Design) -> Iterator[Recor
 
 
 def _dealt(recordings: Sequence[Recording], role: str, occasions: int) -> Iterator[Recording]:
-    """Consecutive recordings on each occasion."""
+    """Distribute recordings over occasions, consecutive ones together."""
     for place, one in enumerate(recordings):
         yield replace(one, session=f"{role} {place * min(occasions, len(recordings)) // len(recordings) + 1}")
 
@@ -146,16 +146,16 @@ def _role(one: Recording | Utterance) -> str:
 
 
 def _voices(folder: Path, workers: int | None) -> Path:
-    """Recordings of synthetic voices, a folder per speaker and session."""
+    """Folder with recordings of synthetic voices, with a folder per speaker and session."""
     if not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as features:  # computed anew, of what the occasions leave
+        with tempfile.TemporaryDirectory(dir=folder.parent) as features:  # not needed; computed after the occasions
             write_demo_corpus(Path(features) / "corpus", SYNTHETIC, utterances=2, workers=workers, wav=folder)
     return folder
 
 
 def _write_parts(folder: Path) -> None:
-    """The corpora `training` and `test`, of `everything`."""
+    """Write the corpora `training` and `test` from `everything`."""
     corpus, store = open_corpus(folder / "everything")
     rows = {name: row for row, name in enumerate(corpus.labelled.names)}
     parts = {role: [one for one in corpus.labelled if _role(one) == role] for role in ROLES}

@@ -1,4 +1,4 @@
-"""Scores of contestants on a test: the nearest known speaker of each utterance, and the score.
+"""Run contestants on a test, and record the nearest known speaker of each utterance and its score.
 
 Shapes: N test utterances of known speakers, I of strangers, S known speakers, D width of an embedding.
 """
@@ -37,16 +37,16 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 
 DURATIONS = {"1 s": 1.0, "2 s": 2.0, "4 s": 4.0, "whole": None}
-"""Seconds from the middle of each utterance."""
+"""Seconds taken from the middle of each utterance."""
 OURS = "few_minutes"
-"""Trained as its config says, and as long; other models take the steps that fit into a time."""
+"""Trained as its config says, for its number of steps; other models take the steps that fit into a time."""
 MODELS: dict[str, Contestant] = {
-    OURS: Trained(OURS, OURS),  # with its folds and its channels, which the comparison leaves out
+    OURS: Trained(OURS, OURS),  # with folds and channel augmentation, unlike in the comparison
     **{name: CONTESTANTS[name] for name in ("linear", "resemblyzer", "ecapa", "conformer", "course", "task2", "small")},
 }
-"""Contestants, by the names that the command has for them."""
+"""Contestants, by their names on the command line."""
 NEXT_TO_NONE = ("data.split=random", "data.valid_fraction=0.05")
-"""Validation of the models of others: a session held out would be lost to their training."""
+"""Validation of models of others: a held-out session would be missing from their training."""
 
 Scores = NDArray[np.floating]
 
@@ -56,11 +56,11 @@ class Job:
     """One contestant on one design with one seed.
 
     Attributes:
-        design: in `DESIGNS`.
-        seed: of the design and of the training.
-        model: in `MODELS`.
-        settings: of the training of this package's models.
-        seconds: of the training of the others' models.
+        design: name in `DESIGNS`.
+        seed: seed of the design and of the training.
+        model: name in `MODELS`.
+        settings: overrides for the training of this package's models.
+        seconds: duration of the training of the other models.
     """
 
     design: str
@@ -70,7 +70,7 @@ class Job:
     seconds: float = 180.0
 
     def folder(self, out: Path) -> Path:
-        """Of a training, another one for other settings, those of the config's file included."""
+        """Folder of the run, which depends on all settings, including those of the config's file."""
         contestant, name = MODELS[self.model], self.model
         if isinstance(contestant, Trained):
             settings = self.settings if _is_ours(contestant) else NEXT_TO_NONE
@@ -82,17 +82,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Answers:
-    """One line of results: what was answered at one duration.
+    """Results of one row at one duration.
 
     Attributes:
-        title: of the row.
-        duration: in `DURATIONS`.
-        right: N times, whether the nearest known speaker is the right one.
-        known: N scores of the nearest known speaker; none of a classifier that turns no stranger away.
-        strangers: I likewise.
-        named: N times, whether the contestant would give a name, at 1 % of strangers; none without thresholds.
-        strangers_named: I likewise.
-        promised: share of known speakers' utterances that would be named right, by the contestant's own word.
+        title: title of the row.
+        duration: name in `DURATIONS`.
+        right: N booleans, whether the nearest known speaker is the right one.
+        known: N scores of the nearest known speaker; empty for a classifier that cannot reject strangers.
+        strangers: I scores, as for `known`.
+        named: N booleans, whether the contestant gives a name, at 1 % of strangers; empty without thresholds.
+        strangers_named: I booleans, as for `named`.
+        promised: share of known speakers' utterances that the contestant expects to identify.
     """
 
     title: str
@@ -107,7 +107,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class OpenedTest:
-    """The corpora of one design and seed, opened."""
+    """Opened corpora of one design and seed."""
 
     folder: Path
     corpus: Corpus
@@ -131,11 +131,11 @@ class OpenedTest:
         return None if seconds is None else round(seconds * self.corpus.features.frames_per_second)
 
     def each(self, scores_of: Callable[[FrameStore, int | None], Scores], title: str) -> Iterator[Answers]:
-        """A line for every duration.
+        """Yield a row for every duration.
 
         Args:
-            scores_of: (…, S) scores of the utterances of a store, cut to so many frames.
-            title: of the row.
+            scores_of: makes (…, S) scores of the utterances of a store, cut to a number of frames.
+            title: title of the row.
         """
         for duration in DURATIONS:
             known = scores_of(self.test, self.frames(duration))
@@ -152,7 +152,7 @@ class OpenedTest:
 
 
 def run(job: Job, out: Path) -> list[Answers]:
-    """Do it, or read what came of it before; a training that was interrupted goes on."""
+    """Run a job, or read its result if it was finished before; an interrupted training continues."""
     folder = job.folder(out)
     done = folder / "result.json"
     if not done.exists():
@@ -195,7 +195,7 @@ def _is_ours(contestant: Trained) -> bool:
 
 
 def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Config:
-    """The experiment; where its steps have to fit into a time, as many as the first call found."""
+    """Settings of the training; if its steps have to fit into a time, their number is that of the first call."""
     root = test.folder / "training"
     if job.model == OURS:
         own = [f"run_dir={folder}", f"seed={job.seed}", "device=cpu", f"data.root={root}"]
@@ -210,7 +210,7 @@ def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Co
 
 
 def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:
-    """By the bundle's own scores and thresholds, as `evaluate` has them."""
+    """Answers by the bundle's own scores and thresholds, as in `evaluate`."""
     test_set = TestSet.open(test.folder / "bundle", bundle, test.folder / "test")
     for duration, seconds in DURATIONS.items():
         scored_set = ScoredTestSet.of(bundle, test_set, seconds)
@@ -229,7 +229,7 @@ def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:
 
 
 def _linear(title: str, test: OpenedTest) -> Iterator[Answers]:
-    """Posterior probabilities; shrinkage by cross-validation over sessions."""
+    """Answers by log posterior probabilities; the shrinkage is chosen by cross-validation over sessions."""
     sessions = test.corpus.labelled.sessions
     rows = range(len(test.training))
     model, shrinkage = fit_linear(statistics(test.training, rows), test.labels, sessions=sessions)
@@ -254,7 +254,7 @@ def _pretrained(title: str, test: OpenedTest) -> Iterator[Answers]:
 
 
 def _centroids(model: Any, title: str, test: OpenedTest) -> Iterator[Answers]:
-    """Cosines of a model's embeddings to those of the training, centred."""
+    """Answers by cosines of a model's embeddings to those of the training set, centered."""
 
     @torch.inference_mode()
     def embed(store: FrameStore, frames: int | None = None) -> NDArray[np.float64]:

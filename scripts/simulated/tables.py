@@ -1,6 +1,6 @@
-"""Results as Markdown: in per cent, mean over the seeds and the 95 % interval of a bootstrap over the speakers.
+"""Tables of results in Markdown: percent, mean over the seeds, and 95 % interval of a bootstrap over the speakers.
 
-Shapes: N test utterances of known speakers, I of strangers, of all seeds together.
+Shapes: N test utterances of known speakers and I of strangers, of all seeds together.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ Statistic = Callable[["Pooled", Weights, Weights], float]
 
 @dataclass(frozen=True)
 class Spoken:
-    """Who speaks in the test utterances of one seed: names of N known speakers and of I strangers."""
+    """Speakers of the test utterances of one seed: names for N utterances of known speakers and I of strangers."""
 
     known: Sequence[str]
     strangers: Sequence[str]
@@ -32,14 +32,14 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Pooled:
-    """One row at one duration, the seeds behind one another.
+    """Results of one row at one duration, concatenated over seeds.
 
     Attributes:
-        answers: of each seed.
-        known: (N,) number of the speaker.
-        known_seeds: (N,) number of the seed.
-        strangers: (I,) number of the stranger.
-        stranger_seeds: (I,)
+        answers: answers of each seed.
+        known: (N,) index of the speaker.
+        known_seeds: (N,) index of the seed.
+        strangers: (I,) index of the stranger.
+        stranger_seeds: (I,) index of the seed.
     """
 
     answers: Sequence[Answers]
@@ -54,15 +54,15 @@ class Pooled:
         return Pooled(answers, *_numbered(known), *_numbered(strangers))
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """(N,) or (I,) values of an attribute of the answers, yes as 1."""
+        """(N,) or (I,) values of an attribute of the answers, with booleans as 0 and 1."""
         return np.concatenate([np.asarray(getattr(one, name), np.float64) for one in self.answers])
 
     def mean(self, values: NDArray[np.float64], weights: Weights) -> float:
-        """Of (N,) values, every speaker counted the same."""
+        """Mean of (N,) values, averaged over speakers."""
         return float(np.average(values, weights=_even(self.known) * weights))
 
     def mean_of_strangers(self, values: NDArray[np.float64], weights: Weights) -> float:
-        """Of (I,) values, every stranger counted the same."""
+        """Mean of (I,) values, averaged over strangers."""
         return float(np.average(values, weights=_even(self.strangers) * weights))
 
 
@@ -72,7 +72,7 @@ def accuracy(pooled: Pooled, known: Weights, _: Weights) -> float:
 
 
 def identified(pooled: Pooled, known: Weights, strangers: Weights) -> float:
-    """Share of known speakers' utterances named right at the threshold that is best for these strangers."""
+    """Share of known speakers' utterances identified at the best threshold for these strangers."""
     found = []
     for seed, one in enumerate(pooled.answers):
         mine, theirs = pooled.known_seeds == seed, pooled.stranger_seeds == seed
@@ -84,21 +84,21 @@ def identified(pooled: Pooled, known: Weights, strangers: Weights) -> float:
 
 
 def named_right(pooled: Pooled, known: Weights, _: Weights) -> float:
-    """Share of known speakers' utterances named right by the contestant's own threshold."""
+    """Share of known speakers' utterances identified at the contestant's own threshold."""
     return pooled.mean(pooled.column("right") * pooled.column("named"), known)
 
 
 def strangers_named(pooled: Pooled, _: Weights, strangers: Weights) -> float:
-    """Share of strangers' utterances given a name by the contestant's own threshold."""
+    """Share of strangers' utterances given a name at the contestant's own threshold."""
     return pooled.mean_of_strangers(pooled.column("strangers_named"), strangers)
 
 
 def sections(answers: Sequence[Sequence[Answers]], spoken: Sequence[Spoken]) -> Iterator[str]:
-    """The tables of a design.
+    """Yield the tables of a design.
 
     Args:
-        answers: of each seed, all lines of all contestants.
-        spoken: of each seed.
+        answers: for each seed, all lines of all contestants.
+        spoken: speakers of each seed.
     """
     rows: dict[str, dict[str, Pooled]] = {}
     for title in dict.fromkeys(one.title for one in answers[0]):
@@ -139,14 +139,14 @@ def _cell(pooled: Pooled, statistic: Statistic) -> str:
 
 
 def _numbered(names: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of all names, the same for the same name, and of the lists that they are in."""
+    """Indices of all names, the same for the same name, and indices of their lists."""
     everything = [name for some in names for name in some]
     lists = np.repeat(np.arange(len(names)), [len(some) for some in names])
     return np.unique(np.array(everything, str), return_inverse=True)[1].astype(np.int64), lists
 
 
 def _even(numbers: NDArray[np.int64]) -> Weights:
-    """Weights by which each number counts the same."""
+    """Weights such that each index counts the same."""
     return 1 / np.bincount(numbers)[numbers] if len(numbers) else np.zeros(0)
 
 

@@ -1,4 +1,4 @@
-"""A study in two pictures: what became of its runs, and the norms they had on the way."""
+"""Draw a study: the outcomes of its runs, and norms during training."""
 
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours for all kinds of colour vision; a marker or a dash tells apart what a colour does not.
+# Okabe and Ito's colors for any color vision; markers and dashes repeat what the colors say.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS: dict[str, dict[str, Any]] = {
     "learned": {"marker": "o"},
@@ -28,13 +28,13 @@ _MARKERS: dict[str, dict[str, Any]] = {
     "diverged": {"marker": "x"},
 }
 _SHIFT = 0.12
-"""Between the points of two colours, in steps of the horizontal axis."""
+"""Distance between the points of two colors, in steps of the horizontal axis."""
 _LEVEL = 6
-"""Characters of a level's name that fit side by side below a panel; longer names are turned."""
+"""Longest level name, in characters, that is written horizontally below a panel; longer names are rotated."""
 _SHOWN = {"embedding_norm": False, "common_share": False, "gradient_norm": True, "input_gradient": True}
 """Measures in the picture of norms, and whether their scale is logarithmic."""
 _SMALLEST = 1e-5
-"""On a logarithmic scale."""
+"""Smallest value on a logarithmic scale."""
 _STYLE: dict[Any, Any] = {
     "font.size": 9, "axes.axisbelow": True, "axes.grid": True, "grid.alpha": 0.3, "axes.spines.top": False,
     "axes.spines.right": False, "legend.frameon": False, "text.parse_math": False,
@@ -57,14 +57,14 @@ def draw(folder: Path, study: Study, results: Results) -> None:
 
 
 def _figure(rows: int, columns: int, width: float = 2.6, below: float = 0.9) -> "Figure":
-    """Of so many panels of `width` inches, and so many inches `below` them."""
+    """Empty figure of panels that are `width` inches wide, with `below` inches below them."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(1.2 + width * columns, below + 2.0 * rows), layout="constrained")
 
 
 def outcomes(study: Study, results: Results) -> "Figure":
-    """Final accuracy of every run: the last axis is horizontal, the one before it has the colours."""
+    """Draw the final accuracy of every run, by the last axis horizontally and by the one before it in colors."""
     padding = [("", [""])] * (MOST_AXES - len(study.axes))
     (_, rows), (_, columns), (colour_axis, colours), (horizontal, places) = [*padding, *study.axes.items()]
     turned: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def outcomes(study: Study, results: Results) -> "Figure":
 
 
 def _points(axes: "Axes", runs: Sequence[Sequence[Result]], shift: float, colour: str) -> None:
-    """Every run, marked by its outcome, and a line through the means; without a validation a run is at 0."""
+    """Draw every run, marked by its outcome, and a line through the means; a run without validation is at 0."""
     means = [mean(100 * (result.final or 0.0) for result in at) if at else float("nan") for at in runs]
     axes.plot([place + shift for place in range(len(runs))], means, color=colour, linewidth=1)
     for outcome, marker in _MARKERS.items():
@@ -106,7 +106,7 @@ def _points(axes: "Axes", runs: Sequence[Sequence[Result]], shift: float, colour
 
 
 def _norms(study: Study, results: Results) -> "Figure":
-    """Measures along the training: the first axis has the rows and the second the colours, the others are pooled."""
+    """Draw measures during training, by the first axis in rows and by the second in colors; others are pooled."""
     *row_axis, colour_axis = list(study.axes)[:2]
     rows = study.axes[row_axis[0]] if row_axis else [""]
     figure = _figure(len(rows), len(_SHOWN))
@@ -135,7 +135,7 @@ def _norms(study: Study, results: Results) -> "Figure":
 
 
 def _courses(axes: "Axes", runs: Sequence[Result], measure: str, colour: str) -> None:
-    """Medians and quartiles of the runs that learned and of the others."""
+    """Draw medians and quartiles of the runs that learned and of the others."""
     for learned, dash in ((True, "-"), (False, "--")):
         values: dict[float, list[float]] = {}
         for run in runs:

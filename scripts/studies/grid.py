@@ -1,4 +1,4 @@
-"""A study as it is written: a base experiment, what is varied, and the experiments that come of it."""
+"""Read a study: a base experiment, what is varied, and the resulting experiments."""
 
 import hashlib
 import json
@@ -18,18 +18,18 @@ from speakerid.settings import Settings, apply_override, parse
 from speakerid.yaml_reader import read_yaml
 
 MOST_AXES = 4
-"""Rows, columns, horizontal axis and colours of the figure."""
+"""Rows, columns, horizontal axis and colors of the figure."""
 OWN = ("run_dir", "seed", "device")
-"""Settings of each run that are the study's to choose."""
+"""Settings of each run that the study sets."""
 
 
 class Axis(Settings, frozen=True):
-    """What is varied: the `values` of one `setting`, or `alternatives` that each lay several settings over the base."""
+    """Axis of a study: the `values` of one `setting`, or `alternatives` that each override several settings."""
 
     setting: str | None = None
     values: tuple[bool | int | float | str, ...] = ()
     alternatives: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """`section.setting=value` as on the command line, by the name the tables give the alternative."""
+    """Overrides `section.setting=value`, as on the command line, by the alternative's name in the tables."""
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> "Axis":
@@ -42,19 +42,19 @@ class Axis(Settings, frozen=True):
 
     @property
     def levels(self) -> dict[str, tuple[str, ...]]:
-        """What is laid over the base, by the level's name."""
+        """Overrides by the level's name."""
         return self.alternatives or {str(value): (f"{self.setting}={value}",) for value in self.values}
 
 
 class StudyConfig(Settings, frozen=True):
-    """The file of a study."""
+    """Content of a study's file."""
 
     base: Path
-    """The experiment that is varied, relative to the study's file."""
+    """Path of the base experiment, relative to the study's file."""
     overrides: tuple[str, ...] = ()
-    """Laid over the base for all runs; then the axes are, in their order."""
+    """Overrides for all runs, applied before those of the axes."""
     axes: Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=MOST_AXES)]
-    """An `Axis` each; rows, columns, horizontal axis and colours of the figure, in this order."""
+    """An `Axis` each, for rows, columns, horizontal axis and colors of the figure, in this order."""
     seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0,)
 
 
@@ -63,12 +63,12 @@ class Cell:
     """One run of a study."""
 
     levels: tuple[str, ...]
-    """One of each axis."""
+    """Level of each axis."""
     config: Config
 
     @property
     def name(self) -> str:
-        """The same for the same settings, in whichever study: so a grid can grow, and what was run is kept."""
+        """Hash of the settings, the same in every study: so a grid can grow, and finished runs are kept."""
         content = self.config.model_dump(mode="json", exclude={"run_dir"})
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -87,10 +87,10 @@ class Study:
 
 
 def load_study(path: Path) -> Study:
-    """The study in a YAML file, with every experiment of it checked.
+    """Read a study from a YAML file, and check each of its experiments.
 
     Raises:
-        UserError: naming the file and the field, and the combination that is no experiment.
+        UserError: names the file and the field, and the combination that is not a valid experiment.
     """
     settings = parse(StudyConfig, read_yaml(path), path)
     axes = {name: parse(Axis, content, f"{path}: axes.{name}").levels for name, content in settings.axes.items()}
@@ -121,7 +121,7 @@ def _config(base: dict[str, Any], overrides: list[str], seed: int, where: str) -
             apply_override(content, override)
         except UserError as error:
             raise UserError(f"{where}: {error}") from error
-    # One run, one trace of norms: on the CPU, a batch in one piece, given up where it first fails.
+    # One run, one trace of norms: on the CPU, batches in one piece, and no rollback after a failure.
     config = parse(Config, content | {"run_dir": "runs", "seed": seed, "device": "cpu"}, where)
     for name, found, expected in (
         ("accumulate", config.train.accumulate, 1),

@@ -1,6 +1,6 @@
-"""Looks into a model while it trains: how large embeddings and gradients are where the classifier begins.
+"""Trace the norms of embeddings and gradients at the classifier during training.
 
-Letters: B embeddings in a batch, W their width.
+Shapes: B embeddings in a batch, W width.
 """
 
 import math
@@ -20,20 +20,20 @@ MEASURES = {
     "gradient_norm": "2-norm of the gradient of all parameters, before it is clipped",
     "input_gradient": "2-norm of the gradient of an example's loss by its embedding, mean over the batch",
 }
-"""What a line of the trace holds besides its step; a figure that is not finite is left out."""
+"""Values in a line of the trace besides the step; values that are not finite are left out."""
 
 
 class Probe:
-    """Hooks on a classifier in training: they read, at the first step and wherever a run writes its log.
+    """Hooks on a classifier in training, which record at the first step and whenever a run writes its log.
 
-    The step itself knows nothing of it. One batch must be one forward pass (`train.accumulate=1`).
+    The step itself does not depend on it. One batch must be one forward pass (`train.accumulate=1`).
 
     Args:
-        log_steps: between two lines of the trace.
+        log_steps: steps between two lines of the trace.
 
     Attributes:
-        classes: of the classifier that was made.
-        parameters: of the model that was made.
+        classes: number of classes of the model.
+        parameters: number of parameters of the model.
     """
 
     def __init__(self, log_steps: int) -> None:
@@ -44,11 +44,11 @@ class Probe:
 
     @property
     def trace(self) -> list[dict[str, float]]:
-        """`MEASURES` at some of the steps, which are counted from 1."""
+        """`MEASURES` at the recorded steps, which are counted from 1."""
         return [{name: value for name, value in line.items() if math.isfinite(value)} for line in self._lines]
 
     def make_model(self, config: ModelConfig, n_mels: int, n_speakers: int, n_extra: int) -> nn.Module:
-        """A `SpeakerClassifier` that is watched."""
+        """Make a `SpeakerClassifier` with these hooks."""
         model = SpeakerClassifier(config, n_mels, n_speakers, n_extra)
         self.classes, self.parameters = n_speakers + n_extra, unique_parameters(model)
         model.register_forward_pre_hook(self._begin)
@@ -84,13 +84,13 @@ class Probe:
             self._see_norms(output, "normalised")
 
     def _see_norms(self, x: Tensor, name: str) -> None:
-        """Of (B, W)."""
+        """Record the norms of (B, W) embeddings."""
         norms = x.detach().norm(dim=-1)
         self._note(f"{name}_norm", float(norms.mean()))
         self._note(f"{name}_spread", float(norms.std(correction=0)))
 
     def _see_input_gradient(self, gradient: Tensor) -> None:
-        # The loss is the batch's mean, so an example's own gradient is B times as large.
+        # The loss is the mean over the batch, so the gradient of an example's own loss is B times as large.
         self._note("input_gradient", len(gradient) * float(gradient.norm(dim=-1).mean()))
 
     def _see_gradient(self, parameter: Tensor) -> None:

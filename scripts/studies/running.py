@@ -1,4 +1,4 @@
-"""One run of a study, and what became of it."""
+"""Run one experiment of a study, and determine its outcome."""
 
 import json
 import math
@@ -29,14 +29,14 @@ OUTCOMES: dict[Outcome, str] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
         outcome: see `OUTCOMES`.
-        step: the last of the log, counted from 1.
-        parameters: of the whole model.
-        best, final: validation accuracy; None where there was no validation.
-        loss: in training, over the last line of the log; None where there was none.
+        step: last step in the log, counted from 1.
+        parameters: number of parameters of the model.
+        best, final: validation accuracy; None without validation.
+        loss: training loss in the last line of the log; None if there is none.
         trace: see `speakerid`'s log lines and `Probe.trace`.
     """
 
@@ -50,24 +50,24 @@ class Result:
 
 
 def run(cell: Cell, out: Path) -> None:
-    """Train one cell from its first step; its result is there at the end, whole, and its weights are not.
+    """Train one cell from its first step, write its result atomically, and delete its weights.
 
     Raises:
-        UserError: what keeps a run from starting; that it diverges is a result.
+        UserError: the run cannot start; divergence is a result.
     """
     folder = out / "runs" / cell.name
-    shutil.rmtree(folder, ignore_errors=True)  # of half a run, whose trace of norms is lost
+    shutil.rmtree(folder, ignore_errors=True)  # an unfinished run, whose trace of norms is lost
     result = _train(cell.config.model_copy(update={"run_dir": folder}))
     shutil.rmtree(folder / "checkpoints")
-    for name in ("last.pt", "best.pt"):  # of a hundred runs they are gigabytes
+    for name in ("last.pt", "best.pt"):  # gigabytes for a hundred runs
         (folder / name).unlink(missing_ok=True)
-    # Last, for a run that has a result is never looked at again: weights that a kill left would stay.
+    # Written last, since finished runs are skipped: weights left after a kill would stay.
     with atomic_file(_file(cell, out)) as partial:
         partial.write_text(json.dumps(asdict(result)), encoding="utf-8")
 
 
 def result_of(cell: Cell, out: Path) -> Result | None:
-    """Of a run that has ended, else None."""
+    """Result of a finished run, else None."""
     path = _file(cell, out)
     if not path.exists():
         return None
@@ -107,18 +107,18 @@ def _train(config: Config) -> Result:
 
 
 def lowest_loss(progress: dict[str, Any]) -> float:
-    """Of the windows that `Health` has looked at, or of the present one where it is lower."""
+    """Lowest loss of the windows that `Health` has seen, or of the current window if that is lower."""
     present = progress["window_loss"] / progress["window_count"] if progress["window_count"] else math.inf
     return min(progress["lowest"], present)
 
 
 def outcome(failure: BaseException | None, lowest: float, classes: int) -> Outcome:
-    """What became of a run.
+    """Outcome of a run.
 
     Args:
-        failure: why it was given up, if it was.
+        failure: why it was stopped, if it was.
         lowest: training loss (cross-entropy) of its best window.
-        classes: of the classifier.
+        classes: number of classes.
     """
     match failure:
         case Collapsed():

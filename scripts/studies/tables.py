@@ -1,4 +1,4 @@
-"""A study's results as CSV and as Markdown."""
+"""Write a study's results as CSV and as Markdown."""
 
 import csv
 from collections import Counter
@@ -17,12 +17,12 @@ from .running import OUTCOMES, Result
 Results = Mapping[Cell, Result]
 TABLE = "results.csv"
 OWN = ("seed", "outcome", "step", "parameters", "best_accuracy", "final_accuracy", "training_loss", "run")
-"""Columns of every study's table, behind those of its axes."""
+"""Columns of every study's table, after those of its axes."""
 KIND = Kind("a study's table", lambda path: ",".join(OWN).encode() in path.read_bytes()[:10_000])
 
 
 def write_csv(path: Path, study: Study, results: Results) -> None:
-    """One line a run, in the order of the grid; every measure at the first step, at its largest, and at the last."""
+    """Write one line per run, in the order of the grid; every measure at the first step, its maximum and the last."""
     columns = [f"{name}_{when}" for name in MEASURES for when in ("first", "largest", "last")]
     with atomic_file(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -34,13 +34,13 @@ def write_csv(path: Path, study: Study, results: Results) -> None:
 
 
 def _summary(result: Result, name: str) -> Sequence[float | None]:
-    """A measure at the first step, at its largest and at the last step that has it."""
+    """A measure at the first step, at its maximum, and at the last step that has it."""
     values = [line[name] for line in result.trace if name in line]
     return [values[0], max(values), values[-1]] if values else [None] * 3
 
 
 def tables(study: Study, results: Results) -> str:
-    """What became of the runs, and what norms they had, in Markdown."""
+    """Tables of the outcomes of the runs, and of their norms, in Markdown."""
     outcomes = Counter(result.outcome for result in results.values())
     counted = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
     return "\n\n".join([
