@@ -73,9 +73,13 @@ def _parser(corpora: Collection[str], models: Collection[str]) -> argparse.Argum
             f"--{name}", nargs="+", choices=choices, default=default, metavar="NAME", help="see above; default: all"
         )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
-    parser.add_argument("--seconds", type=positive, metavar="N", help="of training; by default the corpus says")
-    parser.add_argument("--steps", type=positive, metavar="N", help="of training; by default the corpus says")
-    parser.add_argument("--workers", type=positive, metavar="N", help="runs at a time (default: one a core)")
+    parser.add_argument(
+        "--seconds", type=positive, metavar="N", help="seconds of training (default: depends on the corpus)"
+    )
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="steps of training (default: depends on the corpus)"
+    )
+    parser.add_argument("--workers", type=positive, metavar="N", help="parallel runs (default: one per core)")
     return parser
 
 

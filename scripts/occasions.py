@@ -87,12 +87,20 @@ def _parser(designs: Collection[str], models: Collection[str]) -> argparse.Argum
         )  # fmt: skip
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
     parser.add_argument(
-        "--settings", nargs="+", default=[], metavar="SETTING=VALUE", help="of the training of this package's models"
+        "--settings",
+        nargs="+",
+        default=[],
+        metavar="SETTING=VALUE",
+        help="overrides for the training of this package's models",
     )
     parser.add_argument(
-        "--seconds", type=positive, default=180, metavar="N", help="of the training of the others' models (default 180)"
+        "--seconds",
+        type=positive,
+        default=180,
+        metavar="N",
+        help="seconds of training of the other models (default 180)",
     )
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one per core)")
     return parser
 
 

@@ -49,11 +49,13 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="with test utterances whose speakers are known")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="a corpus with test utterances of known speakers")
     parser.add_argument("out", type=Path, metavar="OUT", help="folder for corpora and runs")
     parser.add_argument("--strangers", type=positive, default=7, metavar="N", help="speakers held out (default 7)")
-    parser.add_argument("--draws", type=positive, default=3, metavar="N", help="of strangers (default 3)")
-    parser.add_argument("--steps", type=positive, default=800, metavar="N", help="of training (default 800)")
+    parser.add_argument(
+        "--draws", type=positive, default=3, metavar="N", help="number of draws of strangers (default 3)"
+    )
+    parser.add_argument("--steps", type=positive, default=800, metavar="N", help="steps of training (default 800)")
     config = Path(__file__).parents[1] / "configs" / "few_minutes.yaml"
     parser.add_argument("--config", type=Path, default=config, metavar="FILE", help="default few_minutes.yaml")
     return parser

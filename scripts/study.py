@@ -24,7 +24,7 @@ def study() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("study", type=Path, help="YAML file, see configs/study/")
     parser.add_argument("out", type=Path, help="folder for runs, results and figures")
-    parser.add_argument("--workers", type=int, help="runs at a time, each on one thread (default: one a core)")
+    parser.add_argument("--workers", type=int, help="parallel runs, each on one thread (default: one per core)")
     options = parser.parse_args()
     if options.workers is not None and options.workers < 0:
         raise UserError(f"--workers: found {options.workers}, expected 0 (in this process) or more")

@@ -78,11 +78,9 @@ def _measure(recognizer: "Recognizer", talks: "Sequence[Conversation]", false_ac
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="trained on CORPUS")
-    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="of `prepare`, with test utterances")
-    parser.add_argument(
-        "--strangers", type=Path, metavar="OTHERS", help="recordings of people that no part of CORPUS has"
-    )
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a bundle trained on CORPUS")
+    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="a prepared corpus with test utterances")
+    parser.add_argument("--strangers", type=Path, metavar="OTHERS", help="recordings of people who are not in CORPUS")
     parser.add_argument("--conversations", type=positive, default=20, metavar="N", help="default 20")
     parser.add_argument("--first", type=positive, default=1, metavar="N", help="number of the first one (default 1)")
     parser.add_argument("--clean", action="store_true", help="no simulated occasions")

@@ -177,5 +177,5 @@ def test_a_table_has_promises_of_those_who_make_them() -> None:
     closed, own = sections([lines], spoken)
     assert "| theirs | 100.0 (100.0 to 100.0) |" in closed
     assert "theirs" not in own
-    assert "| ours | promised | 75.0 | 75.0 | 75.0 | 75.0 |" in own
-    assert "|  | kept | 50.0 (0.0 to 100.0) |" in own
+    assert "| ours | expected | 75.0 | 75.0 | 75.0 | 75.0 |" in own
+    assert "|  | measured | 50.0 (0.0 to 100.0) |" in own

@@ -133,7 +133,7 @@ def with_axis(axis: dict[str, Any]) -> dict[str, Any]:
         (with_axis({"setting": "train.learning_rate", "value": [1]}), r"axes\.thing: value: .*did you mean 'values'\?"),
         (with_axis({"setting": "train.learning_rate"}), r"axes\.thing: .*either a setting and its values, or alt"),
         (with_axis({"setting": "model.d_modle", "values": [8]}), r"yaml: 8 \| seed 0: model\.d_modle: .*d_model"),
-        (with_axis({"setting": "model.d_model", "values": [8, 8]}), r"axes\.thing: .*8 stands twice"),
+        (with_axis({"setting": "model.d_model", "values": [8, 8]}), r"axes\.thing: .*found 8 twice"),
         (with_axis({"setting": "model.d_model", "values": [8, "8.0"]}), r"8 \| seed 0 and 8\.0 \| seed 0 are the same"),
         (with_axis({"setting": "seed", "values": [1]}), r"override 'seed=1': expected none of .*which the study sets"),
         (with_axis({"setting": "train.rollbacks", "values": [1]}), r"train\.rollbacks: found 1, expected 0 in a study"),

@@ -92,14 +92,14 @@ def benchmark(bundle: Path | None, recordings: Path, clips: int, others: int, ro
             ("`Recognizer.load`, from nothing",): partial(_start, LOAD.format(str(bundle))),
             ("`import torch`, from nothing",): partial(_start, "import torch"),
             (f"one among {MANY:,} speakers",): partial(_answer, bundle),
-            ("the same, all in float32 with NumPy",): partial(_answer_plainly, bundle),
+            ("the same, entirely in float32 with NumPy",): partial(_answer_plainly, bundle),
         }
         runs = run_in_turn({**whole, **starts}, rounds)
     counts = {name: len(paths if name[0] in ("identify_many", "decoding alone") else few) for name in whole}
     rates = {name: [counts[name] / run.seconds for run in runs[name]] for name in whole}
     heading = (
-        f"{len(paths):,} clips of {SECONDS} s, {len(few):,} for what goes one by one and for the others; medians of "
-        f"{rounds} rounds, and the lowest and the highest. {processors()} cores, {platform.machine()}, "
+        f"{len(paths):,} clips of {SECONDS} s, {len(few):,} for slower contestants; medians of {rounds} rounds, with "
+        f"the lowest and the highest. {processors()} cores, {platform.machine()}, "
         f"torch {torch.__version__}."
     )
     return "\n\n".join([heading, _rates(rates), _starts({name: runs[name] for name in starts})])
@@ -255,7 +255,7 @@ def _rates(rates: Mapping[tuple[str, ...], Sequence[float]]) -> str:
     for (name,), found in rates.items():
         ratios = [a / b for a, b in zip(ours, found, strict=True)]
         rows.append([name, f"{median(found):.1f}", f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"])
-    return table(["", "files a second", "identify_many / this"], rows)
+    return table(["", "files per second", "identify_many / this"], rows)
 
 
 def _starts(runs: Mapping[tuple[str, ...], Sequence[Run]]) -> str:

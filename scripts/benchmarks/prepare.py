@@ -52,7 +52,7 @@ def benchmark(recordings: Path, seconds: int, rounds: int) -> str:
     whole = sources["flac", "whole"]
     heading = (
         f"{whole.seconds / 3600:.2f} h of audio in {whole.files:,} files, 16 kHz mono; rounds: {rounds}, figures are "
-        f"medians; × N: in N processes. {CORES} cores, {platform.machine()}, Python {platform.python_version()}, "
+        f"medians; × N: N processes. {CORES} cores, {platform.machine()}, Python {platform.python_version()}, "
         f"torch {torch.__version__} (plain loop: {torch.get_num_threads()} threads)."
     )
     return "\n\n".join(
@@ -171,7 +171,7 @@ def _doubt(measured: Measured) -> list[str]:
     share = median(starts) / median(runs)
     if share < 0.2:
         return []
-    return [f"Start-up is {share:.0%} of {PREPARE[-1]}: take more --seconds, these figures are worth nothing."]
+    return [f"Start-up is {share:.0%} of {PREPARE[-1]}: the figures are unreliable; use more --seconds."]
 
 
 def _speeds(measured: Measured) -> str:
@@ -179,7 +179,7 @@ def _speeds(measured: Measured) -> str:
         [what, *(f"{median(measured.speeds(ending, what, started)):.2f}" for ending, started in _COLUMNS)]
         for what in (*DECODING, PLAIN_LOOP, *PREPARE)
     ]
-    return table(["hours of audio a minute", *_TITLES], rows)
+    return table(["hours of audio per minute", *_TITLES], rows)
 
 
 def _ratios(measured: Measured) -> str:

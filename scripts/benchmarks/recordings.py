@@ -88,7 +88,7 @@ def _in_pairs(recordings: Path) -> list[Recording]:
     of_speakers = [found for found in speakers.values() if len(found) > 1]
     if len(of_speakers) < 2:
         raise UserError(
-            f"{recordings}: speakers with two recordings or more: found {len(of_speakers)}, expected 2 at least"
+            f"{recordings}: speakers with two recordings or more: found {len(of_speakers)}, expected at least 2"
         )
     pairs = [[found[first : first + 2] for first in range(0, len(found), 2)] for found in of_speakers]
     return [recording for turn in zip_longest(*pairs, fillvalue=[]) for pair in turn for recording in pair]

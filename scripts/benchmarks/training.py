@@ -66,7 +66,7 @@ class Side:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise UserError(f"the process that was to measure {what} of {variant} ended; its error stands above")
+            raise UserError(f"the process that measured {what} of {variant} ended; see its error above")
         return json.loads(answer)
 
 
@@ -178,7 +178,7 @@ def _write_revision(revision: str, folder: Path) -> None:
     archive = subprocess.run(["git", "archive", revision, "src", "configs"], cwd=ROOT, capture_output=True)
     if archive.returncode:
         reason = archive.stderr.decode().strip().splitlines()
-        raise UserError(f"--against {revision}: git knows no such revision with a src/ ({reason[-1]})")
+        raise UserError(f"--against {revision}: not a git revision with src/ ({reason[-1]})")
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
 
 
@@ -186,7 +186,7 @@ def _heading(options: Options) -> str:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
     return (
         f"Batches of {options.batch_size} × {options.crop_frames} frames; {options.rounds} rounds of {options.steps} "
-        f"steps; medians, and of ratios the lowest and the highest too. {torch.get_num_threads()} cores, "
+        f"steps; medians, with the lowest and the highest ratio. {torch.get_num_threads()} cores, "
         f"{platform.machine()}{gpu}, torch {torch.__version__}."
     )
 
@@ -211,7 +211,7 @@ def _speeds(measured: Mapping[Variant, Measured], flops: Mapping[Variant, float]
         speeds = [f"{median(of_variant.ours):.2f}", f"{median(of_variant.plain):.2f}"]
         ratios = [_ratio(of_variant.ours, of_variant.plain), _ratio(of_variant.ours, full)]
         rows.append([_title(variant), *speeds, *ratios, f"{median(of_variant.waited):.1%}", f"{median(shares):.0%}"])
-    header = ["training", "ours, step/s", "plain, step/s", "ours / plain", "ours / plain in float32"]
+    header = ["training", "ours, steps/s", "plain, steps/s", "ours / plain", "ours / plain in float32"]
     return table([*header, "waiting for data", "of a large matrix product's speed"], rows)
 
 
@@ -235,9 +235,9 @@ def _against(training: Mapping[Variant, Measured], inference: Mapping[Variant, M
         for what, measured in (("training", training), ("whole utterances", inference))
         for variant, each in measured.items()
     ]
-    return table(["", f"present speed / that of {revision}", "median (lowest to highest)"], rows)
+    return table(["", f"speed / speed of {revision}", "median (lowest to highest)"], rows)
 
 
 def _profile(variant: Variant, times: Mapping[str, float]) -> str:
     rows = [[name, f"{milliseconds:.2f}"] for name, milliseconds in times.items()]
-    return table([f"costliest operations: {_title(variant)}", "ms a step, alone"], rows)
+    return table([f"slowest operations: {_title(variant)}", "ms per step, without callees"], rows)

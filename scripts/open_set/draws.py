@@ -31,7 +31,7 @@ def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
     if corpus.answers is None:
         raise UserError(f"{source}: has no test utterances whose speakers are known; prepare it with --test-fraction")
     if len(corpus.speakers) - strangers < 2:
-        raise UserError(f"--strangers: found {strangers} of {len(corpus.speakers)} speakers; two at least must stay")
+        raise UserError(f"--strangers: found {strangers} of {len(corpus.speakers)} speakers; at least two must remain")
     places: dict[str, tuple[FrameStore, int]] = {}
     for utterances, store in ((corpus.labelled, labelled), (corpus.test, open_corpus(source, "test")[1])):
         places |= {name: (store, row) for row, name in enumerate(utterances.names)}

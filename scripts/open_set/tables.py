@@ -25,9 +25,9 @@ def tables(measured: Sequence[Measured]) -> str:
     count = enrolled[0].new_speakers
     lines += [
         "",
-        f"{count} enrolled from 3 clips each, whole utterances: of the trained speakers' {100 * before.mean():.1f} % "
-        f"are right before and {100 * after.mean():.1f} % afterwards (the largest loss in a draw: "
-        f"{100 * (before - after).max():.1f} points), of the new speakers' {100 * new.mean():.1f} %.",
+        f"{count} enrolled from 3 clips each, whole utterances: {100 * before.mean():.1f} % of those of the trained "
+        f"speakers are right before and {100 * after.mean():.1f} % after (largest loss in a draw: "
+        f"{100 * (before - after).max():.1f} points), and {100 * new.mean():.1f} % of those of the new speakers.",
     ]
     return "\n".join(lines)
 
@@ -38,7 +38,7 @@ def shares(talks: Sequence[Mapping[str, Counter[str]]]) -> str:
     Args:
         talks: durations for each conversation, see `open_set.conversations.seconds`.
     """
-    lines = [_row(["said", KNOWN, STRANGER]), "|---|---|---|"]
+    lines = [_row(["outcome", KNOWN, STRANGER]), "|---|---|---|"]
     for said in SAID:
         cells = (
             _interval([talk[who][said] / talk[who].total() for talk in talks if talk[who]]) for who in (KNOWN, STRANGER)

@@ -105,21 +105,21 @@ def sections(answers: Sequence[Sequence[Answers]], spoken: Sequence[Spoken]) -> 
         for duration in DURATIONS:
             mine = [next(a for a in some if (a.title, a.duration) == (title, duration)) for some in answers]
             rows.setdefault(title, {})[duration] = Pooled.of(mine, spoken)
-    yield "Right of all test utterances, none turned away:\n\n" + _table(rows, accuracy)
+    yield "Accuracy on all test utterances, without rejection:\n\n" + _table(rows, accuracy)
     if spoken[0].strangers:
-        yield f"Named right where {RATE:.0%} of strangers are named (best threshold):\n\n" + _table(rows, identified)
+        yield f"Identified where {RATE:.0%} of strangers are named (best threshold):\n\n" + _table(rows, identified)
     own = {title: of_title for title, of_title in rows.items() if of_title["whole"].answers[0].named}
     if own:
         yield f"By the bundle's own thresholds for {RATE:.0%} of strangers named:\n\n" + "\n".join(_promises(own))
 
 
 def _promises(rows: Mapping[str, Mapping[str, Pooled]]) -> Iterator[str]:
-    yield _line(["model", "named right", *DURATIONS])
+    yield _line(["model", "identified", *DURATIONS])
     yield "|---" * (2 + len(DURATIONS)) + "|"
     for title, of_title in rows.items():
         promised = [[one.promised or 0.0 for one in pooled.answers] for pooled in of_title.values()]
-        yield _line([title, "promised", *(f"{100 * np.mean(some):.1f}" for some in promised)])
-        yield _line(["", "kept", *(_cell(pooled, named_right) for pooled in of_title.values())])
+        yield _line([title, "expected", *(f"{100 * np.mean(some):.1f}" for some in promised)])
+        yield _line(["", "measured", *(_cell(pooled, named_right) for pooled in of_title.values())])
         if of_title["whole"].answers[0].strangers_named:
             yield _line(["", "strangers named", *(_cell(pooled, strangers_named) for pooled in of_title.values())])
 

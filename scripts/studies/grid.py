@@ -37,7 +37,7 @@ class Axis(Settings, frozen=True):
             raise ValueError("expected either a setting and its values, or alternatives")
         value, count = Counter(map(str, self.values)).most_common(1)[0] if self.values else ("", 0)
         if count > 1:
-            raise ValueError(f"values: {value} stands twice")
+            raise ValueError(f"values: found {value} twice, expected distinct values")
         return self
 
     @property
@@ -98,7 +98,7 @@ def load_study(path: Path) -> Study:
     (name, count), *_ = Counter(cell.name for cell in cells).most_common(1)
     if count > 1:
         same = " and ".join(_title(cell) for cell in cells if cell.name == name)
-        raise UserError(f"{path}: {same} are the same experiment; leave all but one out")
+        raise UserError(f"{path}: {same} are the same experiment; keep one of them")
     return Study({name: list(levels) for name, levels in axes.items()}, cells)
 
 
@@ -129,7 +129,7 @@ def _config(base: dict[str, Any], overrides: list[str], seed: int, where: str) -
         ("compile", config.train.compile, False),
     ):
         if found != expected:
-            raise UserError(f"{where}: train.{name}: found {found}, expected {expected} in a study, which looks inside")
+            raise UserError(f"{where}: train.{name}: found {found}, expected {expected} in a study, which traces norms")
     return config
 
 

@@ -14,11 +14,11 @@ from speakerid.models.summary import unique_parameters
 MEASURES = {
     "embedding_norm": "2-norm of an embedding, mean over the batch",
     "embedding_spread": "standard deviation of that norm over the batch",
-    "common_share": "share of the embeddings' mean square that is their common mean's; 1 where all are the same",
-    "normalised_norm": "2-norm of an embedding behind the classifier's BatchNorm, mean over the batch",
+    "common_share": "share of the embeddings' mean square in their common mean; 1 if all are equal",
+    "normalised_norm": "2-norm of an embedding after the classifier's BatchNorm, mean over the batch",
     "normalised_spread": "standard deviation of that norm over the batch",
-    "gradient_norm": "2-norm of the gradient of all parameters, before it is clipped",
-    "input_gradient": "2-norm of the gradient of an example's loss by its embedding, mean over the batch",
+    "gradient_norm": "2-norm of the gradient of all parameters, before clipping",
+    "input_gradient": "2-norm of the gradient of an example's loss with respect to its embedding, mean over the batch",
 }
 """Values in a line of the trace besides the step; values that are not finite are left out."""
 

@@ -20,9 +20,9 @@ from .probe import Probe
 
 Outcome = Literal["learned", "never learned", "collapsed", "diverged"]
 OUTCOMES: dict[Outcome, str] = {
-    "learned": f"the training loss fell below {LEARNED:g} ln(speakers), {LEARNED:g} of what guessing costs",
-    "never learned": "it did not",
-    "collapsed": "it did, and was back at that of guessing later",
+    "learned": f"the training loss fell below {LEARNED:g} ln(speakers), {LEARNED:g} of the loss of guessing",
+    "never learned": "the loss did not fall so far",
+    "collapsed": "it did, and later returned to the loss of guessing",
     "diverged": "a loss or a gradient was not finite",
 }
 
@@ -74,7 +74,7 @@ def result_of(cell: Cell, out: Path) -> Result | None:
     try:
         return Result(**json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise UserError(f"{path}: found no result of a run; delete this file, and it runs again") from error
+        raise UserError(f"{path}: not the result of a run; delete this file to run it again") from error
 
 
 def _file(cell: Cell, out: Path) -> Path:

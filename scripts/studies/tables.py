@@ -45,10 +45,10 @@ def tables(study: Study, results: Results) -> str:
     counted = ", ".join(f"{outcomes[outcome]} {outcome}" for outcome in OUTCOMES)
     return "\n\n".join([
         f"{len(results)} runs: {counted}.",
-        "Final validation accuracy in per cent, mean ± standard deviation over the seeds that learned, and how many "
-        "did not.",
+        "Final validation accuracy in percent, mean ± standard deviation over the seeds that learned, and the "
+        "number of those that did not.",
         _outcomes(study, results),
-        "Medians over the runs of a line: a measure at the first step → at its largest → at the last.",
+        "Medians over the runs of a row: a measure at the first step → at its maximum → at the last step.",
         _norms(study, results),
     ])  # fmt: skip
 
