@@ -83,7 +83,7 @@ def test_a_name_changed_by_hand_is_refused(path: Path) -> None:
     content = path.read_bytes()
     assert content.count(b"demo0000") > 1
     path.write_bytes(content.replace(b"demo0000", b"mallory0", 1))
-    with pytest.raises(UserError, match="not what was written"):
+    with pytest.raises(UserError, match="changed after it was written"):
         Bundle.load(path)
 
 

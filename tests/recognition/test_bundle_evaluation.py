@@ -34,13 +34,12 @@ from speakerid.evaluation.recognition_results import (
     Table,
 )
 from speakerid.evaluation.sufficiency import no_trials
-from speakerid.recognition import bundle_evaluation
+from speakerid.recognition import bundle_evaluation, material
 from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_evaluation import evaluate_bundle
 from speakerid.recognition.exporting import make_bundle
 from speakerid.recognition.judging import ScoredTestSet
-from speakerid.recognition.material import TestSet
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.training.run import train
 
@@ -118,7 +117,7 @@ def test_what_is_counted_is_what_the_recogniser_answers(
     row: str, seconds: float | None, results: Results, path: Path, elsewhere: Path
 ) -> None:
     recognizer = Recognizer.load(path)
-    test_set = TestSet.open(path, recognizer.bundle, elsewhere)
+    test_set = material.TestSet.open(path, recognizer.bundle, elsewhere)
     scored_set = ScoredTestSet.of(recognizer.bundle, test_set, seconds)
     key = recognizer.bundle.encoder
     given = [
@@ -151,7 +150,7 @@ def test_what_was_promised_stands_beside_what_is_kept(path: Path, elsewhere: Pat
 
 def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhere: Path) -> None:
     bundle = Bundle.load(path)
-    test_set = TestSet.open(path, bundle, elsewhere)
+    test_set = material.TestSet.open(path, bundle, elsewhere)
     scored_set, rule = ScoredTestSet.of(bundle, test_set, None), bundle.verification
     assert rule is not None
     accepted = []
@@ -169,7 +168,7 @@ def test_pairs_are_judged_as_the_rule_does(results: Results, path: Path, elsewhe
 
 def test_voice_prints_are_the_embedder_s(path: Path, elsewhere: Path) -> None:
     bundle = Bundle.load(path)
-    test_set = TestSet.open(path, bundle, elsewhere)
+    test_set = material.TestSet.open(path, bundle, elsewhere)
     scored_set = ScoredTestSet.of(bundle, test_set, 0.2)
     assert scored_set.seconds.tolist() == [0.2] * 39
     for row, (store, place) in {3: (0, 3), 30: (1, 6)}.items():
@@ -198,7 +197,7 @@ def test_as_norm_leaves_out_whoever_is_claimed(results: Results, path: Path, els
     assert estimates(results.tables[0], "whole, AS-norm").keys() >= {TOP_1, EER, DIR}
     assert CLLR not in estimates(results.tables[2], "whole, AS-norm")
     bundle = Bundle.load(path)
-    scored_set = ScoredTestSet.of(bundle, TestSet.open(path, bundle, elsewhere), None)
+    scored_set = ScoredTestSet.of(bundle, material.TestSet.open(path, bundle, elsewhere), None)
     normed = scored_set.normed.known[5, 2]  # an utterance of anna's against cleo
     sides = []
     centres = bundle.profiles.centres[2]
@@ -301,14 +300,14 @@ def test_utterances_that_are_all_the_same(path: Path, tmp_path: Path) -> None:
 
 
 def test_scores_that_are_not_finite(path: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    prints = TestSet.embed
+    prints = material.TestSet.embed
 
     def broken(*arguments: object) -> NDArray[np.float32]:
         found = prints(*arguments)  # type: ignore[arg-type]
         found[2] = np.nan
         return found
 
-    monkeypatch.setattr(TestSet, "embed", broken)
+    monkeypatch.setattr(material.TestSet, "embed", broken)
     with pytest.raises(UserError, match=r"not finite for 1 of 39 utterances of .*, first uttr-test-anna-2.pt; check"):
         evaluate_bundle(path, elsewhere, [], resamples=3)
 

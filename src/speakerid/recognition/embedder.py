@@ -201,7 +201,8 @@ def check_embeddings(embeddings: NDArray[np.float32]) -> None:
     if spread <= SMALLEST_SPREAD * size:
         raise UserError(
             "its embedding is the same for every utterance, so it cannot distinguish speakers; the features are "
-            "constant or the training has collapsed: look at the corpus's report and at the curves of the run, and train again"
+            "constant or the training has collapsed: look at the corpus's report and the curves of the run, and train "
+            "again"
         )
 
 
