@@ -1,4 +1,4 @@
-"""The benchmarks that need no recordings run, in sizes so small that their figures mean nothing."""
+"""Benchmarks that need no recordings run, in sizes too small for meaningful figures."""
 
 import re
 import subprocess

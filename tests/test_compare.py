@@ -1,4 +1,4 @@
-"""The comparison: how its corpora are parted, its budgets, its runs and its tables; rivals where they are installed."""
+"""The comparison: its corpora, budgets, runs and tables; other packages' models if they are installed."""
 
 import importlib.util
 import json
@@ -41,7 +41,7 @@ TINY = CorpusSpec("tiny", "recordings", seconds=1, steps=2)
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten of each speaker."""
+    """Ten recordings of each speaker."""
     folder = tmp_path_factory.mktemp("recordings")
     for speaker in SPEAKERS:
         for number in range(10):
@@ -51,7 +51,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def out(recordings: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With the corpus `tiny` in it."""
+    """Folder with the corpus `tiny`."""
     folder = tmp_path_factory.mktemp("out")
     build([TINY], recordings, folder, workers=0)
     return folder
@@ -281,7 +281,7 @@ def test_the_bootstrap_of_one_speaker_and_one_run_is_binomial() -> None:
 
 
 def test_the_bootstrap_draws_runs_and_keeps_speakers() -> None:
-    # One run knows everyone and the other nobody: means are 0, 1/2 and 1, the outer ones with probability 1/4.
+    # One run identifies everyone and the other no one: means are 0, 1/2 and 1, the outer ones with probability 1/4.
     correct = np.array([[True] * 4, [False] * 4])
     assert bootstrap_interval(correct, np.array([0, 1, 0, 1])) == (0, 1)
     # One speaker is always known and the other never, which no draw of utterances changes.

@@ -1,4 +1,4 @@
-"""The demonstration corpus is neither trivial nor hopeless, and its whole way works."""
+"""The demonstration corpus is neither trivial nor hopeless, and all of its steps work."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_line_fails_where_the_conformer_succeeds(tmp_path: Path) -> None:
-    """On sessions that neither has heard, with the settings and the corpus of `make demo`."""
+    """On sessions that neither was trained on, with the settings and the corpus of `make demo`."""
     write_demo_corpus(tmp_path / "corpus")
     overrides = [f"data.root={tmp_path / 'corpus'}", f"run_dir={tmp_path / 'run'}"]
     best = train(load_config(ROOT / "configs" / "demo.yaml", overrides)).run.best

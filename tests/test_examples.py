@@ -1,4 +1,4 @@
-"""The examples run, with no more than they say they need, and say what the recognizer says."""
+"""The examples run, with no other packages than they name, and agree with the recognizer."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ from speakerid.recognition.recognizer import Recognizer
 EXAMPLES = Path(__file__).resolve().parents[1] / "scripts" / "examples"
 RATE, FEATURES = 16_000, FeatureConfig(n_mels=8)
 SPEAKERS = ("brigitte", "dörte")
-"""Bright and dull; somebody duller still is a stranger."""
+"""Bright and dull; a duller voice is a stranger."""
 MODEL = ModelConfig.model_validate(
     {
         "d_model": 8,
@@ -41,7 +41,7 @@ def hum(seconds: float, dullness: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def a_bundle() -> Bundle:
-    """Of an untrained model, which hears the difference all the same."""
+    """Bundle of an untrained model, which nevertheless distinguishes them."""
     torch.manual_seed(0)
     embedder, log_mel = Embedder(MODEL, FEATURES.n_mels).eval(), LogMel(FEATURES)
 
@@ -70,7 +70,7 @@ def a_bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle, what was exported of it, and recordings."""
+    """Folder with a bundle, its exports, and recordings."""
     folder = tmp_path_factory.mktemp("examples")
     bundle = a_bundle()
     bundle.save(folder / "speaker.safetensors")
@@ -90,7 +90,7 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
 
 
 def identify_alone(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The ONNX example, where neither torch nor this package can be imported."""
+    """Run the ONNX example without torch and this package."""
     code = (
         "import runpy, sys; sys.modules['torch'] = sys.modules['speakerid'] = None; "
         "sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')"

@@ -1,4 +1,4 @@
-"""Tests on simulated occasions: who trains, who tests, who is a stranger; runs, and their tables."""
+"""Tests on simulated occasions: training, test speakers and strangers; runs, and their tables."""
 
 from collections import Counter
 from pathlib import Path
@@ -28,7 +28,7 @@ FEW_STEPS = (
 
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve of each of five voices."""
+    """Twelve recordings of each of five voices."""
     folder = tmp_path_factory.mktemp("voices")
     write_demo_corpus(folder / "demo", 5, 1, workers=0, wav=folder / "recordings")
     return folder / "recordings"

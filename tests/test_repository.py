@@ -33,7 +33,11 @@ INSTALLED_COMMANDS = re.findall(
     ),
     re.MULTILINE,
 )
-PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation", "audio", "corpus", "cli")
+PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation", "audio", "corpus", "cli", "recognition")
+PLAIN_FOLDERS = [
+    *(SOURCE / name for name in PLAIN_PACKAGES),
+    *sorted({path.parent for path in (ROOT / "scripts").rglob("*.py")}),
+]
 STOCK_PHRASES = re.compile(
     r"^\s*Of |\bLetters:|\b(whoever|nobody|everybody|somebody|anybody|likewise|so many|so often|told|heard)\b"
     r"|\b(anew|meanwhile|mend|passed over)\b"
@@ -125,11 +129,11 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-@pytest.mark.parametrize("package", PLAIN_PACKAGES)
-def test_docstrings_comments_and_messages_are_plain_english(package: str) -> None:
+@pytest.mark.parametrize("folder", PLAIN_FOLDERS, ids=lambda folder: folder.relative_to(ROOT).as_posix())
+def test_docstrings_comments_and_messages_are_plain_english(folder: Path) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {phrase[0].strip()}"
-        for path in sorted((SOURCE / package).glob("*.py"))
+        for path in sorted(folder.glob("*.py"))
         for line, text in prose(path)
         for phrase in STOCK_PHRASES.finditer(text)
     ]

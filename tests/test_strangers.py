@@ -1,4 +1,4 @@
-"""Speakers become strangers whole, and the script says what a bundle does to them."""
+"""Speakers become strangers with all their utterances, and the script measures a bundle on them."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def corpus(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight voices and test utterances of all, with copies of the training utterances at other speeds."""
+    """Eight voices with test utterances, and copies of the training utterances at other speeds."""
     folder = tmp_path_factory.mktemp("corpus") / "corpus"
     prepare(trained.recordings, folder, Options(layout_out="packed", test_fraction=0.3, speeds=True, workers=0))
     return folder
@@ -37,7 +37,7 @@ def test_a_speaker_held_out_is_in_no_other_part_and_nor_are_their_copies(corpus:
     originals = [one for one in (*source.labelled, *source.test) if one.speaker in strangers and one.copy_of is None]
     assert len(held.strangers) == len(originals)
     kept = len(source.labelled) * len(held.speakers) // len(source.speakers)
-    assert len(held.labelled) == len(labelled) == kept  # everybody has as many
+    assert len(held.labelled) == len(labelled) == kept  # all speakers have equally many
 
 
 def test_frames_move_with_their_utterances(corpus: Path, tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_frames_move_with_their_utterances(corpus: Path, tmp_path: Path) -> None
 
 
 def frames_of(root: Path) -> dict[str, NDArray[np.floating]]:
-    """Of all parts that there are, by feature path."""
+    """Frames of all parts, by feature path."""
     corpus = open_corpus(root)[0]
     found = {}
     for part in PARTS:

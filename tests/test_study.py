@@ -1,4 +1,4 @@
-"""A study expands its grid, goes on where it was killed, and tells what became of its runs."""
+"""A study expands its grid, continues after a kill, and reports the outcomes of its runs."""
 
 import csv
 import math

@@ -1,4 +1,4 @@
-"""Conversations are what they claim to be, and a timeline of them is counted to the second."""
+"""Conversations have the turns they claim, and timelines of them are measured to the second."""
 
 import itertools
 from pathlib import Path

@@ -49,7 +49,7 @@ class Options:
 
 
 class Side:
-    """Process of a contestant, sent one request at a time; the others sleep meanwhile."""
+    """Process of a contestant, sent one request at a time, while the others wait."""
 
     def __init__(self, name: str, folder: Path, source: Path) -> None:
         path = os.pathsep.join([str(source / "src"), str(ROOT / "scripts")])

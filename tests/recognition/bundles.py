@@ -1,4 +1,4 @@
-"""Six synthetic voices that a barely trained model knows, two strangers, and recordings of all of them."""
+"""Six synthetic voices known to a barely trained model, two strangers, and recordings of all of them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,10 @@ class Trained:
     """What a user has after training.
 
     Attributes:
-        recordings: a folder per speaker and session.
-        checkpoint: of the known speakers.
-        bundle: of the checkpoint, in memory.
-        path: where it lies; tests that change it take a copy.
+        recordings: folder with a folder per speaker and session.
+        checkpoint: checkpoint trained on the known speakers.
+        bundle: bundle of the checkpoint, in memory.
+        path: its file; tests that change it use a copy.
     """
 
     recordings: Path
@@ -37,13 +37,13 @@ class Trained:
 
     @property
     def stranger(self) -> str:
-        """Somebody the model was not trained on."""
+        """Recordings of a speaker the model was not trained on."""
         names = {path.name for path in self.recordings.iterdir()} - set(self.bundle.profiles.names)
         return min(names)
 
 
 def train_and_export(folder: Path) -> Trained:
-    """Train for a few steps and export; what is random is fixed."""
+    """Train for a few steps and export, with fixed seeds."""
     recordings, corpus, runs = folder / "recordings", folder / "corpus", folder / "runs"
     write_demo_corpus(folder / "demo", KNOWN + STRANGERS, 1, workers=0, wav=recordings)
     prepare(recordings, corpus, Options(layout_out="packed", strangers=STRANGERS, workers=0))
@@ -61,25 +61,25 @@ def train_and_export(folder: Path) -> Trained:
 
 
 def prints(bundle: Bundle, count: int = 3, seed: int = 0) -> np.ndarray:
-    """Voice prints of nobody."""
+    """Random voice prints."""
     found = np.random.default_rng(seed).normal(size=(count, bundle.profiles.centres.shape[-1]))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
 def enroll_somebody(path: Path, name: str) -> None:
-    """Change the bundle in its place."""
+    """Enroll a speaker in a bundle's file."""
     with changing(path) as held:
         held[0] = held[0].enrolled(name, prints(held[0]))
 
 
 def enroll_for_ever(path: Path) -> None:
-    """Until killed."""
+    """Enroll speakers until killed."""
     for number in range(10_000):
         enroll_somebody(path, f"guest{number}")
 
 
 def with_other_encoder(bundle: Bundle) -> Bundle:
-    """The bundle of another training: the same speakers, other weights."""
+    """Bundle of another training: the same speakers, other weights."""
     weights = dict(bundle.weights)
     weights["model.prenet.weight"] = weights["model.prenet.weight"].flip(0).contiguous()
     return Bundle.fitted(bundle.model, bundle.features, weights, bundle.profiles, bundle.evidence, bundle.card)

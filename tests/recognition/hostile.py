@@ -1,4 +1,4 @@
-"""Bundles that no sound program wrote, with a digest that is right all the same."""
+"""Bundles that `export` cannot have written, but with a valid digest."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mutation = Callable[[Content_, Tensors], object]
 
 
 def rewrite(source: Path, target: Path, mutation: Mutation) -> None:
-    """Change content and tensors, and make the digest right if that can be."""
+    """Change content and tensors, and update the digest if possible."""
     blob = source.read_bytes()
     length = int.from_bytes(blob[:8], "little")
     content = json.loads(json.loads(blob[8 : 8 + length])["__metadata__"]["speakerid"])
@@ -37,7 +37,7 @@ def rewrite(source: Path, target: Path, mutation: Mutation) -> None:
 
 
 def settings(path: str, value: object) -> Mutation:
-    """Set a value of the content by its dotted name."""
+    """Set a value of the content, by its dotted name."""
 
     def mutate(content: Any, _: Tensors) -> None:
         *sections, name = path.split(".")
@@ -62,7 +62,7 @@ def extra(name: str, value: Tensor) -> Mutation:
 
 
 def rename_first(content: Content_, name: str) -> None:
-    """Also where the speaker's evidence is named."""
+    """Rename the first speaker, also in the evidence."""
     former, content["speakers"][0]["name"] = content["speakers"][0]["name"], name
     content["evidence_speakers"] = [[name if n == former else n for n in some] for some in content["evidence_speakers"]]
 
@@ -74,7 +74,7 @@ for _ in range(600):
 
 
 def stranger_profiles(index: int, dtype: torch.dtype = torch.int32) -> Mutation:
-    """Say whose own voice the first strangers are."""
+    """Set the own profiles of the first strangers."""
 
     def mutate(_: Any, tensors: Tensors) -> None:
         count = len(tensors["evidence.0.stranger_speakers"])
@@ -161,7 +161,7 @@ REFUSED: dict[str, Mutation] = {
     "a tensor that is empty": extra("x", torch.zeros(0, 5)),
     "a tensor without a dimension": extra("x", torch.zeros(())),
 }  # fmt: skip
-"""Each is refused."""
+"""Each is rejected."""
 
 NUMBERS: dict[str, Mutation] = {
     f"{name} = {value}": settings(name, value)
@@ -172,7 +172,7 @@ NUMBERS: dict[str, Mutation] = {
     )
     for value in (-1, 0, 10**5, GIANT, None, 1.5)
 }  # fmt: skip
-"""Each is refused, unless it may be sound."""
+"""Each is rejected or works, since it may be valid."""
 
 HARMLESS: dict[str, Mutation] = {
     "no card": settings("card", {}),
@@ -188,4 +188,4 @@ HARMLESS: dict[str, Mutation] = {
     "no strangers": lambda _, t: t.update({n: v[:0].contiguous() for n, v in t.items() if "stranger" in n}),
     "many clips": settings("speakers.0.clips", 10**9),
 }
-"""Each is refused, or works."""
+"""Each is rejected or works."""

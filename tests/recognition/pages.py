@@ -1,4 +1,4 @@
-"""A page that is served while a test runs."""
+"""Serve a page while a test runs."""
 
 import gc
 import socket
@@ -20,19 +20,19 @@ GRADIO_S_OWN = [
     pytest.mark.filterwarnings("ignore:unclosed event loop:ResourceWarning"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-"""Warnings that are not for us to mend, for the modules of tests that serve pages."""
+"""Warnings of other packages, for the test modules that serve pages."""
 
 
 @contextmanager
 def served(bundle: Path, limits: Limits) -> Iterator[str]:
-    """The address of a bundle's page."""
+    """Serve a bundle's page, and yield its address."""
     with serving(Page(Recognizer.load(bundle), limits), "127.0.0.1", free_port()) as address:
         yield address
     gc.collect()  # here, where these warnings are ignored
 
 
 def free_port() -> int:
-    """One that nobody listens at."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -43,5 +43,5 @@ def port_of(address: str) -> int:
 
 
 def contents(folder: Path) -> list[Path]:
-    """Files that hold something; Gradio makes an empty one beside each that it hands over."""
+    """Files that are not empty; Gradio makes an empty one beside each file that it passes on."""
     return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]

@@ -14,7 +14,7 @@ def test_a_linear_relation_is_found() -> None:
 
 
 def test_held_out_voices_land_near_their_own_places() -> None:
-    """Two models see 8 speakers through different random layers; the map carries over voices it was not fitted on."""
+    """Two models map 8 speakers by different random layers; the alignment holds for voices it was not fitted on."""
     rng = np.random.default_rng(1)
     speakers = rng.normal(size=(8, 10))
     rows = np.repeat(speakers, 30, 0) + 0.3 * rng.normal(size=(240, 10))

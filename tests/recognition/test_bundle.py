@@ -1,4 +1,4 @@
-"""A bundle is whole or not there, says what was put in, and refuses what was not written by it."""
+"""Bundles are written atomically, preserve their content, and are rejected if damaged."""
 
 import hashlib
 import json
@@ -163,7 +163,7 @@ def test_renaming_changes_nothing_else(trained: Trained) -> None:
 
 
 def test_a_bundle_of_a_version_that_had_fewer_settings_opens(trained: Trained, tmp_path: Path) -> None:
-    """Its checksum is of what was written, and not of the settings that this version adds to it."""
+    """Its checksum is that of the written text, without settings that this version adds."""
     blob = trained.path.read_bytes()
     length = int.from_bytes(blob[:8], "little")
     header, tensors = json.loads(blob[8 : 8 + length]), load(blob)

@@ -1,4 +1,4 @@
-"""A bundle held against a corpus: what is counted is what the recogniser answers, one utterance after another."""
+"""Evaluation of a bundle on a corpus counts what the recognizer answers for each utterance alone."""
 
 import json
 from dataclasses import replace
@@ -55,7 +55,7 @@ def write_open_corpus(
     constant: bool = False,
     length: int | None = None,
 ) -> Path:
-    """A packed corpus with sessions everywhere and with strangers, who come close to those who are known."""
+    """Write a packed corpus with sessions, and with strangers who are close to known speakers."""
     rng = np.random.default_rng(seed)
     voices = {name: 1.2 * np.random.default_rng(place).normal(size=8) for place, name in enumerate(SPEAKERS)}
     voices |= {name: voices[SPEAKERS[n]] + 0.8 * rng.normal(size=8) for n, name in enumerate(strangers)}
@@ -98,7 +98,7 @@ def path(corpus: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def elsewhere(corpus: Path) -> Path:
-    """The same speakers on another day, and strangers whom the bundle was not fitted on."""
+    """Corpus of the same speakers in another session, and of strangers whom the bundle was not fitted on."""
     return write_open_corpus(corpus.parent / "elsewhere", seed=1, strangers=("uwe", "vera", "willy"))
 
 

@@ -1,4 +1,4 @@
-"""Names, links, permissions and leftovers of bundle files; files that are something else."""
+"""Names, links, permissions and leftovers of bundle files; files of other types."""
 
 import os
 import stat
@@ -22,7 +22,7 @@ def names(path: Path) -> tuple[str, ...]:
 
 @pytest.fixture
 def link(bundle: Path) -> Path:
-    """A link to a link to the bundle, in another folder."""
+    """Link to a link to the bundle, in another folder."""
     folder = bundle.parent / "elsewhere"
     folder.mkdir()
     (folder / "inner").symlink_to(bundle)

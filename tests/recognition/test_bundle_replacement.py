@@ -1,4 +1,4 @@
-"""A bundle is not replaced by an export that would lose what was done to it."""
+"""An export does not replace a bundle if that would lose changes."""
 
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def test_an_unchanged_bundle_is_replaced_and_another_file_is_not(
 
 @pytest.fixture
 def folder(trained: Trained, tmp_path: Path) -> Path:
-    """A folder of recordings for Zoe, one for a trained speaker, and an empty one; with hidden files."""
+    """Folder with recordings of Zoe, recordings of a trained speaker, an empty folder, and hidden files."""
     for name, speaker in (("Zoe", trained.stranger), (trained.bundle.profiles.names[0], trained.stranger)):
         for number, clip in enumerate(trained.clips(speaker)[:2]):
             (tmp_path / "people" / name / "day").mkdir(parents=True, exist_ok=True)
@@ -85,7 +85,7 @@ def test_speakers_are_enrolled_again_in_the_new_bundle(trained: Trained, bundle:
     check_replaceable(bundle, False, recordings)
     new, (enrollment,) = enroll_again(trained.bundle, recordings)
     assert save_new(new, bundle, False, recordings) == ()
-    assert (enrollment.added, enrollment.passed_over) == (2, ())
+    assert (enrollment.added, enrollment.skipped) == (2, ())
     after = Bundle.load(bundle).profiles
     assert after.names == before.profiles.names
     assert after.recordings[after.index(enrollment.name)] >= before.profiles.recordings[after.index(enrollment.name)]

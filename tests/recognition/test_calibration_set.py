@@ -10,7 +10,7 @@ from speakerid.recognition.evidence import Evidence
 
 
 def evidence(trained: Trained, sessions: int) -> list[Evidence]:
-    """Evidence of a bundle as if every speaker had been recorded in so many sessions."""
+    """Evidence of a bundle if every speaker had been recorded in a number of sessions."""
     corpus, store = open_corpus(trained.corpus, "labelled")
     labels = corpus.labelled.speakers
     known = Labelled(store, range(len(labels)), labels.tolist(), [row % sessions for row in range(len(labels))])

@@ -1,6 +1,6 @@
-"""A speaker's centres: as many for everybody, and no further apart than the clips can prove.
+"""Centers of speakers: the same number for all, and no farther apart than the clips justify.
 
-Letters: C clips, D width of a voice print.
+Shapes: C clips, D width of a voice print.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from speakerid.recognition.profiles import MOST_CLIPS, Profiles
 
 
 def clips(count: int, around: NDArray[np.floating], noise: float, seed: int = 0) -> NDArray[np.float32]:
-    """(C, D) of length 1."""
+    """(C, D) random unit vectors."""
     found = around + noise * np.random.default_rng(seed).normal(size=(count, len(around)))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
@@ -48,7 +48,7 @@ def test_one_clip_is_the_centre_however_often_it_is_given() -> None:
 
 
 def test_what_a_few_clips_have_of_their_own_counts_little() -> None:
-    """A recording of none of the three occasions is nearer to the centres than to any of the clips."""
+    """A recording of another session is closer to the centers than to any of the clips."""
     voice = np.eye(40)[0]
     mine, heard = clips(3, voice, 0.2), clips(200, voice, 0.2, seed=1)
     near, far = (

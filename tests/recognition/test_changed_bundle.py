@@ -1,4 +1,4 @@
-"""A recognizer whose bundle another program changes, replaces or exports anew."""
+"""A recognizer whose bundle another program changes, replaces or exports again."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Probabilities add up and are fitted; thresholds keep what they promise."""
+"""Probabilities sum to 1 and are fitted; thresholds keep their rates."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_what_is_nearly_certain_still_has_an_order() -> None:
 
 @pytest.mark.parametrize(("unit", "shift"), [(1.0, 0.0), (0.01, 0.0), (30.0, -20.0)])
 def test_with_one_score_it_is_logistic_regression(unit: float, shift: float) -> None:
-    """Whatever the range of the scores: those of a model that knows its few recordings by heart are far apart."""
+    """For any range of scores: those of a model that has memorized its few recordings are far apart."""
     rng = np.random.default_rng(0)
     same, different = rng.normal(0.5, 0.2, 4000), rng.normal(0.1, 0.2, 4000)
     oracle = LogisticRegression(C=1e9).fit(np.concatenate([same, different])[:, None], np.repeat([1, 0], 4000))

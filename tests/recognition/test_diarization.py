@@ -1,4 +1,4 @@
-"""Windows of one voice are found without knowing whose it is."""
+"""Windows of one voice are clustered, whether it is known or not."""
 
 import itertools
 
@@ -16,7 +16,7 @@ PLDA = Plda(within=0.02, between=np.linspace(0.1, 0.01, WIDTH))
 
 
 def windows(turns: list[tuple[int, int]], seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Voice prints of turns, each a voice and a number of windows, drawn from the model; and the voice of each."""
+    """Voice prints of turns, each a voice and a number of windows, drawn from the model; and each window's voice."""
     rng = np.random.default_rng(seed)
     voices = rng.normal(0, np.sqrt(PLDA.between), (1 + max(voice for voice, _ in turns), WIDTH))
     labels = np.repeat([voice for voice, _ in turns], [count for _, count in turns])

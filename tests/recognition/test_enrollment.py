@@ -1,4 +1,4 @@
-"""Enrolling: names, more recordings of a speaker, recordings that are there already, and doubts."""
+"""Enrollment: names, more recordings of a speaker, repeated recordings, and doubts."""
 
 import shutil
 from dataclasses import replace
@@ -55,7 +55,7 @@ def test_more_recordings_of_a_speaker(trained: Trained, bundle: Path, trained_on
         recognizer.enroll(name, clips[:2])
     before = recognizer.bundle.profiles.clips[recognizer.bundle.profiles.index(name)]
     added = recognizer.enroll(name, clips[2:5], add=True)
-    assert (added.added, added.recordings, added.passed_over) == (3, before + 3, ())
+    assert (added.added, added.recordings, added.skipped) == (3, before + 3, ())
     profiles = Bundle.load(bundle).profiles
     index = profiles.index(name)
     assert profiles.clips[index] == before + 3
@@ -72,11 +72,11 @@ def test_a_recording_counts_once(trained: Trained, bundle: Path, tmp_path: Path)
     copy = Path(shutil.copy(first, tmp_path / "copy.wav"))
     sound = decode(first)
     enrollment = recognizer.enroll("Zoe", [first, copy, first])
-    assert (enrollment.added, len(enrollment.passed_over)) == (1, 2)
-    assert "holds the same samples as" in enrollment.passed_over[0]
+    assert (enrollment.added, len(enrollment.skipped)) == (1, 2)
+    assert "holds the same samples as" in enrollment.skipped[0]
     again = Recognizer.load(bundle).enroll("Zoe", [copy, second], add=True)
     assert (again.added, again.recordings) == (1, 2)
-    assert "is a recording of 'Zoe' already" in again.passed_over[0]
+    assert "is a recording of 'Zoe' already" in again.skipped[0]
     nothing = Recognizer.load(bundle).enroll("Zoe", sound.waveform, sound.sample_rate, add=True)
     assert (nothing.added, nothing.recordings) == (0, 2)
 
@@ -111,7 +111,7 @@ def test_a_voice_that_is_there_is_doubted_under_another_name(trained: Trained, b
 
 
 def voice(bundle: Bundle, speaker: int, seed: int, name: str = "") -> Voice:
-    """Near a centre of a speaker."""
+    """Voice near a center of a speaker."""
     centre = bundle.profiles.centres[speaker, 0] / np.linalg.norm(bundle.profiles.centres[speaker, 0])
     noise = np.random.default_rng(seed).normal(0, 0.02, len(centre)).astype(np.float32)
     return Voice(8.0, (centre + noise) / np.linalg.norm(centre + noise), bundle.encoder, source=name)
@@ -136,7 +136,7 @@ COMPOSED, APART = "Zoë", "Zoe\u0308"
 
 @pytest.mark.parametrize("stored", [COMPOSED, APART])
 def test_composed_and_decomposed_letters_are_one_name(trained: Trained, tmp_path: Path, stored: str) -> None:
-    """Also in a bundle of a corpus that has them apart."""
+    """Also in a bundle of a corpus with decomposed names."""
     from recognition.hostile import rewrite
 
     path, first = tmp_path / "b.safetensors", trained.bundle.profiles.names[0]
@@ -155,7 +155,7 @@ def test_composed_and_decomposed_letters_are_one_name(trained: Trained, tmp_path
         with pytest.raises(UserError, match="is enrolled already"):
             recognizer.rename(recognizer.speakers[1], name)
     assert recognizer.enroll(COMPOSED, clips[:1], add=True).added == 1
-    assert recognizer.enroll(APART, clips[:1], add=True).passed_over
+    assert recognizer.enroll(APART, clips[:1], add=True).skipped
     assert recognizer.speakers.count(stored) == 1
     recognizer.rename(APART, "Ann")
     recognizer.rename("Ann", APART)

@@ -1,4 +1,4 @@
-"""A bundle is made of a model that tells speakers apart, and of names that answers can say."""
+"""A bundle needs a model that distinguishes speakers, and names that are not reserved."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,7 @@ from speakerid.training.checkpoint import Checkpoint
 
 
 def changed(trained: Trained, path: Path, change: Callable[[torch.Tensor], torch.Tensor]) -> Path:
-    """A copy of the checkpoint with other weights."""
+    """Copy of the checkpoint with other weights."""
     checkpoint = Checkpoint.load(trained.checkpoint)
     weights = {
         name: change(tensor) if tensor.is_floating_point() else tensor

@@ -1,4 +1,4 @@
-"""Thresholds come from models that have not heard what they are fitted on."""
+"""Thresholds come from models that were not trained on the utterances they are fitted on."""
 
 import shutil
 from dataclasses import replace
@@ -26,7 +26,7 @@ from speakerid.training.checkpoint import Checkpoint
 
 @pytest.fixture(scope="module", params=[2, 3])
 def folded(trained: Trained, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A run with folds on the corpus of the small bundle; each leaves a third of the speakers out."""
+    """Run with folds on the corpus of the small bundle; each fold leaves out a third of the speakers."""
     run_dir = tmp_path_factory.mktemp("folded") / "run"
     config = Path(__file__).parents[2] / "configs" / "few_minutes.yaml"
     run([
@@ -66,7 +66,7 @@ def test_the_strangers_are_the_speakers_themselves_to_models_that_do_not_know_th
     assert len(set(evidence.stranger_names.tolist())) == (6 if all_of_them else 4)
     scores = bundle.profiles.scores(evidence.strangers)
     own = np.array([bundle.profiles.names.index(name) for name in evidence.stranger_names.tolist()])
-    scores[np.arange(len(own)), own] = -np.inf  # nobody is a stranger to their own profile
+    scores[np.arange(len(own)), own] = -np.inf  # no one is a stranger to their own profile
     assert np.array_equal(evidence.score_strangers(bundle.profiles)[:, 0], scores.max(1))
     bundle.save(tmp_path / "bundle")
     loaded = Bundle.load(tmp_path / "bundle")

@@ -1,4 +1,4 @@
-"""A bundle that somebody edited is refused in one line, or works: no traceback, no giant allocation, no hang."""
+"""An edited bundle is rejected in one line, or works: no traceback, no giant allocation, no hang."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
 
 SPARE = 2 * 2**30
-"""Bytes that reading a bundle may ask for."""
+"""Number of bytes that reading a bundle may allocate."""
 
 
 @pytest.fixture(autouse=True)
 def little_memory() -> Iterator[None]:
-    """An allocation that follows from an edited number fails at once."""
+    """Make allocations that follow from an edited number fail at once."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + SPARE, before[1]))
@@ -65,7 +65,7 @@ def test_what_might_be_sound_works_or_is_refused(trained: Trained, tmp_path: Pat
 
 
 def test_a_bundle_of_an_earlier_version_works(trained: Trained, tmp_path: Path) -> None:
-    """It has neither the numbers of clips a centre nor digests of recordings."""
+    """It has neither numbers of clips per center nor digests of recordings."""
     path = tmp_path / "b.safetensors"
     rewrite(trained.path, path, lambda _, t: [t.pop(name) for name in ("centre_clips", "recordings")])
     recognizer = Recognizer.load(path)

@@ -1,6 +1,6 @@
-"""What is exported answers like the model, for every encoder and every pooling, and alone.
+"""An exported model returns the same results as the original, for every encoder and pooling, and alone.
 
-Letters: B recordings in a batch, N samples, M mel bands, E width of an embedding, S speakers, K centres a speaker.
+Shapes: B recordings in a batch, N samples, M mel bands, E width of an embedding, S speakers, K centers per speaker.
 """
 
 import json
@@ -59,7 +59,7 @@ class UnitEmbedder(nn.Module):
 
 
 def a_model(encoder: str, pooling: str, variant: int = 0) -> WaveformModel:
-    """Two layers of width 8, weights anyhow, BatchNorm statistics that are no longer the initial ones."""
+    """Two layers of width 8, with random weights, and BatchNorm statistics other than the initial ones."""
     of_encoder, of_model = VARIANTS[variant]
     config = ModelConfig.model_validate(
         {
@@ -95,7 +95,7 @@ torchscript = cache(torch.jit.load)
 
 
 def run(path: Path, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
-    """Embeddings, scores and seconds, by what stands in a file."""
+    """Embeddings, scores and seconds by an exported model."""
     if path.suffix == ".pt":
         return list(torchscript(path)(waveforms, lengths))
     inputs = {"waveforms": waveforms.numpy(), "lengths": lengths.numpy()}
@@ -103,7 +103,7 @@ def run(path: Path, waveforms: Tensor, lengths: Tensor) -> list[Tensor]:
 
 
 def turns(pooling: int, variant: int) -> list[tuple[str, str, int]]:
-    """Every encoder; poolings and variants in turn from these on. A pooling sees of its encoder the frames alone."""
+    """Every encoder, with poolings and variants in turn: a pooling depends on its encoder only through the frames."""
     return list(
         zip(
             ENCODERS,
@@ -191,7 +191,7 @@ def test_the_model_is_left_as_it_is(tmp_path: Path) -> None:
 
 
 class LooksAtTheLength(nn.Module):
-    """An embedder whose trace is right for recordings below 3 s only."""
+    """Embedder whose trace is right only for recordings below 3 s."""
 
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         return self.embed(features.mean((1, 2))[:, None] * 0, features.shape[1] < 300)
@@ -201,14 +201,14 @@ class LooksAtTheLength(nn.Module):
 
 
 class HasNoNumber(LooksAtTheLength):
-    """One that was traced where it has none."""
+    """Embedder whose trace has no value for some inputs."""
 
     def embed(self, nothing: Tensor, short: bool) -> Tensor:
         return nothing + torch.eye(WIDTH)[0] + (torch.nan if short else 0)
 
 
 class LooksAtTheBatch(LooksAtTheLength):
-    """One whose trace is for two recordings."""
+    """Embedder whose trace is for two recordings."""
 
     def embed(self, nothing: Tensor, short: bool) -> Tensor:
         return torch.eye(WIDTH)[0].expand(len(nothing), -1)
@@ -259,7 +259,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("export", [export_onnx, export_torchscript])
 def test_a_full_disk_is_one_line(export: Any, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the disk."""
+    """A limit on the size of files simulates the full disk."""
     model, path = a_model("post-norm transformer", "mean"), tmp_path / "model"
     path.write_bytes(b"former")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

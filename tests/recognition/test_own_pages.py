@@ -1,4 +1,4 @@
-"""Which requests the server of a page answers."""
+"""Requests that the server of a page accepts."""
 
 import socket
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ MALFORMED = [
 
 
 def status_of(address: str, *headers: bytes, target: bytes = b"/") -> int:
-    """Status of the answer to a request with exactly these headers."""
+    """Status of the response to a request with exactly these headers."""
     with socket.create_connection(("127.0.0.1", port_of(address))) as browser:
         browser.sendall(b"\r\n".join([b"GET %s HTTP/1.1" % target, *headers, b"Connection: close", b"", b""]))
         return int(browser.makefile("rb").readline().split()[1])

@@ -1,4 +1,4 @@
-"""What the page answers, without a server."""
+"""Answers of the page, without a server."""
 
 import shutil
 from dataclasses import replace
@@ -22,7 +22,7 @@ NAMES = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_si
 
 
 class Reader(HTMLParser):
-    """The texts of a page, and its tags with their attributes."""
+    """Reads the texts of a page, and its tags with their attributes."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ def page(bundle: Path) -> Page:
 
 
 def sent(clip: Path, folder: Path) -> Path:
-    """A temporary copy, as a server makes one."""
+    """Temporary copy of a recording, as a server makes one."""
     return Path(shutil.copy(clip, folder / f"sent-{clip.name}"))
 
 

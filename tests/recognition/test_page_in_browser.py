@@ -1,4 +1,4 @@
-"""The page as a person uses it, in Chromium without a window."""
+"""The page in headless Chromium, as a person uses it."""
 
 import json
 import os
@@ -23,14 +23,14 @@ pytest.importorskip("gradio", reason="needs Gradio, the extra `serve`")
 
 pytestmark = GRADIO_S_OWN
 PATIENCE = 60
-"""Seconds until something must have appeared."""
+"""Time limit in seconds for something to appear."""
 
 
 class Browser:
     """Chromium.
 
     Args:
-        microphone: a WAV file that it hears over and over.
+        microphone: WAV file that is played in a loop as the microphone.
     """
 
     def __init__(self, microphone: Path) -> None:
@@ -46,24 +46,24 @@ class Browser:
         self.driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
 
     def find(self, selector: str) -> Any:
-        """The first element, as soon as it is there."""
+        """Wait for the first element."""
         return self._wait(lambda: next(iter(self.driver.find_elements("css selector", selector)), None), selector)
 
     def open_tab(self, name: str) -> None:
         self._wait(lambda: self._click_text("button[role=tab]", name), name)
 
     def choose(self, name: str) -> None:
-        """Of the names that may be forgotten."""
+        """Choose one of the names that may be forgotten."""
         self.find("#whom input").click()
         self._wait(lambda: self._click_text("[role=option]", name), name)
 
     def wait_for(self, selector: str, text: str) -> str:
-        """What stands somewhere, as soon as a text is in it."""
+        """Text of an element, as soon as it contains a text."""
         self._wait(lambda: text in self.find(selector).text, f"{text!r} in {selector}")
         return self.find(selector).text
 
     def asked(self) -> set[str]:
-        """Hosts that something was asked for since the last call."""
+        """Hosts that were requested since the last call."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
         urls = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
         return {urlsplit(url).netloc for url in urls if urlsplit(url).scheme not in ("data", "blob")}
@@ -91,7 +91,7 @@ def chromium(trained: Trained) -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(chromium: Browser, bundle: Path, temporary: Path) -> Iterator[Browser]:
-    """With a page of a server of its own."""
+    """Browser with a page of its own server."""
     chromium.asked()
     with served(bundle, Limits(megabytes=1, seconds=20)) as address:
         chromium.driver.get(address)

@@ -1,4 +1,4 @@
-"""Recordings that a command line names."""
+"""Finding recordings named on a command line."""
 
 import os
 from pathlib import Path

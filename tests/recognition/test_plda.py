@@ -1,6 +1,6 @@
-"""Scores are ratios of normal densities, and the model is found again in what was drawn from it.
+"""Scores are ratios of normal densities, and fitting recovers a model from samples of it.
 
-Letters: N voice prints, D their width, S speakers.
+Shapes: N voice prints, D width, S speakers.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def a_plda(seed: int = 0) -> Plda:
 
 
 def log_density(prints: np.ndarray, plda: Plda) -> float:
-    """Of (N, D) voice prints of one speaker whose place nobody knows, written out as one normal vector."""
+    """Log-density of (N, D) voice prints of one speaker of unknown mean, computed as one normal vector."""
     count = len(prints)
     covariance = np.kron(np.ones((count, count)), np.diag(plda.between)) + plda.within * np.eye(count * WIDTH)
     return float(multivariate_normal(np.zeros(count * WIDTH), covariance).logpdf(prints.ravel()))
@@ -62,7 +62,7 @@ def test_who_is_known_from_few_clips_is_looked_for_in_a_wider_circle() -> None:
 
 
 def drawn(speakers: int, each: int, between: np.ndarray, within: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(N, D) voice prints along turned axes, (N,) their speakers, and the (D, D) axes."""
+    """(N, D) voice prints along rotated axes, (N,) their speakers, and the (D, D) axes."""
     rng = np.random.default_rng(0)
     axes = np.linalg.qr(rng.normal(size=(WIDTH, WIDTH)))[0]
     places = rng.normal(size=(speakers, WIDTH)) * np.sqrt(between)

@@ -1,4 +1,4 @@
-"""Samples as programs hand them over get the same answer, or a sentence."""
+"""Samples in any form get the same answer, or an error in one sentence."""
 
 import array
 from pathlib import Path

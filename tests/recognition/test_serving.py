@@ -1,4 +1,4 @@
-"""The page through its server, and what is left of it: nothing."""
+"""The page through its server, which leaves no files behind."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_a_recording_is_answered_and_gone(trained: Trained, address: str, tempor
 
 
 def send_all(address: str, clip: Path) -> tuple[int, str]:
-    """What a browser does with a recording: send it, ask about it, wait for the answer. Status of the first, answer."""
+    """Send a recording, ask about it and wait, as a browser does. Status of the upload, and the answer."""
     with httpx.Client(base_url=f"{address}gradio_api/", timeout=60) as client:
         sent = client.post("upload", files={"files": (clip.name, clip.read_bytes())})
         return sent.status_code, ask(client, "identify", file_data(sent.json()[0]), 50)
@@ -75,7 +75,7 @@ def file_data(path: str) -> dict[str, Any]:
 
 
 def ask(client: Any, name: str, *data: Any, session: str | None = None) -> str:
-    """The last text of an answer of Gradio's HTTP interface."""
+    """Last text of an answer of Gradio's HTTP interface."""
     body = {"data": data, **({"session_hash": session} if session else {})}
     event = client.post(f"call/{name}", json=body).json()["event_id"]
     event, answer = client.get(f"call/{name}/{event}").text.strip().split("\n")[-2:]
@@ -159,7 +159,7 @@ def test_a_recording_that_is_too_large_is_refused_by_the_server(address: str, te
 
 
 def begin_upload(address: str) -> socket.socket:
-    """A browser that has sent half of a recording."""
+    """Send half of a recording, as a browser does."""
     browser = socket.create_connection(("127.0.0.1", port_of(address)))
     browser.sendall(
         b"POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n"

@@ -1,4 +1,4 @@
-"""Shifted voices are those of other throats, and stand for strangers where nobody else does."""
+"""Shifted voices sound like other vocal tracts, and stand for strangers if there are no others."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_a_factor_of_one_changes_nothing() -> None:
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
 def test_a_resonance_moves_by_the_factor(factor: float) -> None:
-    """The oracle: the log-mels of noise with a resonance at another frequency."""
+    """Oracle: the log-mels of noise with a resonance at another frequency."""
     seconds = np.arange(32_000) / 16_000
     rng = np.random.default_rng(0)
 

@@ -53,7 +53,7 @@ def test_channels_change_recordings_and_nothing_else() -> None:
 
 
 def test_another_voice_has_its_formants_elsewhere() -> None:
-    """A single peak in the middle of the bands is moved, each time by another factor."""
+    """A single peak in the middle of the bands moves, each time by another factor."""
     frames = np.full((2000, FEATURES.n_mels), -15, np.float16)
     frames[:, 20] = -2
     lengths = np.full(20, 100)

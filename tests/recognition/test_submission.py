@@ -1,4 +1,4 @@
-"""The submission: the same answers in any batch, whole or not at all, and only for a corpus that fits."""
+"""Submissions have the same answers in any batch, are written atomically, and need a matching corpus."""
 
 import csv
 from pathlib import Path
@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus and two runs of different seeds, neither of them perfect."""
+    """Corpus, and two runs with different seeds, neither of them perfect."""
     folder = tmp_path_factory.mktemp("submission")
     write_easy_corpus(folder / "corpus", tests=31)
     for seed in (0, 1):

@@ -1,4 +1,4 @@
-"""Who speaks when: turns that are known, pauses, and the files in which it is told."""
+"""Timelines: known turns, pauses, and the files that are written."""
 
 import itertools
 import json
@@ -30,13 +30,13 @@ def recognizer(trained: Trained) -> Recognizer:
 
 
 def speech(trained: Trained, name: str, seconds: float) -> NDArray[np.float32]:
-    """Somebody who says one thing after the other."""
+    """Speech of one speaker in a number of utterances."""
     clips = [decode(clip).waveform for clip in trained.clips(name)]
     return np.resize(np.concatenate(clips), round(seconds * RATE))
 
 
 def conversation(trained: Trained, path: Path, pause: float) -> list[tuple[float, float, str]]:
-    """A recording of three speakers, with pauses between them, and their turns."""
+    """Recording of three speakers with pauses in between, and their turns."""
     samples, turns, now = [np.zeros(RATE, np.float32)], list[tuple[float, float, str]](), 1.0
     for name in trained.bundle.profiles.names[:3]:
         samples += [speech(trained, name, 6), np.zeros(round(pause * RATE), np.float32)]
@@ -233,7 +233,7 @@ CODED = {
     "ac3": ("ac3", "ac3", "ac3", 32_000, {}, 256),
     "amr": ("amr", "amr", "libopencore_amrnb", 8_000, {}, 40),
 }  # fmt: skip
-"""Extension, format, codec, sample rate, options, and the lag in samples; see docs/sound.md."""
+"""Extension, format, codec, sample rate, options, and delay in samples; see docs/sound.md."""
 
 
 @pytest.mark.parametrize("name", CODED)

@@ -1,4 +1,4 @@
-"""Names of recordings and speakers where no field has blanks."""
+"""Names of recordings and speakers in fields without blanks."""
 
 from pathlib import Path
 

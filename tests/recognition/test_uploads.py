@@ -1,4 +1,4 @@
-"""Recordings as a browser sends them, without a server."""
+"""Uploads as a browser sends them, without a server."""
 
 import asyncio
 import resource
@@ -18,7 +18,7 @@ MAX_BYTES = 1000
 
 
 async def behind(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The application behind."""
+    """The wrapped application."""
     await send({"type": "http.response.start", "status": 418, "headers": []})
     await send({"type": "http.response.body", "body": b"behind"})
 
@@ -35,7 +35,7 @@ def post(folder: Path, method: str = "POST", path: str = uploads.ADDRESS, **cont
 
 
 def multipart(*parts: tuple[bytes, bytes], end: bytes = b"--b--\r\n") -> bytes:
-    """A form of parts, each its disposition and its content."""
+    """Multipart form of parts, each a disposition and a content."""
     return b"".join(b"--b\r\nContent-Disposition: form-data; %s\r\n\r\n%s\r\n" % part for part in parts) + end
 
 
@@ -108,7 +108,7 @@ def test_other_requests_are_passed_on(tmp_path: Path) -> None:
 
 @contextmanager
 def full_disk(after: int) -> Iterator[None]:
-    """No file can grow beyond this size."""
+    """Limit the size of every file."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (after, limits[1]))
     try:

@@ -1,6 +1,6 @@
-"""The log-mel front end in tensors against the one in NumPy, one recording at a time.
+"""The log-mel front end in tensors agrees with the one in NumPy for each recording.
 
-Letters: B recordings in a batch, N samples, T frames, M mel bands, S speakers, K centres a speaker.
+Shapes: B recordings in a batch, N samples, T frames, M mel bands, S speakers, K centers per speaker.
 """
 
 import math
@@ -38,7 +38,7 @@ def noise(samples: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def padded(waveforms: list[NDArray[np.float32]], padding: float = math.nan) -> tuple[Tensor, Tensor]:
-    """(B, N) waveforms with garbage behind their ends, and (B,) lengths."""
+    """(B, N) waveforms with garbage as padding, and (B,) lengths."""
     lengths = torch.tensor([len(waveform) for waveform in waveforms])
     batch = torch.full((len(waveforms), max(1, int(lengths.max()))), padding)
     for row, waveform in zip(batch, waveforms, strict=True):
@@ -47,7 +47,7 @@ def padded(waveforms: list[NDArray[np.float32]], padding: float = math.nan) -> t
 
 
 def assert_same_features(found: Tensor, expected: Tensor) -> None:
-    """To 1e-4 down to 30 dB below a frame's loudest band; beyond, the rounding of single precision shows, in both."""
+    """Compare to 1e-4 down to 30 dB below a frame's loudest band; below that, single precision rounds in both."""
     assert found.shape == expected.shape
     below = (expected.amax(1, keepdim=True) - expected) * 10 / math.log(10)
     difference = (found - expected).abs()
@@ -61,7 +61,7 @@ def assert_same_batch(
     padding: float = math.nan,
     assert_same: Callable[[Tensor, Tensor], None] = assert_same_features,
 ) -> None:
-    """What `LogMel` makes of each, and no real frame where it refuses."""
+    """Compare with `LogMel` of each recording; there is no real frame where that raises."""
     log_mel = LogMel(features)
     found, mask = BatchLogMel(features)(*padded(waveforms, padding))
     assert found.isfinite().all()
@@ -80,7 +80,7 @@ def assert_same_batch(
 levels = st.sampled_from([0.0, 1e-4, 3e-3, 0.03, 0.3])
 lengths = st.one_of(st.integers(1, 6_000), st.sampled_from([160, 201, 320, 1_600, 3_200]))
 recordings = st.lists(st.lists(st.tuples(lengths, levels), max_size=6), min_size=1, max_size=3)
-"""Of stretches, each of so many samples at a level."""
+"""Waveforms of segments, each with a number of samples and a level."""
 
 
 def of_stretches(stretches: list[tuple[int, float]], gain: float, seed: int) -> NDArray[np.float32]:
@@ -155,7 +155,7 @@ def test_equalised_features_are_refused() -> None:
 
 
 class MeanSpectrum(nn.Module):
-    """(B, T, M) and (B, T) mask to (B, M) of length 1."""
+    """(B, T, M) features and (B, T) mask to (B, M) unit vectors."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     check_destination(options.bundle, BUNDLE, paths, "BUNDLE")
     with replacing(options.bundle):
         enrollment = recognizer.enroll(options.name, paths, add=options.add)
-    for line in enrollment.passed_over:
+    for line in enrollment.skipped:
         complain(line, "skipped")
     for line in enrollment.warnings:
         complain(line, "warning")

@@ -85,7 +85,7 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
 
 def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
     for enrollment in enrollments:
-        for line in enrollment.passed_over:
+        for line in enrollment.skipped:
             complain(line, "skipped")
         for line in enrollment.warnings:
             complain(line, "warning")

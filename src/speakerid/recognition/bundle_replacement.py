@@ -22,7 +22,7 @@ def recordings_again(path: Path, folder: Path, remarks: Remarks) -> dict[str, li
     Args:
         path: file of the bundle, which may not exist.
         folder: has a folder for each speaker, under the speaker's name.
-        remarks: collects the files that were passed over.
+        remarks: collects the skipped files.
 
     Raises:
         UserError: `folder` is not a folder, or has no recordings of a speaker.

@@ -29,14 +29,14 @@ class Enrollment:
         name: name of the speaker.
         added: number of recordings that were added.
         recordings: number of recordings that the speaker now has.
-        passed_over: a line for each recording that was not added: it has no voice, or was enrolled before.
+        skipped: a line for each recording that was not added: it has no voice, or was enrolled before.
         warnings: lines of doubt: another name for a known voice, or recordings of several people.
     """
 
     name: str
     added: int
     recordings: int
-    passed_over: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 

@@ -112,9 +112,9 @@ class Page:
             return [], sentence(f"Not enrolled: {error}")
         except UserError as error:
             return list(voices), sentence(f"Not enrolled: {error}")
-        passed_over = (f"Passed over: {line}" for line in enrollment.passed_over)
+        skipped = (f"Skipped: {line}" for line in enrollment.skipped)
         warnings = (f"Warning: {line}" for line in enrollment.warnings)
-        return [], sentence(f"{text} is enrolled from {_recordings(enrollment.added)}", *passed_over, *warnings)
+        return [], sentence(f"{text} is enrolled from {_recordings(enrollment.added)}", *skipped, *warnings)
 
     def forget(self, name: object) -> str:
         """Delete every voice print of a speaker, and return a message."""

@@ -12,11 +12,11 @@ from speakerid.errors import UserError
 def find_recordings(names: Sequence[str], remarks: Remarks | None = None) -> list[Path]:
     """Find files: as named, everything below folders, and matches of patterns; each file once.
 
-    Folders are searched as by `prepare`: hidden files and files of operating systems are passed over.
+    Folders are searched as by `prepare`: hidden files and files of operating systems are skipped.
 
     Args:
         names: files, folders and patterns.
-        remarks: collects the files that were passed over in folders, if given.
+        remarks: collects the files skipped in folders, if given.
 
     Raises:
         UserError: a path does not exist, or a folder or pattern has no recordings.

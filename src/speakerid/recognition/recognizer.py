@@ -223,7 +223,7 @@ class Recognizer:
                 raise UserError(f"{name}: not enrolled: {'; '.join(passed) or 'no recordings'}")
             try:
                 enrollment = self.learn(name, voices, add)
-                return replace(enrollment, passed_over=(*passed, *enrollment.passed_over))
+                return replace(enrollment, skipped=(*passed, *enrollment.skipped))
             except OtherEncoder:
                 if last:
                     raise
