@@ -97,14 +97,14 @@ class Contestant:
         model = self.model(variant).train()
         sizes = variant.batch_size, variant.crop_frames
         if self._ours:
-            places = range(len(self._store))
-            batches = TrainingBatches(self._store, places, self._labels, *sizes, 0, **_device(variant))
+            indices = range(len(self._store))
+            batches = TrainingBatches(self._store, indices, self._labels, *sizes, 0, **_device(variant))
             step = _training_step(model, variant)
         else:
             batches = PlainBatches(self._files, self._labels.tolist(), *sizes, variant.device)
             step = PlainStep(model, variant.precision)
-        for place in range(WARM_UP):
-            step(*batches[place], place, 1e-3)
+        for step_number in range(WARM_UP):
+            step(*batches[step_number], step_number, 1e-3)
         _synchronise(variant.device)
         return batches, step
 
@@ -144,8 +144,8 @@ class Contestant:
         on_gpu = variant.device == "cuda"
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
         with profile(activities=activities) as profiler:
-            for place in range(WARM_UP):
-                step(*batches[place], place, 1e-3)
+            for step_number in range(WARM_UP):
+                step(*batches[step_number], step_number, 1e-3)
             _synchronise(variant.device)
         field = "self_device_time_total" if on_gpu else "self_cpu_time_total"
         times = {event.key: getattr(event, field) / 1e3 / WARM_UP for event in profiler.key_averages()}

@@ -63,11 +63,11 @@ class PlainBatches:
         """(B, T, M) features and (B,) labels."""
         chosen = torch.randint(len(self._files), (self._batch_size,)).tolist()
         crops = []
-        for place in chosen:
-            frames = torch.load(self._files[place], weights_only=True)
+        for index in chosen:
+            frames = torch.load(self._files[index], weights_only=True)
             start = int(torch.randint(max(len(frames) - self._crop_frames, 0) + 1, ()))
             crops.append(frames[start : start + self._crop_frames])
-        labels = torch.tensor([self._labels[place] for place in chosen])
+        labels = torch.tensor([self._labels[index] for index in chosen])
         padded = nn.utils.rnn.pad_sequence(crops, batch_first=True, padding_value=-20.0)
         return padded.to(self._device), labels.to(self._device)
 

@@ -63,17 +63,17 @@ def benchmark(recordings: Path, seconds: int, rounds: int) -> str:
 def run_decoding(folder: Path, processes: int) -> float:
     """Seconds to decode every file, in processes that have started already."""
     files = _files(folder)
-    everyone = SPAWN.Barrier(processes + 1)
-    with SPAWN.Pool(processes, _wait, (everyone,)) as pool:
-        everyone.wait(START_SECONDS)
+    barrier = SPAWN.Barrier(processes + 1)
+    with SPAWN.Pool(processes, _wait, (barrier,)) as pool:
+        barrier.wait(START_SECONDS)
         start = time.perf_counter()
         for _ in pool.imap_unordered(_decode, files, chunksize=1 + len(files) // (32 * processes)):
             pass
         return time.perf_counter() - start
 
 
-def _wait(everyone: Barrier) -> None:
-    everyone.wait()
+def _wait(barrier: Barrier) -> None:
+    barrier.wait()
 
 
 def _decode(path: Path) -> int:
@@ -95,10 +95,10 @@ def run_plain_loop(folder: Path) -> float:
     files = _files(folder)
     with TemporaryDirectory(dir=folder.parent) as out:
         start = time.perf_counter()
-        for place, path in enumerate(files):
+        for index, path in enumerate(files):
             samples, _ = soundfile.read(path, dtype="float32")
             frames = log_mel(torch.from_numpy(samples)).clamp(min=FEATURES.floor).log().T
-            torch.save(frames, f"{out}/{place}.pt")
+            torch.save(frames, f"{out}/{index}.pt")
         return time.perf_counter() - start
 
 

@@ -54,16 +54,16 @@ def write_sources(recordings: Path, folder: Path, seconds: float) -> dict[tuple[
     """
     found = _in_pairs(recordings)
     speakers = dict.fromkeys(recording.speaker for recording in found)
-    folders = {speaker: f"{place:04d}" for place, speaker in enumerate(speakers)}
+    folders = {speaker: f"{index:04d}" for index, speaker in enumerate(speakers)}
     log_mel = LogMel(FEATURES)
     names: list[str] = []
     ends = [0.0]
     with tqdm(total=seconds, desc="Write", unit=" s of audio", unit_scale=True, ncols=0) as bar:
         while ends[-1] < seconds or len(names) < 4 * FEWEST:
-            repeat, place = divmod(len(names), len(found))
-            names.append(f"{folders[found[place].speaker]}/{repeat:04d}-{place:06d}")
+            repeat, index = divmod(len(names), len(found))
+            names.append(f"{folders[found[index].speaker]}/{repeat:04d}-{index:06d}")
             # One sample fewer in each repetition, so that no two files are equal.
-            waveform = _load(found[place], log_mel)[repeat:]
+            waveform = _load(found[index], log_mel)[repeat:]
             for ending in FORMATS:
                 _write(folder / ending / "whole" / f"{names[-1]}.{ending}", waveform)
             ends.append(ends[-1] + len(waveform) / FEATURES.sample_rate)

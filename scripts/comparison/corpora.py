@@ -34,7 +34,7 @@ PARTS = ("1 training", "2 validation", "3 test")
 """Sessions of the tables, in this order."""
 LAST_SESSION = 0.01
 """Fraction so small that a split by sessions holds out only a speaker's last one."""
-SPEEDS = tuple(round(0.82 + 0.4 * place / 12, 4) for place in range(13))
+SPEEDS = tuple(round(0.82 + 0.4 * step / 12, 4) for step in range(13))
 SAMPLE_RATE = 16_000
 
 
@@ -195,14 +195,14 @@ def _recordings(
 def _write_speeds(recordings: Sequence[Recording], folder: Path, workers: int | None) -> None:
     """Write every recording at every speed, with a folder for each pair of speaker and speed."""
     with atomic_folder(folder) as unfinished:
-        places = list(enumerate(recordings))
-        for _ in parallel_map(partial(_write_at_speeds, folder=unfinished), places, "Speeds", "recordings", workers):
+        numbered = list(enumerate(recordings))
+        for _ in parallel_map(partial(_write_at_speeds, folder=unfinished), numbered, "Speeds", "recordings", workers):
             pass
 
 
-def _write_at_speeds(place: tuple[int, Recording], folder: Path) -> None:
+def _write_at_speeds(numbered: tuple[int, Recording], folder: Path) -> None:
     """Write a recording at all speeds, low-passed at the same frequency, since a slower copy ends at a lower one."""
-    number, recording = place
+    number, recording = numbered
     sound = decode(recording.path, recording.start, recording.end)
     waveform = resample(sound.waveform, sound.sample_rate, SAMPLE_RATE)
     for speed in SPEEDS:

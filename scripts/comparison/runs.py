@@ -197,8 +197,8 @@ def _linear(title: str, data: Data) -> Outcome:
     predicted, seconds = {}, 0.0
     for duration, frames in DURATIONS.items():
         began = time.perf_counter()
-        places = range(len(data.test))
-        linear = linear_baseline(data.labelled, data.training, labels, data.test, places, frames, sessions)
+        indices = range(len(data.test))
+        linear = linear_baseline(data.labelled, data.training, labels, data.test, indices, frames, sessions)
         predicted[duration] = linear.numpy()
         seconds = time.perf_counter() - began
     return Outcome(title, None, None, seconds, None, None, predicted)

@@ -56,10 +56,10 @@ def bootstrap_interval(
     counts, weights = np.bincount(truth), _weights(truth)
     starts = np.cumsum(counts) - counts
     means = np.empty(resamples)
-    for place in range(resamples):
+    for resample in range(resamples):
         runs = rng.integers(len(correct), size=len(correct))
         utterances = starts[truth] + rng.integers(counts[truth])
-        means[place] = (correct[:, utterances] @ weights)[runs].mean()
+        means[resample] = (correct[:, utterances] @ weights)[runs].mean()
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 

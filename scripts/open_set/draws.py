@@ -32,15 +32,15 @@ def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
         raise UserError(f"{source}: has no test utterances whose speakers are known; prepare it with --test-fraction")
     if len(corpus.speakers) - strangers < 2:
         raise UserError(f"--strangers: found {strangers} of {len(corpus.speakers)} speakers; at least two must remain")
-    places: dict[str, tuple[FrameStore, int]] = {}
+    rows: dict[str, tuple[FrameStore, int]] = {}
     for utterances, store in ((corpus.labelled, labelled), (corpus.test, open_corpus(source, "test")[1])):
-        places |= {name: (store, row) for row, name in enumerate(utterances.names)}
+        rows |= {name: (store, row) for row, name in enumerate(utterances.names)}
     order = np.random.default_rng(draw).permutation(len(corpus.speakers))
-    drawn = {corpus.speakers[place] for place in order[:strangers]}
+    drawn = {corpus.speakers[index] for index in order[:strangers]}
     known = tuple(name for name in corpus.speakers if name not in drawn)
 
     def frames(utterance: Utterance) -> NDArray[np.float32]:
-        store, row = places[utterance.feature_path]
+        store, row = rows[utterance.feature_path]
         return store.utterance(row).numpy()
 
     everything = [*(one for one in corpus.labelled if one.copy_of is None), *corpus.test]

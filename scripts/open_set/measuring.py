@@ -96,8 +96,8 @@ def _open_set(
     for seconds in SECONDS:
         frames = round(seconds * bundle.features.frames_per_second)
         mine, theirs = (embedder.embed(part.store, part.indices, frames) for part in (known, strangers))
-        places, scores = bundle.profiles.ranked(mine)
-        right = places[:, 0] == np.asarray(known.labels)
+        indices, scores = bundle.profiles.ranked(mine)
+        right = indices[:, 0] == np.asarray(known.labels)
         _, foreign = bundle.profiles.ranked(theirs)
         for name, fitted in rules.items():
             shares = []
@@ -154,15 +154,15 @@ def _enrolment(bundle: Bundle, known: Labelled, strangers: Labelled, half: NDArr
         clips = rows[np.arange(CLIPS) * len(rows) // CLIPS]  # of different sessions, if there are several
         profiles = profiles.with_speaker(f"new {stranger}", theirs[clips])
         rest += [(row, len(profiles.names) - 1) for row in rows.tolist() if row not in clips]
-    rows, places = np.array(rest).T
+    rows, indices = np.array(rest).T
     return Enrolment(
         draw,
         len(half[:NEW]),
         _right(bundle.profiles, mine, np.asarray(known.labels)),
         _right(profiles, mine, np.asarray(known.labels)),
-        _right(profiles, theirs[rows], places),
+        _right(profiles, theirs[rows], indices),
     )
 
 
-def _right(profiles: Profiles, prints: NDArray[np.float32], places: NDArray[np.integer]) -> float:
-    return float(np.mean(profiles.scores(prints).argmax(1) == places))
+def _right(profiles: Profiles, prints: NDArray[np.float32], indices: NDArray[np.integer]) -> float:
+    return float(np.mean(profiles.scores(prints).argmax(1) == indices))

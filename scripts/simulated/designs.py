@@ -121,7 +121,7 @@ def placed(
         if speaker in drawn:
             # In the order of the recordings, training first; in proportion if there are too few.
             whole = min(len(mine), design.training + design.test)
-            chosen = [mine[place * len(mine) // whole] for place in range(whole)]
+            chosen = [mine[index * len(mine) // whole] for index in range(whole)]
             count = whole * design.training // (design.training + design.test)
             yield from _dealt(chosen[:count], "training", max(1, design.occasions))
             yield from _dealt(chosen[count:], "test", design.test_occasions)
@@ -137,8 +137,8 @@ def _stranger(recordings: Sequence[Recording], design: Design) -> Iterator[Recor
 
 def _dealt(recordings: Sequence[Recording], role: str, occasions: int) -> Iterator[Recording]:
     """Distribute recordings over occasions, consecutive ones together."""
-    for place, one in enumerate(recordings):
-        yield replace(one, session=f"{role} {place * min(occasions, len(recordings)) // len(recordings) + 1}")
+    for index, one in enumerate(recordings):
+        yield replace(one, session=f"{role} {index * min(occasions, len(recordings)) // len(recordings) + 1}")
 
 
 def _role(one: Recording | Utterance) -> str:

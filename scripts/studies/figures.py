@@ -66,12 +66,12 @@ def _figure(rows: int, columns: int, width: float = 2.6, below: float = 0.9) -> 
 def outcomes(study: Study, results: Results) -> "Figure":
     """Draw the final accuracy of every run, by the last axis horizontally and by the one before it in colors."""
     padding = [("", [""])] * (MOST_AXES - len(study.axes))
-    (_, rows), (_, columns), (colour_axis, colours), (horizontal, places) = [*padding, *study.axes.items()]
+    (_, rows), (_, columns), (colour_axis, colours), (horizontal, ticks) = [*padding, *study.axes.items()]
     turned: dict[str, Any] = {}
     room: dict[str, float] = {}
-    if max(map(len, places)) > _LEVEL:
+    if max(map(len, ticks)) > _LEVEL:
         turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        room = {"width": max(4.2, 0.7 * len(places)), "below": 2.4}
+        room = {"width": max(4.2, 0.7 * len(ticks)), "below": 2.4}
     figure = _figure(len(rows), len(columns), **room)
     grid = figure.subplots(len(rows), len(columns), squeeze=False, sharex=True, sharey=True)
 
@@ -82,9 +82,9 @@ def outcomes(study: Study, results: Results) -> "Figure":
     for (r, row), (c, column) in product(enumerate(rows), enumerate(columns)):
         for turn, colour in enumerate(colours):
             shift = _SHIFT * (turn - (len(colours) - 1) / 2)
-            _points(grid[r, c], [of(row, column, colour, place) for place in places], shift, _COLOURS[turn % 7])
+            _points(grid[r, c], [of(row, column, colour, tick) for tick in ticks], shift, _COLOURS[turn % 7])
         grid[r, c].set_title(" | ".join(filter(None, (row, column))), fontsize=9)
-        grid[r, c].set_xticks(range(len(places)), places, **turned)
+        grid[r, c].set_xticks(range(len(ticks)), ticks, **turned)
         if r == len(rows) - 1:
             grid[r, c].set_xlabel(horizontal)
     grid[0, 0].set_ylim(bottom=0)
@@ -98,10 +98,10 @@ def outcomes(study: Study, results: Results) -> "Figure":
 def _points(axes: "Axes", runs: Sequence[Sequence[Result]], shift: float, colour: str) -> None:
     """Draw every run, marked by its outcome, and a line through the means; a run without validation is at 0."""
     means = [mean(100 * (result.final or 0.0) for result in at) if at else float("nan") for at in runs]
-    axes.plot([place + shift for place in range(len(runs))], means, color=colour, linewidth=1)
+    axes.plot([tick + shift for tick in range(len(runs))], means, color=colour, linewidth=1)
     for outcome, marker in _MARKERS.items():
-        found = [(place, 100 * (r.final or 0.0)) for place, at in enumerate(runs) for r in at if r.outcome == outcome]
-        x, y = [place + shift for place, _ in found], [accuracy for _, accuracy in found]
+        found = [(tick, 100 * (r.final or 0.0)) for tick, at in enumerate(runs) for r in at if r.outcome == outcome]
+        x, y = [tick + shift for tick, _ in found], [accuracy for _, accuracy in found]
         axes.plot(x, y, linestyle="none", color=colour, markersize=4.5, **marker)
 
 

@@ -78,7 +78,7 @@ def _norms(study: Study, results: Results) -> str:
     axes = list(study.axes)[:2]
     shown = ("embedding_norm", "embedding_spread", "common_share", "normalised_norm", "gradient_norm", "input_gradient")
     rows = [[*axes, "outcome", "runs", *(name.replace("_", " ") for name in shown)]]
-    order = {levels: place for place, levels in enumerate(product(*(study.axes[axis] for axis in axes), OUTCOMES))}
+    order = {levels: index for index, levels in enumerate(product(*(study.axes[axis] for axis in axes), OUTCOMES))}
 
     def group(entry: tuple[Cell, Result]) -> tuple[str, ...]:
         return (*entry[0].levels[: len(axes)], entry[1].outcome)
