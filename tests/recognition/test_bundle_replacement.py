@@ -107,7 +107,7 @@ def test_what_else_is_lost_is_still_refused(trained: Trained, bundle: Path, fold
     Recognizer.load(bundle).enroll("Late", trained.clips(trained.stranger)[3:4])  # while the export works
     before = bundle.read_bytes()
     new, _ = enroll_again(trained.bundle, recordings)
-    with pytest.raises(UserError, match="changes made to it: 'Late' is enrolled"):
+    with pytest.raises(UserError, match="changes to it: 'Late' is enrolled"):
         save_new(new, bundle, False, recordings)
     assert bundle.read_bytes() == before
 
