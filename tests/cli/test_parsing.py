@@ -67,7 +67,7 @@ def test_one_positional_argument_may_be_left_out(parsed: dict[str, argparse.Name
     ("line", "message"),
     [
         ("identfy b a.wav", "unknown command 'identfy'; did you mean identify?"),
-        ("zzz", "unknown command 'zzz'; expected one of train,"),
+        ("zzz", "unknown command 'zzz'; expected one of prepare,"),
         ("identify b --fals-accepts 0.1 a.wav", "--fals-accepts; did you mean --false-accepts?"),
         ("train --config f --quite a=1", "unrecognized arguments: --quite; did you mean --quiet?"),
         ("infer --checkpoint a --data b", "the following arguments are required: --output"),

@@ -237,7 +237,7 @@ def test_hosts_that_only_this_machine_reaches(host: str, only_here: bool) -> Non
 
 
 @pytest.mark.parametrize(("host", "lines"), [("127.0.0.1", 0), ("0.0.0.0", 1)])
-def test_a_page_for_everybody_is_warned_of(
+def test_a_page_open_to_the_network_is_warned_about(
     host: str, lines: int, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*arguments: object) -> None:
@@ -248,7 +248,7 @@ def test_a_page_for_everybody_is_warned_of(
     assert run(["serve", str(bundle), "--host", host]) == 0
     warned = capsys.readouterr().err.splitlines()
     assert len(warned) == lines
-    assert all("everybody in the network can enroll and forget" in line for line in warned)
+    assert all("anyone in the network can enroll and forget" in line for line in warned)
 
 
 @pytest.mark.parametrize(

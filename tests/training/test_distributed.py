@@ -79,7 +79,7 @@ def test_four_processes_start_and_one_resumes(settings: Path, alone: Path, tmp_p
     """The signal reaches the third process only, and all of them stop after the same step."""
     done = shared_run(4, "signal 2 36", settings, tmp_path / "run")
     assert done.returncode != 0
-    assert "Go on with:" in done.stdout
+    assert "Continue with:" in done.stdout
     assert Checkpoint.load(tmp_path / "run" / "last.pt").step == 37
     train(load(settings, tmp_path / "run"), resume=True)
     assert_same_run(tmp_path / "run", alone)

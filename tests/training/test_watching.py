@@ -149,7 +149,7 @@ def test_a_signal_saves_within_a_step_and_nothing_is_lost(
             patch.setattr(owner, name, signalled(getattr(owner, name), number))
         assert answer(patch, "train", "--config", config) == status
     assert Checkpoint.load(tmp_path / "run" / "last.pt").step == {"step": 5, "validation": 5, "save": 1}[where]
-    assert "Go on with: speakerid train --config" in capsys.readouterr().out
+    assert "Continue with: speakerid train --config" in capsys.readouterr().out
     assert signal.getsignal(number) == before
     assert answer(monkeypatch, "train", "--config", config, "--resume") == 0
     assert_same_run(tmp_path / "run", whole)
