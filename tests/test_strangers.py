@@ -69,7 +69,7 @@ def test_another_draw_holds_others_out_and_the_same_the_same(corpus: Path, tmp_p
 
 
 def test_somebody_must_stay(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"--strangers: found {KNOWN + 1} of {KNOWN + 2} speakers; two at least"):
+    with pytest.raises(UserError, match=f"--strangers: found {KNOWN + 1} of {KNOWN + 2} speakers; at least two"):
         hold_out(corpus, tmp_path / "held", strangers=KNOWN + 1, draw=0)
 
 

@@ -220,7 +220,7 @@ class LooksAtTheBatch(LooksAtTheLength):
     [
         (LooksAtTheLength(), f"by 1.0e[+]00 for .* s in a batch of .*, expected {TOLERANCE:.0e} at most"),
         (HasNoNumber(), "by inf for .* s in a batch of "),
-        (LooksAtTheBatch(), "fails in a batch of 1"),
+        (LooksAtTheBatch(), "fails for a batch of 1"),
     ],
 )
 def test_what_answers_otherwise_is_refused_and_not_written(
