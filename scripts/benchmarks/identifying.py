@@ -111,10 +111,10 @@ def random_bundle() -> Bundle:
     config, features = load_config(CONFIG), FeatureConfig()
     embedder = Embedder(config.model, features.n_mels)
     names = [f"speaker{number}" for number in range(20)]
-    prints = _prints(60, len(embedder.mean))
+    prints = _prints(60, embedder.width)
     labels = np.arange(60) % 20
     evidence = [
-        Evidence(seconds, prints, np.array(names)[labels], _prints(40, len(embedder.mean), 1), np.arange(40) // 2)
+        Evidence(seconds, prints, np.array(names)[labels], _prints(40, embedder.width, 1), np.arange(40) // 2)
         for seconds in (1.0, 4.0)
     ]
     profiles = profiles_of(names, embedder.plda, prints, labels)
