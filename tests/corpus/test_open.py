@@ -52,7 +52,8 @@ def test_valid_corpus_opens(root: Path) -> None:
 @pytest.mark.parametrize("part", ["labelled", "test"])
 def test_missing_folder_says_how_to_make_one(root: Path, part: Literal["labelled", "test"]) -> None:
     for path in (root / "nowhere", root / FEATURES):
-        with pytest.raises(UserError, match=rf"^{path}: no such folder; expected .*metadata\.json.*speakerid prepare.*$"):
+        expected = rf"^{path}: no such folder; expected .*metadata\.json.*speakerid prepare.*$"
+        with pytest.raises(UserError, match=expected):
             open_corpus(path, part)
 
 
