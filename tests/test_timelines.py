@@ -146,7 +146,7 @@ def test_the_script(
     rows = [
         [cell.strip().split(" ")[0] for cell in line.strip("|").split("|")[1:]]
         for line in lines
-        if line.startswith("| ") and not line.startswith("| said")
+        if line.startswith("| ") and not line.startswith("| outcome")
     ]
     assert len(rows) == 8
     for rule in (rows[:4], rows[4:]):
