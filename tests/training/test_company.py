@@ -121,9 +121,9 @@ def test_the_scatter_of_voice_prints_is_learned_from_company_too(
     seen = list[int]()
     fit = Embedder.fit
 
-    def watched(self: Embedder, store: FrameStore, indices: Sequence[int], labels: Sequence[int], *more: Any) -> None:
+    def watched(self: Embedder, store: FrameStore, indices: Sequence[int], labels: Sequence[int], *more: Any) -> Any:
         seen.extend(labels)
-        fit(self, store, indices, labels, *more)
+        return fit(self, store, indices, labels, *more)
 
     monkeypatch.setattr(Embedder, "fit", watched)
     bundle = make_bundle(result.run.best)

@@ -77,17 +77,29 @@ class Embedder(nn.Module):
         self.model.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier.")})
 
     @torch.no_grad()
-    def fit(self, store: FrameStore, indices: Sequence[int], labels: Sequence[int], features: FeatureConfig) -> None:
+    def fit(
+        self,
+        store: FrameStore,
+        indices: Sequence[int],
+        labels: Sequence[int],
+        features: FeatureConfig,
+        clips: Sequence[int] | NDArray[np.integer],
+    ) -> NDArray[np.float32]:
         """Fit the center, the whitening, the axes and the scatter of voice prints to utterances of known speakers.
 
-        A model has memorized its training utterances, so their embeddings scatter less than those of new ones. The same
-        utterances through other channels, and short pieces with and without a channel, scatter as new ones do.
+        A model has memorized its training utterances, so their embeddings scatter less than those of new ones, and are
+        not where new ones of the speaker are. The same utterances through other channels, and short pieces with and
+        without a channel, scatter as new ones do.
 
         Args:
             store: features of the utterances.
             indices: (N,) their indices in the store.
             labels: (N,) their speakers.
             features: settings of the features.
+            clips: (C,) rows of `indices` that pass through other channels.
+
+        Returns:
+            (C, E) voice prints of the clips for profiles, means over the clip as it is and through other channels.
 
         Raises:
             UserError: the model has collapsed.
@@ -96,10 +108,11 @@ class Embedder(nn.Module):
         check_embeddings(whole)
         short, rows = pieces(store, indices, round(SHORT * features.frames_per_second))
         parts = [short, through_channels(short, features, seed=0)] if len(rows) else []
-        some = evenly_spaced(len(indices), MOST)
-        copies = list(self._through_channels(store, np.asarray(indices)[some], features))
-        embeddings = np.concatenate([whole, *copies, *(self._of_all(part) for part in parts)])
-        speakers = np.concatenate([speakers, *(speakers[some] for _ in copies), *(speakers[rows] for _ in parts)])
+        copies = list(self._through_channels(store, np.asarray(indices)[clips], features))
+        some = evenly_spaced(len(clips), MOST)
+        embeddings = np.concatenate([whole, *(copy[some] for copy in copies), *(self._of_all(part) for part in parts)])
+        chosen = np.asarray(clips)[some]
+        speakers = np.concatenate([speakers, *(speakers[chosen] for _ in copies), *(speakers[rows] for _ in parts)])
         mean = embeddings.mean(0)
         white = whitening(embeddings, speakers)
         axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
@@ -110,19 +123,7 @@ class Embedder(nn.Module):
         self.whitening.copy_(torch.from_numpy(white @ axes))
         self.within.fill_(plda.within)
         self.between.copy_(torch.from_numpy(plda.between))
-
-    def profile_prints(self, store: FrameStore, indices: Sequence[int], features: FeatureConfig) -> NDArray[np.float32]:
-        """(N, E) voice prints for the profiles of speakers that the model was trained on.
-
-        Each is the mean over the recording as it is and through other channels. Without channels, the voice print of a
-        memorized training recording is not where new recordings of the speaker are.
-
-        Args:
-            store, indices: see `embed`.
-            features: settings of the features.
-        """
-        parts = [self.embeddings(store, indices), *self._through_channels(store, indices, features)]
-        return self.voice_prints(np.mean(parts, axis=0))
+        return self.voice_prints(np.mean([whole[clips], *copies], axis=0))
 
     def _through_channels(
         self, store: FrameStore, indices: Sequence[int] | NDArray[np.integer], features: FeatureConfig

@@ -65,13 +65,14 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
     embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
     embedder.take_model(loaded)
     fitted_on = _with_company(train, corpus)
+    labels = np.asarray(fitted_on.labels)
+    clips = _first_of_each(labels, PROFILE_CLIPS)
     try:
-        embedder.fit(fitted_on.store, fitted_on.indices, fitted_on.labels, loaded.features)
+        prints = embedder.fit(fitted_on.store, fitted_on.indices, fitted_on.labels, loaded.features, clips)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
-    chosen = _first_of_each(np.asarray(train.labels), PROFILE_CLIPS)
-    prints = embedder.profile_prints(train.store, [train.indices[row] for row in chosen], loaded.features)
-    profiles = profiles_of(corpus.speakers, embedder.plda, prints, np.asarray(train.labels)[chosen])
+    own = labels[clips] < len(corpus.speakers)  # the others are company
+    profiles = profiles_of(corpus.speakers, embedder.plda, prints[own], labels[clips][own])
     others = _strangers(corpus, data, loaded, train, strangers)
     embedder_of_known: Embeds = embedder
     embedder_of_strangers: Embeds = embedder

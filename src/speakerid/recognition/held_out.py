@@ -181,13 +181,11 @@ def _fit(
 ) -> tuple[Profiles, NDArray[np.int64]]:
     """Fit the embedder of a fold on its training set; profiles of its speakers, and their indices."""
     labels = corpus.labelled.speakers[train]
-    embedder.fit(store, train, labels.tolist(), loaded.features)
-    own = np.flatnonzero(labels < len(corpus.speakers))  # the others are company
+    prints = embedder.fit(store, train, labels.tolist(), loaded.features, np.arange(len(train)))
+    own = labels < len(corpus.speakers)  # the others are company
     speakers, indices = np.unique(labels[own], return_inverse=True)
-    prints = embedder.profile_prints(store, np.asarray(train)[own].tolist(), loaded.features)
-    return profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints, indices), speakers.astype(
-        np.int64
-    )
+    profiles = profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints[own], indices)
+    return profiles, speakers.astype(np.int64)
 
 
 def corrections(
