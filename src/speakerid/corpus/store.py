@@ -65,6 +65,13 @@ class FrameStore:
         start = self.offsets[index]
         return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]], np.float32))
 
+    @staticmethod
+    def from_utterances(utterances: Sequence[NDArray[np.floating]], n_mels: int) -> "FrameStore":
+        """Store in memory of (T, M) features of N utterances."""
+        lengths = np.array([len(frames) for frames in utterances], np.int64)
+        frames = np.concatenate(utterances) if len(utterances) else np.zeros((0, n_mels), np.float32)
+        return FrameStore(frames, np.cumsum(lengths) - lengths, lengths)
+
     def of(self, indices: Sequence[int] | NDArray[np.integer]) -> "FrameStore":
         """Store with a subset of the utterances, sharing the frames."""
         chosen = np.asarray(indices, np.int64)

@@ -88,9 +88,7 @@ def evidence_of(
         (mine, by), (theirs, by_theirs) = (
             _joined(part, one, frames) for part, one in ((known, embedder), (strangers.voices, embedder_of_strangers))
         )
-        if 2 * len(set(mine.labels)) < len(set(known.labels)) or (
-            2 * len(set(theirs.labels)) < len(set(strangers.voices.labels))
-        ):
+        if not (_most_speakers(mine, known) and _most_speakers(theirs, strangers.voices)):
             break
         found = _evidence(seconds, by, mine, profiles, by_theirs, theirs, strangers, features)
         rows.append(replace(found, joined=True))
@@ -148,12 +146,7 @@ def _joined(part: Labelled, embedder: Embeds, frames: int) -> tuple[Labelled, Em
                 rows, length = [], 0
     found = [found[index] for index in evenly_spaced(len(found), MOST_JOINED)]
     pieces = [np.concatenate([part.store.utterance(indices[row]).numpy() for row in rows]) for rows in found]
-    lengths = np.array([len(piece) for piece in pieces], np.int64)
-    store = FrameStore(
-        np.concatenate(pieces) if pieces else np.zeros((0, part.store.frames.shape[1]), np.float32),
-        np.cumsum(lengths) - lengths,
-        lengths,
-    )
+    store = FrameStore.from_utterances(pieces, part.store.frames.shape[1])
     if isinstance(embedder, HeldOutEmbedder):
         embedder = embedder.of(indices[[rows[0] for rows in found]])
     return Labelled(store, range(len(found)), [part.labels[rows[0]] for rows in found]), embedder
@@ -161,7 +154,11 @@ def _joined(part: Labelled, embedder: Embeds, frames: int) -> tuple[Labelled, Em
 
 def _most(part: Labelled, whole: Labelled) -> bool:
     """Whether at least half of the utterances and of the speakers remain."""
-    return 2 * len(part.labels) >= len(whole.labels) and 2 * len(set(part.labels)) >= len(set(whole.labels))
+    return 2 * len(part.labels) >= len(whole.labels) and _most_speakers(part, whole)
+
+
+def _most_speakers(part: Labelled, whole: Labelled) -> bool:
+    return 2 * len(set(part.labels)) >= len(set(whole.labels))
 
 
 def _half(prints: NDArray[np.float32]) -> NDArray[np.float32]:

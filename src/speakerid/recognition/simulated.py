@@ -65,9 +65,7 @@ def through_channels(store: FrameStore, features: FeatureConfig, seed: int, othe
                 frames = frames @ torch.stack([shift(features, factor) for factor in factors.tolist()])
             for row, passed in zip(rows, channels(frames), strict=True):
                 found[row] = passed
-    lengths = np.asarray(store.lengths, np.int64)
-    frames = torch.cat(found).numpy() if found else np.zeros((0, store.frames.shape[1]), np.float32)
-    return FrameStore(frames, np.cumsum(lengths) - lengths, lengths)
+    return FrameStore.from_utterances([one.numpy() for one in found], store.frames.shape[1])
 
 
 def _of_one_length(lengths: NDArray[np.integer]) -> Iterator[list[int]]:

@@ -69,9 +69,8 @@ class VoiceEncoder:
 
     def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
-        lengths = np.array([len(some) for some in frames])
-        store = FrameStore(np.concatenate(frames), np.cumsum(lengths) - lengths, lengths)
-        at_a_time = max(int(lengths.max()), min(len(store.frames), CPU_FRAMES))
+        store = FrameStore.from_utterances(frames, self._features.n_mels)
+        at_a_time = max(int(store.lengths.max()), min(len(store.frames), CPU_FRAMES))
         with self.threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
             prints = self._embedder.embed(store, range(len(store)))
         if not np.isfinite(prints).all():
