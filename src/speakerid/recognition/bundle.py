@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,11 +25,19 @@ from speakerid.model_config import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import FORMAT as FORMAT
 from speakerid.recognition.bundle_file import Content as _Content
-from speakerid.recognition.bundle_file import RuleContent, SpeakerContent, add_tensors, as_bytes, read
+from speakerid.recognition.bundle_file import (
+    RuleContent,
+    SpeakerContent,
+    add_tensors,
+    as_bytes,
+    evidence_in,
+    profiles_in,
+    read,
+    tensors_of,
+)
 from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # scripts that edit bundles use it
-from speakerid.recognition.centres import even_clips
 from speakerid.recognition.decision import Rule
-from speakerid.recognition.embedder import Embedder, plda_in
+from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
 from speakerid.recognition.profiles import Profiles
@@ -178,7 +185,7 @@ class Bundle:
             expected=list(self.expected),
             card=dict(self.card),
         )
-        blob = as_bytes(content, self._tensors())
+        blob = as_bytes(content, tensors_of(self.weights, self.profiles, self.evidence))
         with atomic_file(Path(path), mode=0o600) as partial:
             partial.write_bytes(blob)
             version = version_of(partial)
@@ -202,31 +209,13 @@ class Bundle:
             content.model,
             content.features,
             weights,
-            _profiles(content, weights, tensors),
-            [_evidence(content, tensors, index) for index in range(len(content.seconds))],
+            profiles_in(content, weights, tensors),
+            [evidence_in(content, tensors, index) for index in range(len(content.seconds))],
             content.identification.rule(),
             content.verification.rule() if content.verification else None,
             content.expected,
             content.card,
         )
-
-    def _tensors(self) -> dict[str, Tensor]:
-        tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in self.weights.items()}
-        tensors["centres"] = torch.from_numpy(np.ascontiguousarray(self.profiles.centres))
-        tensors["centre_clips"] = torch.from_numpy(self.profiles.centre_clips)
-        rows = [(index, digest) for index, some in enumerate(self.profiles.recordings) for digest in sorted(some)]
-        tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
-        for index, some in enumerate(self.evidence):
-            # Half precision changes a score by at most a thousandth of their range, and halves most of the file.
-            tensors[f"evidence.{index}.known"] = torch.from_numpy(some.known.astype(np.float16))
-            tensors[f"evidence.{index}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
-            tensors[f"evidence.{index}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
-            if len(some.stranger_names):
-                profiles = some.own_profiles(self.profiles).astype(np.int32)
-                tensors[f"evidence.{index}.stranger_profiles"] = torch.from_numpy(profiles)
-            if len(some.corrections):
-                tensors[f"evidence.{index}.corrections"] = torch.from_numpy(some.corrections)
-        return tensors
 
 
 @contextmanager
@@ -274,47 +263,9 @@ def changing(path: Path) -> Iterator[list[Bundle]]:
 
 
 def version_of(path: Path) -> FileVersion | None:
-    """Version of a bundle's file, which changes whenever it is written or replaced; None if there is no file."""
+    """Version of a bundle's file, which changes whenever it is written or replaced; None if the file does not exist."""
     try:
         status = path.stat()
     except (OSError, ValueError):  # ValueError: a NUL in the name
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
-
-
-def _profiles(content: _Content, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Profiles:
-    clips = tuple(speaker.clips for speaker in content.speakers)
-    recordings: list[set[int]] = [set() for _ in clips]
-    for index, digest in tensors["recordings"].tolist() if "recordings" in tensors else ():
-        recordings[index].add(digest)
-    return Profiles(
-        tuple(speaker.name for speaker in content.speakers),
-        plda_in(weights),
-        tensors["centres"].numpy(),
-        clips,
-        tuple(speaker.trained for speaker in content.speakers),
-        tensors["centre_clips"].numpy() if "centre_clips" in tensors else even_clips(clips),
-        tuple(map(frozenset, recordings)),
-    )
-
-
-def _evidence(content: _Content, tensors: Mapping[str, Tensor], index: int) -> Evidence:
-    """Evidence of one duration."""
-    prefix, names = f"evidence.{index}.", [one.name for one in content.speakers]
-    known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
-    whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
-    themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
-    added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
-    if f"{prefix}flattery" in tensors:  # earlier format: subtracted from the score of the utterance's speaker alone
-        column = np.full(len(known), -tensors[f"{prefix}flattery"].item(), np.float32)
-        added = np.stack([column, np.zeros_like(column)], 1)
-    return Evidence(
-        content.seconds[index],
-        known,
-        np.array(content.evidence_speakers[index], str),
-        strangers,
-        whose,
-        np.array(themselves, str),
-        added,
-        bool(content.joined and content.joined[index]),
-    )

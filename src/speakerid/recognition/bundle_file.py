@@ -10,12 +10,13 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import numpy as np
+import torch
 from pydantic import Field, JsonValue, TypeAdapter
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -26,8 +27,12 @@ from speakerid.config import FeatureConfig
 from speakerid.errors import UserError
 from speakerid.files import check_regular
 from speakerid.model_config import ModelConfig
+from speakerid.recognition.centres import even_clips
 from speakerid.recognition.decision import Rule, Thresholds
+from speakerid.recognition.embedder import plda_in
+from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected
+from speakerid.recognition.profiles import Profiles
 from speakerid.settings import Settings, parse
 
 FORMAT = "speakerid bundle 2"
@@ -235,3 +240,61 @@ def _parse(path: Path, metadata: Mapping[str, Any]) -> Content:
             "export it again from its checkpoint"
         )
     return parse(Content, found, path)
+
+
+def tensors_of(weights: Mapping[str, Tensor], profiles: Profiles, evidence: Sequence[Evidence]) -> dict[str, Tensor]:
+    """Tensors of a bundle by their names in the file."""
+    tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in weights.items()}
+    tensors["centres"] = torch.from_numpy(np.ascontiguousarray(profiles.centres))
+    tensors["centre_clips"] = torch.from_numpy(profiles.centre_clips)
+    rows = [(index, digest) for index, some in enumerate(profiles.recordings) for digest in sorted(some)]
+    tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
+    for index, some in enumerate(evidence):
+        # Half precision changes a score by at most a thousandth of their range, and halves most of the file.
+        tensors[f"evidence.{index}.known"] = torch.from_numpy(some.known.astype(np.float16))
+        tensors[f"evidence.{index}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
+        tensors[f"evidence.{index}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
+        if len(some.stranger_names):
+            tensors[f"evidence.{index}.stranger_profiles"] = torch.from_numpy(some.own_profiles(profiles).astype(np.int32))
+        if len(some.corrections):
+            tensors[f"evidence.{index}.corrections"] = torch.from_numpy(some.corrections)
+    return tensors
+
+
+def profiles_in(content: Content, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Profiles:
+    """Profiles of a bundle that was checked."""
+    clips = tuple(speaker.clips for speaker in content.speakers)
+    recordings: list[set[int]] = [set() for _ in clips]
+    for index, digest in tensors["recordings"].tolist() if "recordings" in tensors else ():
+        recordings[index].add(digest)
+    return Profiles(
+        tuple(speaker.name for speaker in content.speakers),
+        plda_in(weights),
+        tensors["centres"].numpy(),
+        clips,
+        tuple(speaker.trained for speaker in content.speakers),
+        tensors["centre_clips"].numpy() if "centre_clips" in tensors else even_clips(clips),
+        tuple(map(frozenset, recordings)),
+    )
+
+
+def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> Evidence:
+    """Evidence of one duration of a bundle that was checked."""
+    prefix, names = f"evidence.{index}.", [one.name for one in content.speakers]
+    known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
+    whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
+    themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
+    added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
+    if f"{prefix}flattery" in tensors:  # earlier format: subtracted from the score of the utterance's speaker alone
+        column = np.full(len(known), -tensors[f"{prefix}flattery"].item(), np.float32)
+        added = np.stack([column, np.zeros_like(column)], 1)
+    return Evidence(
+        content.seconds[index],
+        known,
+        np.array(content.evidence_speakers[index], str),
+        strangers,
+        whose,
+        np.array(themselves, str),
+        added,
+        bool(content.joined and content.joined[index]),
+    )
