@@ -114,6 +114,8 @@ def test_scores_are_corrected_toward_those_of_the_folds(bundle: Bundle) -> None:
     fold_scores[0] = -np.inf  # of a fold with a single speaker
     found = corrections(bundle.profiles, some.known, speakers, fold_scores)
     assert found[0].tolist() == [0, 0]
+    assert (found[1:, 0] < 0).all()
+    assert (found[1:, 0] > -2).all()
     np.testing.assert_allclose(found[1:], np.tile([-2 * CORRECTED, CORRECTED], (len(rows) - 1, 1)), atol=1e-5)
     corrected = replace(some, corrections=found).score_known(bundle.profiles)
     np.testing.assert_allclose(corrected.right, own + found[:, 0], atol=1e-5)
