@@ -164,11 +164,11 @@ class ModelConfig(Settings, frozen=True):
     encoder: EncoderConfig
     pooling_width: Count | None = None
     """Width of a Linear and ReLU between encoder and pooling, to pool more channels than the encoder has; by default
-    there is no such layer."""
+    no such layer."""
     pooling: PoolingConfig = MeanConfig()
     """A kind by name, or with its settings: `{kind: attentive_statistics, nhead: 4}`."""
     embedding_dim: Count | None = None
-    """Width of a Linear between pooling and classifier; by default there is no such layer."""
+    """Width of a Linear between pooling and classifier; by default no such layer."""
     classifier: ClassifierConfig = BatchNormConfig()
     """A kind by name, or with its settings: `{kind: cosine, sub_centers: 3}`."""
 

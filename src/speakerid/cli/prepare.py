@@ -59,6 +59,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split", choices=["auto", "session", "order", "random"], default="auto",
         help="how test data are chosen: auto takes whole sessions if they are known, else the last recordings",
     )  # fmt: skip
+    _add_voices(parser)
+    parser.add_argument(
+        "--max-minutes", type=positive, default=20, metavar="N", help="leave out longer recordings (default 20)"
+    )
+    parser.add_argument("--strict", action="store_true", help="stop at broken recordings instead of leaving them out")
+    parser.add_argument("--workers", type=positive, metavar="N", help="number of processes (default: one per core)")
+
+
+def _add_voices(parser: argparse.ArgumentParser) -> None:
+    """Options for strangers, for other people's recordings, and for changed copies."""
     parser.add_argument(
         "--strangers", type=int, default=0, metavar="N", help="number of speakers to hold out as strangers (default 0)"
     )
@@ -84,11 +94,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--equalise", action="store_true",
         help="standardize every band over all frames of a speaker: removes the channel, for experiments only",
     )  # fmt: skip
-    parser.add_argument(
-        "--max-minutes", type=positive, default=20, metavar="N", help="leave out longer recordings (default 20)"
-    )
-    parser.add_argument("--strict", action="store_true", help="stop at broken recordings instead of leaving them out")
-    parser.add_argument("--workers", type=positive, metavar="N", help="number of processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ def _file_and_overrides(options: argparse.Namespace) -> tuple[Path, list[str]]:
     """The settings file, from --config or the first argument, and the other arguments.
 
     Raises:
-        UserError: there is no file.
+        UserError: no settings file was given, or it does not exist.
     """
     if options.config is not None:
         return options.config, options.overrides

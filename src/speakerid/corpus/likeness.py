@@ -240,7 +240,7 @@ def _nearest_other(
 ) -> tuple[NDArray[np.int64], Points]:
     """Nearest other speaker of each recording in `judged`, and the ratio of the own speaker's distance to that one's.
 
-    Speakers without two recordings besides the judged one are not compared; the ratio is 0 if there is no comparison.
+    Speakers without two recordings besides the judged one are not compared; the ratio is 0 if nothing is compared.
     """
     order = np.argsort(speaker, kind="stable")
     rank = np.argsort(order, kind="stable")

@@ -103,7 +103,7 @@ def prepare(source: StrPath, out: StrPath, options: Options = Options()) -> Prep
         options: see `Options`.
 
     Raises:
-        UserError: there are no recordings, `out` holds something else or other features, or fewer than two speakers
+        UserError: no recordings were found, `out` holds something else or other features, or fewer than two speakers
             have two usable recordings each.
         CorpusError: lists broken recordings, if `strict`.
     """

@@ -55,7 +55,7 @@ def bootstrap_interval(
 
     found = np.stack(list(values()))
     undefined = np.isnan(found).all(0)  # in every resample, about which NumPy would warn
-    # Observed values only: there is no interpolation between a finite and an infinite one.
+    # Observed values only: a finite and an infinite one cannot be interpolated.
     found = np.where(undefined, 0.0, found)
     low, high = np.nanquantile(found, [0.025, 0.975], axis=0, method="inverted_cdf")
     return np.where(undefined, np.nan, low), np.where(undefined, np.nan, high)

@@ -130,7 +130,7 @@ def identification_row(name: str, scored: Scored, decided: Decided | None = None
     Args:
         name: name of the row.
         scored: scores of every utterance against every known speaker.
-        decided: decisions of the recognizer; without them, utterances are ranked by score and there are no thresholds.
+        decided: decisions of the recognizer; without them, utterances are ranked by score and no threshold applies.
         resamples: number of resamples for the intervals.
     """
     right = scored.known.argmax(1) == scored.labels
@@ -262,7 +262,7 @@ def _estimates(
 
 
 def confusions(labels: NDArray[np.integer], named: NDArray[np.integer], speakers: Sequence[str]) -> Confusions | None:
-    """Confusion matrix of the speakers that are confused most often; None if there are no confusions.
+    """Confusion matrix of the speakers that are confused most often; None if none is confused.
 
     Args:
         labels: (N,) true speakers.
