@@ -255,7 +255,7 @@ def tensors_of(weights: Mapping[str, Tensor], profiles: Profiles, evidence: Sequ
         tensors[f"evidence.{index}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
         tensors[f"evidence.{index}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
         if len(some.stranger_names):
-            tensors[f"evidence.{index}.stranger_profiles"] = torch.from_numpy(some.own_profiles(profiles).astype(np.int32))
+            tensors[f"evidence.{index}.stranger_profiles"] = torch.from_numpy(some.own_profiles(profiles)).int()
         if len(some.corrections):
             tensors[f"evidence.{index}.corrections"] = torch.from_numpy(some.corrections)
     return tensors
