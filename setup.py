@@ -7,7 +7,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithConfigs(build_py):
-    """Puts settings files where `speakerid.shipped_configs` finds them; an editable install reads the checkout's."""
+    """Puts settings files where `speakerid.config.shipped` finds them; an editable install reads the checkout's."""
 
     def run(self) -> None:
         super().run()

@@ -27,7 +27,7 @@ RECORDINGS, in any layout that prepare knows, are written once as 16 kHz mono in
   decoding    soundfile.read of whole files and nothing else, in processes that have started already: the limit
   plain loop  soundfile.read, torchaudio's MelSpectrogram, log, torch.save, file by file in one process and with torch's
               default threads; without leveling, trimming, checks and report
-  prepare     speakerid.corpus.prepare.prepare to the packed store
+  prepare     speakerid.preparation.prepare.prepare to the packed store
 The files are in the page cache for all three. Starting the workers is part of prepare's time; for rates without
 start-up, the time for 4 recordings is subtracted."""
 
@@ -43,7 +43,7 @@ Training steps and whole utterances per second: ours, and loops with PyTorch's a
 
 Synthetic features of 600 speakers are written into a temporary folder (set by TMPDIR). The contestants are
   ours   TrainingBatches from the packed store, SpeakerClassifier as in configs/, the trainer's TrainingStep; whole
-         utterances by speakerid.evaluation.predict
+         utterances by speakerid.training.predict
   plain  torch.load of every utterance, torch.nn.TransformerEncoderLayer (one layer three times) or
          torchaudio.models.Conformer of the same sizes, the loss read at every step; utterances one by one
 in float32 and bfloat16 (autocast), with and without dropout, on the CPU and on a GPU if there is one. The last column

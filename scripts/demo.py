@@ -18,8 +18,8 @@ def demo() -> int:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
 
     from speakerid.config import load_config  # heavy imports, which --help does without
-    from speakerid.recognition.evaluation import evaluate_checkpoints
-    from speakerid.recognition.submission import infer
+    from speakerid.evaluation.checkpoints import evaluate_checkpoints
+    from speakerid.evaluation.submission import infer
     from speakerid.training.run import choose_device, train
 
     config = load_config(CONFIG, [f"run_dir={_free_folder(Path('runs/demo'))}"])

@@ -31,7 +31,7 @@ from speakerid.cli.arguments import positive
 from speakerid.cli.destination import check_folder
 
 if TYPE_CHECKING:
-    from speakerid.corpus.records import Utterances
+    from speakerid.corpus.utterances import Utterances
 
 # Heavy imports are inside the functions: every worker process imports this file when it starts.
 
@@ -41,7 +41,7 @@ def main() -> int:
     from simulated.designs import DESIGNS, build
     from simulated.runs import MODELS, Job, OpenedTest, run
     from simulated.tables import Spoken, sections
-    from speakerid.corpus.parallel import parallel_map
+    from speakerid.base.parallel import parallel_map
 
     options = _parser(DESIGNS, MODELS).parse_args()
     check_folder(options.out, [source for source in (options.recordings, options.more) if source], "OUT")

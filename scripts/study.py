@@ -12,11 +12,11 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import file_lock
 from speakerid.cli import exit_with
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import FIGURE
-from speakerid.errors import UserError
-from speakerid.files import file_lock
 
 
 def study() -> int:
@@ -30,7 +30,7 @@ def study() -> int:
         raise UserError(f"--workers: found {options.workers}, expected 0 (in this process) or more")
 
     # Heavy imports are here, since every worker process imports this file when it starts.
-    from speakerid.corpus.parallel import parallel_map
+    from speakerid.base.parallel import parallel_map
     from speakerid.training.progress import Progress
     from speakerid.training.run import open_training_data
     from studies.figures import PICTURES, draw

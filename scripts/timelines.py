@@ -35,9 +35,9 @@ def main() -> int:
     from open_set.conversations import conversation  # heavy imports, which --help does without
     from open_set.error_rates import NEEDED, installed
     from speakerid.audio.codecs import check_codecs
-    from speakerid.corpus import recordings_table
     from speakerid.corpus.check import open_corpus
-    from speakerid.corpus.layouts import scan
+    from speakerid.preparation import recordings_table
+    from speakerid.preparation.sources.layouts import scan
     from speakerid.recognition.recognizer import Recognizer
 
     if not options.clean:
@@ -65,9 +65,8 @@ def _measure(recognizer: "Recognizer", talks: "Sequence[Conversation]", false_ac
     from open_set.conversations import seconds
     from open_set.error_rates import COLLAR, error_rates, installed
     from open_set.tables import rates, shares
-    from speakerid.recognition.timeline import timeline
 
-    said = [timeline(recognizer, talk.waveform, false_accepts, talk.sample_rate) for talk in talks]
+    said = [recognizer.timeline(talk.waveform, talk.sample_rate, false_accepts) for talk in talks]
     pairs = list(zip(talks, said, strict=True))
     print(shares([seconds(talk.turns, segments, recognizer.speakers) for talk, segments in pairs]))
     for collar in (0.0, COLLAR) if installed() else ():

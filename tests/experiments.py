@@ -15,11 +15,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from speakerid.batches import TrainingBatches
 from speakerid.cli import main
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import feature_file, hw4
-from speakerid.corpus.records import Corpus, Utterance, Utterances
+from speakerid.corpus.utterances import Corpus, Utterance, Utterances
+from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
 
 N_MELS = 8

@@ -16,7 +16,7 @@ import torch
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["processes", "pytest", "torch._dynamo", "torch.distributed.launcher.api", "torch.utils.tensorboard",
-     "speakerid.training.run", "speakerid.recognition.exporting"]
+     "speakerid.training.run", "speakerid.recognition.make_bundle"]
 )  # fmt: skip
 
 

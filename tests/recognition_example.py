@@ -3,10 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.evaluation.detection import det_curve
 from speakerid.evaluation.embedding_map import EmbeddingMap, embedding_map
-from speakerid.evaluation.open_set import Answers, open_set_curve
-from speakerid.evaluation.recognition_measures import (
+from speakerid.evaluation.measures import (
     Decided,
     Scored,
     ScoredPairs,
@@ -14,7 +12,7 @@ from speakerid.evaluation.recognition_measures import (
     identification_row,
     verification_row,
 )
-from speakerid.evaluation.recognition_results import (
+from speakerid.evaluation.results import (
     ACCEPTED,
     CLLR,
     DIR,
@@ -32,6 +30,8 @@ from speakerid.evaluation.recognition_results import (
     Results,
     Table,
 )
+from speakerid.metrics.detection import det_curve
+from speakerid.metrics.open_set import Answers, open_set_curve
 
 IDENTIFICATION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
 VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, ECE)

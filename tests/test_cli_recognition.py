@@ -12,10 +12,10 @@ import soundfile
 
 from recognition.bundles import Trained
 from speakerid.audio.decode import write_wav
+from speakerid.base.printing import printable
 from speakerid.cli import main, run
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import ONNX, TORCHSCRIPT, content_of
-from speakerid.printing import printable
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
 

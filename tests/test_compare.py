@@ -23,15 +23,15 @@ from corpora import write_recording
 from experiments import at_step, interrupt
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.corpus import recordings_table
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.recordings import Recording
 from speakerid.corpus.store import FrameStore
-from speakerid.errors import UserError
-from speakerid.evaluation.predict import predict
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.models.summary import unique_parameters
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.nn.summary import unique_parameters
+from speakerid.preparation import recordings_table
+from speakerid.preparation.sources.recordings import Recording
+from speakerid.training.predict import predict
 
 SPEAKERS = ("anna", "ben", "cleo")
 COURSE = CONTESTANTS["course"]

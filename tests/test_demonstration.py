@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from speakerid.config import load_config
-from speakerid.corpus.demo import write_demo_corpus
-from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.demo.corpus import write_demo_corpus
+from speakerid.evaluation.checkpoints import evaluate_checkpoints
 from speakerid.training.run import train
 
 ROOT = Path(__file__).resolve().parents[1]

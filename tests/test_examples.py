@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig
-from speakerid.model_config import ModelConfig
+from speakerid.config.model import ModelConfig
+from speakerid.deployment.onnx import export_bundle
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.embedder import Embedder
-from speakerid.recognition.evidence import Evidence
-from speakerid.recognition.interchange import export_bundle
 from speakerid.recognition.profiles import profiles_of
 from speakerid.recognition.recognizer import Recognizer
 
@@ -56,7 +56,7 @@ def a_bundle() -> Bundle:
     labels = np.repeat([0, 1], 4)
     profiles = profiles_of(SPEAKERS, embedder.plda, np.concatenate([prints(3.0, d, range(4)) for d in (0, 1)]), labels)
     evidence = [
-        Evidence(
+        CalibrationSet(
             seconds,
             np.concatenate([prints(seconds, dullness, range(10, 30)) for dullness in (0, 1)]),
             np.repeat(SPEAKERS, 20),

@@ -10,10 +10,10 @@ from experiments import answer_of_script
 from simulated.designs import DESIGNS, Design, build, placed
 from simulated.runs import DURATIONS, Answers, Job, OpenedTest, run
 from simulated.tables import Pooled, Spoken, accuracy, identified, sections, strangers_named
-from speakerid.corpus import recordings_table
-from speakerid.corpus.demo import write_demo_corpus
-from speakerid.corpus.recordings import Recording
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.demo.corpus import write_demo_corpus
+from speakerid.preparation import recordings_table
+from speakerid.preparation.sources.recordings import Recording
 
 pytest.importorskip("av", reason="needs PyAV, of the extra `av`")
 

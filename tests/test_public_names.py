@@ -25,7 +25,7 @@ def imported(module: ModuleType) -> dict[str, tuple[str, str]]:
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-        if node.module not in ("typing", "speakerid.lazy")
+        if node.module not in ("typing", "speakerid.base.lazy")
     }
 
 

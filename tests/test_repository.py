@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from speakerid.base.extras import EXTRAS
 from speakerid.cli import build_parser
 from speakerid.config import DEMO_ROOT, FeatureConfig, load_config
 from speakerid.corpus.check import open_corpus
-from speakerid.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -33,7 +33,7 @@ INSTALLED_COMMANDS = re.findall(
     ),
     re.MULTILINE,
 )
-PLAIN_PACKAGES = (".", "layers", "models", "training", "evaluation", "audio", "corpus", "cli", "recognition")
+PLAIN_PACKAGES = sorted({path.parent.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py")})
 PLAIN_FOLDERS = [
     *(SOURCE / name for name in PLAIN_PACKAGES),
     *sorted({path.parent for path in (ROOT / "scripts").rglob("*.py")}),

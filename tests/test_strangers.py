@@ -10,10 +10,10 @@ from experiments import answer_of_script
 from open_set.draws import hold_out
 from recognition.bundles import KNOWN, Trained
 from speakerid.audio.speed import SPEEDS
+from speakerid.base.errors import UserError
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.prepare import Options, prepare
-from speakerid.corpus.records import PARTS
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import PARTS
+from speakerid.preparation.prepare import Options, prepare
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -16,11 +16,11 @@ from torch import nn
 
 from experiments import answer_of_script, write_easy_corpus
 from processes import FORKS, become
+from speakerid.base.errors import UserError
 from speakerid.config import Config
-from speakerid.errors import UserError
-from speakerid.model_config import ModelConfig
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.settings import parse
+from speakerid.config.model import ModelConfig
+from speakerid.config.settings import parse
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.health import Collapsed, Diverged
 from studies.figures import outcomes
 from studies.grid import load_study

@@ -24,11 +24,11 @@ from open_set.conversations import (
 )
 from open_set.error_rates import error_rates, installed
 from recognition.bundles import Trained
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.corpus.layouts import scan
-from speakerid.corpus.prepare import Options, prepare
-from speakerid.corpus.recordings import Recording
-from speakerid.errors import UserError
+from speakerid.preparation.prepare import Options, prepare
+from speakerid.preparation.sources.layouts import scan
+from speakerid.preparation.sources.recordings import Recording
 from speakerid.recognition.timeline import Segment
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speakerid.layers.attention import MultiHeadAttention, RelativePositionAttention
-from speakerid.layers.feed_forward import FeedForward
+from speakerid.nn.attention import MultiHeadAttention, RelativePositionAttention
+from speakerid.nn.feed_forward import FeedForward
 
 
 def randomize(module: nn.Module) -> None:

@@ -19,11 +19,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import speakerid
-from speakerid.batches import TrainingBatches
 from speakerid.config import load_config
 from speakerid.corpus.check import open_corpus
-from speakerid.evaluation.predict import predict
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.training.batches import TrainingBatches
+from speakerid.training.predict import predict
 
 from .plain import PlainBatches, PlainConformer, PlainStep, PlainTransformer, plain_predict
 
@@ -169,7 +169,7 @@ def _device(variant: Variant) -> dict[str, Any]:
 
 def _keep_freed_memory() -> None:
     try:
-        from speakerid.memory import keep_freed_memory
+        from speakerid.base.memory import keep_freed_memory
     except ImportError:  # an earlier revision
         return
     keep_freed_memory()

@@ -23,18 +23,18 @@ from numpy.typing import NDArray
 import speakerid
 from speakerid.audio.decode import decode
 from speakerid.audio.resample import resample
+from speakerid.base.errors import UserError
+from speakerid.base.parallel import processors
 from speakerid.config import FeatureConfig, load_config
-from speakerid.corpus.parallel import processors
-from speakerid.errors import UserError
-from speakerid.recognition.answers import Voice
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.centres import CENTRES
+from speakerid.recognition.calibration_set import CalibrationSet
+from speakerid.recognition.centers import CENTRES
 from speakerid.recognition.embedder import Embedder
-from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.paths import find_recordings
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles, profiles_of
 from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.results import Voice
 
 from .measuring import Run, run_in_turn, table
 
@@ -114,7 +114,7 @@ def random_bundle() -> Bundle:
     prints = _prints(60, embedder.width)
     labels = np.arange(60) % 20
     evidence = [
-        Evidence(seconds, prints, np.array(names)[labels], _prints(40, embedder.width, 1), np.arange(40) // 2)
+        CalibrationSet(seconds, prints, np.array(names)[labels], _prints(40, embedder.width, 1), np.arange(40) // 2)
         for seconds in (1.0, 4.0)
     ]
     profiles = profiles_of(names, embedder.plda, prints, labels)

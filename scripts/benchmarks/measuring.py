@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TypeVar
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 SPAWN = multiprocessing.get_context("spawn")
 """A fork would inherit torch's threads in an unknown state, and the parent's memory."""

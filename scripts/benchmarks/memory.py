@@ -13,8 +13,8 @@ import torch
 
 from speakerid.config import Config, FeatureConfig, parse
 from speakerid.corpus import hw4
-from speakerid.corpus.records import PACKED, Corpus, Utterances
 from speakerid.corpus.store_writing import write_store
+from speakerid.corpus.utterances import PACKED, Corpus, Utterances
 from speakerid.training.run import train
 
 from .measuring import SPAWN, table

@@ -12,8 +12,8 @@ import torch
 from speakerid.config import FeatureConfig
 from speakerid.corpus import feature_file
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import PACKED, Corpus, Utterances
 from speakerid.corpus.store_writing import write_store
+from speakerid.corpus.utterances import PACKED, Corpus, Utterances
 
 PACKED_UTTERANCES, PACKED_SPEAKERS = 1_100_000, 6_000
 HW4_UTTERANCES, HW4_SPEAKERS = 56_666, 600

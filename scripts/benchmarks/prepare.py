@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import soundfile
 import torch
 
-from speakerid.corpus.prepare import Options, prepare
+from speakerid.preparation.prepare import Options, prepare
 
 from .measuring import SPAWN, Run, run_alone, run_in_turn, table
 from .recordings import FEATURES, FORMATS, Source, write_sources
@@ -35,7 +35,7 @@ def benchmark(recordings: Path, seconds: int, rounds: int) -> str:
     """Run the benchmark; returns tables in Markdown.
 
     Args:
-        recordings: folder in one of `speakerid.corpus.layouts.LAYOUTS`.
+        recordings: folder in one of `speakerid.preparation.sources.layouts.LAYOUTS`.
         seconds: least total duration of the audio.
         rounds: number of rounds.
 

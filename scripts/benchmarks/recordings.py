@@ -14,10 +14,10 @@ from tqdm import tqdm
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
 from speakerid.audio.resample import resample
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.corpus.layouts import scan
-from speakerid.corpus.recordings import Recording
-from speakerid.errors import UserError
+from speakerid.preparation.sources.layouts import scan
+from speakerid.preparation.sources.recordings import Recording
 
 FORMATS = {"flac": "PCM_16", "ogg": "VORBIS"}
 """File extensions, and libsndfile's names of the encodings."""
@@ -42,7 +42,7 @@ def write_sources(recordings: Path, folder: Path, seconds: float) -> dict[tuple[
     """Write the recordings as 16 kHz mono, repeated under new names until there is enough audio.
 
     Args:
-        recordings: folder in one of `speakerid.corpus.layouts.LAYOUTS`.
+        recordings: folder in one of `speakerid.preparation.sources.layouts.LAYOUTS`.
         folder: folder to write.
         seconds: least total duration of the audio.
 

@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from speakerid.base.errors import UserError
 from speakerid.config import DataConfig, FeatureConfig
 from speakerid.corpus import feature_file
-from speakerid.corpus.records import PACKED, Corpus, Utterances
 from speakerid.corpus.store_writing import write_store
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import PACKED, Corpus, Utterances
 
 from .contestant import Precision, Task, Variant, ask
 from .measuring import table

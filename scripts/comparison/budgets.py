@@ -5,8 +5,8 @@ from time import process_time
 import torch
 from torch import Tensor
 
-from speakerid.batches import Batches
 from speakerid.config import Config
+from speakerid.training.batches import Batches
 from speakerid.training.classifier_training import train_classifier
 from speakerid.training.progress import Progress
 from speakerid.training.run import MakeModel, build_trainer

@@ -20,15 +20,15 @@ import soundfile
 from speakerid.audio.decode import decode
 from speakerid.audio.resample import resample
 from speakerid.audio.speed import at_speed
+from speakerid.base.files import atomic_file, atomic_folder
+from speakerid.base.parallel import parallel_map
 from speakerid.config import FeatureConfig
-from speakerid.corpus.demo import SESSIONS, write_demo_corpus
-from speakerid.corpus.layouts import scan
-from speakerid.corpus.parallel import parallel_map
-from speakerid.corpus.prepare import Options, prepare
-from speakerid.corpus.recordings import Recording
-from speakerid.corpus.records import STAGE, Utterance, Utterances
 from speakerid.corpus.split import split
-from speakerid.files import atomic_file, atomic_folder
+from speakerid.corpus.utterances import STAGE, Utterance, Utterances
+from speakerid.demo.corpus import SESSIONS, write_demo_corpus
+from speakerid.preparation.prepare import Options, prepare
+from speakerid.preparation.sources.layouts import scan
+from speakerid.preparation.sources.recordings import Recording
 
 PARTS = ("1 training", "2 validation", "3 test")
 """Sessions of the tables, in this order."""

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from speakerid.base.errors import UserError
 from speakerid.config import Config, load_config
-from speakerid.errors import UserError
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.run import MakeModel
 
 from .corpora import LAST_SESSION, CorpusSpec

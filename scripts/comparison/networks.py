@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.config import ModelConfig
-from speakerid.layers.masks import zero_padding
-from speakerid.layers.pooling import MeanSubtraction
-from speakerid.model_config import ConformerConfig, TransformerConfig
-from speakerid.models.classifier import SpeakerClassifier, build_classifier
+from speakerid.config.model import ConformerConfig, TransformerConfig
+from speakerid.nn.classifier import SpeakerClassifier, build_classifier
+from speakerid.nn.masks import zero_padding
+from speakerid.nn.pooling import MeanSubtraction
 
 ECAPA_WIDTH = 192
 """Width of ECAPA-TDNN's embeddings (Desplanques et al., 2020)."""

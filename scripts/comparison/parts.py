@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.config import ModelConfig
-from speakerid.layers.batch_norm import BatchNorm
-from speakerid.layers.masks import zero_padding
-from speakerid.layers.pooling import MeanPooling, StatisticsPooling, weighted_statistics
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.models.conformer import ConformerBlock
+from speakerid.nn.batch_norm import BatchNorm
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.nn.conformer import ConformerBlock
+from speakerid.nn.masks import zero_padding
+from speakerid.nn.pooling import MeanPooling, StatisticsPooling, weighted_statistics
 from speakerid.training.run import MakeModel
 
 from .networks import ECAPA_WIDTH, Ecapa

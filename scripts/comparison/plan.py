@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from speakerid.base.files import atomic_file
+from speakerid.base.parallel import parallel_map
 from speakerid.cli.kinds import Kind
-from speakerid.corpus.parallel import parallel_map
-from speakerid.files import atomic_file
 
 from .corpora import CORPORA
 from .models import CONTESTANTS, Trained, takes_part

@@ -21,7 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import trim
 from speakerid.config import FeatureConfig
-from speakerid.corpus import recordings_table
+from speakerid.preparation import recordings_table
 
 REGULARISATIONS = (1.0, 100.0, 10_000.0)
 """Inverse regularization strengths tried for logistic regression; the validation utterances choose."""

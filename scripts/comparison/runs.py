@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Corpus
 from speakerid.corpus.split import split
 from speakerid.corpus.store import FrameStore
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Corpus
 from speakerid.evaluation.baseline import linear_baseline
-from speakerid.evaluation.predict import predict
-from speakerid.files import atomic_file
-from speakerid.models.summary import unique_parameters
+from speakerid.nn.summary import unique_parameters
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.predict import predict
 from speakerid.training.run import train
 
 from .budgets import steps_within

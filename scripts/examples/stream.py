@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soundfile
 
+from speakerid.base.errors import UserError
 from speakerid.cli import exit_with
-from speakerid.errors import UserError
-from speakerid.recognition.answers import Answer
 from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.results import Answer
 
 CHUNK, EVERY, LOOK_BACK = 0.1, 5, 30
 """Seconds per chunk; chunks between answers; chunks used for an answer."""

@@ -9,9 +9,9 @@ import numpy as np
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import Samples, trim
 from speakerid.audio.occasion import Occasion, generator
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.corpus.recordings import Recording
-from speakerid.errors import UserError
+from speakerid.preparation.sources.recordings import Recording
 from speakerid.recognition.timeline import Segment
 
 MEMBERS = 4

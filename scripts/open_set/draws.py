@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_folder
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Corpus, Utterance, Utterances
 from speakerid.corpus.store import FrameStore
-from speakerid.corpus.write import write_corpus
-from speakerid.errors import UserError
-from speakerid.files import atomic_folder
+from speakerid.corpus.utterances import Corpus, Utterance, Utterances
+from speakerid.preparation.write import write_corpus
 
 
 def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:

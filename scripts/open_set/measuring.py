@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.corpus.check import open_corpus
-from speakerid.evaluation.evaluate import Labelled
+from speakerid.evaluation.durations import Labelled
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.evidence import Evidence
-from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.calibration_set import CalibrationSet
+from speakerid.recognition.make_bundle import make_bundle
 from speakerid.recognition.profiles import Profiles
 from speakerid.training.checkpoint import Checkpoint
 
@@ -117,7 +117,7 @@ def _open_set(
 def _fitted_on(bundle: Bundle, speakers: NDArray[np.integer]) -> Bundle:
     """Bundle fitted on these strangers only, without durations that none of them reaches."""
 
-    def only(some: Evidence) -> Evidence:
+    def only(some: CalibrationSet) -> CalibrationSet:
         keep = np.isin(some.stranger_speakers, speakers)
         return replace(some, strangers=some.strangers[keep], stranger_speakers=some.stranger_speakers[keep])
 

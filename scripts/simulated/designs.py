@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from comparison.corpora import write_table
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_folder
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.demo import write_demo_corpus
-from speakerid.corpus.layouts import scan
-from speakerid.corpus.occasions import simulate
-from speakerid.corpus.prepare import Options, prepare
-from speakerid.corpus.recordings import Recording
-from speakerid.corpus.records import STAGE, Corpus, Utterance, Utterances
-from speakerid.corpus.write import write_corpus
-from speakerid.errors import UserError
-from speakerid.files import atomic_folder
+from speakerid.corpus.utterances import STAGE, Corpus, Utterance, Utterances
+from speakerid.demo.corpus import write_demo_corpus
+from speakerid.preparation.occasions import simulate
+from speakerid.preparation.prepare import Options, prepare
+from speakerid.preparation.sources.layouts import scan
+from speakerid.preparation.sources.recordings import Recording
+from speakerid.preparation.write import write_corpus
 
 ROLES = ("training", "test", "stranger")
 STRANGER_RECORDINGS = 10

@@ -19,21 +19,21 @@ from comparison.budgets import steps_within
 from comparison.models import CONFIGS, CONTESTANTS, Contestant, Trained, config_of
 from comparison.pretrained import Embedder, nearest_centroid
 from comparison.runs import MANY
-from speakerid.batches import whole_utterances
+from speakerid.base.files import atomic_file
 from speakerid.config import Config, load_config
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Corpus
 from speakerid.corpus.store import FrameStore
+from speakerid.corpus.utterances import Corpus
 from speakerid.evaluation.baseline import statistics
 from speakerid.evaluation.linear_classifier import fit_linear
-from speakerid.evaluation.predict import predict
-from speakerid.files import atomic_file
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.evaluation.scored_test_set import ScoredTestSet
+from speakerid.evaluation.test_set import TestSet
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.judging import ScoredTestSet
-from speakerid.recognition.material import TestSet
+from speakerid.recognition.make_bundle import make_bundle
+from speakerid.training.batches import whole_utterances
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.predict import predict
 from speakerid.training.run import train
 
 DURATIONS = {"1 s": 1.0, "2 s": 2.0, "4 s": 4.0, "whole": None}

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from comparison.tables import DASH
-from speakerid.evaluation.bootstrap import bootstrap_interval
-from speakerid.evaluation.open_set import Answers as Highest
-from speakerid.evaluation.open_set import open_set_curve
+from speakerid.metrics.bootstrap import bootstrap_interval
+from speakerid.metrics.open_set import Answers as Highest
+from speakerid.metrics.open_set import open_set_curve
 
 from .runs import DURATIONS, Answers
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from speakerid.files import atomic_file
+from speakerid.base.files import atomic_file
 
 from .grid import MOST_AXES, Study
 from .probe import MEASURES

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, model_validator
 
+from speakerid.base.errors import UserError
 from speakerid.config import Config
-from speakerid.errors import UserError
-from speakerid.settings import Settings, apply_override, parse
-from speakerid.yaml_reader import read_yaml
+from speakerid.config.settings import Settings, apply_override, parse
+from speakerid.config.yaml_reader import read_yaml
 
 MOST_AXES = 4
 """Rows, columns, horizontal axis and colors of the figure."""

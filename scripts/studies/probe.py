@@ -7,9 +7,9 @@ import math
 
 from torch import Tensor, nn
 
-from speakerid.model_config import ModelConfig
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.models.summary import unique_parameters
+from speakerid.config.model import ModelConfig
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.nn.summary import unique_parameters
 
 MEASURES = {
     "embedding_norm": "2-norm of an embedding, mean over the batch",

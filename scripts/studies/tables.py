@@ -7,8 +7,8 @@ from itertools import groupby, product
 from pathlib import Path
 from statistics import mean, median, stdev
 
+from speakerid.base.files import atomic_file
 from speakerid.cli.kinds import Kind
-from speakerid.files import atomic_file
 
 from .grid import Cell, Study
 from .probe import MEASURES

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from speakerid.audio import codecs
 from speakerid.audio.codecs import CODECS, NARROW, WIDE, Codec, check_codecs, encode_and_decode
 from speakerid.audio.resample import resample
-from speakerid.audio.synthesis import SAMPLE_RATE, Voice, speak
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.demo.voices import SAMPLE_RATE, Voice, speak
 
 pytest.importorskip("av", reason="needs PyAV, of the extra `av`")
 

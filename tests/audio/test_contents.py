@@ -13,7 +13,7 @@ import soundfile
 
 from encoding import encode
 from speakerid.audio.decode import decode
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 PAGE = b"<!DOCTYPE html>\n<html><head><title>404</title></head><body>Not found</body></html>"
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from speakerid.audio.decode import AV_EXTENSIONS, EXTENSIONS, SOUNDFILE_EXTENSIONS, TooLong, decode, pieces, write_wav
 from speakerid.audio.resample import resample
-from speakerid.errors import UserError
-from speakerid.extras import install
+from speakerid.base.errors import UserError
+from speakerid.base.extras import install
 
 RATE = 16_000
 VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"

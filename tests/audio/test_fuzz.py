@@ -180,8 +180,8 @@ def read_damaged_files(first: int, count: int, folder: Path) -> None:
     """Write the number of every file to `progress` in the folder before it is read, and the results at the end."""
     from speakerid.audio.decode import decode
     from speakerid.audio.log_mel import LogMel
+    from speakerid.base.errors import UserError
     from speakerid.config import FeatureConfig
-    from speakerid.errors import UserError
 
     warnings.simplefilter("error")
     log_mel = LogMel(FeatureConfig())

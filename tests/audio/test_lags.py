@@ -14,7 +14,7 @@ from scipy.signal import butter, correlate, sosfilt
 from encoding import encode
 from speakerid.audio.decode import decode, lag
 from speakerid.audio.resample import resample
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 SAMPLES = 24_001
 """Number of samples per file; not a multiple of any codec's frame."""

@@ -17,8 +17,8 @@ from torch import Tensor
 from speakerid.audio import log_mel as module
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import CHUNK
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.errors import UserError
 
 RATE = 16_000
 

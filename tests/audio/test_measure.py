@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from speakerid.audio.log_mel import LogMel, trim
 from speakerid.audio.measure import HIGHEST_SNR, PRINT_VALUES, Measured, fingerprint, measure
-from speakerid.audio.synthesis import Voice, speak
 from speakerid.config import FeatureConfig
-from speakerid.corpus.duplicates import COMMON_VALUES, same_sound
+from speakerid.demo.voices import Voice, speak
+from speakerid.preparation.quality.duplicates import COMMON_VALUES, same_sound
 
 RATE = 16_000
 VOICES = Path(__file__).resolve().parents[3] / "shared" / "voices"

@@ -8,7 +8,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from speakerid.audio.decode import decode, pieces
-from speakerid.audio.synthesis import Voice, speak
+from speakerid.demo.voices import Voice, speak
 
 RATE = 16_000
 

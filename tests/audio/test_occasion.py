@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from speakerid.audio.log_mel import LogMel
 from speakerid.audio.occasion import Occasion, generator
-from speakerid.audio.synthesis import SAMPLE_RATE, Voice, speak
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.errors import UserError
+from speakerid.demo.voices import SAMPLE_RATE, Voice, speak
 
 pytest.importorskip("av", reason="needs PyAV, of the extra `av`")
 

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from speakerid.audio.decode import decode, pieces
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 RATE = 16_000
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from speakerid.audio.decode import decode, pieces
 from speakerid.audio.parts import parts
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 RATE = 16_000
 CONTAINERS = {

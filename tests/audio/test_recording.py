@@ -14,8 +14,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from speakerid.audio.decode import AV_EXTENSIONS, decode
-from speakerid.errors import UserError
-from speakerid.extras import install
+from speakerid.base.errors import UserError
+from speakerid.base.extras import install
 
 CODECS = {
     ".m4a": ("ipod", "aac"), ".m4b": ("ipod", "alac"), ".aac": ("adts", "aac"), ".mp4": ("mp4", "aac"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from speakerid.audio.resample import resample
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 Samples = NDArray[np.float32]
 

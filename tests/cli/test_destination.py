@@ -9,10 +9,10 @@ import pytest
 from recognition.bundles import Trained
 from run_folders import trained as trained_line
 from run_folders import validated, write_run
+from speakerid.base.errors import UserError
 from speakerid.cli import kinds, run
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import Kind, content_of
-from speakerid.errors import UserError
 from speakerid.recognition.timeline import Segment
 from speakerid.recognition.timeline_files import as_rttm, draw
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speakerid.base.errors import CorpusError, UserError
 from speakerid.cli import exit_with
 from speakerid.cli.output import json_line
-from speakerid.errors import CorpusError, UserError
 
 ANYTHING = st.text(st.characters(exclude_categories=()), max_size=20)
 

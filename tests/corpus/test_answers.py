@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from speakerid.corpus import answers
-from speakerid.corpus.records import Utterance
+from speakerid.corpus.utterances import Utterance
 
 NAME = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
 

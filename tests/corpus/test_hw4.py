@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpora import edited, write_corpus, write_json
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
 from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.check import check_corpus, open_corpus
-from speakerid.corpus.records import Corpus, Utterance, Utterances
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Corpus, Utterance, Utterances
 
 
 def test_hw4_data_is_read_unchanged(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from corpora import edited, write_corpus
+from speakerid.base.errors import CorpusError, UserError
 from speakerid.corpus import feature_file
 from speakerid.corpus.check import open_corpus
-from speakerid.errors import CorpusError, UserError
 
 FEATURES = "uttr-broken.pt"
 """The first utterance of the first speaker: 5 frames of 4 bands."""

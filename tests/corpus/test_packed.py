@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from corpora import edited
+from speakerid.base.errors import CorpusError, UserError
 from speakerid.config import FeatureConfig
 from speakerid.corpus import store as store_module
 from speakerid.corpus import store_writing
 from speakerid.corpus.check import check_corpus, open_corpus
-from speakerid.corpus.records import PARTS, Corpus, Utterance, Utterances
 from speakerid.corpus.store import DType, read_store
 from speakerid.corpus.store_writing import remove_store, replace_parts, sole_writer, write_files, write_store
-from speakerid.errors import CorpusError, UserError
+from speakerid.corpus.utterances import PARTS, Corpus, Utterance, Utterances
 
 N_MELS = 4
 SPEAKERS = ("Zoë", "ann")

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.corpus.records import Utterance, Utterances
+from speakerid.base.errors import UserError
 from speakerid.corpus.split import Split, folds, split
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Utterance, Utterances
 
 By = Literal["auto", "session", "order", "random"]
 EVERY: list[By] = ["auto", "session", "order", "random"]

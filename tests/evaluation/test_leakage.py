@@ -5,8 +5,8 @@ import pytest
 
 from corpora import write_recording
 from experiments import answer
-from speakerid.corpus.records import Utterance, Utterances
 from speakerid.corpus.store import FrameStore
+from speakerid.corpus.utterances import Utterance, Utterances
 from speakerid.evaluation import leakage as module
 from speakerid.evaluation.leakage import Leakage, leakage
 

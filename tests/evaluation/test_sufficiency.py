@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from speakerid.corpus.records import Utterance, Utterances
 from speakerid.corpus.store import FrameStore
+from speakerid.corpus.utterances import Utterance, Utterances
 from speakerid.evaluation.embedding_map import embedding_map
 from speakerid.evaluation.leakage import Leakage, leakage
-from speakerid.evaluation.recognition_results import EmbeddingMap
+from speakerid.evaluation.results import EmbeddingMap
 from speakerid.evaluation.sufficiency import NotMeasured, no_trials
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.evaluation.trial_lists import read_trials
 
 FIRST = "1 id1/rec/00001.wav id2/rec/0002.wav\n0 id1/rec/00001.wav b\n"

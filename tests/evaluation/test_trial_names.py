@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.corpus.recordings_table import HEADER
-from speakerid.corpus.records import Corpus, Utterance, Utterances
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Corpus, Utterance, Utterances
 from speakerid.evaluation.trial_names import rows_of_names
+from speakerid.preparation.recordings_table import HEADER
 
 RECORDINGS = [
     ("uttr-a", "labelled", "id1/v1/00001.wav"),

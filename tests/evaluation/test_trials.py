@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speakerid.corpus.records import Utterance, Utterances
+from speakerid.corpus.utterances import Utterance, Utterances
 from speakerid.evaluation.trials import draw_pairs
 
 said = st.tuples(st.sampled_from(["anna", "ben", "cleo", None]), st.sampled_from(["1", "2", None]))

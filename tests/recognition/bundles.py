@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from speakerid.cli import run
-from speakerid.corpus.demo import write_demo_corpus
-from speakerid.corpus.prepare import Options, prepare
+from speakerid.demo.corpus import write_demo_corpus
+from speakerid.preparation.prepare import Options, prepare
 from speakerid.recognition.bundle import Bundle, changing
-from speakerid.recognition.exporting import make_bundle
+from speakerid.recognition.make_bundle import make_bundle
 
 KNOWN, STRANGERS = 6, 2
 

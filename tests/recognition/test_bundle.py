@@ -17,8 +17,8 @@ from safetensors.torch import load, save, save_file
 
 from processes import FORKS
 from recognition.bundles import Trained, enroll_for_ever, enroll_somebody, prints
-from speakerid.errors import UserError
-from speakerid.model_config import ModelConfig
+from speakerid.base.errors import UserError
+from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle import FORMAT, Bundle
 from speakerid.recognition.bundle_file import add_tensors
 

@@ -10,8 +10,8 @@ import pytest
 
 from processes import FORKS
 from recognition.bundles import Trained, enroll_somebody
+from speakerid.base.errors import UserError
 from speakerid.cli import run
-from speakerid.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
 

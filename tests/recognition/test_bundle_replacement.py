@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from recognition.bundles import Trained
-from speakerid.corpus.walk import Remarks
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.preparation.sources.walk import Remarks
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_replacement import check_replaceable, enroll_again, recordings_again, save_new
 from speakerid.recognition.recognizer import Recognizer

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from recognition.bundles import Trained, with_other_encoder
-from speakerid.errors import UserError
-from speakerid.recognition.answers import OtherEncoder
+from speakerid.base.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.results import OtherEncoder
 
 
 def test_an_unchanged_bundle_is_not_read_again(bundle: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 
 from recognition.bundles import Trained
 from speakerid.audio.decode import decode
-from speakerid.errors import UserError
-from speakerid.recognition.answers import Voice
+from speakerid.base.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.enrollment import doubts
 from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.results import Voice
 
 RESERVED = ("unknown", "Unknown", "UNKNOWN 3", "stranger 12", "silent", "too short", "ｕｎｋｎｏｗｎ")
 UNPRINTABLE = ("", " ", "a\nb", "a\tb", "\x1b[31mred", " Anna", "a\u202eb", "x" * 101, "a\x00b", "\udcff")

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from speakerid.recognition.evidence import Evidence
+from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.fitting import fit_identification
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles, profiles_of
@@ -19,11 +19,11 @@ def few_speakers(rng: np.random.Generator) -> tuple[Profiles, np.ndarray]:
     return profiles_of("abcd", plda, unit(places[labels] + 0.1 * rng.normal(size=(40, 6))), labels), places
 
 
-def evidence(rng: np.random.Generator, places: np.ndarray, seconds: float, known: int, spread: float) -> Evidence:
+def evidence(rng: np.random.Generator, places: np.ndarray, seconds: float, known: int, spread: float) -> CalibrationSet:
     labels = np.arange(known) % 4
     prints = unit(places[labels] + spread * rng.normal(size=(known, 6)))
     strangers = unit(rng.normal(size=(60, 6)))
-    return Evidence(seconds, prints, np.array(list("abcd"))[labels], strangers, np.arange(60) // 4)
+    return CalibrationSet(seconds, prints, np.array(list("abcd"))[labels], strangers, np.arange(60) // 4)
 
 
 def test_utterances_too_short_for_a_row_count_as_they_do_at_their_own_duration() -> None:

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from recognition.bundles import Trained
+from speakerid.base.errors import UserError
 from speakerid.cli import run
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import UNKNOWN, Utterance, Utterances
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.exporting import make_bundle
 from speakerid.recognition.held_out import (
     CORRECTED,
     HeldOutEmbedder,
@@ -21,6 +20,7 @@ from speakerid.recognition.held_out import (
     held_out_rows,
     one_session_alone,
 )
+from speakerid.recognition.make_bundle import make_bundle
 from speakerid.training.checkpoint import Checkpoint
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recognition.bundles import Trained, prints
 from recognition.hostile import HARMLESS, NUMBERS, REFUSED, rewrite
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.recognizer import Recognizer
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from speakerid.corpus.walk import Remarks
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.preparation.sources.walk import Remarks
 from speakerid.recognition.paths import find_recordings
 
 

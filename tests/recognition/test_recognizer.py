@@ -13,17 +13,17 @@ import torch
 import speakerid
 from recognition.bundles import Trained
 from speakerid.audio.decode import decode, write_wav
+from speakerid.base.errors import UserError
 from speakerid.corpus.check import open_corpus
-from speakerid.errors import UserError
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.recognition import profiles
 from speakerid.recognition import voices as module
-from speakerid.recognition.answers import Unheard
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.centres import even_clips
+from speakerid.recognition.centers import even_clips
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.results import Unheard
 
 
 @pytest.fixture

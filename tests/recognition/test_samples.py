@@ -10,7 +10,7 @@ import torch
 
 from recognition.bundles import Trained
 from speakerid.audio.decode import decode
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.recognition.samples import waveform_of
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from encoding import encode
 from recognition.bundles import Trained
 from speakerid.audio.decode import decode, write_wav
+from speakerid.base.errors import UserError
 from speakerid.cli import run
-from speakerid.errors import UserError
 from speakerid.recognition import timeline as module
 from speakerid.recognition.recognizer import Recognizer
-from speakerid.recognition.timeline import Segment, merged, timeline
+from speakerid.recognition.timeline import Segment, merged
 from speakerid.recognition.timeline_files import as_rttm, as_text, clock, draw
 
 RATE = 16_000
@@ -50,7 +50,7 @@ def conversation(trained: Trained, path: Path, pause: float) -> list[tuple[float
 def test_speakers_take_turns(trained: Trained, recognizer: Recognizer, tmp_path: Path, pause: float) -> None:
     path = tmp_path / "talk.wav"
     turns = conversation(trained, path, pause)
-    segments = timeline(recognizer, path, false_accepts=0.5)
+    segments = recognizer.timeline(path, false_accepts=0.5)
     assert all(s.start < s.end and 0 <= s.probability <= 1 for s in segments)
     assert all(one.end <= other.start + 1e-6 for one, other in itertools.pairwise(segments))
     heard = right = 0.0
@@ -74,7 +74,7 @@ def test_pieces_change_little(
     grid = np.arange(0, 22, 0.05)
 
     def named() -> tuple[list[str | None], float]:
-        segments = timeline(recognizer, path)
+        segments = recognizer.timeline(path)
         return [next((s.name or "?" for s in segments if s.start <= t < s.end), None) for t in grid], segments[-1].end
 
     whole, end = named()
@@ -101,8 +101,8 @@ def test_samples_and_their_file_have_one_timeline(
     integers = np.round(samples[:, None] * [32_000, -8_000][:channels]).astype(np.int16)
     soundfile.write(tmp_path / "other.wav", integers, rate, subtype="PCM_16")
     monkeypatch.setattr(module, "PIECE_SECONDS", 12.0)
-    by_file = timeline(recognizer, tmp_path / "other.wav", 0.5)
-    by_samples = timeline(recognizer, integers, 0.5, rate)
+    by_file = recognizer.timeline(tmp_path / "other.wav", false_accepts=0.5)
+    by_samples = recognizer.timeline(integers, rate, 0.5)
     assert len(by_file) > 2
     for one, other in zip(by_file, by_samples, strict=True):
         assert one.name == other.name
@@ -121,7 +121,7 @@ def test_samples_and_their_file_have_one_timeline(
 )
 def test_what_is_no_recording_is_refused(recognizer: Recognizer, samples: Any, rate: int | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        timeline(recognizer, samples, sample_rate=rate)
+        recognizer.timeline(samples, sample_rate=rate)
 
 
 def test_nobody_is_heard_in_silence_or_clicks(recognizer: Recognizer, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_nobody_is_heard_in_silence_or_clicks(recognizer: Recognizer, tmp_path: 
     write_wav(tmp_path / "silence.wav", silence, RATE)
     silence[RATE : RATE + 800] = 0.5
     write_wav(tmp_path / "click.wav", silence, RATE)
-    assert timeline(recognizer, tmp_path / "silence.wav") == timeline(recognizer, tmp_path / "click.wav") == []
+    assert recognizer.timeline(tmp_path / "silence.wav") == recognizer.timeline(tmp_path / "click.wav") == []
 
 
 def test_words_with_pauses_between_them_are_heard_together(
@@ -139,15 +139,16 @@ def test_words_with_pauses_between_them_are_heard_together(
     near, far = (np.concatenate([word, np.zeros(round(s * RATE), np.float32), word]) for s in (0.8, 2.0))
     write_wav(tmp_path / "near.wav", near, RATE)
     write_wav(tmp_path / "far.wav", far, RATE)
-    segments = timeline(recognizer, tmp_path / "near.wav")
+    segments = recognizer.timeline(tmp_path / "near.wav")
     assert (segments[0].start, segments[-1].end) == pytest.approx((0.0, 1.4), abs=0.05)
-    assert timeline(recognizer, tmp_path / "far.wav") == []
+    assert recognizer.timeline(tmp_path / "far.wav") == []
 
 
 def test_a_stranger_is_not_named_at_a_small_rate(trained: Trained, recognizer: Recognizer, tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", speech(trained, trained.stranger, 8), RATE)
     some, few = (
-        sum(s.end - s.start for s in timeline(recognizer, tmp_path / "a.wav", rate) if s.name) for rate in (0.5, 0.001)
+        sum(s.end - s.start for s in recognizer.timeline(tmp_path / "a.wav", false_accepts=rate) if s.name)
+        for rate in (0.5, 0.001)
     )
     assert few <= some
     assert few < 4
@@ -246,10 +247,10 @@ def test_turns_begin_when_they_did_before_encoding(
     path = tmp_path / f"b.{extension}"
     write_wav(tmp_path / "a.wav", sound, rate)
     encode(path, sound, rate, form, codec, 12_200 if rate == 8_000 else 64_000, options)
-    (before,), (after,) = timeline(recognizer, tmp_path / "a.wav"), timeline(recognizer, path)
+    (before,), (after,) = recognizer.timeline(tmp_path / "a.wav"), recognizer.timeline(path)
     assert (after.start, after.end) == pytest.approx((before.start, before.end), abs=0.02)  # a codec blurs edges
     monkeypatch.setattr(module, "lag", lambda _: 0.0)
-    (heard,) = timeline(recognizer, path)
+    (heard,) = recognizer.timeline(path)
     assert (heard.start - after.start, heard.end - after.end) == pytest.approx((samples / rate,) * 2)
 
 
@@ -258,6 +259,6 @@ def test_no_turn_begins_before_the_original(
 ) -> None:
     write_wav(tmp_path / "a.wav", np.random.default_rng(0).normal(0, 0.1, 2 * RATE).astype(np.float32), RATE)
     monkeypatch.setattr(module, "lag", lambda _: 0.1)
-    segments = timeline(recognizer, tmp_path / "a.wav")
+    segments = recognizer.timeline(tmp_path / "a.wav")
     assert segments[0].start == 0
     assert all(0 <= s.start < s.end for s in segments)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.recognition.timeline_labels import UNKNOWN, check_names, file_ids, speaker_labels
 
 NAME = st.text(st.characters(exclude_characters="/\0", codec="utf-8"), min_size=1, max_size=6).filter(

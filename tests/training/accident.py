@@ -15,9 +15,9 @@ import torch
 import torch.distributed as dist
 
 from speakerid import cli
-from speakerid.batches import TrainingBatches
-from speakerid.distributed import was_restarted
-from speakerid.errors import UserError
+from speakerid.base.distributed import was_restarted
+from speakerid.base.errors import UserError
+from speakerid.training.batches import TrainingBatches
 
 kind, rank, when = sys.argv[1], sys.argv[2], int(sys.argv[3])
 sys.argv[1:4] = []

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from experiments import answer, small_config, write_easy_corpus
-from speakerid.errors import UserError
-from speakerid.evaluation.predict import predict
-from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.base.errors import UserError
+from speakerid.evaluation.checkpoints import evaluate_checkpoints
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.predict import predict
 from speakerid.training.run import open_training_data, train
 
 CPU = torch.device("cpu")

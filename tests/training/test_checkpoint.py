@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiments import Bomb, assert_same, small_config, write_easy_corpus
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from experiments import assert_same_run, at_step, interrupt, small_config, write_easy_corpus
+from speakerid.base.errors import UserError
 from speakerid.config import Config, parse
-from speakerid.errors import UserError
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.progress import Progress
 from speakerid.training.run import choose_device, open_training_data, train, training_batches

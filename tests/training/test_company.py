@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from experiments import assert_same_run, at_step, metrics, small_config, write_easy_corpus
-from speakerid.batches import TrainingBatches
+from speakerid.base.errors import UserError
 from speakerid.corpus import hw4
 from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Utterances
 from speakerid.corpus.store import FrameStore
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Utterances
+from speakerid.evaluation.checkpoints import evaluate_checkpoints
+from speakerid.evaluation.submission import infer
 from speakerid.recognition.embedder import Embedder
-from speakerid.recognition.evaluation import evaluate_checkpoints
-from speakerid.recognition.exporting import make_bundle
-from speakerid.recognition.submission import infer
+from speakerid.recognition.make_bundle import make_bundle
+from speakerid.training.batches import TrainingBatches
 from speakerid.training.run import TrainResult, open_training_data, train, training_batches
 
 OWN = ("anna", "ben", "cleo")
@@ -109,7 +109,7 @@ def test_the_baseline_ignores_company(result: TrainResult, corpus: Path, monkeyp
         seen.append(set(labels))
         return torch.zeros(len(tested), dtype=torch.int64)
 
-    monkeypatch.setattr("speakerid.evaluation.evaluate.linear_baseline", fake)
+    monkeypatch.setattr("speakerid.evaluation.durations.linear_baseline", fake)
     evaluate_checkpoints([result.run.best], None, "valid", [0.1], torch.device("cpu"))
     assert seen
     assert all(labels == {0, 1, 2} for labels in seen)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from experiments import assert_same_run, metrics, small_config, write_easy_corpus
-from speakerid.batches import TrainingBatches
+from speakerid.base.errors import UserError
 from speakerid.config import Config, parse
-from speakerid.corpus.records import UNKNOWN, Utterance, Utterances
-from speakerid.errors import UserError
-from speakerid.recognition.evaluation import evaluate_checkpoints
+from speakerid.corpus.utterances import UNKNOWN, Utterance, Utterances
+from speakerid.evaluation.checkpoints import evaluate_checkpoints
 from speakerid.training import cross_validation
 from speakerid.training.averaging import average_checkpoints
+from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import number_of_folds, parts_of, stranger_folds
 from speakerid.training.run import TrainResult, open_training_data, train

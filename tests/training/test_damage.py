@@ -9,7 +9,7 @@ import torch
 
 from corpora import disk, make_read_only
 from experiments import Bomb, answer, assert_same_run, at_step, interrupt, small_config, write_config, write_easy_corpus
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory

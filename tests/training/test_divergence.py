@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from experiments import assert_same_run, at_step, interrupt, metrics, small_config, write_easy_corpus
-from speakerid.batches import TrainingBatches
+from speakerid.base.errors import UserError
 from speakerid.config import Config
-from speakerid.errors import UserError
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.health import WINDOW, Collapsed, Health
 from speakerid.training.run import train

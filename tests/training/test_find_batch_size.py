@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from experiments import small_config, write_easy_corpus
-from speakerid.batches import Batches
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training import find_batch_size as module
+from speakerid.training.batches import Batches
 from speakerid.training.find_batch_size import Trial, find_batch_size, recommended
 from speakerid.training.progress import Progress
 from speakerid.training.step import TrainingStep

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from experiments import metrics, small_config, write_easy_corpus
-from speakerid.batches import TrainingBatches
+from speakerid.base.errors import UserError
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
-from speakerid.errors import UserError
+from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from experiments import answer, at_step, interrupt, small_config, write_config, write_easy_corpus
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 
@@ -260,7 +260,7 @@ import resource, sys, torch
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from training.test_hostile_checkpoint import BAD
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (1 << 30),) * 2)

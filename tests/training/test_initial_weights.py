@@ -18,8 +18,8 @@ from experiments import (
     write_config,
     write_easy_corpus,
 )
+from speakerid.base.errors import UserError
 from speakerid.config import Config, parse
-from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments import small_config
+from speakerid.base.errors import UserError
 from speakerid.config import Config, parse
-from speakerid.errors import UserError
-from speakerid.layers.cosine import CosineClassifier
-from speakerid.settings import Settings
-from speakerid.train_config import LossConfig
+from speakerid.config.settings import Settings
+from speakerid.config.train import LossConfig
+from speakerid.nn.cosine import CosineClassifier
 from speakerid.training.losses import Loss, additive_angular_margin
 
 N, S, SCALE = 6, 5, 20.0

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from speakerid.config import ModelConfig, TrainConfig, parse
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.optimizers import Muon, optimizers, orthogonalized
 
 LEARNING_RATE, WEIGHT_DECAY = 0.02, 0.1

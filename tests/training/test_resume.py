@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from experiments import assert_same_run, at_step, interrupt, metrics, small_config, write_easy_corpus
+from speakerid.base.errors import UserError
 from speakerid.config import Config, parse
-from speakerid.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import TrainResult, train
 

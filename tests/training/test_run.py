@@ -12,13 +12,13 @@ import yaml
 from torch import Tensor
 
 from experiments import small_config, write_easy_corpus
-from speakerid.batches import TrainingBatches
+from speakerid.base.errors import CorpusError, UserError
 from speakerid.config import Config, load_config, parse
 from speakerid.corpus.check import open_corpus
-from speakerid.errors import CorpusError, UserError
-from speakerid.evaluation.predict import predict
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.predict import predict
 from speakerid.training.progress import Progress
 from speakerid.training.run import (
     TrainResult,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from experiments import small_config, write_easy_corpus
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory

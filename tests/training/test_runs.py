@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from experiments import small_config, write_easy_corpus
 from run_folders import TOTAL, read, rolled_back, trained, validated, write_run
+from speakerid.base.errors import UserError
+from speakerid.base.files import file_lock
 from speakerid.cli import build_parser
 from speakerid.config import load_config
-from speakerid.errors import UserError
-from speakerid.files import file_lock
 from speakerid.training.run import train
 from speakerid.training.runs import best_first, find_runs, read_run
 from speakerid.training.runs_table import json_line, listing

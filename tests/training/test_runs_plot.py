@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from run_folders import read, rolled_back, trained, validated, write_run
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.runs import Run
 from speakerid.training.runs_plot import SHOWN, plot_runs

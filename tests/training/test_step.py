@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from experiments import at_step, metrics, small_config, write_easy_corpus
+from speakerid.base.errors import UserError
 from speakerid.config import ModelConfig, TrainConfig, parse
-from speakerid.errors import UserError
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.optimizers import optimizers
 from speakerid.training.run import train

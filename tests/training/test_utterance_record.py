@@ -21,9 +21,9 @@ from experiments import (
     write_config,
     write_easy_corpus,
 )
+from speakerid.base.errors import UserError
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
-from speakerid.errors import UserError
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import FORMER, Checkpoint
 from speakerid.training.run import train

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from experiments import answer, assert_same_run, at_step, metrics, small_config, write_config, write_easy_corpus
-from speakerid.files import file_lock
+from speakerid.base.files import file_lock
 from speakerid.training import progress, run, validation
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run_directory import RunDirectory

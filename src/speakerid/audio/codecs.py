@@ -16,8 +16,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from speakerid.audio.resample import resample
-from speakerid.errors import UserError
-from speakerid.extras import install
+from speakerid.base.errors import UserError
+from speakerid.base.extras import install
 
 if TYPE_CHECKING:
     from av import AudioFrame

@@ -21,8 +21,8 @@ from speakerid.audio.recording import Recording
 from speakerid.audio.resample import Resampler, check_rate
 from speakerid.audio.with_av import AV_EXTENSIONS
 from speakerid.audio.with_soundfile import SOUNDFILE_EXTENSIONS
-from speakerid.errors import UserError
-from speakerid.files import StrPath
+from speakerid.base.errors import UserError
+from speakerid.base.files import StrPath
 
 EXTENSIONS = SOUNDFILE_EXTENSIONS + AV_EXTENSIONS
 MAX_TIME = 1e9

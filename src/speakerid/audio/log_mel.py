@@ -14,8 +14,8 @@ from scipy import fft
 from threadpoolctl import ThreadpoolController
 
 from speakerid.audio.resample import resample
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.errors import UserError
 
 SILENCE_LEVEL = 0.01
 """RMS relative to full scale below which sound counts as silence (SoX `silence … 1%`)."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 FULL_SCALE = 0.999
 """Absolute value from which a sample counts as clipped."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from speakerid.audio.channel import CURVE_POINTS, SAMPLE_RATE, Channel, noise_curve, room_response
 from speakerid.audio.codecs import WIDE, Codec, encode_and_decode
 from speakerid.audio.resample import resample
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 Samples = NDArray[np.float32]
 

@@ -19,8 +19,8 @@ from speakerid.audio.parts import Part, has_header, parts
 from speakerid.audio.recording import Recording, UnknownFormat
 from speakerid.audio.with_av import AV_EXTENSIONS, open_with_av
 from speakerid.audio.with_soundfile import open_with_soundfile
-from speakerid.errors import UserError
-from speakerid.files import check_regular
+from speakerid.base.errors import UserError
+from speakerid.base.files import check_regular
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 BLOCK = 2**18
 """Number of samples, of all channels together, to decode at a time."""

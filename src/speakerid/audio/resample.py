@@ -7,7 +7,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
 """Range of valid sample rates in Hz; others are from damaged headers."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from speakerid.audio.lags import lag_seconds
 from speakerid.audio.parts import Part
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
-from speakerid.errors import UserError
-from speakerid.extras import install
+from speakerid.base.errors import UserError
+from speakerid.base.extras import install
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

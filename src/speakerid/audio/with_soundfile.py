@@ -13,8 +13,8 @@ from speakerid.audio import mpeg
 from speakerid.audio.lags import lag_seconds
 from speakerid.audio.parts import STREAMED, Part, Window, other_kind_follows
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
-from speakerid.errors import UserError
-from speakerid.extras import install
+from speakerid.base.errors import UserError
+from speakerid.base.extras import install
 
 SOUNDFILE_EXTENSIONS = (
     ".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".aif", ".aiff", ".aifc", ".au", ".snd",

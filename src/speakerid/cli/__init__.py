@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from speakerid import __version__
+from speakerid.base.errors import MEMORY_REMEDY, LostProcess, UserError, is_memory_error, message
+from speakerid.base.printing import visible
 from speakerid.cli import (
     average,
     check,
@@ -34,8 +36,6 @@ from speakerid.cli import (
 )
 from speakerid.cli.parsing import Parser, did_you_mean
 from speakerid.cli.streams import LostOutput, discard_stdout, guard_streams
-from speakerid.errors import MEMORY_REMEDY, LostProcess, UserError, is_memory_error, message
-from speakerid.printing import visible
 
 
 class Command(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, TypeAlias
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 if TYPE_CHECKING:
-    from speakerid.batches import Crops
+    from speakerid.training.batches import Crops
 
     _Arguments: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup
 
@@ -43,7 +43,7 @@ def chosen_crops(options: argparse.Namespace) -> Crops | None:
     if options.crops is None or options.crop_frames is None:
         given, missing = ("--crop-frames", "--crops") if options.crops is None else ("--crops", "--crop-frames")
         raise UserError(f"{given}: found without {missing}; expected both, such as --crops 5 --crop-frames 300")
-    from speakerid.batches import Crops
+    from speakerid.training.batches import Crops
 
     return Crops(options.crops, options.crop_frames)
 

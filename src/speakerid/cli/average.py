@@ -10,9 +10,9 @@ The mean is a checkpoint for infer, evaluate and init_from:
 import argparse
 from pathlib import Path
 
+from speakerid.base.printing import printable
 from speakerid.cli.arguments import add_device, positive
 from speakerid.cli.output import say
-from speakerid.printing import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.distributed import process_group
     from speakerid.cli.destination import check_destination, run_files
     from speakerid.cli.kinds import AVERAGE
-    from speakerid.distributed import process_group
     from speakerid.training.averaging import average_checkpoints
     from speakerid.training.run import choose_device
 

@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.printing import printable
     from speakerid.corpus.check import check_corpus
-    from speakerid.printing import printable
 
     corpus = check_corpus(options.data)
     labelled = int((~corpus.labelled.company).sum())

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.shipped_configs import find_config, shipped_configs
+    from speakerid.config.shipped import find_config, shipped_configs
 
     if options.path is not None:
         print(find_config(options.path))

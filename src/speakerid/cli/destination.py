@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import real_path
 from speakerid.cli.kinds import Kind, content_of
 from speakerid.cli.streams import STDERR, STDOUT
-from speakerid.errors import UserError
-from speakerid.files import real_path
 
 
 def check_destination(path: Path, kind: Kind, inputs: Iterable[Path], option: str = "") -> None:
@@ -86,7 +86,8 @@ def check_apart(folder: Path, other: Path, option: str) -> None:
 
 def corpus_files(root: Path) -> list[Path]:
     """Files of a corpus besides its features, whether or not they exist."""
-    from speakerid.corpus import answers, hw4, recordings_table
+    from speakerid.corpus import answers, hw4
+    from speakerid.preparation import recordings_table
 
     names = (hw4.METADATA, hw4.TESTDATA, hw4.MAPPING, hw4.STRANGERS, hw4.FEATURES, answers.NAME, recordings_table.NAME)
     return [root / name for name in (*names, "report.html")]

@@ -10,7 +10,7 @@ another day or microphone. A recording that was added before does not count twic
 import argparse
 from pathlib import Path
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,11 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.printing import printable
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import BUNDLE
     from speakerid.cli.output import complain, replacing
-    from speakerid.corpus.walk import Remarks
-    from speakerid.printing import printable
+    from speakerid.preparation.sources.walk import Remarks
     from speakerid.recognition.paths import find_recordings
     from speakerid.recognition.recognizer import Recognizer
 

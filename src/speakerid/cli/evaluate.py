@@ -15,10 +15,10 @@ import argparse
 import json
 from pathlib import Path
 
+from speakerid.base.errors import UserError
+from speakerid.base.printing import printable
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
 from speakerid.cli.output import say
-from speakerid.errors import UserError
-from speakerid.printing import printable
 
 _BUNDLE_OPTIONS = ("trials", "as_norm", "out", "json")
 _CHECKPOINT_OPTIONS = ("data", "part", "crops", "crop_frames", "device", "frames_per_batch")
@@ -73,8 +73,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _bundle(options: argparse.Namespace) -> int:
-    from speakerid.evaluation.recognition_page import write_page
-    from speakerid.recognition.bundle_evaluation import DURATIONS, evaluate_bundle
+    from speakerid.evaluation.bundles import DURATIONS, evaluate_bundle
+    from speakerid.evaluation.report import write_page
 
     if options.out:
         _check_out(options)
@@ -94,8 +94,8 @@ def _check_out(options: argparse.Namespace) -> None:
     """Refuse a folder with a report or pictures from elsewhere, such as the corpus report."""
     from speakerid.cli.destination import check_destination, corpus_files
     from speakerid.cli.kinds import EVALUATION_PAGE, PAGE_PICTURE
-    from speakerid.evaluation.recognition_page import PAGE
-    from speakerid.evaluation.recognition_plots import NAMES
+    from speakerid.evaluation.report import PAGE
+    from speakerid.evaluation.report_plots import NAMES
 
     inputs = [options.bundle, *corpus_files(options.corpus), *([options.trials] if options.trials else [])]
     check_destination(options.out / PAGE, EVALUATION_PAGE, inputs, "--out")
@@ -105,8 +105,8 @@ def _check_out(options: argparse.Namespace) -> None:
 
 
 def _checkpoints(options: argparse.Namespace) -> int:
-    from speakerid.distributed import process_group
-    from speakerid.recognition.evaluation import evaluate_checkpoints
+    from speakerid.base.distributed import process_group
+    from speakerid.evaluation.checkpoints import evaluate_checkpoints
     from speakerid.training.run import choose_device
 
     with process_group():

@@ -9,7 +9,7 @@ and stored in the bundle.
 
 With --to, a bundle is exported for other programs: a model from waveform to scores with all speakers of the bundle, and
 the decision rule. The export is compared with the bundle. Its format is described in the docstrings of
-`speakerid.recognition.interchange`; scripts/examples/identify_onnx.py is an example.
+`speakerid.deployment.onnx`; scripts/examples/identify_onnx.py is an example.
 
 A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace, because voice prints of
 different trainings cannot be compared. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/,
@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speakerid.base.errors import UserError
+from speakerid.base.printing import printable
 from speakerid.cli.output import complain, say
-from speakerid.errors import UserError
-from speakerid.printing import printable
 
 if TYPE_CHECKING:
     from speakerid.recognition.enrollment import Enrollment
@@ -57,9 +57,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_checkpoint(options: argparse.Namespace) -> int:
-    from speakerid.corpus.walk import Remarks
+    from speakerid.preparation.sources.walk import Remarks
     from speakerid.recognition.bundle_replacement import check_replaceable, enroll_again, recordings_again, save_new
-    from speakerid.recognition.exporting import make_bundle
+    from speakerid.recognition.make_bundle import make_bundle
 
     _check_checkpoint(options.source)
     remarks = Remarks()
@@ -109,8 +109,8 @@ def _run_bundle(options: argparse.Namespace) -> int:
             )
     if options.data:
         raise UserError(f"--data: has no effect with --to {options.to}, which needs no corpus; leave it out")
+    from speakerid.deployment.onnx import export_bundle
     from speakerid.recognition.bundle import Bundle
-    from speakerid.recognition.interchange import export_bundle
 
     bundle = Bundle.load(options.source)
     deviation = export_bundle(bundle, options.output, options.to)

@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speakerid.base.errors import UserError
 from speakerid.cli.arguments import add_false_accepts, positive
 from speakerid.cli.output import complain
-from speakerid.errors import UserError
 
 MAX_WITHOUT_BAR = 20
 """Maximum number of recordings without a progress bar."""
@@ -27,8 +27,8 @@ TOP = 3
 """Default length of the ranking."""
 
 if TYPE_CHECKING:
-    from speakerid.recognition.answers import Answer
     from speakerid.recognition.recognizer import Recognizer
+    from speakerid.recognition.results import Answer
     from speakerid.recognition.timeline import Segment
 
 
@@ -49,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import sys
 
-    from speakerid.bars import bar
-    from speakerid.cli.answer_forms import write_csv, write_json, write_text
+    from speakerid.base.bars import bar
+    from speakerid.cli.output_formats import write_csv, write_json, write_text
     from speakerid.recognition.recognizer import FALSE_ACCEPTS, Recognizer
 
     _check(options)
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _recordings(options: argparse.Namespace) -> list[Path]:
     """Find the recordings that the arguments name, and report what was skipped in folders."""
-    from speakerid.corpus.walk import Remarks
+    from speakerid.preparation.sources.walk import Remarks
     from speakerid.recognition.paths import find_recordings
 
     remarks = Remarks()
@@ -122,10 +122,9 @@ def _check_outputs(options: argparse.Namespace, recognizer: "Recognizer", paths:
 def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Sequence[Path]) -> int:
     import sys
 
-    from speakerid.bars import bar
-    from speakerid.cli.answer_forms import write_timelines
-    from speakerid.files import atomic_file
-    from speakerid.recognition.timeline import timeline
+    from speakerid.base.bars import bar
+    from speakerid.base.files import atomic_file
+    from speakerid.cli.output_formats import write_timelines
     from speakerid.recognition.timeline_files import as_rttm, draw
 
     _check_outputs(options, recognizer, paths)
@@ -133,7 +132,7 @@ def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Seq
     with bar(len(paths), "Timeline", "files", shown=len(paths) > 1) as advance:
         for path in paths:
             try:
-                found[path] = timeline(recognizer, path, options.false_accepts)
+                found[path] = recognizer.timeline(path, false_accepts=options.false_accepts)
             except UserError as error:
                 complain(error)
             advance(1)

@@ -7,9 +7,9 @@ Several checkpoints form an ensemble:
 import argparse
 from pathlib import Path
 
+from speakerid.base.printing import printable
 from speakerid.cli.arguments import add_crops, add_device, chosen_crops
 from speakerid.cli.output import say
-from speakerid.printing import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,10 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.distributed import process_group
     from speakerid.cli.destination import check_destination, corpus_files
     from speakerid.cli.kinds import SUBMISSION
-    from speakerid.distributed import process_group
-    from speakerid.recognition.submission import infer
+    from speakerid.evaluation.submission import infer
     from speakerid.training.run import choose_device
 
     inputs = [*options.checkpoint, *corpus_files(options.data)]

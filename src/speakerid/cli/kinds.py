@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerid.errors import UserError
-from speakerid.printing import visible
+from speakerid.base.errors import UserError
+from speakerid.base.printing import visible
 
 SPAN = 1 << 16
 """Number of bytes to read from the beginning or end of a file."""

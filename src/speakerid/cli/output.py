@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from speakerid.errors import UserError, message
-from speakerid.printing import visible
+from speakerid.base.errors import UserError, message
+from speakerid.base.printing import visible
 
 
 def first_process() -> bool:

@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from speakerid.printing import visible
+from speakerid.base.printing import visible
 
 
 class Parser(argparse.ArgumentParser):

@@ -18,15 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speakerid.base.errors import UserError
+from speakerid.base.printing import printable
 from speakerid.cli.arguments import fraction, positive
 from speakerid.cli.destination import check_destination, check_folder, corpus_files, is_inside, is_same_file
 from speakerid.cli.kinds import CORPUS_REPORT
 from speakerid.cli.output import complain
-from speakerid.errors import UserError
-from speakerid.printing import printable
 
 if TYPE_CHECKING:
-    from speakerid.corpus.quality import Examined, Finding
+    from speakerid.preparation.quality.findings import Examined, Finding
 
 REPORT = "report.html"
 
@@ -98,7 +98,7 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     from speakerid.config import parse_features
-    from speakerid.corpus.prepare import Options, prepare
+    from speakerid.preparation.prepare import Options, prepare
 
     if (options.source is None) == (options.download is None):
         raise UserError("expected SOURCE OUT, or --download NAME OUT")
@@ -148,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _downloaded(name: str, folder: Path) -> Path:
-    from speakerid.audio.download import download
+    from speakerid.preparation.download import download
 
     return download(name, folder)
 
@@ -194,12 +194,12 @@ def _check_out(options: argparse.Namespace, source: Path) -> None:
 
 def _report(root: Path, examined: Examined, found: Sequence[Finding]) -> None:
     """Print the corpus report and write it as a page."""
+    from speakerid.base.files import atomic_file
     from speakerid.corpus.check import open_corpus
-    from speakerid.corpus.quality import Finding
-    from speakerid.corpus.report import terminal_report
-    from speakerid.corpus.report_html import html_report
     from speakerid.evaluation.leakage import leakage
-    from speakerid.files import atomic_file
+    from speakerid.preparation.quality.findings import Finding
+    from speakerid.preparation.quality.report import terminal_report
+    from speakerid.preparation.quality.report_html import html_report
 
     corpus, store = open_corpus(root)
     leak = Finding(

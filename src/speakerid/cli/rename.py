@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.printing import printable
     from speakerid.cli.output import replacing
-    from speakerid.printing import printable
     from speakerid.recognition.recognizer import Recognizer
 
     recognizer = Recognizer.load(options.bundle)

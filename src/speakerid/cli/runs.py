@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.printing import printable
     from speakerid.cli.destination import check_destination, run_files
     from speakerid.cli.kinds import FIGURE
     from speakerid.cli.output import complain
-    from speakerid.printing import printable
     from speakerid.training.runs import best_first, find_runs, read_run
     from speakerid.training.runs_table import json_line, listing
 

@@ -31,9 +31,10 @@ def run(options: argparse.Namespace) -> int:
     import sys
     import threading
 
-    from speakerid.recognition.page import Limits, Page
     from speakerid.recognition.recognizer import Recognizer
-    from speakerid.recognition.serving import is_loopback, serving
+    from speakerid.web.hosts import is_loopback
+    from speakerid.web.page import Limits, Page
+    from speakerid.web.server import serving
 
     recognizer = Recognizer.load(options.bundle)
     page = Page(recognizer, Limits(options.max_megabytes, options.max_seconds))

@@ -15,8 +15,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import dataclasses
 
+    from speakerid.base.printing import printable
     from speakerid.cli.output import json_line
-    from speakerid.printing import printable
     from speakerid.recognition.bundle import Bundle
 
     bundle = Bundle.load(options.bundle)

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 STDOUT, STDERR = 1, 2
 

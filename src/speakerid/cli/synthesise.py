@@ -21,9 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.printing import printable
     from speakerid.cli.destination import check_apart, check_folder
-    from speakerid.corpus.demo import write_demo_corpus
-    from speakerid.printing import printable
+    from speakerid.demo.corpus import write_demo_corpus
 
     check_folder(options.out, (), "OUT")
     if options.wav:

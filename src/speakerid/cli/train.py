@@ -13,9 +13,9 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speakerid.base.errors import UserError
+from speakerid.base.printing import printable
 from speakerid.cli.output import say
-from speakerid.errors import UserError
-from speakerid.printing import printable
 
 if TYPE_CHECKING:
     from speakerid.config import Config
@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    from speakerid.base.distributed import was_restarted
     from speakerid.config import load_config
-    from speakerid.distributed import was_restarted
     from speakerid.training.run import train
 
     path, overrides = _file_and_overrides(options)
@@ -97,7 +97,7 @@ def _check_settings(config: "Config") -> None:
 
 def _interval(result: "TrainResult") -> str:
     """Confidence interval of the best accuracy, which is wide for few utterances; empty if unknown."""
-    from speakerid.evaluation.metrics import wilson_interval
+    from speakerid.metrics.classification import wilson_interval
 
     valid = [record for record in result.run.records() if record["part"] == "valid"]
     counts = [record["utterances"] for record in valid if record.get("utterances")]

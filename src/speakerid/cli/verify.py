@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speakerid.base.errors import UserError
 from speakerid.cli.arguments import add_false_accepts
-from speakerid.errors import UserError
 
 if TYPE_CHECKING:
     from speakerid.recognition.recognizer import Recognizer
@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     import dataclasses
 
     from speakerid.cli.output import json_line
-    from speakerid.recognition.answers import Unheard
     from speakerid.recognition.recognizer import Recognizer
+    from speakerid.recognition.results import Unheard
 
     recognizer = Recognizer.load(options.bundle)
     try:
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _unheard(recognizer: "Recognizer", options: argparse.Namespace) -> Iterator[str]:
     """Say what is wrong with which of the two recordings."""
-    from speakerid.recognition.answers import Unheard
+    from speakerid.recognition.results import Unheard
 
     for name, path in (("A", options.first), ("B", options.second)):
         try:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from speakerid.corpus.records import Utterance
-from speakerid.errors import UserError
-from speakerid.files import check_regular
+from speakerid.base.errors import UserError
+from speakerid.base.files import check_regular
+from speakerid.corpus.utterances import Utterance
 
 NAME = "answers.csv"
 HEADER = ["Id", "Category", "Session"]

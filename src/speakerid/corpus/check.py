@@ -3,13 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
+from speakerid.base.errors import CorpusError, UserError
+from speakerid.base.files import StrPath
 from speakerid.corpus import hw4, unfinished
 from speakerid.corpus.locate import locate
 from speakerid.corpus.packing import feature_problems, packed_store
-from speakerid.corpus.records import PACKED, PARTS, STAGE, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
-from speakerid.errors import CorpusError, UserError
-from speakerid.files import StrPath
+from speakerid.corpus.utterances import PACKED, PARTS, STAGE, Corpus, Part, Utterances
 
 _REQUIRED: dict[Part, tuple[str, ...]] = {
     "labelled": (hw4.METADATA,),

@@ -15,9 +15,9 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-from speakerid.errors import UserError
-from speakerid.files import atomic_file, check_regular
-from speakerid.plain_data import load_plain, save_plain
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file, check_regular
+from speakerid.base.plain_data import load_plain, save_plain
 
 _HEAD = 1 << 16
 """Number of bytes of a pickle to inspect for error messages."""

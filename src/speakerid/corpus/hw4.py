@@ -13,14 +13,14 @@ from pathlib import Path
 
 import yaml
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import answers
 from speakerid.corpus.hw4_checks import check_speakers, check_utterances
 from speakerid.corpus.hw4_json import MAPPING, METADATA, STRANGERS, TESTDATA, Mapping, Metadata, Testdata, read_json
 from speakerid.corpus.locate import note
-from speakerid.corpus.records import COMPANY, Corpus, Utterance, Utterances
-from speakerid.errors import UserError
-from speakerid.files import atomic_file
+from speakerid.corpus.utterances import COMPANY, Corpus, Utterance, Utterances
 
 FEATURES = "features.yaml"
 JSON = (METADATA, TESTDATA, MAPPING, STRANGERS)

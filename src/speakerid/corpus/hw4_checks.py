@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from speakerid.corpus.hw4_json import MAPPING, MAX_SIMILAR, METADATA, Mapping, Metadata
-from speakerid.corpus.records import COMPANY, Utterance
+from speakerid.corpus.utterances import COMPANY, Utterance
 
 _REMEDY = f"or delete {MAPPING}: the classes then follow from {METADATA}"
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from speakerid.errors import UserError, describe
-from speakerid.files import check_regular
+from speakerid.base.errors import UserError, describe
+from speakerid.base.files import check_regular
 
 METADATA, TESTDATA, MAPPING, STRANGERS = "metadata.json", "testdata.json", "mapping.json", "strangers.json"
 MAX_SIMILAR = 3

@@ -4,9 +4,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from speakerid.base.errors import UserError
 from speakerid.corpus.hw4_json import MAPPING, METADATA, TESTDATA
-from speakerid.corpus.records import PACKED, PARTS, STAGE
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import PACKED, PARTS, STAGE
 
 
 def locate(root: Path) -> Path:

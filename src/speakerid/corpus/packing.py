@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.bars import bar
+from speakerid.base.bars import bar
+from speakerid.base.errors import CorpusError, UserError
+from speakerid.base.printing import printable
 from speakerid.corpus import feature_file
-from speakerid.corpus.records import PACKED, Corpus, Part, Utterances
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
 from speakerid.corpus.store_writing import replace_parts, sole_writer, write_files
-from speakerid.errors import CorpusError, UserError
-from speakerid.printing import printable
+from speakerid.corpus.utterances import PACKED, Corpus, Part, Utterances
 
 
 def packed_store(

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.corpus.records import UNKNOWN, Utterances
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.corpus.utterances import UNKNOWN, Utterances
 
 By = Literal["auto", "session", "order", "random"]
 

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import check_regular
 from speakerid.config import FeatureConfig
-from speakerid.corpus.records import Part, Utterances
-from speakerid.errors import UserError
-from speakerid.files import check_regular
+from speakerid.corpus.utterances import Part, Utterances
 
 FORMAT: Literal["speakerid store 2"] = "speakerid store 2"
 _CHECKED = b'{"checksum":"'

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speakerid.corpus.records import Corpus, Part, Utterances
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file, file_lock, remove_partials
 from speakerid.corpus.store import BLOCK, FORMAT, ROW, DType, Head, Store, checksum, head_content
-from speakerid.errors import UserError
-from speakerid.files import atomic_file, file_lock, remove_partials
+from speakerid.corpus.utterances import Corpus, Part, Utterances
 
 
 @contextmanager

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from speakerid.errors import UserError
-from speakerid.files import atomic_file
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file
 
 NAME = "UNFINISHED.txt"
 

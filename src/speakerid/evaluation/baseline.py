@@ -10,9 +10,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from speakerid.batches import whole_utterances
 from speakerid.corpus.store import FrameStore
 from speakerid.evaluation.linear_classifier import fit_linear
+from speakerid.training.batches import whole_utterances
 
 
 def linear_baseline(

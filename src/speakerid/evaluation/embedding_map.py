@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from speakerid.evaluation.recognition_results import EmbeddingMap
+from speakerid.evaluation.results import EmbeddingMap
 from speakerid.evaluation.sufficiency import NotMeasured, no_map
 
 MOST_POINTS = 1_000

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from speakerid.corpus.records import Utterances
 from speakerid.corpus.split import By, split
 from speakerid.corpus.store import FrameStore
+from speakerid.corpus.utterances import Utterances
 from speakerid.evaluation.baseline import linear_baseline
-from speakerid.evaluation.metrics import macro_accuracy
 from speakerid.evaluation.sufficiency import NotMeasured, no_leakage
+from speakerid.metrics.classification import macro_accuracy
 
 LARGEST = 20_000
 """Largest number of utterances to use; in a larger corpus, only the first speakers are used."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.corpus.records import Utterances
+from speakerid.corpus.utterances import Utterances
 
 SAME = 1e-6
 """Relative difference up to which two embeddings are considered equal."""

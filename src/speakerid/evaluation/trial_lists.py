@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.errors import UserError
-from speakerid.files import check_regular
-from speakerid.printing import printable
+from speakerid.base.errors import UserError
+from speakerid.base.files import check_regular
+from speakerid.base.printing import printable
 
 FORMATS = (
     "'label enrollment test', 'enrollment test label' or 'enrollment test', the label 1/0, target/nontarget or tgt/imp"

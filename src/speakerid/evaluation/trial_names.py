@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from speakerid.corpus import recordings_table
-from speakerid.corpus.records import Corpus
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.corpus.utterances import Corpus
+from speakerid.preparation import recordings_table
 
 SHOWN = 3
 """Names listed in a message for each problem."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.corpus.records import UNKNOWN, Utterances
+from speakerid.corpus.utterances import UNKNOWN, Utterances
 
 LARGEST = 2_000
 """Largest number of utterances of a speaker to draw pairs from, which bounds the number of pairs."""

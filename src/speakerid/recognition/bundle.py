@@ -18,10 +18,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import (
+    StrPath,
+    atomic_file,
+    check_regular,
+    file_lock,
+    hidden_prefix,
+    real_path,
+    remove_partials,
+)
 from speakerid.config import FeatureConfig
-from speakerid.errors import UserError
-from speakerid.files import StrPath, atomic_file, check_regular, file_lock, hidden_prefix, real_path, remove_partials
-from speakerid.model_config import ModelConfig
+from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import FORMAT as FORMAT
 from speakerid.recognition.bundle_file import Content as _Content
@@ -36,9 +44,9 @@ from speakerid.recognition.bundle_file import (
     tensors_of,
 )
 from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # scripts that edit bundles use it
+from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.embedder import Embedder
-from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
 from speakerid.recognition.profiles import Profiles
 
@@ -59,14 +67,14 @@ class Bundle:
         identification: rule that says which speaker it is, or a stranger.
         verification: rule that says whether two recordings are of one speaker; None if there were too few recordings.
         expected: expected error rates of `identification`.
-        card: provenance and measurements, as plain data; see `speakerid.recognition.exporting`.
+        card: provenance and measurements, as plain data; see `speakerid.recognition.make_bundle`.
     """
 
     model: ModelConfig
     features: FeatureConfig
     weights: Mapping[str, Tensor]
     profiles: Profiles
-    evidence: Sequence[Evidence]
+    evidence: Sequence[CalibrationSet]
     identification: Rule
     verification: Rule | None
     expected: Sequence[Expected]
@@ -78,7 +86,7 @@ class Bundle:
         features: FeatureConfig,
         weights: Mapping[str, Tensor],
         profiles: Profiles,
-        evidence: Sequence[Evidence],
+        evidence: Sequence[CalibrationSet],
         card: Mapping[str, Any],
     ) -> Bundle:
         """Create a bundle, and fit thresholds and probabilities for its profiles; arguments are attributes."""
@@ -159,7 +167,7 @@ class Bundle:
         evidence = [some.renamed(self.profiles.names[index], profiles.names[index]) for some in self.evidence]
         return replace(self, profiles=profiles, evidence=evidence)
 
-    def _with(self, profiles: Profiles, evidence: Sequence[Evidence]) -> Bundle:
+    def _with(self, profiles: Profiles, evidence: Sequence[CalibrationSet]) -> Bundle:
         return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card)
 
     def save(self, path: StrPath) -> FileVersion:

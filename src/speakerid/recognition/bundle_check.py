@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from speakerid.audio.resample import check_rate
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.errors import UserError
-from speakerid.model_config import ModelConfig
+from speakerid.config.model import ModelConfig
+from speakerid.config.settings import Settings
 from speakerid.recognition.bundle_file import Content, RuleContent
-from speakerid.recognition.centres import CENTRES
+from speakerid.recognition.centers import CENTRES
 from speakerid.recognition.embedder import Embedder
-from speakerid.settings import Settings
 
 _LARGEST_WIDTH = 2**17
 """Upper bound of every width, kernel size and number of heads in the settings of a model."""

@@ -23,17 +23,17 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 import speakerid
+from speakerid.base.errors import UserError
+from speakerid.base.files import check_regular
 from speakerid.config import FeatureConfig
-from speakerid.errors import UserError
-from speakerid.files import check_regular
-from speakerid.model_config import ModelConfig
-from speakerid.recognition.centres import even_clips
+from speakerid.config.model import ModelConfig
+from speakerid.config.settings import Settings, parse
+from speakerid.recognition.calibration_set import CalibrationSet
+from speakerid.recognition.centers import even_clips
 from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.embedder import plda_in
-from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.fitting import Expected
 from speakerid.recognition.profiles import Profiles
-from speakerid.settings import Settings, parse
 
 FORMAT = "speakerid bundle 2"
 _HEADER = "speakerid"
@@ -242,7 +242,9 @@ def _parse(path: Path, metadata: Mapping[str, Any]) -> Content:
     return parse(Content, found, path)
 
 
-def tensors_of(weights: Mapping[str, Tensor], profiles: Profiles, evidence: Sequence[Evidence]) -> dict[str, Tensor]:
+def tensors_of(
+    weights: Mapping[str, Tensor], profiles: Profiles, evidence: Sequence[CalibrationSet]
+) -> dict[str, Tensor]:
     """Tensors of a bundle by their names in the file."""
     tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in weights.items()}
     tensors["centres"] = torch.from_numpy(np.ascontiguousarray(profiles.centres))
@@ -278,8 +280,8 @@ def profiles_in(content: Content, weights: Mapping[str, Tensor], tensors: Mappin
     )
 
 
-def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> Evidence:
-    """Evidence of one duration of a bundle that was checked."""
+def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> CalibrationSet:
+    """CalibrationSet of one duration of a bundle that was checked."""
     prefix, names = f"evidence.{index}.", [one.name for one in content.speakers]
     known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
     whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
@@ -288,7 +290,7 @@ def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> 
     if f"{prefix}flattery" in tensors:  # earlier format: subtracted from the score of the utterance's speaker alone
         column = np.full(len(known), -tensors[f"{prefix}flattery"].item(), np.float32)
         added = np.stack([column, np.zeros_like(column)], 1)
-    return Evidence(
+    return CalibrationSet(
         content.seconds[index],
         known,
         np.array(content.evidence_speakers[index], str),

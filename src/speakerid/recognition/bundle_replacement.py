@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from speakerid.corpus.walk import Remarks, recordings_below
-from speakerid.errors import UserError
-from speakerid.printing import nfc
+from speakerid.base.errors import UserError
+from speakerid.base.printing import nfc
+from speakerid.preparation.sources.walk import Remarks, recordings_below
 from speakerid.recognition.bundle import Bundle, locked
 from speakerid.recognition.enrollment import Enrollment
 from speakerid.recognition.recognizer import Recognizer

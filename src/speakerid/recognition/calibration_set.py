@@ -1,178 +1,149 @@
-"""Make the calibration set: voice prints, by duration, that thresholds and probabilities are fitted on."""
+"""Calibration set of a bundle: voices, not used in training, that thresholds and probabilities are fitted on.
+
+It is stored in the bundle, so that they can be fitted again when a speaker is enrolled or forgotten.
+
+Shapes: N utterances of known speakers, I of strangers, D width of a voice print, R ranked speakers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from speakerid.config import FeatureConfig
-from speakerid.corpus.records import UNKNOWN
-from speakerid.corpus.store import FrameStore
-from speakerid.evaluation.evaluate import Labelled
-from speakerid.recognition.evidence import DURATIONS, JOINED, Evidence
-from speakerid.recognition.held_out import HeldOutEmbedder, corrections
-from speakerid.recognition.profiles import Profiles
-from speakerid.recognition.shifted import shift
-from speakerid.recognition.simulated import evenly_spaced
+from speakerid.recognition.profiles import Profiles, rank
 
-MOST = 1000
-"""Largest number of utterances of known speakers, and of strangers, per duration."""
-MOST_JOINED = 100
-"""The same for joined utterances."""
-
-
-class Embeds(Protocol):
-    """Object that makes voice prints of utterances, see `Embedder.embed`."""
-
-    def embed(
-        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
-    ) -> NDArray[np.float32]: ...
+LEFT_OUT = -1000.0
+"""Score of a speaker who is left out: far below those of speakers who compete for a voice print."""
+DURATIONS = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Durations that utterances are cut to, in seconds; values in between are interpolated."""
+JOINED = (8.0, 16.0, 32.0)
+"""Durations that several utterances of a session are joined to, in seconds, if single ones are shorter."""
 
 
 @dataclass(frozen=True)
-class Strangers:
-    """Voices used as strangers.
+class Known:
+    """Scores of N utterances of known speakers."""
+
+    ranked: NDArray[np.float32]
+    """(N, R) scores of the nearest speakers in descending order."""
+    right: NDArray[np.float32]
+    """(N,) scores of the true speakers."""
+    found: NDArray[np.bool_]
+    """(N,) whether the true speaker is the nearest."""
+
+
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Voice prints of utterances cut to one duration.
 
     Attributes:
-        voices: utterances; if there are none, the known speakers are left out in turn.
-        factors: factors by which frequencies are shifted; each makes other strangers of the same utterances.
-        description: description for the card.
-        are_speakers: whether they are known speakers, embedded by models that were trained without them.
+        seconds: the duration; shorter utterances are whole, if they are longer than the next shorter duration.
+        known: (N, D) voice prints of known speakers' utterances, used neither in training nor in the profiles.
+        speakers: (N,) names of their speakers.
+        strangers: (I, D) voice prints of utterances of strangers.
+        stranger_speakers: (I,) index of the stranger.
+        stranger_names: (I,) names of strangers who are known speakers that the model of their voice prints was not
+            trained on; empty for all others, or an empty array.
+        corrections: (N, 2) corrections added to the score of an utterance's speaker, and to all other scores, see
+            `held_out.corrections`; an empty array if there are none.
+        joined: whether each voice print is of several utterances of one session joined.
     """
 
-    voices: Labelled
-    factors: tuple[float, ...] = (1.0,)
-    description: str = ""
-    are_speakers: bool = False
+    seconds: float
+    known: NDArray[np.float32]
+    speakers: NDArray[np.str_]
+    strangers: NDArray[np.float32]
+    stranger_speakers: NDArray[np.integer]
+    stranger_names: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, str))
+    corrections: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    joined: bool = False
 
+    def score_known(self, profiles: Profiles) -> Known:
+        """Scores of the known speakers' utterances."""
+        indices = self._speaker_indices(profiles)
+        ranked, right, found = [], [], []
+        for rows in self._rows(len(self.known)):
+            scores = profiles.scores(self.known[rows])
+            own = np.arange(len(scores)), indices[rows]
+            if len(self.corrections):
+                corrected = scores[own] + self.corrections[rows, 0]
+                scores += self.corrections[rows, 1:]
+                scores[own] = corrected
+            right.append(scores[own])
+            nearest, best = rank(scores)
+            ranked.append(best)
+            found.append(nearest[:, 0] == indices[rows])
+        return Known(*(np.concatenate(parts) for parts in (ranked, right, found)))
 
-def evidence_of(
-    embedder: Embeds,
-    known: Labelled,
-    profiles: Profiles,
-    embedder_of_strangers: Embeds,
-    strangers: Strangers,
-    features: FeatureConfig,
-) -> list[Evidence]:
-    """Make voice prints to fit on, by duration in ascending order.
+    def score_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
+        """(I, R) scores of the speakers nearest to strangers.
 
-    Durations that fewer than half of the utterances, or of the speakers, reach are left out, except the shortest one.
-    Longer ones are represented by joined utterances of one session, if half of the speakers have enough of them: a
-    timeline identifies a voice by all of its speech.
+        The own profile of a stranger who is a known speaker gets the score `LEFT_OUT`. If there are no strangers, all
+        known speakers are left out in turn in the same way.
+        """
+        if len(self.strangers):
+            prints, own = self.strangers, self.own_profiles(profiles)
+        else:
+            prints, own = self.known, self._speaker_indices(profiles)
+        ranked = []
+        for rows in self._rows(len(prints)):
+            scores = profiles.scores(prints[rows])
+            mine = np.flatnonzero(own[rows] >= 0)
+            scores[mine, own[rows][mine]] = LEFT_OUT
+            ranked.append(rank(scores)[1])
+        return np.concatenate(ranked)
 
-    Args:
-        embedder: makes voice prints of known speakers.
-        known: utterances of known speakers; `labels` are indices in `profiles`.
-        profiles: profiles of the known speakers.
-        embedder_of_strangers: makes voice prints of strangers.
-        strangers: utterances of strangers.
-        features: settings of all features.
-    """
-    some, others = _even(known, MOST), _even(strangers.voices, MOST // len(strangers.factors))
-    rows: list[Evidence] = []
-    shorter = 0
-    for seconds in DURATIONS:
-        frames = round(seconds * features.frames_per_second)
-        mine, theirs = _longer(some, shorter), _longer(others, shorter)
-        if rows and not (_most(mine, some) and _most(theirs, others)):
-            break
-        rows.append(_evidence(seconds, embedder, mine, profiles, embedder_of_strangers, theirs, strangers, features))
-        shorter = frames
-    for seconds in (one for one in JOINED if one > rows[-1].seconds):
-        frames = round(seconds * features.frames_per_second)
-        (mine, by), (theirs, by_theirs) = (
-            _joined(part, one, frames) for part, one in ((known, embedder), (strangers.voices, embedder_of_strangers))
+    def _speaker_indices(self, profiles: Profiles) -> NDArray[np.int64]:
+        """(N,) indices of the known utterances' speakers."""
+        indices = {name: index for index, name in enumerate(profiles.names)}
+        return np.array([indices[name] for name in self.speakers.tolist()], np.int64)
+
+    def own_profiles(self, profiles: Profiles) -> NDArray[np.int64]:
+        """(I,) indices of the strangers' own profiles, −1 without one."""
+        indices = {name: index for index, name in enumerate(profiles.names)}
+        if not len(self.stranger_names):
+            return np.full(len(self.strangers), -1)
+        return np.array([indices.get(name, -1) for name in self.stranger_names.tolist()], np.int64)
+
+    @staticmethod
+    def _rows(count: int) -> Iterator[slice]:
+        """Yield a few rows at a time, since each has a score for every speaker."""
+        for start in range(0, count, 100):
+            yield slice(start, start + 100)
+
+    @property
+    def stranger_groups(self) -> NDArray[np.integer]:
+        """(I,) index of the stranger, in the order of `score_strangers`."""
+        if len(self.strangers):
+            return self.stranger_speakers
+        return np.unique(self.speakers, return_inverse=True)[1]
+
+    def without(self, name: str) -> CalibrationSet:
+        """Copy without the utterances of a speaker."""
+        keep = self.speakers != name
+        others = self.stranger_names != name if len(self.stranger_names) else np.ones(len(self.strangers), bool)
+
+        def part(rows: NDArray[Any], kept: NDArray[np.bool_]) -> NDArray[Any]:
+            return rows[kept] if len(rows) else rows
+
+        return replace(
+            self,
+            known=self.known[keep],
+            speakers=self.speakers[keep],
+            corrections=part(self.corrections, keep),
+            strangers=self.strangers[others],
+            stranger_speakers=self.stranger_speakers[others],
+            stranger_names=part(self.stranger_names, others),
         )
-        if not (_most_speakers(mine, known) and _most_speakers(theirs, strangers.voices)):
-            break
-        found = _evidence(seconds, by, mine, profiles, by_theirs, theirs, strangers, features)
-        rows.append(replace(found, joined=True))
-    return rows
 
-
-def _evidence(
-    seconds: float,
-    embedder: Embeds,
-    known: Labelled,
-    profiles: Profiles,
-    embedder_of_strangers: Embeds,
-    others: Labelled,
-    strangers: Strangers,
-    features: FeatureConfig,
-) -> Evidence:
-    """Make voice prints of one duration, see `evidence_of`."""
-    names, frames = profiles.names, round(seconds * features.frames_per_second)
-    prints = _half(embedder.embed(known.store, known.indices, frames))
-    foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
-    for number, factor in enumerate(strangers.factors if others.labels else ()):
-        bands = None if factor == 1 else shift(features, factor)
-        shifted = embedder_of_strangers.embed(others.store, others.indices, frames, bands)
-        foreign = np.concatenate([foreign, shifted])
-        whose = np.concatenate([whose, np.array(others.labels, np.int32) * len(strangers.factors) + number])
-    added = np.zeros((0, 2), np.float32)
-    if isinstance(embedder, HeldOutEmbedder):
-        scores = embedder.fold_scores(known.store, known.indices, known.labels, frames)
-        added = corrections(profiles, prints, known.labels, scores)
-    return Evidence(
-        seconds,
-        prints,
-        np.array([names[label] for label in known.labels], str),
-        _half(foreign),
-        whose,
-        np.array([names[label] for label in others.labels] if strangers.are_speakers else [], str),
-        added,
-    )
-
-
-def _joined(part: Labelled, embedder: Embeds, frames: int) -> tuple[Labelled, Embeds]:
-    """Join consecutive utterances of one speaker and session until they are long enough; with an embedder for them."""
-    indices, count = np.asarray(part.indices, np.int64), len(part.indices)
-    sessions = np.full(count, UNKNOWN) if part.sessions is None else np.asarray(part.sessions)
-    folds = embedder.fold_of[indices] if isinstance(embedder, HeldOutEmbedder) else np.zeros(count, np.int64)
-    groups = np.unique(np.stack([part.labels, sessions, folds], 1), axis=0, return_inverse=True)[1].reshape(-1)
-    found: list[list[int]] = []
-    for group in range(groups.max(initial=-1) + 1):
-        rows, length = list[int](), 0
-        for row in np.flatnonzero(groups == group).tolist():
-            rows.append(row)
-            length += int(part.store.lengths[indices[row]])
-            if length >= frames:
-                found.append(rows)
-                rows, length = [], 0
-    found = [found[index] for index in evenly_spaced(len(found), MOST_JOINED)]
-    pieces = [np.concatenate([part.store.utterance(indices[row]).numpy() for row in rows]) for rows in found]
-    store = FrameStore.from_utterances(pieces, part.store.frames.shape[1])
-    if isinstance(embedder, HeldOutEmbedder):
-        embedder = embedder.of(indices[[rows[0] for rows in found]])
-    return Labelled(store, range(len(found)), [part.labels[rows[0]] for rows in found]), embedder
-
-
-def _most(part: Labelled, whole: Labelled) -> bool:
-    """Whether at least half of the utterances and of the speakers remain."""
-    return 2 * len(part.labels) >= len(whole.labels) and _most_speakers(part, whole)
-
-
-def _most_speakers(part: Labelled, whole: Labelled) -> bool:
-    return 2 * len(set(part.labels)) >= len(set(whole.labels))
-
-
-def _half(prints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Round as in the file, so that a bundle gives the same answers before and after it was written."""
-    return prints.astype(np.float16).astype(np.float32)
-
-
-def _even(part: Labelled, most: int) -> Labelled:
-    """Evenly spaced utterances, so that every speaker has some."""
-    order = np.argsort(np.asarray(part.labels), kind="stable")[evenly_spaced(len(part.labels), most)]
-    return Labelled(part.store, [part.indices[row] for row in order], [part.labels[row] for row in order])
-
-
-def _longer(part: Labelled, frames: int) -> Labelled:
-    lengths = part.store.lengths
-    kept = [(i, label) for i, label in zip(part.indices, part.labels, strict=True) if lengths[i] > frames]
-    return Labelled(part.store, [index for index, _ in kept], [label for _, label in kept])
+    def renamed(self, old: str, new: str) -> CalibrationSet:
+        """Copy with another name for a speaker."""
+        speakers, strangers = (
+            np.array([new if name == old else name for name in names.tolist()], str)
+            for names in (self.speakers, self.stranger_names)
+        )
+        return replace(self, speakers=speakers, stranger_names=strangers)

@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from speakerid.batches import whole_utterances
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
+from speakerid.config.model import ModelConfig
 from speakerid.corpus.store import FrameStore
-from speakerid.errors import UserError
-from speakerid.evaluation.predict import CPU_FRAMES
-from speakerid.model_config import ModelConfig
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.recognition.plda import Plda, fit_plda, whitening
 from speakerid.recognition.simulated import evenly_spaced, pieces, through_channels
+from speakerid.training.batches import whole_utterances
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.predict import CPU_FRAMES
 
 SMALLEST_SPREAD = 1e-5
 """Largest deviation from the mean embedding, as a share of the largest value, that can be rounding."""

@@ -8,10 +8,10 @@ from itertools import combinations
 
 import numpy as np
 
-from speakerid.errors import UserError
-from speakerid.recognition.answering import answer, check_encoder
-from speakerid.recognition.answers import Voice
+from speakerid.base.errors import UserError
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.identification import answer, check_encoder
+from speakerid.recognition.results import Voice
 
 UNLIKE = 0.01
 """Probability of one speaker (log-odds averaged over the pairs with a recording) below which a recording is doubted.

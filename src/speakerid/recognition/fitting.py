@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import RATES, Rule, Thresholds, fit_probabilities, log_odds, thresholds_for
-from speakerid.recognition.evidence import Evidence
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 
@@ -46,7 +46,7 @@ class Expected:
     identified: float
 
 
-def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tuple[Rule, list[Expected]]:
+def fit_identification(evidence: Sequence[CalibrationSet], profiles: Profiles) -> tuple[Rule, list[Expected]]:
     """Fit the rule that says who of the profiles speaks, or a stranger, and estimate its error rates.
 
     Args:
@@ -64,7 +64,7 @@ def fit_identification(evidence: Sequence[Evidence], profiles: Profiles) -> tupl
     return _rule(evidence, fitted), _with_shorter_ones(expected)
 
 
-def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
+def fit_verification(evidence: Sequence[CalibrationSet], plda: Plda) -> Rule | None:
     """Fit the rule that says whether two recordings are of one speaker, by `Plda.score_pairs`; None without pairs."""
     fitted = []
     for some in evidence:
@@ -78,7 +78,7 @@ def fit_verification(evidence: Sequence[Evidence], plda: Plda) -> Rule | None:
 
 
 def _expected(
-    evidence: Evidence, found: NDArray[np.bool_], known: NDArray[np.float64], strangers: NDArray[np.float64]
+    evidence: CalibrationSet, found: NDArray[np.bool_], known: NDArray[np.float64], strangers: NDArray[np.float64]
 ) -> Expected:
     """Estimate error rates by cross-validation over strangers, see `Expected`.
 
@@ -123,13 +123,15 @@ def _with_shorter_ones(rows: Sequence[Expected]) -> list[Expected]:
     return found
 
 
-def _rule(evidence: Sequence[Evidence], fitted: Sequence[tuple[float, float, NDArray[np.float64]]]) -> Rule:
+def _rule(evidence: Sequence[CalibrationSet], fitted: Sequence[tuple[float, float, NDArray[np.float64]]]) -> Rule:
     scale, unknown, thresholds = (np.array(column) for column in zip(*fitted, strict=True))
     seconds = np.array([some.seconds for some in evidence])
     return Rule(scale, unknown, Thresholds(seconds, np.array(RATES), thresholds))
 
 
-def _pairs(evidence: Evidence, plda: Plda) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]:
+def _pairs(
+    evidence: CalibrationSet, plda: Plda
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.integer]]:
     """(P,) scores of pairs of one speaker, (P,) of pairs of two speakers, and one speaker of each of the latter."""
     names = [f"k {name}" for name in evidence.speakers.tolist()]
     names += [f"s {number}" for number in evidence.stranger_speakers.tolist()]

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from speakerid.base.errors import UserError
 from speakerid.config import Config, FeatureConfig
-from speakerid.corpus.records import UNKNOWN, Corpus, Utterances
 from speakerid.corpus.store import FrameStore
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import UNKNOWN, Corpus, Utterances
 from speakerid.recognition.alignment import Alignment, fit_alignment
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.profiles import Profiles, profiles_of

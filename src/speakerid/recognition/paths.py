@@ -5,8 +5,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from speakerid.corpus.walk import Remarks, recordings_below
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
+from speakerid.preparation.sources.walk import Remarks, recordings_below
 
 
 def find_recordings(names: Sequence[str], remarks: Remarks | None = None) -> list[Path]:

@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speakerid.corpus.records import COMPANY
-from speakerid.errors import UserError
-from speakerid.printing import nfc
-from speakerid.recognition.centres import centres_of, means_of
+from speakerid.base.errors import UserError
+from speakerid.base.printing import nfc
+from speakerid.corpus.utterances import COMPANY
+from speakerid.recognition.centers import centres_of, means_of
 from speakerid.recognition.plda import Plda
 
 MOST_CLIPS = 25

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.audio.decode import Sound
-from speakerid.errors import UserError
-from speakerid.files import StrPath
-from speakerid.recognition.answering import FALSE_ACCEPTS, answer, verdict, verification_rule
-from speakerid.recognition.answering_files import answers_of_files
-from speakerid.recognition.answers import Answer, OtherEncoder, Unheard, Verdict, Voice
+from speakerid.base.errors import UserError
+from speakerid.base.files import StrPath
 from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
+from speakerid.recognition.identification import FALSE_ACCEPTS, answer, verdict, verification_rule
+from speakerid.recognition.identify_files import answers_of_files
+from speakerid.recognition.results import Answer, OtherEncoder, Unheard, Verdict, Voice
 from speakerid.recognition.samples import Recording, path_of
 from speakerid.recognition.timeline import Segment, timeline
 from speakerid.recognition.voices import VoiceEncoder
@@ -115,8 +115,7 @@ class Recognizer:
 
     def voice(self, frames: NDArray[np.float32]) -> Voice:
         """Embed the voice in the (T, M) features of a recording."""
-        encoder = self._encoder
-        return encoder.voice(frames, encoder.embed([frames])[0])
+        return self._encoder.voice(frames)
 
     def identify(
         self,
@@ -165,7 +164,7 @@ class Recognizer:
         self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
     ) -> list[Segment]:
         """Who speaks when in a recording of any length; see `speakerid.recognition.timeline.timeline`."""
-        return timeline(self, recording, false_accepts, sample_rate)
+        return timeline(self.bundle, self._encoder, recording, sample_rate, false_accepts)
 
     def verify(
         self,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speakerid.audio.resample import HIGHEST_RATE, LOWEST_RATE
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 Recording = str | os.PathLike[str] | NDArray[Any]
 """A file, or samples; objects that convert to an array (lists, torch tensors) are accepted too."""

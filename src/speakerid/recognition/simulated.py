@@ -13,8 +13,8 @@ from torch import Tensor
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus.store import FrameStore
-from speakerid.layers.channel_augment import ChannelAugment
-from speakerid.recognition.shifted import shift
+from speakerid.nn.channel_augment import ChannelAugment
+from speakerid.recognition.pseudo_strangers import shift
 
 CHANNELS = {"reverberation": 0.4, "noise": 0.3, "equalization": 0.5, "band_limit": 0.2}
 """Probabilities, see `ChannelAugment`; without other voices as noise, which depend on the rest of a batch."""

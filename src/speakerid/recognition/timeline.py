@@ -12,7 +12,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,16 +19,15 @@ from numpy.typing import NDArray
 from speakerid.audio.decode import lag, pieces
 from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, sound_segments
 from speakerid.audio.resample import resample
-from speakerid.errors import UserError
-from speakerid.recognition.answering import FALSE_ACCEPTS
-from speakerid.recognition.answers import Voice
+from speakerid.base.errors import UserError
+from speakerid.config import FeatureConfig
+from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.diarization import clusters_of
+from speakerid.recognition.identification import FALSE_ACCEPTS, answer
 from speakerid.recognition.profiles import RANKED
+from speakerid.recognition.results import Voice
 from speakerid.recognition.samples import Recording, path_of
-from speakerid.recognition.voices import SHORTEST, sound_of
-
-if TYPE_CHECKING:
-    from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.voices import SHORTEST, VoiceEncoder, sound_of
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25
@@ -71,19 +69,21 @@ class _Cells:
 
 
 def timeline(
-    recognizer: Recognizer,
+    bundle: Bundle,
+    encoder: VoiceEncoder,
     recording: Recording,
-    false_accepts: float | None = None,
     sample_rate: int | None = None,
+    false_accepts: float | None = None,
 ) -> list[Segment]:
     """Find out who speaks when; there is no segment where no one does.
 
     Args:
-        recognizer: knows the speakers.
+        bundle: knows the speakers.
+        encoder: the bundle's encoder.
         recording: a file, or samples, see `Recognizer.listen`.
+        sample_rate: sample rate of samples, in Hz; files have their own.
         false_accepts: share of strangers that may be given a name; by default a name is given where it is more
             probable than a stranger.
-        sample_rate: sample rate of samples, in Hz; files have their own.
 
     Returns:
         Segments in temporal order, which do not overlap. Times are those of the original: the delay that decoding adds
@@ -92,15 +92,15 @@ def timeline(
     Raises:
         UserError: the recording cannot be decoded, or samples are not samples or lack their rate.
     """
-    rate, path = recognizer.bundle.features.sample_rate, path_of(recording)
+    rate, path = bundle.features.sample_rate, path_of(recording)
     found, began = list[Segment](), 0.0
     try:
         late = lag(path) if path else 0.0
         for waveform in _pieces_of(recording, sample_rate, rate):
-            cells = _cells(waveform, recognizer, began)
+            cells = _cells(waveform, bundle.features, began)
             began += len(waveform) / rate
             if cells.starts:
-                found += _segments(recognizer, cells, false_accepts)
+                found += _segments(bundle, encoder, cells, false_accepts)
     except UserError as error:
         if path is None:
             raise
@@ -141,11 +141,11 @@ def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> It
     yield from (waveform[start : start + size] for start in range(0, len(waveform), size))
 
 
-def _segments(recognizer: Recognizer, cells: _Cells, false_accepts: float | None) -> list[Segment]:
+def _segments(bundle: Bundle, encoder: VoiceEncoder, cells: _Cells, false_accepts: float | None) -> list[Segment]:
     """One segment per cell, with the name of its voice."""
-    clusters = clusters_of(recognizer.embed_features(cells.windows), recognizer.bundle.profiles.plda)
-    voices = [recognizer.voice(_frames_of(cells, clusters == c)) for c in range(clusters.max() + 1)]
-    names = [_name(recognizer, voice, false_accepts) for voice in voices]
+    clusters = clusters_of(encoder.embed(cells.windows), bundle.profiles.plda)
+    voices = [encoder.voice(_frames_of(cells, clusters == c)) for c in range(clusters.max() + 1)]
+    names = [_name(bundle, voice, false_accepts) for voice in voices]
     return [
         Segment(start, end, *names[cluster])
         for start, end, cluster in zip(cells.starts, cells.ends, clusters.tolist(), strict=True)
@@ -160,18 +160,17 @@ def _frames_of(cells: _Cells, mine: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.concatenate([cells.frames[row] for row in chosen.tolist()])
 
 
-def _name(recognizer: Recognizer, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
+def _name(bundle: Bundle, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
     """Name of a voice, None for a stranger, and its probability."""
-    answer = recognizer.answer(voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
-    name, probability = answer.ranking[0]
-    stranger = max(0.0, 1 - sum(p for _, p in answer.ranking))
-    known = probability >= stranger if false_accepts is None else answer.name is not None
+    found = answer(bundle, voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
+    name, probability = found.ranking[0]
+    stranger = max(0.0, 1 - sum(p for _, p in found.ranking))
+    known = probability >= stranger if false_accepts is None else found.name is not None
     return (name, probability) if known else (None, stranger)
 
 
-def _cells(waveform: Samples, recognizer: Recognizer, began: float) -> _Cells:
+def _cells(waveform: Samples, features: FeatureConfig, began: float) -> _Cells:
     """Cut the (N,) samples of a piece that begins at `began` seconds at pauses, and then into cells."""
-    features = recognizer.bundle.features
     log_mel = LogMel(features).without_trimming()  # silence has been cut
     cells = _Cells([], [], [], [])
     for stretches in _speech(waveform, features.sample_rate, features.level):

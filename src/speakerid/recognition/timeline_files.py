@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speakerid.errors import UserError
-from speakerid.files import atomic_file
-from speakerid.printing import printable
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file
+from speakerid.base.printing import printable
 from speakerid.recognition.timeline import Segment
 from speakerid.recognition.timeline_labels import UNKNOWN, file_ids, speaker_labels
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 
 UNKNOWN = "unknown"
 """Label of a stranger."""

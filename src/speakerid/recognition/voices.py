@@ -17,13 +17,13 @@ from speakerid.audio.decode import Sound, decode
 from speakerid.audio.log_mel import LogMel, Samples
 from speakerid.audio.mixing import mixed
 from speakerid.audio.resample import resample
+from speakerid.base.errors import UserError
 from speakerid.corpus.store import FrameStore
-from speakerid.errors import UserError
-from speakerid.evaluation.predict import CPU_FRAMES
-from speakerid.models.summary import unique_parameters
-from speakerid.recognition.answers import Unheard, Voice
+from speakerid.nn.summary import unique_parameters
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.results import Unheard, Voice
 from speakerid.recognition.samples import Recording, path_of, rate_of, waveform_of
+from speakerid.training.predict import CPU_FRAMES
 
 SHORTEST = 0.5
 """Shortest duration without pauses, in seconds, for which a name is given."""
@@ -56,16 +56,17 @@ class VoiceEncoder:
         """See `Recognizer.listen`."""
         waveform, rate = sound_of(recording, sample_rate, self.sample_rate)
         frames = self.frames(waveform, rate)
-        voice = self.voice(frames, self.embed([frames])[0])
+        voice = self.voice(frames)
         waveform = resample(waveform, rate, self.sample_rate)  # so that samples have the same digest as their file
         digest = blake2b(f"{self.sample_rate} ".encode() + waveform.tobytes(), digest_size=8).digest()
         return replace(
             voice, digest=int.from_bytes(digest, "little", signed=True), source=str(path_of(recording) or "")
         )
 
-    def voice(self, frames: NDArray[np.float32], voice_print: NDArray[np.float32]) -> Voice:
-        """Voice of a recording with (T, M) features and a (D,) voice print."""
-        return Voice(len(frames) / self._features.frames_per_second, voice_print, self.fingerprint)
+    def voice(self, frames: NDArray[np.float32], voice_print: NDArray[np.float32] | None = None) -> Voice:
+        """Voice in the (T, M) features of a recording, with its (D,) voice print if that has been computed."""
+        print_ = self.embed([frames])[0] if voice_print is None else voice_print
+        return Voice(len(frames) / self._features.frames_per_second, print_, self.fingerprint)
 
     def embed(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""

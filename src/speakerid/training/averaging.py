@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speakerid.distributed import rank
-from speakerid.errors import UserError
-from speakerid.files import StrPath
+from speakerid.base.distributed import rank
+from speakerid.base.errors import UserError
+from speakerid.base.files import StrPath
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import check_held_out
 from speakerid.training.progress import Progress

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 import speakerid
+from speakerid.base.errors import UserError
+from speakerid.base.files import StrPath, atomic_file
+from speakerid.base.plain_data import load_plain, save_plain
+from speakerid.base.printing import short
 from speakerid.config import Config, FeatureConfig, parse
-from speakerid.errors import UserError
-from speakerid.files import StrPath, atomic_file
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.plain_data import load_plain, save_plain
-from speakerid.printing import short
+from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.checkpoint_schema import difference, parse_content
 from speakerid.training.utterance_record import UtteranceRecord
 

@@ -10,8 +10,8 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 from torch import Tensor
 
-from speakerid.errors import UserError, describe
-from speakerid.settings import CountOrZero
+from speakerid.base.errors import UserError, describe
+from speakerid.config.settings import CountOrZero
 from speakerid.training.utterance_record import UtteranceRecord
 
 SHOWN = 3

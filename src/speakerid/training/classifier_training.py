@@ -14,9 +14,9 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from speakerid.batches import Batches
+from speakerid.base.distributed import from_rank_0, gathered
 from speakerid.config import Config
-from speakerid.distributed import from_rank_0, gathered
+from speakerid.training.batches import Batches
 from speakerid.training.losses import Loss
 from speakerid.training.progress import Progress
 

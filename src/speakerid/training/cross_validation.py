@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.base.errors import UserError
 from speakerid.config import Config
-from speakerid.corpus.records import UNKNOWN, Utterances
 from speakerid.corpus.split import Split, folds, split
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import UNKNOWN, Utterances
 from speakerid.training.metrics_log import METRICS, read_lines
 
 FOLDER = "folds"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import torch
 
-from speakerid.batches import Batches
+from speakerid.base.distributed import is_shared
+from speakerid.base.errors import UserError
 from speakerid.config import Config
-from speakerid.distributed import is_shared
-from speakerid.errors import UserError
-from speakerid.models.classifier import SpeakerClassifier
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.training.batches import Batches
 from speakerid.training.graph import WARM_UP
 from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from speakerid.base.distributed import from_rank_0
+from speakerid.base.errors import UserError
 from speakerid.config import ModelConfig
-from speakerid.corpus.records import Corpus
-from speakerid.distributed import from_rank_0
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Corpus
 from speakerid.training.checkpoint import Checkpoint
 
 _WITHOUT_WEIGHTS = ("model.encoder.dropout", "model.encoder.layer_drop", "model.classifier.scale")

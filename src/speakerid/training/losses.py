@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from speakerid.train_config import AamSoftmaxConfig, CrossEntropyConfig, LossConfig
+from speakerid.config.train import AamSoftmaxConfig, CrossEntropyConfig, LossConfig
 
 NEARLY_ZERO = 1e-6
 """Lower bound of a squared sine, so that the gradient of its square root stays finite."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_core import from_json
 
-from speakerid.files import check_regular
+from speakerid.base.files import check_regular
 
 METRICS = "metrics.jsonl"
 

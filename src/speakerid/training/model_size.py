@@ -2,13 +2,13 @@
 
 import torch
 
+from speakerid.base.distributed import world_size
+from speakerid.base.errors import UserError
+from speakerid.base.memory import machine_memory
 from speakerid.config import Config
-from speakerid.corpus.records import Corpus
-from speakerid.distributed import world_size
-from speakerid.errors import UserError
-from speakerid.memory import machine_memory
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.models.summary import unique_parameters
+from speakerid.corpus.utterances import Corpus
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.nn.summary import unique_parameters
 
 STATES = 4
 """Copies of the parameters in training with AdamW: weights, gradients and two moments."""

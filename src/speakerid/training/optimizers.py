@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from speakerid.train_config import TrainConfig
+from speakerid.config.train import TrainConfig
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315
 """Coefficients of the polynomial a x + b x³ + c x⁵ that moves singular values toward 1 (Jordan et al., 2024)."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from speakerid.printing import visible
+from speakerid.base.printing import visible
 
 Style = Literal["auto", "quiet", "json", "silent"]
 """`auto`: progress bars on a terminal, plain lines elsewhere; `quiet`: warnings only; `json`: the records of

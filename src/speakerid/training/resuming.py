@@ -1,6 +1,6 @@
 """Check that a checkpoint belongs to the run to resume."""
 
-from speakerid.errors import UserError
+from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.trainer import Trainer
 

@@ -11,13 +11,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from speakerid.batches import Batches, Prefetched, TrainingBatches
-from speakerid.config import DEMO_ROOT, Config, ModelConfig
-from speakerid.corpus.check import open_corpus
-from speakerid.corpus.records import Corpus, Utterances
-from speakerid.corpus.split import Split
-from speakerid.corpus.store import FrameStore
-from speakerid.distributed import (
+from speakerid.base.distributed import (
     first_on_each_machine,
     from_rank_0,
     local_rank,
@@ -25,10 +19,16 @@ from speakerid.distributed import (
     rank,
     world_size,
 )
-from speakerid.errors import UserError
-from speakerid.memory import keep_freed_memory
-from speakerid.models.classifier import SpeakerClassifier
-from speakerid.models.summary import summary
+from speakerid.base.errors import UserError
+from speakerid.base.memory import keep_freed_memory
+from speakerid.config import DEMO_ROOT, Config, ModelConfig
+from speakerid.corpus.check import open_corpus
+from speakerid.corpus.split import Split
+from speakerid.corpus.store import FrameStore
+from speakerid.corpus.utterances import Corpus, Utterances
+from speakerid.nn.classifier import SpeakerClassifier
+from speakerid.nn.summary import summary
+from speakerid.training.batches import Batches, Prefetched, TrainingBatches
 from speakerid.training.cross_validation import fold_figures, fold_folders, number_of_folds, parts_of
 from speakerid.training.initial_weights import load_initial_weights
 from speakerid.training.model_size import check_fits
@@ -253,7 +253,7 @@ def open_training_data(
     data, say = config.data, progress.say
     with first_on_each_machine():
         if data.root == DEMO_ROOT and not data.root.exists():
-            from speakerid.corpus.demo import write_demo_corpus  # needs torchaudio, training does not
+            from speakerid.demo.corpus import write_demo_corpus  # needs torchaudio, training does not
 
             say(f"{data.root} does not exist: writing the demonstration corpus first")
             write_demo_corpus(data.root)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file, file_lock, remove_partials
 from speakerid.config import Config
-from speakerid.errors import UserError
-from speakerid.files import atomic_file, file_lock, remove_partials
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.metrics_log import METRICS, Line, Record, rank, read_lines
 

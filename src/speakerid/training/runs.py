@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from speakerid.base.errors import UserError
+from speakerid.base.printing import printable
 from speakerid.config import read_yaml
-from speakerid.errors import UserError
-from speakerid.printing import printable
 from speakerid.training.metrics_log import METRICS, Record, read_lines
 
 RECENT_SECONDS = 300.0
@@ -194,7 +194,7 @@ def read_log(path: Path) -> Log:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a process holds the lock of a run, see `speakerid.files.file_lock`; changes nothing."""
+    """Whether a process holds the lock of a run, see `speakerid.base.files.file_lock`; changes nothing."""
     try:
         # Non-blocking, since opening a named pipe would block.
         handle = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.errors import UserError
-from speakerid.files import atomic_file
-from speakerid.printing import printable
+from speakerid.base.errors import UserError
+from speakerid.base.files import atomic_file
+from speakerid.base.printing import printable
 from speakerid.training.metrics_log import Record
 from speakerid.training.runs import Run, read_log
 

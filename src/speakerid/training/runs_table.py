@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from speakerid.printing import printable
+from speakerid.base.printing import printable
 from speakerid.training.runs import Run
 
 

@@ -7,7 +7,7 @@ from types import FrameType
 
 import torch
 
-from speakerid.distributed import highest
+from speakerid.base.distributed import highest
 
 
 def agreed(caught: list[signal.Signals]) -> signal.Signals | None:

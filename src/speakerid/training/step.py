@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from speakerid.base.distributed import highest, is_shared, rank, summed, world_size
+from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig, TrainConfig
-from speakerid.distributed import highest, is_shared, rank, summed, world_size
-from speakerid.errors import UserError
-from speakerid.layers.channel_augment import ChannelAugment
-from speakerid.layers.spec_augment import SpecAugment
+from speakerid.nn.channel_augment import ChannelAugment
+from speakerid.nn.spec_augment import SpecAugment
 from speakerid.training.graph import StepGraph
 from speakerid.training.losses import Loss
 from speakerid.training.optimizers import optimizers, restore
@@ -234,7 +234,7 @@ class TrainingStep:
 
     def _distributed(self) -> DistributedDataParallel:
         gpu = [self.device.index] if self.device.type == "cuda" else None
-        # Running statistics are the same in every process, see speakerid.layers.batch_norm.
+        # Running statistics are the same in every process, see speakerid.nn.batch_norm.
         return DistributedDataParallel(self.model, gpu, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def _no_sync(self) -> Any:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from speakerid.batches import Batches
+from speakerid.base.distributed import from_rank_0
+from speakerid.base.errors import UserError
 from speakerid.config import Config, FeatureConfig
-from speakerid.distributed import from_rank_0
-from speakerid.errors import UserError
+from speakerid.training.batches import Batches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.classifier_training import train_classifier
 from speakerid.training.health import Collapsed, Diverged, Health
@@ -34,7 +34,7 @@ class Trainer:
     features: FeatureConfig
     speakers: tuple[str, ...]
     extra_classes: int
-    """See `speakerid.models.classifier.SpeakerClassifier`."""
+    """See `speakerid.nn.classifier.SpeakerClassifier`."""
     utterances: UtteranceRecord
     """Training and validation utterances, for the checkpoints."""
     model: nn.Module

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from speakerid.corpus.records import Utterances
+from speakerid.base.errors import UserError
 from speakerid.corpus.split import Split
-from speakerid.errors import UserError
+from speakerid.corpus.utterances import Utterances
 
 UNRECORDED = (
     "an older version wrote the checkpoint, without a record of its training utterances; if the corpus has changed "

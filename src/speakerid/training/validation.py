@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
+from speakerid.base.distributed import summed, world_size
 from speakerid.corpus.store import FrameStore
-from speakerid.distributed import summed, world_size
-from speakerid.evaluation.metrics import macro_accuracy
-from speakerid.evaluation.predict import predict_batches
+from speakerid.metrics.classification import macro_accuracy
+from speakerid.training.predict import predict_batches
 from speakerid.training.progress import Progress
 
 

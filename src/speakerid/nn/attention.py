@@ -1,0 +1,140 @@
+"""Multi-head self-attention, with and without relative positions.
+
+Shapes: B batch, T frames, D width, H heads, E = D / H width of a head.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from speakerid.nn.dropout import Dropout
+from speakerid.nn.positions import relative_positions, relative_shift
+from speakerid.nn.rotary import rotate
+
+QUERY_CHUNK = 256
+"""Queries processed at a time, so that their scores stay in the cache and fewer unused distances are scored."""
+
+
+class MultiHeadAttention(nn.Module):
+    """Scaled dot-product self-attention with H heads (Vaswani et al., 2017, section 3.2).
+
+    Args:
+        d_model: width of input and output, a multiple of `nhead`.
+        nhead: number of heads.
+        dropout: on the attention weights.
+        qkv_bias: biases in the projections to queries, keys and values.
+        rotary: rotate queries and keys by their positions, see `rotate`; without it attention ignores order.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dropout: float, qkv_bias: bool = True, rotary: bool = False) -> None:
+        super().__init__()
+        assert d_model % nhead == 0, f"d_model {d_model} is not a multiple of nhead {nhead}"
+        self.nhead = nhead
+        self.rotary = rotary
+        self.dropout = Dropout(dropout)
+        self.query = nn.Linear(d_model, d_model, bias=qkv_bias)
+        self.key = nn.Linear(d_model, d_model, bias=qkv_bias)
+        self.value = nn.Linear(d_model, d_model, bias=qkv_bias)
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend over the real frames.
+
+        Args:
+            x: (B, T, D).
+            mask: (B, T), true at real frames; None if all frames are real.
+
+        Returns:
+            (B, T, D); padded frames are undefined.
+        """
+        q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
+        if self.rotary:
+            q, k = rotate(q), rotate(k)
+        return self.output(join_heads(attend(q, k, v, key_mask(mask), self.dropout)))
+
+
+class RelativePositionAttention(nn.Module):
+    """Self-attention that scores content and distance (Dai et al., 2019, section 3.3; Gulati et al., 2020).
+
+    With queries q, keys k and projected sinusoids p: score[i, j] = ((q_i + u)·k_j + (q_i + v)·p_{i−j}) / √E.
+
+    Args:
+        d_model: width of input and output, a multiple of `nhead`.
+        nhead: number of heads.
+        dropout: on the attention weights.
+    """
+
+    def __init__(self, d_model: int, nhead: int, dropout: float) -> None:
+        super().__init__()
+        assert d_model % nhead == 0, f"d_model {d_model} is not a multiple of nhead {nhead}"
+        self.nhead = nhead
+        self.dropout = Dropout(dropout)
+        self.query = nn.Linear(d_model, d_model)
+        self.key = nn.Linear(d_model, d_model)
+        self.value = nn.Linear(d_model, d_model)
+        self.position = nn.Linear(d_model, d_model, bias=False)
+        self.content_bias = nn.Parameter(torch.zeros(nhead, d_model // nhead))
+        self.position_bias = nn.Parameter(torch.zeros(nhead, d_model // nhead))
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend over the real frames; shapes as in `MultiHeadAttention.forward`."""
+        q, k, v = (split_heads(project(x), self.nhead) for project in (self.query, self.key, self.value))
+        frames, d_model = x.shape[1:]
+        positions = relative_positions(frames - 1, 1 - frames, d_model, x.device, x.dtype)
+        p = split_heads(self.position(positions)[None], self.nhead).transpose(2, 3)  # (1, H, E, 2T − 1)
+        # Tracing unrolls a loop for the length of its example, so there is only one chunk then.
+        chunk = frames if torch.jit.is_tracing() else QUERY_CHUNK  # type: ignore[reportPrivateImportUsage]
+        chunks = [self._attend(q, k, v, p, start, chunk, mask) for start in range(0, frames, chunk)]
+        return self.output(join_heads(chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2)))
+
+    def _attend(
+        self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, chunk: int, mask: Tensor | None
+    ) -> Tensor:
+        """Attend with at most `chunk` of the (B, H, T, E) queries, from `start` on."""
+        frames, head_width = q.shape[2:]
+        q = q[:, :, start : start + chunk]
+        p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from (last query, first key) on
+        bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
+        if mask is not None:
+            bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
+        return attend(q + self.content_bias[:, None], k, v, bias, self.dropout)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropout) -> Tensor:
+    """Scaled dot-product attention (Vaswani et al., 2017, section 3.2.1) with dropout on the weights.
+
+    Args:
+        q: (B, H, Q, E) queries.
+        k: (B, H, T, E) keys.
+        v: (B, H, T, E) values.
+        mask: values to add to the scores, or booleans, true where a key counts; None if all keys count.
+        dropout: applied to the weights.
+
+    Returns:
+        (B, H, Q, E).
+    """
+    if not (dropout.training and q.device.type == "cpu"):
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout.p if dropout.training else 0.0)
+    # PyTorch's CPU version is slower with dropout, forward and backward: it draws one random number per weight.
+    scores = (q / math.sqrt(q.shape[-1])) @ k.mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return dropout(scores.softmax(-1)) @ v
+
+
+def split_heads(x: Tensor, nhead: int) -> Tensor:
+    """(B, T, D) to (B, H, T, E)."""
+    return x.reshape(*x.shape[:2], nhead, -1).transpose(1, 2)
+
+
+def join_heads(x: Tensor) -> Tensor:
+    """(B, H, T, E) to (B, T, D)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def key_mask(mask: Tensor | None) -> Tensor | None:
+    """(B, T) frame mask to the (B, 1, 1, T) mask that hides padded keys from every query."""
+    return None if mask is None else mask[:, None, None]
