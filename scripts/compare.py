@@ -10,7 +10,7 @@ Corpora, all written into OUT by the package's own preparation:
                        the same for all three, so with 5 there are at least as many recordings to choose a checkpoint by
   speeds               each of these speakers at 13 speeds from 0.82 to 1.22, counted as 13 speakers; the last 12 % of
                        the recordings are the test set, the same at every speed, the 4 % before them the validation set
-  …-equalised          these four, with every band standardized over a speaker's frames, which removes the channel
+  …-equalized          these four, with every band standardized over a speaker's frames, which removes the channel
   demo-40, -200, -600  synthetic voices; the validation and the test session have channels that are not in training
 Models:
   linear               the linear baseline of every report

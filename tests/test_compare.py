@@ -14,6 +14,7 @@ from scipy.stats import binom
 
 from comparison import budgets, models, runs
 from comparison.corpora import CORPORA, PARTS, SPEEDS, CorpusSpec, build, placed, root_of
+from comparison.equalize import equalizer
 from comparison.models import BY_DEFAULT, CONTESTANTS, Trained, available, config_of
 from comparison.plan import Plan, carry_out, sections
 from comparison.pretrained import Embedder, logistic_regression, nearest_centroid
@@ -27,6 +28,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.store import FrameStore
+from speakerid.corpus.utterances import Utterance
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.summary import unique_parameters
 from speakerid.preparation import recordings_table
@@ -124,14 +126,22 @@ def test_a_corpus_keeps_its_parts_and_knows_where_an_utterance_was_heard(out: Pa
     assert heard == {"training": set("012345"), "validation": {"6"}, "test": set("789")}
 
 
-def test_an_equalised_corpus_says_nothing_of_the_channel(recordings: Path, tmp_path: Path) -> None:
-    spec = CorpusSpec("equalised", "recordings", 1, 1, equalise=True, utterances=5)
+def test_an_equalized_corpus_says_nothing_of_the_channel(recordings: Path, tmp_path: Path) -> None:
+    spec = CorpusSpec("equalized", "recordings", 1, 1, equalize=True, utterances=5)
     build([spec], recordings, tmp_path, workers=0)
     (corpus, labelled), (_, test) = (open_corpus(root_of(spec, tmp_path), part) for part in ("labelled", "test"))
     for speaker in range(3):
         frames = [labelled.utterance(int(row)) for row in np.flatnonzero(corpus.labelled.speakers == speaker)]
         frames += [test.utterance(int(row)) for row in np.flatnonzero(corpus.test.speakers == speaker)]
         torch.testing.assert_close(torch.cat(frames).mean(0), torch.zeros(40), rtol=0, atol=1e-3)
+        torch.testing.assert_close(torch.cat(frames).std(0), torch.ones(40), rtol=0, atol=1e-3)
+    assert len(recordings_table.read(root_of(spec, tmp_path))) == len(labelled) + len(test)
+
+
+def test_a_constant_band_can_be_equalized() -> None:
+    utterances = [Utterance(name, 5, name[0]) for name in ("a1", "a2", "b1")]
+    equalized = equalizer(utterances, lambda _: np.ones((5, 2), np.float32))
+    assert all((equalized(utterance) == 0).all() for utterance in utterances)
 
 
 def test_every_speaker_at_every_speed_is_a_speaker(tmp_path: Path) -> None:

@@ -22,13 +22,14 @@ from speakerid.audio.resample import resample
 from speakerid.audio.speed import at_speed
 from speakerid.base.files import atomic_file, atomic_folder
 from speakerid.base.parallel import parallel_map
-from speakerid.config import FeatureConfig
 from speakerid.corpus.split import split
 from speakerid.corpus.utterances import STAGE, Utterance, Utterances
 from speakerid.demo.corpus import SESSIONS, write_demo_corpus
 from speakerid.preparation.prepare import Options, prepare
 from speakerid.preparation.sources.layouts import scan
 from speakerid.preparation.sources.recordings import Recording
+
+from .equalize import equalize_corpus
 
 PARTS = ("1 training", "2 validation", "3 test")
 """Sessions of the tables, in this order."""
@@ -47,7 +48,7 @@ class CorpusSpec:
         source: the recordings; the same at 13 speeds each, counted as 13 speakers; or the demonstration voices.
         seconds: default duration of training on one core.
         steps: default number of training steps in the second table; about what Task 2 takes in these seconds.
-        equalise: standardize every band over all frames of a speaker, see `FeatureConfig.equalise`.
+        equalize: standardize every band over all frames of a speaker, see `comparison.equalize`.
         utterances: number of training recordings used per speaker, from the first; by default all.
         validation: number of validation recordings used per speaker; by default all.
         speakers: number of demonstration voices.
@@ -57,7 +58,7 @@ class CorpusSpec:
     source: Literal["recordings", "speeds", "demo"]
     seconds: float
     steps: int
-    equalise: bool = False
+    equalize: bool = False
     utterances: int | None = None
     validation: int | None = None
     speakers: int = 0
@@ -82,7 +83,7 @@ _RAW = (
 )
 SPECS = (
     *_RAW,
-    *(replace(spec, name=f"{spec.name}-equalised", equalise=True) for spec in _RAW),
+    *(replace(spec, name=f"{spec.name}-equalized", equalize=True) for spec in _RAW),
     CorpusSpec("demo-40", "demo", 30, 80, speakers=40),
     CorpusSpec("demo-200", "demo", 90, 240, validation=2, speakers=200),
     CorpusSpec("demo-600", "demo", 150, 400, validation=1, speakers=600),
@@ -109,18 +110,21 @@ def build(specs: Sequence[CorpusSpec], recordings: Path, out: Path, workers: int
         speakers = max(other.speakers for other in specs)
         table = out / "tables" / f"{spec.name}.csv"
         write_table(table, placed(_recordings(spec, recordings, out / "sources", speakers, workers), spec))
+        raw = out / "sources" / spec.name if spec.equalize else root
         options = Options(
             layout="table",
             layout_out="packed",
-            features=FeatureConfig(equalise=spec.equalise),
+            dtype="float32" if spec.equalize else "float16",
             test_fraction=LAST_SESSION,
             split="session",
             workers=workers,
         )
-        prepared = prepare(table, root, options)
+        prepared = prepare(table, raw, options)
         for line in prepared.skipped:
             print(f"left out of {spec.name}: {line}")
-        shutil.rmtree(root / STAGE)
+        if spec.equalize:
+            equalize_corpus(raw, root)
+        shutil.rmtree(raw if spec.equalize else root / STAGE)
 
 
 def root_of(spec: CorpusSpec, out: Path) -> Path:

@@ -167,7 +167,7 @@ def available(names: Sequence[str] | None) -> list[str]:
 
 def takes_part(name: str, spec: CorpusSpec) -> bool:
     """Whether a contestant can run on a corpus: a pretrained encoder needs sound, which cannot be equalized."""
-    return not (spec.equalise and name == "resemblyzer")
+    return not (spec.equalize and name == "resemblyzer")
 
 
 def config_of(
