@@ -18,8 +18,6 @@ Models:
                        this package's configs of these names (course_sample, …); few_minutes without folds and without
                        channel augmentation, like the others
   few_minutes_means    few_minutes without subtracting a band's mean over the utterance
-  few_minutes_classifier, few_minutes_means_classifier
-                       these two with fewer steps, followed by twice as many steps of the classifier alone
   few_minutes-…, ecapa-…
                        these two with one part exchanged (see scripts/comparison/models.py); only on request
   ecapa, conformer     SpeechBrain's ECAPA-TDNN and torchaudio's Conformer, trained here by the same trainer

@@ -29,7 +29,6 @@ from speakerid.config import FeatureConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import Utterance
-from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.summary import unique_parameters
 from speakerid.preparation import recordings_table
 from speakerid.preparation.sources.recordings import Recording
@@ -179,26 +178,6 @@ def test_a_budget_of_seconds_is_as_many_steps_as_fit(out: Path, monkeypatch: pyt
     assert budgets.steps_within(30, config, contestant.make_model) == 120
     assert budgets.steps_within(0.1, config, contestant.make_model) == budgets.FEWEST_STEPS
     assert not (out / "timed").exists()
-
-
-def test_the_time_of_the_classifier_alone_is_part_of_a_budget(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = iter(range(10**6))
-    monkeypatch.setattr(budgets, "process_time", lambda: 0.25 * next(ticks))
-    monkeypatch.setattr(budgets, "train_classifier", lambda *_: {"seconds": 0.5 * budgets.EMBEDDED})
-    contestant = Trained(
-        "", "course_sample", ("train.total_steps=200", "train.warmup_steps=0", "train.classifier_steps=100")
-    )
-    config = config_of(contestant, root_of(TINY, out), out / "timed", 0, runs.MANY)
-    assert config.train.classifier_steps == runs.MANY / 2
-    assert budgets.steps_within(30, config, SpeakerClassifier) == 60
-
-
-def test_the_time_of_the_classifier_alone_is_time_of_training(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Trained("", "course_sample", ("train.total_steps=2", "train.warmup_steps=0", "train.classifier_steps=3"))
-    monkeypatch.setitem(CONTESTANTS, "whole", whole)
-    monkeypatch.setattr("speakerid.training.trainer.train_classifier", lambda *_: {"seconds": 1000.0})
-    (record,) = run(Job("tiny", "whole", "steps", 2, 0), out)
-    assert 1000 < record["seconds"] < 1100
 
 
 @pytest.mark.parametrize("name", [name for name, one in CONTESTANTS.items() if isinstance(one, Trained)])

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from speakerid.config import Config
 from speakerid.training.batches import Batches
-from speakerid.training.classifier_training import train_classifier
 from speakerid.training.progress import Progress
 from speakerid.training.run import MakeModel, build_trainer
 
@@ -15,8 +14,6 @@ WARM_UP = 3
 """Steps before the clock starts."""
 FEWEST, SHORTEST = 8, 3.0
 """Smallest number of steps and seconds that are timed."""
-EMBEDDED = 50
-"""Number of batches to measure the time of the classifier's own training with."""
 FEWEST_STEPS = 10
 """Smallest number of steps of a run, however slow the model."""
 
@@ -35,21 +32,14 @@ def steps_within(seconds: float, config: Config, make_model: MakeModel) -> int:
 def seconds_a_step(config: Config, make_model: MakeModel) -> float:
     """Processor time per step, over the first steps of a run that is discarded.
 
-    Other work on the machine does not affect it. The time for training only the classifier is included in proportion.
+    Other work on the machine does not affect it.
     """
-    silent = Progress("silent")
-    trainer = build_trainer(config, None, make_model, torch.device("cpu"), silent)
-    batches = trainer.batches
-    timed = trainer.batches = _Timed(batches)
+    trainer = build_trainer(config, None, make_model, torch.device("cpu"), Progress("silent"))
+    timed = trainer.batches = _Timed(trainer.batches)
     try:
         trainer.fit()
     except _Enough:
-        settings = config.train
-        if not settings.classifier_steps:
-            return timed.seconds_a_step
-        few = config.model_copy(update={"train": settings.model_copy(update={"classifier_steps": EMBEDDED})})
-        alone = train_classifier(trainer.model, batches, few, silent)["seconds"] / EMBEDDED
-        return timed.seconds_a_step + alone * settings.classifier_steps / settings.total_steps
+        return timed.seconds_a_step
     raise AssertionError("the run was over before its steps were timed")
 
 

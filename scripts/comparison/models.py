@@ -27,8 +27,6 @@ FEW_MINUTES = ("data.folds=0", "train.channel_augment={}", _NARROW)
 """`few_minutes` trained like the others: one training, validated on the same utterances, without channel augmentation,
 and with as many pooled channels as its encoder has."""
 MEANS_KEPT = "model.subtract_mean=false"
-CLASSIFIER_STEPS = "train.classifier_steps=2000"
-"""More than twice the steps of `few_minutes`."""
 
 
 @dataclass(frozen=True)
@@ -87,10 +85,6 @@ CONTESTANTS: dict[str, Contestant] = {
     "small": Trained("small", "small"),
     "few_minutes": Trained("few_minutes", "few_minutes", FEW_MINUTES),
     "few_minutes_means": Trained("few_minutes, means kept", "few_minutes", (*FEW_MINUTES, MEANS_KEPT)),
-    "few_minutes_classifier": Trained("few_minutes, classifier steps", "few_minutes", (*FEW_MINUTES, CLASSIFIER_STEPS)),
-    "few_minutes_means_classifier": Trained(
-        "few_minutes, means kept, classifier steps", "few_minutes", (*FEW_MINUTES, MEANS_KEPT, CLASSIFIER_STEPS)
-    ),
 }
 
 BY_DEFAULT = tuple(CONTESTANTS)
@@ -173,12 +167,8 @@ def takes_part(name: str, spec: CorpusSpec) -> bool:
 def config_of(
     contestant: Trained, root: Path, run_dir: Path, seed: int, steps: int, settings: Sequence[str] = ()
 ) -> Config:
-    """Settings of one run: the contestant's, with this corpus, seed and number of steps, and further overrides.
-
-    Steps of the classifier alone are in the same proportion to the other steps as in the contestant's config.
-    """
+    """Settings of one run: the contestant's, with this corpus, seed and number of steps, and further overrides."""
     path = CONFIGS / f"{contestant.config}.yaml"
-    usual = load_config(path, contestant.overrides).train
     valid_steps = -(-steps // VALIDATIONS)
     overrides = [
         *contestant.overrides,
@@ -193,7 +183,6 @@ def config_of(
         f"train.valid_steps={valid_steps}",
         f"train.log_steps={valid_steps}",  # so that the lines of the log cover all steps
         f"train.save_steps={steps}",
-        f"train.classifier_steps={round(steps * usual.classifier_steps / usual.total_steps)}",
         "train.rollbacks=3",
         *settings,
     ]

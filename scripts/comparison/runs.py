@@ -180,11 +180,9 @@ def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
 
 
 def _training_seconds(records: Iterable[dict[str, Any]]) -> float:
-    """Duration of the steps, including those of the classifier alone, from the log of the run."""
+    """Duration of the steps, from the log of the run."""
     seconds, before = 0.0, 0
     for record in records:
-        if record["part"] == "classifier":
-            seconds += record["seconds"]
         if record["part"] == "train":
             seconds += (record["step"] - before) / record["steps_per_second"]
             before = record["step"]

@@ -82,6 +82,13 @@ def test_a_batch_of_one_is_fine_without_batchnorm(file: Path) -> None:
     assert load(file, TRANSFORMER, "train.batch_size=1", "model.classifier=linear").train.batch_size == 1
 
 
+def test_a_removed_setting_may_have_the_value_that_former_versions_wrote(file: Path) -> None:
+    assert load(file, TRANSFORMER + "train: {classifier_steps: 0}") == load(file, TRANSFORMER)
+    message = refusal(file, TRANSFORMER + "train: {classifier_steps: 5}")
+    assert message.endswith("train: classifier_steps: found 5, but this setting no longer exists; leave it out")
+    assert "\n" not in message
+
+
 def test_settings_are_frozen(file: Path) -> None:
     config = load(file, TRANSFORMER)
     with pytest.raises(ValidationError, match="frozen"):

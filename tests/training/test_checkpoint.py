@@ -40,6 +40,17 @@ def test_it_is_loaded_as_saved(path: Path, tmp_path: Path) -> None:
     assert all(torch.equal(again.model[name], weight) for name, weight in checkpoint.model.items())
 
 
+def test_settings_of_former_versions_are_read(path: Path, tmp_path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    content["config"]["train"]["classifier_steps"] = 0
+    torch.save(content, tmp_path / "former.pt")
+    assert Checkpoint.load(tmp_path / "former.pt").config == Checkpoint.load(path).config
+    content["config"]["train"]["classifier_steps"] = 9
+    torch.save(content, tmp_path / "former.pt")
+    with pytest.raises(UserError, match=r"^.*former\.pt: config: train: classifier_steps: found 9, but .* no longer "):
+        Checkpoint.load(tmp_path / "former.pt")
+
+
 def test_plain_data_only(path: Path) -> None:
     assert torch.load(path, weights_only=True)["format"] == "speakerid checkpoint 7"
 

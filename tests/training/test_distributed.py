@@ -29,7 +29,6 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Conformer without dropout in float64; the batch of 6 is shared unevenly by 4."""
     folder = tmp_path_factory.mktemp("shared")
     steps = {"total_steps": STEPS, "valid_steps": 50, "save_steps": 20, "log_steps": 10, "optimizer": "muon"}
-    steps["classifier_steps"] = 100  # more crops than a batch of the classifier, so that their order matters
     config = small_config(write_easy_corpus(folder / "corpus"), folder / "run", precision="float64", **steps)
     content = config.model_dump(mode="json")
     content["model"]["encoder"]["dropout"] = 0.0

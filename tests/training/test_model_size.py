@@ -24,7 +24,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [f"model.pooling={{kind: self_attentive, nhead: {GIANT}}}"],
         [f"model.classifier={{kind: cosine, sub_centers: {GIANT}}}"],
         [f"train.batch_size={GIANT}"], [f"train.crop_frames={GIANT}"], [f"train.longest_crop_frames={GIANT}"],
-        ["train.batch_size=1000000", "train.crop_frames=1000000"], [f"train.classifier_steps={GIANT}"],
+        ["train.batch_size=1000000", "train.crop_frames=1000000"],
         ["train.total_steps=1" + "0" * 30], ["seed=1" + "0" * 30], ["train.batch_size=true"],
         ["train.learning_rate=.nan"], ["train.learning_rate=1e400"], ["train.learning_rate=-0.0"],
         [f"train.mixup={'9' * 400}"], [f"model.encoder.num_layers={GIANT}"],

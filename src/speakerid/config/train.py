@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -78,10 +78,6 @@ class TrainConfig(Settings, frozen=True):
     """Steps of linear warm-up, which is followed by half a cosine down to zero."""
     valid_steps: Count = 2_000
     """Validate every this many steps and after the last one, and save best.pt if the model has improved."""
-    classifier_steps: CountOrZero = 0
-    """Batches after the last step on which only the classifier is trained further, for trainings that are too short for
-    their number of classes. Each costs a third of a step and the memory of its embeddings. Bundles do not benefit, as
-    they have no classifier."""
     save_steps: Count = 500
     """Write last.pt, from which a run resumes, every this many steps."""
     log_steps: Count = 100
@@ -124,6 +120,18 @@ class TrainConfig(Settings, frozen=True):
     rollbacks: CountOrZero = 0
     """How often a run that diverges or collapses returns to a good checkpoint and continues with half the learning rate
     before it fails."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_removed(cls, content: Any) -> Any:
+        """Accept the settings of former versions, whose `classifier_steps` was 0 unless given."""
+        if isinstance(content, dict) and "classifier_steps" in content:
+            if (found := content["classifier_steps"]) != 0:
+                raise ValueError(
+                    f"classifier_steps: found {found!r:.20}, but this setting no longer exists; leave it out"
+                )
+            content = {name: value for name, value in content.items() if name != "classifier_steps"}
+        return content
 
     @model_validator(mode="after")
     def _check_warmup(self) -> TrainConfig:

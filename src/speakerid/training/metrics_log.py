@@ -19,7 +19,7 @@ class Record(BaseModel, frozen=True, extra="ignore", strict=True):
     step: Annotated[int, Field(ge=0, lt=2**63)]
     """Steps done; for a rollback, the step it returned to."""
     part: str
-    """`train`, `valid`, `classifier`, `rollback` or `given up`; readers ignore others, which other versions write."""
+    """`train`, `valid`, `rollback` or `given up`; readers ignore others, which other versions write."""
     accuracy: float | None = None
     loss: float | None = None
     steps_per_second: float | None = None

@@ -17,8 +17,8 @@ STATES = 4
 def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
     """Check that the model and the batches can fit into memory.
 
-    The estimate is a lower bound: parameters with their optimizer state, the frames of a batch as features and after
-    the prenet, and the embeddings of `classifier_steps`. The first step shows whether the rest fits.
+    The estimate is a lower bound: parameters with their optimizer state, and the frames of a batch as features and
+    after the prenet. The first step shows whether the rest fits.
 
     Raises:
         UserError: training cannot fit; the message names the largest part.
@@ -39,9 +39,6 @@ def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
         ),
         f"batches of {frames:,} frames (train.batch_size={settings.batch_size}, "
         f"train.crop_frames={settings.crop_frames})": frames * (corpus.features.n_mels + model.d_model) * width,
-        f"the embeddings of train.classifier_steps={settings.classifier_steps}": (
-            settings.classifier_steps * settings.batch_size * built.embedding_width * width
-        ),
     }
     available = machine_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
     if sum(parts.values()) > available:

@@ -9,8 +9,6 @@ _MAY_CHANGE = (
     "train.keep_best", "train.rollbacks",
 )  # fmt: skip
 """Settings that do not affect the result of a run."""
-_MAY_CHANGE_BEFORE_THE_END = ("train.classifier_steps",)
-"""Settings that take effect only after the last step."""
 
 
 def check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
@@ -24,12 +22,10 @@ def check_same_run(checkpoint: Checkpoint, trainer: Trainer) -> None:
         UserError: something has changed; the message says what, and how to start another run with these weights.
     """
     config = trainer.config
-    has_ended = checkpoint.validated == config.train.total_steps
-    may_change = _MAY_CHANGE if has_ended else _MAY_CHANGE + _MAY_CHANGE_BEFORE_THE_END
     changed = [
         f"{name} is {now}, was {before}"
         for name, (now, before) in config.differences(checkpoint.config).items()
-        if name not in may_change
+        if name not in _MAY_CHANGE
     ]
     if checkpoint.speakers != trainer.speakers:
         changed.append(

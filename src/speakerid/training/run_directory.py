@@ -272,7 +272,7 @@ def _is_before(record: Record, step: int, validated: int, rollbacks: int) -> boo
     """Whether a line of the log is no later than this state of the run."""
     if record.part == "rollback" and record.rollbacks is not None:
         return record.rollbacks <= rollbacks
-    return record.step <= (validated if record.part in ("classifier", "valid") else step)
+    return record.step <= (validated if record.part == "valid" else step)
 
 
 def _steps(folder: Path) -> list[int]:

@@ -11,7 +11,6 @@ from speakerid.base.errors import UserError
 from speakerid.config import Config, FeatureConfig
 from speakerid.training.batches import Batches
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.classifier_training import train_classifier
 from speakerid.training.health import Collapsed, Diverged, Health
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Bar, Progress, duration
@@ -158,8 +157,6 @@ class Trainer:
 
     def _validate(self) -> None:
         model = self._average.model if self._average else self.model
-        if self._settings.classifier_steps and self.step == self._settings.total_steps:
-            self._train_classifier(model)
         with explain_out_of_memory(self._validation_advice):
             result = self.validate(model, self.step)
         self.accuracy, self.validated = result["accuracy"], self.step
@@ -172,12 +169,6 @@ class Trainer:
         self._save(is_best)
         if self.run and is_best:
             self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
-
-    def _train_classifier(self, model: nn.Module) -> None:
-        with explain_out_of_memory(self._embedding_advice):
-            figures = train_classifier(model, self.batches, self.config, self.progress)
-        if self.run:
-            self._record("classifier", **figures)
 
     def _is_best(self, accuracy: float, loss: float) -> bool:
         """Whether a validation is the best so far; the loss breaks ties, which are common with few utterances."""
@@ -232,10 +223,6 @@ class Trainer:
         frames = self.config.data.frames_per_batch
         size = f"data.frames_per_batch={frames}; try data.frames_per_batch={frames // 2}"
         return f"in the validation after step {self.step} at {size}"
-
-    def _embedding_advice(self) -> str:
-        name, steps = "train.classifier_steps", self._settings.classifier_steps
-        return f"after step {self.step} at {name}={steps}; continue with {name}={steps // 2}"
 
     def _save(self, is_best: bool = False) -> None:
         self._check_finite()
