@@ -20,7 +20,7 @@ from speakerid.corpus.check import open_corpus
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "data" / "README.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "data" / "README.md"]
 COMMANDS = re.findall(
     r"python scripts/(?:train|runs|average|infer|prepare|evaluate|check|synthesise|serve)\.py [^\n`]*",
     "\n".join(page.read_text(encoding="utf-8") for page in PAGES) + "\n".join(c.read_text() for c in CONFIGS),
