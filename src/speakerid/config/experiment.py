@@ -25,6 +25,7 @@ class Config(Settings, frozen=True):
     """Checkpoint with the initial weights, of the same speakers or others: everything before the classifier, and the
     classifier if its classes and settings are the same. Resuming a run does not need the file."""
     seed: Annotated[int, Numeric, Field(ge=0, lt=2**64)] = 0
+    """Determines everything random: initial weights, batches, augmentation, dropout."""
     device: str = "auto"
     """`cpu`, `cuda`, `cuda:1`, …; `auto` is the first GPU, or the CPU if there is none."""
     deterministic: bool = False

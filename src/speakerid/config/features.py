@@ -20,6 +20,7 @@ class FeatureConfig(Settings, frozen=True):
     hop_length: Count = 160
     """Samples between frames: 10 ms."""
     n_mels: Annotated[int, Numeric, Field(ge=1, le=10_000)] = 40
+    """Number of mel bands."""
     f_min: Annotated[float, Numeric, Field(ge=0)] = 50.0
     """Lower edge of the lowest band, in Hz."""
     floor: Positive = 1e-9

@@ -14,9 +14,11 @@ class _Stack(Settings, frozen=True):
 
     kind: str
     num_layers: Annotated[int, Numeric, Field(ge=1, le=200)] = 3
+    """Number of layers or blocks."""
     nhead: Count = 1
     """Number of attention heads; divides `d_model`."""
     dropout: Probability = 0.1
+    """Probability of dropout, after every sub-layer and in the attention weights."""
     share_layers: bool = False
     """Apply one layer's weights `num_layers` times."""
     concat_layers: bool = False
@@ -44,15 +46,19 @@ class _Convolutional(Settings, frozen=True):
 class TransformerConfig(_Stack, frozen=True):
     kind: Literal["transformer"]
     dim_feedforward: Count = 256
+    """Inner width of the feed-forward networks."""
     qkv_bias: bool = True
+    """Biases in the projections to queries, keys and values."""
     norm_first: bool = False
     """Normalize before each sub-layer (pre-norm) instead of after it (post-norm)."""
     positions: Literal["none", "rotary"] = "none"
+    """Positional encoding of the attention: none, or `rotary` queries and keys."""
 
 
 class ConformerConfig(_Convolutional, _Stack, frozen=True):
     kind: Literal["conformer"]
     dim_feedforward: Count = 256
+    """Inner width of the feed-forward networks."""
     conv_channels: Count | None = None
     """Channels of the depthwise convolution; by default `d_model`."""
     glu: bool = True
@@ -75,6 +81,7 @@ class BranchformerConfig(_Gated, frozen=True):
 class EBranchformerConfig(_Gated, frozen=True):
     kind: Literal["e_branchformer"]
     dim_feedforward: Count = 256
+    """Inner width of the feed-forward networks."""
     merge_kernel_size: Count = 31
     """Kernel size of the depthwise convolution that merges the branches, in frames; odd."""
 
@@ -142,6 +149,7 @@ class CosineConfig(Choice, frozen=True):
 
     kind: Literal["cosine"]
     scale: Positive = 30.0
+    """Factor of the cosines: the higher, the sharper the softmax."""
     sub_centers: Count = 1
     """Number of centers per speaker, of which the nearest counts."""
     batch_norm: bool = False
@@ -157,11 +165,13 @@ class ModelConfig(Settings, frozen=True):
     """(mean subtraction →) prenet → (subsampling →) encoder → (expansion →) pooling → (embedding →) classifier."""
 
     d_model: Count = 80
+    """Width of the frames in the encoder."""
     subtract_mean: bool = False
     """Subtract from every band its mean over the utterance, which removes a microphone's frequency response."""
     subsampling: Annotated[Literal[1, 2], Numeric] = 1
     """Factor by which the frame rate is reduced before the encoder; 2 is a strided convolution."""
     encoder: EncoderConfig
+    """A kind with its settings: `{kind: conformer, num_layers: 2}`."""
     pooling_width: Count | None = None
     """Width of a Linear and ReLU between encoder and pooling, to pool more channels than the encoder has; by default
     no such layer."""

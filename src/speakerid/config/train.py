@@ -47,9 +47,11 @@ class SpecAugmentConfig(Settings, frozen=True):
     """SpecAugment: random masks over frames and bands, drawn for every crop; off by default."""
 
     time_masks: Annotated[int, Numeric, Field(ge=0, le=100)] = 0
+    """Number of masks over frames."""
     time_width: Count = 20
     """Largest width of a mask in frames."""
     band_masks: Annotated[int, Numeric, Field(ge=0, le=100)] = 0
+    """Number of masks over bands."""
     band_width: Count = 6
     """Largest width of a mask in mel bands."""
 
@@ -73,7 +75,10 @@ class ChannelAugmentConfig(Settings, frozen=True):
 
 
 class TrainConfig(Settings, frozen=True):
+    """Steps, batches, loss, augmentation, optimizer and checkpoints."""
+
     total_steps: Count = 70_000
+    """Number of optimizer steps."""
     warmup_steps: CountOrZero = 1_000
     """Steps of linear warm-up, which is followed by half a cosine down to zero."""
     valid_steps: Count = 2_000
@@ -83,6 +88,7 @@ class TrainConfig(Settings, frozen=True):
     log_steps: Count = 100
     """Write loss, accuracy and learning rate to metrics.jsonl and TensorBoard every this many steps."""
     batch_size: Count = 32
+    """Crops per step, of all processes together."""
     crop_frames: Count = 128
     """Frames of every training crop."""
     longest_crop_frames: Count | None = None
@@ -98,6 +104,7 @@ class TrainConfig(Settings, frozen=True):
     """`muon` updates the matrices and kernels before the classifier by orthogonal steps, of which fewer are needed, and
     the other weights like `adamw`."""
     learning_rate: Positive = 1e-3
+    """Largest learning rate, at the end of the warm-up."""
     weight_decay: Annotated[float, Numeric, Field(ge=0)] = 0.01
     """Weight decay of matrices and kernels; norms and biases have none."""
     max_grad_norm: Positive = 5.0
