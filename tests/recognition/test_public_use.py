@@ -31,7 +31,7 @@ def recognizer(bundle: Path) -> Recognizer:
 
 
 ROOT = Path(__file__).resolve().parents[2]
-RUN_ELSEWHERE = ("docs/corpus.md",)
+RUN_ELSEWHERE = ("docs/files.md", "docs/tutorial.md")
 SNIPPETS = {
     page.relative_to(ROOT).as_posix(): re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
