@@ -46,7 +46,7 @@ def test_a_closed_reader_is_not_an_error() -> None:
     assert (status, errors) == (1, "")
 
 
-@pytest.mark.parametrize("script", ["check.py", "benchmark.py"])
+@pytest.mark.parametrize("script", ["check.py", "research/benchmark.py"])
 def test_help_of_scripts_handles_lost_output(script: str) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, SCRIPTS / script, "--help"], stdout=full, stderr=subprocess.PIPE)
