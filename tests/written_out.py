@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speakerid.nn.attention import MultiHeadAttention, RelativePositionAttention
-from speakerid.nn.feed_forward import FeedForward
+from speakerid.nn.layers import FeedForward
 
 
 def randomize(module: nn.Module) -> None:

@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import speakerid.nn.attention
-from speakerid.nn.attention import MultiHeadAttention, RelativePositionAttention, attend
-from speakerid.nn.dropout import Dropout
-from speakerid.nn.masks import frame_mask
-from speakerid.nn.positions import relative_positions, relative_shift
+from speakerid.nn.attention import (
+    MultiHeadAttention,
+    RelativePositionAttention,
+    attend,
+    relative_positions,
+    relative_shift,
+)
+from speakerid.nn.layers import Dropout, frame_mask
 
 Score = Callable[[int, int, int], Tensor]
 """Function of a head, a query's index and a key's index."""

@@ -16,9 +16,9 @@ from speakerid.nn.branchformer import (
     BranchformerEncoder,
     EBranchformerBlock,
     EBranchformerEncoder,
+    GatingMLP,
 )
-from speakerid.nn.gating import GatingMLP
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.layers import frame_mask
 from written_out import attention, depthwise, feed_forward, linear, norm, randomize
 
 WIDTH, INNER, GATING = 8, 20, 12
@@ -79,7 +79,7 @@ def test_encoder_applies_its_blocks_in_turn(kind: Any, share_layers: bool, conca
     encoder: Any = kind(WIDTH, 2, dim_gating=GATING, kernel_size=5, dropout=0.0, **own, **stack)
     randomize(encoder)
     outputs = [torch.randn(12, WIDTH, dtype=torch.float64)]
-    for block in list(encoder.stack.layers) * (3 if share_layers else 1):
+    for block in list(encoder.layers) * (3 if share_layers else 1):
         outputs.append(written_out(block, outputs[-1]))
     expected = norm(encoder.norm, torch.cat(outputs[1:], -1)) if concat_layers else outputs[-1]
     torch.testing.assert_close(encoder(outputs[0][None])[0], expected, rtol=0, atol=1e-4)

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.nn.attention import RelativePositionAttention
-from speakerid.nn.conformer import ConformerBlock, ConformerEncoder
-from speakerid.nn.convolution import ConvolutionModule
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.conformer import ConformerBlock, ConformerEncoder, ConvolutionModule
+from speakerid.nn.layers import frame_mask
 from written_out import attention, depthwise, feed_forward, linear, norm, randomize, swish
 
 WIDTH, INNER, KERNEL = 8, 20, 5
@@ -107,7 +106,7 @@ def test_encoder_applies_its_blocks_in_turn(share_layers: bool) -> None:
         WIDTH, 2, INNER, num_layers=3, kernel_size=KERNEL, dropout=0.0, share_layers=share_layers
     ).eval()
     randomize(encoder)
-    blocks = [block for block in encoder.stack.layers if isinstance(block, ConformerBlock)]
+    blocks = [block for block in encoder.layers if isinstance(block, ConformerBlock)]
     expected = x = torch.randn(12, WIDTH, dtype=torch.float64)
     for block in blocks * 3 if share_layers else blocks:
         expected = written_out(block, expected)["output"]
@@ -129,7 +128,7 @@ def test_concatenated_outputs_of_all_blocks_are_normalized_together(share_layers
         WIDTH, 2, INNER, num_layers=3, kernel_size=KERNEL, share_layers=share_layers, concat_layers=True
     ).eval()
     randomize(encoder)
-    blocks = [block for block in encoder.stack.layers if isinstance(block, ConformerBlock)]
+    blocks = [block for block in encoder.layers if isinstance(block, ConformerBlock)]
     outputs = [torch.randn(12, WIDTH, dtype=torch.float64)]
     for block in blocks * 3 if share_layers else blocks:
         outputs.append(written_out(block, outputs[-1])["output"])

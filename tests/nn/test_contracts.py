@@ -23,7 +23,7 @@ from speakerid.config.model import (
     StatisticsConfig,
 )
 from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.layers import frame_mask
 from speakerid.nn.summary import applied_parameters, unique_parameters
 
 MELS, SPEAKERS = 5, 4

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchaudio.models.conformer import _ConvolutionModule
 
-from speakerid.nn.convolution import ConvolutionModule, DepthwiseConv
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.conformer import ConvolutionModule
+from speakerid.nn.layers import DepthwiseConv, frame_mask
 
 WIDTH, CHANNELS = 6, 10
 

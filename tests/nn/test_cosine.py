@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.nn.batch_norm import BatchNorm
 from speakerid.nn.cosine import CosineClassifier
+from speakerid.nn.layers import BatchNorm
 
 WIDTH, SPEAKERS = 6, 4
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from speakerid.nn.dropout import Dropout
+from speakerid.nn.layers import Dropout
 
 MANY = 100_003
 """Number of elements, not a multiple of the eight that share a draw."""

@@ -1,6 +1,6 @@
 import torch
 
-from speakerid.nn.masks import frame_mask, zero_padding
+from speakerid.nn.layers import frame_mask, zero_padding
 
 
 def test_a_frame_is_real_below_the_length() -> None:

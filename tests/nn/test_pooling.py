@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.layers import frame_mask
 from speakerid.nn.pooling import (
     VARIANCE_FLOOR,
     AttentiveStatisticsPooling,

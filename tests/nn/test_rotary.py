@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.nn.attention import MultiHeadAttention
-from speakerid.nn.masks import frame_mask
-from speakerid.nn.rotary import rotate
+from speakerid.nn.attention import MultiHeadAttention, rotate
+from speakerid.nn.layers import frame_mask
 from written_out import attention, randomize, rotated
 
 

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from speakerid.nn.masks import frame_mask
-from speakerid.nn.subsampling import Subsampling
+from speakerid.nn.layers import Subsampling, frame_mask
 
 WIDTH = 4
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.layers import frame_mask
 from speakerid.nn.transformer import TransformerEncoder, TransformerEncoderLayer
 from written_out import attention, linear, norm, randomize
 
@@ -85,7 +85,7 @@ def test_encoder_matches_a_stack_of_torch_layers(norm_first: bool, share_layers:
         WIDTH, 2, INNER, num_layers=3, dropout=0.0, norm_first=norm_first, share_layers=share_layers
     )
     randomize(ours)
-    layers = [torchs(layer) for layer in ours.stack.layers if isinstance(layer, TransformerEncoderLayer)]
+    layers = [torchs(layer) for layer in ours.layers if isinstance(layer, TransformerEncoderLayer)]
     mask = frame_mask(LENGTHS, 9)
     expected = x = torch.randn(3, 9, WIDTH, dtype=torch.float64)
     for layer in layers * 3 if share_layers else layers:
@@ -102,7 +102,7 @@ def test_concatenated_outputs_of_all_layers_are_normalized_once(norm_first: bool
     randomize(ours)
     mask = frame_mask(LENGTHS, 9)
     outputs = [torch.randn(3, 9, WIDTH, dtype=torch.float64)]
-    for layer in ours.stack.layers:
+    for layer in ours.layers:
         assert isinstance(layer, TransformerEncoderLayer)
         outputs.append(torchs(layer)(outputs[-1], src_key_padding_mask=~mask))
     assert isinstance(ours.norm, nn.LayerNorm)

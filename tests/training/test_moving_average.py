@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from experiments import small_config, write_easy_corpus
-from speakerid.nn.batch_norm import BatchNorm
+from speakerid.nn.layers import BatchNorm
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Progress

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from speakerid.config import ModelConfig
 from speakerid.config.model import ConformerConfig, TransformerConfig
 from speakerid.nn.classifier import SpeakerClassifier, build_classifier
-from speakerid.nn.masks import zero_padding
+from speakerid.nn.layers import zero_padding
 from speakerid.nn.pooling import MeanSubtraction
 
 ECAPA_WIDTH = 192

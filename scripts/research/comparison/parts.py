@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.config import ModelConfig
-from speakerid.nn.batch_norm import BatchNorm
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.conformer import ConformerBlock
-from speakerid.nn.masks import zero_padding
+from speakerid.nn.layers import BatchNorm, zero_padding
 from speakerid.nn.pooling import MeanPooling, StatisticsPooling, weighted_statistics
 from speakerid.training.run import MakeModel
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from speakerid.audio.log_mel import MIN_PEAK, RMS_SECONDS, SILENCE_LEVEL, SILENCE_SECONDS, mel_filters
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.layers import frame_mask
 from speakerid.recognition.profiles import Scoring
 
 

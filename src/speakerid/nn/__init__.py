@@ -5,22 +5,27 @@ real frames; see each class.
 """
 
 from speakerid.nn.attention import MultiHeadAttention, RelativePositionAttention
-from speakerid.nn.batch_norm import BatchNorm
 from speakerid.nn.branchformer import (
     BranchformerBlock,
     BranchformerEncoder,
     EBranchformerBlock,
     EBranchformerEncoder,
+    GatingMLP,
 )
 from speakerid.nn.channel_augment import ChannelAugment
 from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.nn.conformer import ConformerBlock, ConformerEncoder
-from speakerid.nn.convolution import ConvolutionModule, DepthwiseConv
+from speakerid.nn.conformer import ConformerBlock, ConformerEncoder, ConvolutionModule
 from speakerid.nn.cosine import CosineClassifier
-from speakerid.nn.dropout import Dropout
-from speakerid.nn.feed_forward import FeedForward
-from speakerid.nn.gating import GatingMLP
-from speakerid.nn.masks import frame_mask, zero_padding
+from speakerid.nn.encoder import Encoder
+from speakerid.nn.layers import (
+    BatchNorm,
+    DepthwiseConv,
+    Dropout,
+    FeedForward,
+    Subsampling,
+    frame_mask,
+    zero_padding,
+)
 from speakerid.nn.pooling import (
     AttentiveStatisticsPooling,
     MeanPooling,
@@ -29,8 +34,6 @@ from speakerid.nn.pooling import (
     StatisticsPooling,
 )
 from speakerid.nn.spec_augment import SpecAugment
-from speakerid.nn.stack import LayerStack
-from speakerid.nn.subsampling import Subsampling
 from speakerid.nn.transformer import TransformerEncoder, TransformerEncoderLayer
 
 __all__ = [
@@ -47,9 +50,9 @@ __all__ = [
     "Dropout",
     "EBranchformerBlock",
     "EBranchformerEncoder",
+    "Encoder",
     "FeedForward",
     "GatingMLP",
-    "LayerStack",
     "MeanPooling",
     "MeanSubtraction",
     "MultiHeadAttention",

@@ -1,17 +1,18 @@
-"""Multi-head self-attention, with and without relative positions.
+"""Multi-head self-attention without positions, with rotary ones and with relative ones.
 
-Shapes: B batch, T frames, D width, H heads, E = D / H width of a head.
+Shapes: B batch, T frames, D width, H heads, E = D / H width of a head, Q queries, K keys.
 """
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speakerid.nn.dropout import Dropout
-from speakerid.nn.positions import relative_positions, relative_shift
-from speakerid.nn.rotary import rotate
+from speakerid.nn.layers import Dropout
+
+Positions = Literal["relative", "rotary", "none"]
 
 QUERY_CHUNK = 256
 """Queries processed at a time, so that their scores stay in the cache and fewer unused distances are scored."""
@@ -103,6 +104,15 @@ class RelativePositionAttention(nn.Module):
         return attend(q + self.content_bias[:, None], k, v, bias, self.dropout)
 
 
+def build_attention(
+    positions: Positions, d_model: int, nhead: int, dropout: float
+) -> MultiHeadAttention | RelativePositionAttention:
+    """Self-attention with `forward(x, mask)` from (B, T, D) and (B, T) frame mask to (B, T, D)."""
+    if positions == "relative":
+        return RelativePositionAttention(d_model, nhead, dropout)
+    return MultiHeadAttention(d_model, nhead, dropout, rotary=positions == "rotary")
+
+
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropout) -> Tensor:
     """Scaled dot-product attention (Vaswani et al., 2017, section 3.2.1) with dropout on the weights.
 
@@ -138,3 +148,64 @@ def join_heads(x: Tensor) -> Tensor:
 def key_mask(mask: Tensor | None) -> Tensor | None:
     """(B, T) frame mask to the (B, 1, 1, T) mask that hides padded keys from every query."""
     return None if mask is None else mask[:, None, None]
+
+
+def relative_positions(first: int, last: int, d_model: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Sinusoids of the distances `first`, `first` − 1, …, `last` (Vaswani et al., 2017, section 3.5).
+
+    Args:
+        first: greatest distance, query minus key, in frames.
+        last: smallest distance.
+        d_model: width, with sines at even indices and cosines at odd ones.
+
+    Returns:
+        (first − last + 1, D).
+    """
+    distance = torch.arange(first, last - 1, -1, device=device, dtype=torch.float32)[:, None]
+    index = torch.arange(0, d_model, 2, device=device, dtype=torch.float32)
+    angle = distance * torch.exp(index * (-math.log(10_000.0) / d_model))
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1)[:, :d_model].to(dtype)
+
+
+def relative_shift(scores: Tensor) -> Tensor:
+    """Turn scores by distance into scores by key: out[…, q, k] = scores[…, q, Q − 1 − q + k].
+
+    In the flattened matrix, the rows of the result start at element Q − 1 and follow every K + Q − 2 elements. This is
+    the trick of Dai et al., 2019 (Transformer-XL, appendix B), without the padding and without a copy.
+
+    Args:
+        scores: (…, Q, K + Q − 1); column c is for the distance from the last query to the first key, minus c.
+
+    Returns:
+        (…, Q, K); a view of `scores` if these are contiguous and Q is at least 2.
+    """
+    queries, distances = scores.shape[-2:]
+    keys = distances - queries + 1
+    # With a single query the row is longer than K + Q − 2. A trace has to work for any Q.
+    if torch.jit.is_tracing() or queries == 1:  # type: ignore[reportPrivateImportUsage]
+        scores, distances = F.pad(scores, (0, 1)), distances + 1
+    rows = scores.flatten(-2)[..., queries - 1 : queries * distances - 1].unflatten(-1, (queries, distances - 1))
+    return rows[..., :keys]
+
+
+def rotate(x: Tensor) -> Tensor:
+    """Rotate each pair of adjacent channels by the frame's position (Su et al., 2021, RoFormer, section 3.2.2).
+
+    Pair i of frame t is rotated by t · 10000^(−2i/E). The product of a query and a key then depends on their distance
+    only.
+
+    Args:
+        x: (…, T, E), E even.
+
+    Returns:
+        (…, T, E).
+    """
+    frames, width = x.shape[-2:]
+    assert width % 2 == 0, f"head width {width} is not even"
+    dtype = torch.promote_types(x.dtype, torch.float32)  # bfloat16 cannot count frames
+    position = torch.arange(frames, device=x.device, dtype=dtype)[:, None]
+    index = torch.arange(0, width, 2, device=x.device, dtype=dtype)
+    angle = position * torch.exp(index * (-math.log(10_000) / width))
+    real, imaginary = x[..., 0::2], x[..., 1::2]
+    rotated = (real * angle.cos() - imaginary * angle.sin(), real * angle.sin() + imaginary * angle.cos())
+    return torch.stack(rotated, -1).flatten(-2).to(x.dtype)

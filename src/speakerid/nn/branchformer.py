@@ -1,18 +1,49 @@
 """Branchformer (Peng et al., 2022) and E-Branchformer (Kim et al., 2022) encoders.
 
-Shapes: B batch, T frames, D width, L layers.
+Shapes: B batch, T frames, D width, L layers, G inner width of the gating MLP.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from speakerid.nn.block_attention import Positions, build_attention
-from speakerid.nn.convolution import DepthwiseConv
-from speakerid.nn.dropout import Dropout
-from speakerid.nn.feed_forward import FeedForward
-from speakerid.nn.gating import GatingMLP
-from speakerid.nn.masks import zero_padding
-from speakerid.nn.stack import LayerStack
+from speakerid.nn.attention import Positions, build_attention
+from speakerid.nn.encoder import Encoder
+from speakerid.nn.layers import DepthwiseConv, Dropout, FeedForward, zero_padding
+
+
+class GatingMLP(nn.Module):
+    """Linear, GELU, one half gating the other, linear (cgMLP, Sakuma et al., 2022; Peng et al., 2022, section 2.3).
+
+    The gate is a depthwise convolution of its half, so each frame is weighted by its neighbors. It is initialized close
+    to one (Liu et al., 2021, gMLP, section 2.1).
+
+    Args:
+        d_model: width of input and output.
+        dim_gating: G, even.
+        kernel_size: of the depthwise convolution in frames, odd.
+        dropout: after the gate and at the end.
+    """
+
+    def __init__(self, d_model: int, dim_gating: int, kernel_size: int, dropout: float) -> None:
+        super().__init__()
+        assert dim_gating % 2 == 0, f"dim_gating {dim_gating} is not even"
+        self.expand = nn.Linear(d_model, dim_gating)
+        self.activation = nn.GELU()
+        self.norm = nn.LayerNorm(dim_gating // 2)
+        self.depthwise = DepthwiseConv(dim_gating // 2, kernel_size)
+        self.project = nn.Linear(dim_gating // 2, d_model)
+        self.dropout = Dropout(dropout)
+        assert self.depthwise.bias is not None
+        nn.init.normal_(self.depthwise.weight, std=1e-3)
+        nn.init.ones_(self.depthwise.bias)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D)."""
+        value, gate = self.activation(self.expand(x)).chunk(2, -1)
+        gate = self.depthwise(zero_padding(self.norm(gate), mask))
+        return self.dropout(self.project(self.dropout(value * gate)))
 
 
 class Branches(nn.Module):
@@ -69,6 +100,13 @@ class BranchformerBlock(nn.Module):
         return self.final_norm(x + self.merge_dropout(self.merge(self.branches(x, mask))))
 
 
+class BranchformerEncoder(Encoder):
+    """`num_layers` Branchformer blocks; for the arguments see `BranchformerBlock` and `Encoder`."""
+
+    def __init__(self, d_model: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(BranchformerBlock, d_model, *args, **kwargs)
+
+
 class EBranchformerBlock(nn.Module):
     """Half a feed-forward step, two branches merged by convolution, half a feed-forward step, LayerNorm.
 
@@ -112,75 +150,8 @@ class EBranchformerBlock(nn.Module):
         return self.final_norm(x)
 
 
-class BranchformerEncoder(nn.Module):
-    """`num_layers` Branchformer blocks.
+class EBranchformerEncoder(Encoder):
+    """`num_layers` E-Branchformer blocks; for the arguments see `EBranchformerBlock` and `Encoder`."""
 
-    Args:
-        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`; concatenated outputs are followed by a
-            LayerNorm.
-        others: see `BranchformerBlock`.
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_gating: int,
-        num_layers: int,
-        kernel_size: int = 31,
-        dropout: float = 0.1,
-        positions: Positions = "relative",
-        share_layers: bool = False,
-        layer_drop: float = 0.0,
-        concat_layers: bool = False,
-    ) -> None:
-        super().__init__()
-
-        def make_block() -> BranchformerBlock:
-            return BranchformerBlock(d_model, nhead, dim_gating, kernel_size, dropout, positions)
-
-        self.stack = LayerStack(make_block, num_layers, share_layers, layer_drop, concat_layers)
-        self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
-        return self.norm(self.stack(x, mask))
-
-
-class EBranchformerEncoder(nn.Module):
-    """`num_layers` E-Branchformer blocks.
-
-    Args:
-        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`; concatenated outputs are followed by a
-            LayerNorm.
-        others: see `EBranchformerBlock`.
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int,
-        dim_gating: int,
-        num_layers: int,
-        kernel_size: int = 31,
-        merge_kernel_size: int = 31,
-        dropout: float = 0.1,
-        positions: Positions = "relative",
-        share_layers: bool = False,
-        layer_drop: float = 0.0,
-        concat_layers: bool = False,
-    ) -> None:
-        super().__init__()
-
-        def make_block() -> EBranchformerBlock:
-            return EBranchformerBlock(
-                d_model, nhead, dim_feedforward, dim_gating, kernel_size, merge_kernel_size, dropout, positions
-            )
-
-        self.stack = LayerStack(make_block, num_layers, share_layers, layer_drop, concat_layers)
-        self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
-        return self.norm(self.stack(x, mask))
+    def __init__(self, d_model: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(EBranchformerBlock, d_model, *args, **kwargs)

@@ -23,10 +23,10 @@ from speakerid.config.model import (
     StatisticsConfig,
     TransformerConfig,
 )
-from speakerid.nn.batch_norm import BatchNorm
 from speakerid.nn.branchformer import BranchformerEncoder, EBranchformerEncoder
 from speakerid.nn.conformer import ConformerEncoder
 from speakerid.nn.cosine import CosineClassifier
+from speakerid.nn.layers import BatchNorm, Subsampling
 from speakerid.nn.pooling import (
     AttentiveStatisticsPooling,
     MeanPooling,
@@ -34,7 +34,6 @@ from speakerid.nn.pooling import (
     SelfAttentivePooling,
     StatisticsPooling,
 )
-from speakerid.nn.subsampling import Subsampling
 from speakerid.nn.transformer import TransformerEncoder
 
 

@@ -1,15 +1,44 @@
 """Conformer encoder (Gulati et al., 2020), the model of Task 2 of the lab report on HW4 (see README.md).
 
-Shapes: B batch, T frames, D width, L layers.
+Shapes: B batch, T frames, D width, L layers, C channels.
 """
+
+from typing import Any
 
 from torch import Tensor, nn
 
-from speakerid.nn.block_attention import Positions, build_attention
-from speakerid.nn.convolution import ConvolutionModule
-from speakerid.nn.dropout import Dropout
-from speakerid.nn.feed_forward import FeedForward
-from speakerid.nn.stack import LayerStack
+from speakerid.nn.attention import Positions, build_attention
+from speakerid.nn.encoder import Encoder
+from speakerid.nn.layers import BatchNorm, DepthwiseConv, Dropout, FeedForward, zero_padding
+
+
+class ConvolutionModule(nn.Module):
+    """Pointwise, gate, depthwise, BatchNorm, SiLU, pointwise (Gulati et al., 2020, section 2.2).
+
+    Args:
+        d_model: width of input and output.
+        kernel_size: of the depthwise convolution in frames, odd.
+        channels: C, width of the depthwise convolution; `d_model` in the paper.
+        dropout: at the end.
+        glu: gated linear unit after the first pointwise convolution, which doubles its output; SiLU if false.
+    """
+
+    def __init__(self, d_model: int, kernel_size: int, channels: int, dropout: float, glu: bool = True) -> None:
+        super().__init__()
+        self.expand = nn.Linear(d_model, 2 * channels if glu else channels)
+        self.gate = nn.GLU() if glu else nn.SiLU()
+        self.depthwise = DepthwiseConv(channels, kernel_size)
+        self.norm = BatchNorm(channels)
+        self.activation = nn.SiLU()
+        self.project = nn.Linear(channels, d_model)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T, D) and (B, T) frame mask to (B, T, D); the pointwise convolutions are `nn.Linear`s."""
+        x = self.gate(self.expand(x))
+        x = self.depthwise(zero_padding(x, mask))
+        x = self.activation(self.norm(x.flatten(0, 1)).view_as(x))
+        return self.dropout(self.project(x))
 
 
 class ConformerBlock(nn.Module):
@@ -65,41 +94,8 @@ class ConformerBlock(nn.Module):
         return self.final_norm(x)
 
 
-class ConformerEncoder(nn.Module):
-    """`num_layers` Conformer blocks.
+class ConformerEncoder(Encoder):
+    """`num_layers` Conformer blocks; for the arguments see `ConformerBlock` and `Encoder`."""
 
-    Args:
-        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`; concatenated outputs are followed by a
-            LayerNorm.
-        others: see `ConformerBlock`.
-    """
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int,
-        num_layers: int,
-        kernel_size: int = 31,
-        conv_channels: int | None = None,
-        dropout: float = 0.1,
-        glu: bool = True,
-        macaron: bool = True,
-        positions: Positions = "relative",
-        share_layers: bool = False,
-        layer_drop: float = 0.0,
-        concat_layers: bool = False,
-    ) -> None:
-        super().__init__()
-
-        def make_block() -> ConformerBlock:
-            return ConformerBlock(
-                d_model, nhead, dim_feedforward, kernel_size, conv_channels, dropout, glu, macaron, positions
-            )
-
-        self.stack = LayerStack(make_block, num_layers, share_layers, layer_drop, concat_layers)
-        self.norm = nn.LayerNorm(num_layers * d_model) if concat_layers else nn.Identity()
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
-        return self.norm(self.stack(x, mask))
+    def __init__(self, d_model: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(ConformerBlock, d_model, *args, **kwargs)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speakerid.nn.batch_norm import BatchNorm
+from speakerid.nn.layers import BatchNorm
 
 
 class CosineClassifier(nn.Module):

@@ -6,7 +6,7 @@ Shapes: B batch, T frames, D width, H heads.
 import torch
 from torch import Tensor, nn
 
-from speakerid.nn.masks import zero_padding
+from speakerid.nn.layers import zero_padding
 
 VARIANCE_FLOOR = 1e-5
 """Lower bound of a variance, so that the gradient of its square root stays finite."""

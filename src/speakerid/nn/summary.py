@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from speakerid.nn.stack import LayerStack
+from speakerid.nn.encoder import Encoder
 
 
 def unique_parameters(module: nn.Module) -> int:
@@ -13,9 +13,9 @@ def unique_parameters(module: nn.Module) -> int:
 def applied_parameters(module: nn.Module) -> int:
     """Number of parameters, each counted as often as a forward pass applies it (shared layers several times)."""
     total = unique_parameters(module)
-    for stack in module.modules():
-        if isinstance(stack, LayerStack):
-            total += (stack.num_layers // len(stack.layers) - 1) * unique_parameters(stack)
+    for encoder in module.modules():
+        if isinstance(encoder, Encoder):
+            total += (encoder.num_layers // len(encoder.layers) - 1) * unique_parameters(encoder.stack)
     return total
 
 

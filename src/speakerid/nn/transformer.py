@@ -3,14 +3,13 @@
 Shapes: B batch, T frames, D width, L layers.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from speakerid.nn.attention import MultiHeadAttention
-from speakerid.nn.dropout import Dropout
-from speakerid.nn.feed_forward import FeedForward
-from speakerid.nn.stack import LayerStack
+from speakerid.nn.encoder import Encoder
+from speakerid.nn.layers import Dropout, FeedForward
 
 
 class TransformerEncoderLayer(nn.Module):
@@ -55,37 +54,13 @@ class TransformerEncoderLayer(nn.Module):
         return self.feed_forward_norm(x + self.feed_forward(x))
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(Encoder):
     """`num_layers` Transformer layers, followed by a LayerNorm if they are pre-norm or concatenated.
 
-    Args:
-        num_layers, share_layers, layer_drop, concat_layers: see `LayerStack`.
-        others: see `TransformerEncoderLayer`.
+    For the arguments see `TransformerEncoderLayer` and `Encoder`.
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int,
-        num_layers: int,
-        dropout: float = 0.1,
-        qkv_bias: bool = True,
-        norm_first: bool = False,
-        positions: Literal["none", "rotary"] = "none",
-        share_layers: bool = False,
-        layer_drop: float = 0.0,
-        concat_layers: bool = False,
-    ) -> None:
-        super().__init__()
-
-        def make_layer() -> TransformerEncoderLayer:
-            return TransformerEncoderLayer(d_model, nhead, dim_feedforward, dropout, qkv_bias, norm_first, positions)
-
-        self.stack = LayerStack(make_layer, num_layers, share_layers, layer_drop, concat_layers)
-        width = num_layers * d_model if concat_layers else d_model
-        self.norm = nn.LayerNorm(width) if norm_first or concat_layers else nn.Identity()
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, T, D) and (B, T) frame mask, true at real frames, to (B, T, D), or (B, T, L·D) with `concat_layers`."""
-        return self.norm(self.stack(x, mask))
+    def __init__(self, d_model: int, *args: Any, norm_first: bool = False, **kwargs: Any) -> None:
+        super().__init__(
+            TransformerEncoderLayer, d_model, *args, norm_first=norm_first, final_norm=norm_first, **kwargs
+        )

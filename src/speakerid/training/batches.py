@@ -15,7 +15,7 @@ from torch import Tensor
 
 from speakerid.base.distributed import share
 from speakerid.corpus.store import FrameStore
-from speakerid.nn.masks import frame_mask
+from speakerid.nn.layers import frame_mask
 from speakerid.training.draws import CROP, LENGTH, Draws
 
 RESIDENT_SHARE = 0.5
