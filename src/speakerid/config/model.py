@@ -1,4 +1,7 @@
-"""Settings of the model: encoder, pooling, classifier."""
+"""Settings of the model: encoder, pooling, classifier.
+
+Experimental settings work and are tested, but no trained result supports them; docs/results.md has the others.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ class _Stack(Settings, frozen=True):
     concat_layers: bool = False
     """Pool the concatenated outputs of all layers instead of the last one's."""
     layer_drop: Probability = 0.0
-    """Probability that an utterance skips the last layer in training; it decreases linearly toward the first."""
+    """Probability that an utterance skips the last layer in training; it decreases linearly toward the first.
+    Experimental."""
 
 
 class _Convolutional(Settings, frozen=True):
@@ -79,6 +83,8 @@ class BranchformerConfig(_Gated, frozen=True):
 
 
 class EBranchformerConfig(_Gated, frozen=True):
+    """Experimental."""
+
     kind: Literal["e_branchformer"]
     dim_feedforward: Count = 256
     """Inner width of the feed-forward networks."""
@@ -102,7 +108,7 @@ class StatisticsConfig(Choice, frozen=True):
 
 
 class SelfAttentiveConfig(Choice, frozen=True):
-    """Weighted means."""
+    """Weighted means. Experimental."""
 
     kind: Literal["self_attentive"]
     nhead: Count = 1
@@ -151,7 +157,7 @@ class CosineConfig(Choice, frozen=True):
     scale: Positive = 30.0
     """Factor of the cosines: the higher, the sharper the softmax."""
     sub_centers: Count = 1
-    """Number of centers per speaker, of which the nearest counts."""
+    """Number of centers per speaker, of which the nearest counts. Experimental above 1."""
     batch_norm: bool = False
     """BatchNorm1d on the embeddings, which removes what they all have in common."""
 
@@ -178,7 +184,7 @@ class ModelConfig(Settings, frozen=True):
     pooling: PoolingConfig = MeanConfig()
     """A kind by name, or with its settings: `{kind: attentive_statistics, nhead: 4}`."""
     embedding_dim: Count | None = None
-    """Width of a Linear between pooling and classifier; by default no such layer."""
+    """Width of a Linear between pooling and classifier; by default no such layer. Experimental."""
     classifier: ClassifierConfig = BatchNormConfig()
     """A kind by name, or with its settings: `{kind: cosine, sub_centers: 3}`."""
 

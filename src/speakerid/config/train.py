@@ -1,4 +1,7 @@
-"""Settings of training: steps, batches, loss, augmentation, optimizer, checkpoints."""
+"""Settings of training: steps, batches, loss, augmentation, optimizer, checkpoints.
+
+Experimental settings work and are tested, but no trained result supports them; docs/results.md has the others.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ class _Margin(_Smoothed, frozen=True):
 
 
 class AmSoftmaxConfig(_Margin, frozen=True):
-    """Additive margin on the cosine."""
+    """Additive margin on the cosine. Experimental."""
 
     kind: Literal["am_softmax"]
     margin: Annotated[float, Numeric, Field(ge=0, lt=2)] = 0.2
@@ -92,7 +95,7 @@ class TrainConfig(Settings, frozen=True):
     crop_frames: Count = 128
     """Frames of every training crop."""
     longest_crop_frames: Count | None = None
-    """Draw the length of the crops for every batch, between `crop_frames` and this."""
+    """Draw the length of the crops for every batch, between `crop_frames` and this. Experimental."""
     spec_augment: SpecAugmentConfig = SpecAugmentConfig()
     channel_augment: ChannelAugmentConfig = ChannelAugmentConfig()
     mixup: Annotated[float, Numeric, Field(ge=0)] = 0.0
