@@ -11,6 +11,7 @@ from speakerid.preparation.sources.columns import channel_indices
 from speakerid.preparation.sources.decoder_commands import plain_file
 from speakerid.preparation.sources.listed_recordings import RecordingBuilder, Row, Time
 from speakerid.preparation.sources.recordings import Recording
+from speakerid.preparation.sources.text_table import naming_errors
 from speakerid.preparation.sources.walk import Remarks
 
 
@@ -86,20 +87,14 @@ def _pairs(path: Path, problems: list[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    try:
+    with naming_errors(path):
+        if not path.exists():
+            raise UserError("missing; expected Kaldi's wav.scp and utt2spk in one folder")
         check_regular(path)
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line := line.replace("\t", " ").strip():
                     yield f"{path.name} line {number}", line
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: missing; expected Kaldi's wav.scp and utt2spk in one folder") from error
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except UnicodeError as error:
-        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _speakers(folder: Path, problems: list[str]) -> dict[str, str]:

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote
 
 from speakerid.audio.decode import EXTENSIONS
+from speakerid.audio.opening import open_recording
 from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.printing import nfc, printable
-from speakerid.preparation.sources.headers import Header, read_header
 from speakerid.preparation.sources.recordings import Recording
 from speakerid.preparation.sources.walk import Remarks, describe_path
 
@@ -24,6 +24,17 @@ PROBED = 20
 OVERLAP = 0.5
 """Seconds by which speakers may overlap without a remark."""
 Unit = Literal["s", "ms", "samples"]
+
+
+class Header(NamedTuple):
+    """Header of a recording, read without decoding."""
+
+    rate: int
+    """Sample rate in Hz."""
+    channels: int
+    """Number of channels."""
+    seconds: float | None
+    """Duration, None if unknown without decoding."""
 
 
 class Time(NamedTuple):
@@ -119,7 +130,7 @@ class RecordingBuilder:
         """
         full = self._find(text)
         if full not in self._headers:
-            self._headers[full] = read_header(Path(full))
+            self._headers[full] = _header(Path(full))
         return self._headers[full]
 
     def _add(self, row: Row) -> None:
@@ -257,6 +268,15 @@ class RecordingBuilder:
 
     def _headers_of(self, recording: Recording) -> Header | None:
         return self.header(str(recording.path))
+
+
+def _header(path: Path) -> Header | None:
+    """Read the header of a recording; None if it cannot be read."""
+    try:
+        with open_recording(path) as sound:
+            return Header(sound.sample_rate, sound.channels, sound.length and sound.length / sound.sample_rate)
+    except UserError:
+        return None
 
 
 def _local(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, Literal, TextIO
 from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.files import check_regular
 from speakerid.preparation.sources.columns import find_columns, has_required_columns
-from speakerid.preparation.sources.text_table import Table
+from speakerid.preparation.sources.text_table import Table, naming_errors
 
 Kind = Literal["nemo", "speechbrain", "lhotse"]
 Entry = tuple[str, Mapping[str, Any]]
@@ -31,12 +30,9 @@ def kind_of(path: Path) -> Kind | None:
     _, content = first
     if lhotse_kind(content):
         return "lhotse"
-    try:
-        if not has_required_columns(find_columns(list(content))):
-            return None
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return "speechbrain" if "wav" in content else "nemo"
+    with naming_errors(path):
+        known = has_required_columns(find_columns(list(content)))
+    return ("speechbrain" if "wav" in content else "nemo") if known else None
 
 
 def lhotse_kind(content: Mapping[str, Any]) -> Literal["recordings", "supervisions", "cuts"] | None:
@@ -134,18 +130,7 @@ def _text(value: Any) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
     opener: Callable[..., Any] = gzip.open if path.name.endswith(".gz") else open
-    try:
-        _check_regular(path)
+    with naming_errors(path, "write the manifest as UTF-8"):
+        check_regular(path)
         with opener(path, "rt", encoding="utf-8-sig") as file:
             yield file
-    except UnicodeError as error:
-        raise UserError(f"{path}: not UTF-8 text; write the manifest as UTF-8") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _check_regular(path: Path) -> None:
-    try:
-        check_regular(path)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error

@@ -19,7 +19,7 @@ from speakerid.preparation.sources.columns import (
 )
 from speakerid.preparation.sources.listed_recordings import RecordingBuilder, Row, Time
 from speakerid.preparation.sources.recordings import Recording
-from speakerid.preparation.sources.text_table import Table, column_key, looks_like_data, read_header
+from speakerid.preparation.sources.text_table import Table, column_key, looks_like_data, naming_errors, read_header
 from speakerid.preparation.sources.walk import Remarks
 
 TABLE = "a CSV or TSV file with the columns path, speaker and perhaps session, start, end, duration, channel"
@@ -32,11 +32,8 @@ def is_table(path: Path) -> bool:
     Raises:
         UserError: the file cannot be read, or is not a table.
     """
-    header = read_header(path)
-    try:
-        return has_required_columns(find_columns(header))
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
+    with naming_errors(path):
+        return has_required_columns(find_columns(read_header(path)))
 
 
 def read_table(table: Table, layout: str, root: Path, remarks: Remarks) -> list[Recording]:
@@ -82,10 +79,8 @@ def is_speechbrain(header: Sequence[str]) -> bool:
 
 
 def _columns(table: Table) -> dict[str, int]:
-    try:
+    with naming_errors(table.path):
         columns = find_columns(table.header)
-    except UserError as error:
-        raise UserError(f"{table.path}: {error}") from error
     if has_required_columns(columns):
         return columns
     found = printable(", ".join(table.header)) or "nothing"

@@ -3,13 +3,14 @@
 import csv
 import itertools
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TextIO
 
-from speakerid.base.errors import UserError
+from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.files import check_regular
 from speakerid.base.printing import printable
 
@@ -17,6 +18,7 @@ DELIMITERS = "\t,;|"
 """Delimiters to detect; a header without any of them is split at spaces."""
 MAX_LINE = 100_000
 """Maximum number of characters to read as one line."""
+_AS_UTF_8 = "save the table as UTF-8 (in Excel: 'CSV UTF-8')"
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,33 @@ class _Unreadable(UserError):
     pass
 
 
+@contextmanager
+def naming_errors(path: Path, remedy: str = "save it as UTF-8") -> Iterator[None]:
+    """Turn errors of reading a file into UserErrors that name it.
+
+    Args:
+        path: the file.
+        remedy: what to do if it is not UTF-8 text.
+    """
+    try:
+        yield
+    except UnicodeError as error:
+        raise UserError(f"{path}: not UTF-8 text; {remedy}") from error
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except UserError as error:
+        if isinstance(error, CorpusError) or str(error).startswith(str(path)):
+            raise
+        raise UserError(f"{path}: {printable(str(error))}") from error
+
+
 def read_text_table(path: Path) -> Table:
     """Read a table.
 
     Raises:
         UserError: the file cannot be read, is not text, or has unbalanced quotation marks.
     """
-    with _name_errors(path):
+    with naming_errors(path, _AS_UTF_8):
         dialect = _dialect(path)
         try:
             return _table(path, dialect)
@@ -81,7 +103,7 @@ def read_text_table(path: Path) -> Table:
             # Many programs write tables without quoting, in which quotation marks are ordinary characters.
             unquoted = _table(path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE))
             if unquoted.problems:
-                raise UserError(f"{path}: {error}; double the quotation marks inside of quoted fields") from error
+                raise UserError(f"{error}; double the quotation marks inside of quoted fields") from error
             return unquoted
 
 
@@ -91,11 +113,8 @@ def read_header(path: Path) -> list[str]:
     Raises:
         UserError: the file cannot be read, or is not text.
     """
-    with _name_errors(path):
-        try:
-            _, header = next(_dialect(path).rows(path), (0, []))
-        except _Unreadable as error:
-            raise UserError(f"{path}: {error}") from error
+    with naming_errors(path, _AS_UTF_8):
+        _, header = next(_dialect(path).rows(path), (0, []))
         return _clean(header)
 
 
@@ -152,17 +171,3 @@ def _dialect(path: Path) -> _Dialect:
 def _first_line(file: TextIO) -> str:
     lines = iter(lambda: file.readline(MAX_LINE), "")
     return next(itertools.dropwhile(lambda line: not line.strip(), lines), "")
-
-
-@contextmanager
-def _name_errors(path: Path) -> Iterator[None]:
-    """Turn errors of reading a file into UserErrors that name it."""
-    try:
-        yield
-    except UnicodeError as error:
-        raise UserError(f"{path}: not UTF-8 text; save the table as UTF-8 (in Excel: 'CSV UTF-8')") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except UserError as error:
-        text = str(error)
-        raise UserError(text if text.startswith(str(path)) else f"{path}: {printable(text)}") from error
