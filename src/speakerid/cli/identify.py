@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from speakerid.base.errors import UserError
 from speakerid.cli.arguments import add_false_accepts, positive
 from speakerid.cli.output import complain
+from speakerid.recognition import FALSE_ACCEPTS
 
 MAX_WITHOUT_BAR = 20
 """Maximum number of recordings without a progress bar."""
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
     from speakerid.base.bars import bar
     from speakerid.cli.output_formats import write_csv, write_json, write_text
-    from speakerid.recognition.recognizer import FALSE_ACCEPTS, Recognizer
+    from speakerid.recognition.recognizer import Recognizer
 
     _check(options)
     recognizer = Recognizer.load(options.bundle)

@@ -24,7 +24,6 @@ from speakerid.evaluation.results import (
     DIR,
     ECE,
     EER,
-    FALSE_ACCEPT,
     IDENTIFIED,
     MACRO,
     MIN_CLLR,
@@ -51,6 +50,7 @@ from speakerid.metrics.bootstrap import RESAMPLES
 from speakerid.metrics.calibration import Reliability
 from speakerid.metrics.detection import det_curve
 from speakerid.metrics.open_set import open_set_curve
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
 
 DURATIONS = (0.5, 1.0, 2.0, 4.0)
@@ -160,7 +160,7 @@ def _identification(scored_sets: Mapping[str, ScoredTestSet], as_norm: bool, res
     ]
     caption = (
         "Utterances, cut from their middle, against every speaker of the bundle; shorter ones are whole. "
-        f" Strangers named and identified: by the bundle's own thresholds for {100 * FALSE_ACCEPT:g} % of "
+        f" Strangers named and identified: by the bundle's own thresholds for {100 * FALSE_ACCEPTS:g} % of "
         "strangers named. Promised: what the bundle expects of them, by utterances of its own corpus. EER and minDCF: "
         "every utterance with every speaker is a trial of its score."
     )
@@ -197,7 +197,7 @@ def _verification(
     caption = (
         "Two utterances, of known speakers or strangers, both cut from their middle; trials of one speaker + trials of "
         "two. Those of one speaker are of two sessions where they are known. False accepts and misses: by the bundle's "
-        f"own thresholds for {100 * FALSE_ACCEPT:g} % of false accepts."
+        f"own thresholds for {100 * FALSE_ACCEPTS:g} % of false accepts."
     )
     return Table("Is it one speaker?", caption, _VERIFICATION, tuple(rows))
 

@@ -18,7 +18,6 @@ from speakerid.evaluation.results import (
     DIR,
     ECE,
     EER,
-    FALSE_ACCEPT,
     IDENTIFIED,
     MACRO,
     MIN_CLLR,
@@ -45,6 +44,7 @@ from speakerid.metrics.detection import (
     min_dcf,
 )
 from speakerid.metrics.open_set import Answers, open_set_curve, open_set_rates
+from speakerid.recognition import FALSE_ACCEPTS
 
 MOST_TRIALS = 200_000
 """Largest number of trials of an utterance and a speaker, so that 500 resamples take seconds."""
@@ -150,7 +150,7 @@ def identification_row(name: str, scored: Scored, decided: Decided | None = None
         if scored.known.shape[1] > 1:
             found |= detection(scores, targets, known[utterances])
         if len(strangers):
-            found[DIR] = open_set_curve(answers, known, strangers).identified_at(FALSE_ACCEPT)
+            found[DIR] = open_set_curve(answers, known, strangers).identified_at(FALSE_ACCEPTS)
         return found | (_decisions(decided, known, strangers) if decided else {})
 
     values = statistic(np.ones(len(scored.known)), np.ones(len(scored.strangers)))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from speakerid.base.html import Inks, Plot, Size, svg
+from speakerid.base.palette import COLORS
 from speakerid.evaluation.results import Confusions, EmbeddingMap, Results
 from speakerid.metrics.calibration import Reliability
 from speakerid.metrics.detection import DetCurve, equal_error_rate
@@ -21,8 +22,8 @@ from speakerid.metrics.open_set import OpenSetCurve
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colors for all kinds of color vision, those that are readable on white and on black.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+COLOURS = COLORS[:6]
+"""Those that are readable on white and on black."""
 MARKERS = "osD^vP"
 COLOURED = 12
 """Number of speakers with a color and a name in the map, those with the most utterances."""

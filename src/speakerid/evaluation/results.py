@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from speakerid.metrics.calibration import Reliability
 from speakerid.metrics.detection import DetCurve
 from speakerid.metrics.open_set import OpenSetCurve
+from speakerid.recognition import FALSE_ACCEPTS
 
-FALSE_ACCEPT = 0.01
-"""False-accept rate of strangers at which the identification rate (DIR) is measured."""
 DASH = "–"
 _WIDTH = len("0.000–0.000")
 """Width of a column in a terminal."""
@@ -62,9 +61,9 @@ CLLR = Measure("cllr", "Cllr, bit", False, "cost of the log-likelihood ratios ov
 MIN_CLLR = Measure("min_cllr", "min Cllr", False, "the same after perfect calibration")
 DIR = Measure(
     "dir_at_far_0.01",
-    f"DIR, %, at {100 * FALSE_ACCEPT:g} % FAR",
+    f"DIR, %, at {100 * FALSE_ACCEPTS:g} % FAR",
     True,
-    f"utterances given the right name if {100 * FALSE_ACCEPT:g} % of the strangers' are given any",
+    f"utterances given the right name if {100 * FALSE_ACCEPTS:g} % of the strangers' are given any",
 )
 NAMED_STRANGERS = Measure("false_accept", "strangers named, %", True, "strangers' utterances that are given a name")
 IDENTIFIED = Measure("identified", "identified, %", True, "known speakers' utterances that are given the right name")

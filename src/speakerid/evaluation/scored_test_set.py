@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
 from speakerid.evaluation.measures import Decided, Scored, ScoredPairs
-from speakerid.evaluation.results import FALSE_ACCEPT
 from speakerid.evaluation.test_set import TestSet
 from speakerid.evaluation.trials import Pairs
 from speakerid.metrics.open_set import Answers
 from speakerid.metrics.score_norm import TopCohort, adaptive_s_norm
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.profiles import Profiles, rank
@@ -82,7 +82,7 @@ class ScoredTestSet:
         odds, thresholds = np.empty(len(nearest)), np.empty(len(nearest))
         for rows, seconds in _by_duration(self.seconds):
             odds[rows] = rule.log_odds(ranked[rows], seconds)[:, 0]
-            thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPT)
+            thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPTS)
         right = nearest[known, 0] == self.test_set.profile_indices[known]
         return Decided(Answers(odds[known], right, odds[~known]), thresholds[known], thresholds[~known])
 
@@ -110,7 +110,7 @@ class ScoredTestSet:
         for rows, seconds in _by_duration(np.minimum(self.seconds[pairs.enrolment], self.seconds[pairs.test])):
             # The rule was fitted with equally many trials of both kinds, so its odds are the likelihood ratio.
             ratios[rows] = rule.log_odds(scores[rows, None], seconds)[:, 0]
-            thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPT)
+            thresholds[rows] = rule.thresholds.at(seconds, FALSE_ACCEPTS)
         return ratios, thresholds
 
 

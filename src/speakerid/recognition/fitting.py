@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import RATES, Rule, Thresholds, fit_probabilities, log_odds, thresholds_for
 from speakerid.recognition.plda import Plda
@@ -19,8 +20,6 @@ from speakerid.recognition.profiles import Profiles
 PAIRS = 20_000
 """Largest number of pairs of one speaker, and of two speakers; more would not improve the fit."""
 FOLDS = 10
-EXPECTED_RATE = 0.01
-"""Rate of false accepts at which `Expected` is estimated."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def _expected(
     for fold in range(min(FOLDS, len(names))):
         out = np.isin(groups, names[fold::FOLDS])
         others = strangers[~out], groups[~out]
-        threshold = thresholds_for(*others, [EXPECTED_RATE])[0] if len(others[0]) else np.inf
+        threshold = thresholds_for(*others, [FALSE_ACCEPTS])[0] if len(others[0]) else np.inf
         accepted[out] = strangers[out] >= threshold
         named.append(float(np.mean(found & (known >= threshold))))
     by_stranger = [accepted[groups == name].mean() for name in names]

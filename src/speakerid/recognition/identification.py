@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.results import Answer, OtherEncoder, Verdict, Voice
-
-FALSE_ACCEPTS = 0.01
-"""Default share of strangers who may be given a name."""
 
 
 def check_encoder(bundle: Bundle, voices: Iterable[Voice]) -> None:

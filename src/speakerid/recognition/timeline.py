@@ -21,9 +21,10 @@ from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, sou
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.diarization import clusters_of
-from speakerid.recognition.identification import FALSE_ACCEPTS, answer
+from speakerid.recognition.identification import answer
 from speakerid.recognition.profiles import RANKED
 from speakerid.recognition.results import Voice
 from speakerid.recognition.samples import Recording, path_of

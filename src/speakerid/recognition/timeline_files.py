@@ -6,13 +6,12 @@ from typing import Any
 
 from speakerid.base.errors import UserError
 from speakerid.base.files import atomic_file
+from speakerid.base.palette import COLORS
 from speakerid.base.printing import printable
 from speakerid.recognition.timeline import Segment
 from speakerid.recognition.timeline_labels import UNKNOWN, file_ids, speaker_labels
 
 FORMATS = (".png", ".svg", ".pdf")
-# Okabe and Ito's colors for any color vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _GREY = "0.7"
 _STYLE: dict[Any, Any] = {
     "text.parse_math": False, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False,
@@ -75,7 +74,7 @@ def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
         axes = figure.add_subplot()
         for row, name in enumerate(rows):
             bars = [(s.start, s.end - s.start) for s in segments if s.name == name]
-            axes.broken_barh(bars, (row - 0.35, 0.7), color=_GREY if name is None else _COLOURS[row % len(_COLOURS)])
+            axes.broken_barh(bars, (row - 0.35, 0.7), color=_GREY if name is None else COLORS[row % len(COLORS)])
         axes.set_yticks(range(len(rows)), [_label(name) for name in rows])
         axes.invert_yaxis()
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds)[:-3])

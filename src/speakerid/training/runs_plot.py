@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
 from speakerid.base.files import atomic_file
+from speakerid.base.palette import COLORS
 from speakerid.base.printing import printable
 from speakerid.training.metrics_log import Record
 from speakerid.training.runs import Run, read_log
@@ -27,9 +28,7 @@ FEW = 20
 WIDE = 60
 """Longest legend entry, in characters, for a legend of two columns."""
 
-# Okabe and Ito's colors for all kinds of color vision, without yellow, which is faint on white. Markers distinguish
-# lines of similar color, and dashes distinguish them between the markers.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Markers distinguish lines of similar color, and dashes distinguish them between the markers.
 _MARKERS = "osD^vPX<>*"
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)))
 SHOWN = len(_MARKERS)
@@ -121,8 +120,8 @@ def _style(index: int, curve: Curve) -> dict[str, Any]:
     if index >= SHOWN:
         return {"color": "0.8", "linewidth": 0.8, "zorder": 1}
     return {
-        "color": _COLORS[index % len(_COLORS)],
-        "linestyle": _DASHES[index // len(_COLORS)],
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": _DASHES[index // len(COLORS)],
         "marker": _MARKERS[index],
         # A tenth of the axes apart, offset so that markers of different runs do not coincide.
         "markevery": (0.01 * index, 0.1) if len(curve[0]) > FEW else None,

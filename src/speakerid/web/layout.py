@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.themes import Default
 from starlette.middleware import Middleware
 
-from speakerid.recognition.recognizer import FALSE_ACCEPTS
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.results import Voice
 from speakerid.web.hosts import is_loopback
 from speakerid.web.page import LEAST_PERCENT, MOST_PERCENT, Page, gathered_line
