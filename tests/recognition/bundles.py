@@ -8,7 +8,7 @@ import numpy as np
 from speakerid.cli import run
 from speakerid.demo.corpus import write_demo_corpus
 from speakerid.preparation.prepare import Options, prepare
-from speakerid.recognition.bundle import Bundle, changing
+from speakerid.recognition.bundle import Bundle, locked
 from speakerid.recognition.make_bundle import make_bundle
 
 KNOWN, STRANGERS = 6, 2
@@ -68,8 +68,9 @@ def prints(bundle: Bundle, count: int = 3, seed: int = 0) -> np.ndarray:
 
 def enroll_somebody(path: Path, name: str) -> None:
     """Enroll a speaker in a bundle's file."""
-    with changing(path) as held:
-        held[0] = held[0].enrolled(name, prints(held[0]))
+    with locked(path):
+        bundle = Bundle.load(path)
+        bundle.enrolled(name, prints(bundle)).save(path)
 
 
 def enroll_for_ever(path: Path) -> None:

@@ -24,6 +24,7 @@ from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.recognition.results import Unheard
+from speakerid.recognition.voices import VoiceEncoder
 
 
 @pytest.fixture
@@ -163,8 +164,9 @@ def test_many_files_get_the_answers_they_get_alone(trained: Trained, recognizer:
 def test_a_voice_print_does_not_depend_on_what_is_embedded_beside_it(recognizer: Recognizer) -> None:
     rng = np.random.default_rng(0)
     frames = [rng.normal(-8, 4, (length, 40)).astype(np.float32) for length in (50, 300, 51, 2500, 120, 50)]
-    together = recognizer.embed_features(frames)
-    alone = np.concatenate([recognizer.embed_features([some]) for some in frames])
+    encoder = VoiceEncoder(recognizer.bundle)
+    together = encoder.embed(frames)
+    alone = np.concatenate([encoder.embed([some]) for some in frames])
     assert np.abs(together - alone).max() < 1e-5
 
 
@@ -208,6 +210,7 @@ def test_small_models_embed_in_one_thread(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch, worth: float, expected: int
 ) -> None:
     seen = list[int]()
+    encoder = VoiceEncoder(recognizer.bundle)
     monkeypatch.setattr(module, "WORTH_THREADS", worth)
 
     def embed(model: SpeakerClassifier, features: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -218,7 +221,7 @@ def test_small_models_embed_in_one_thread(
     threads = torch.get_num_threads()
     torch.set_num_threads(3)
     try:
-        recognizer.embed_features([np.zeros((60, 40), np.float32)])
+        encoder.embed([np.zeros((60, 40), np.float32)])
         assert seen == [expected]
         assert torch.get_num_threads() == 3
     finally:

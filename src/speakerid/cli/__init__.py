@@ -34,7 +34,7 @@ from speakerid.cli import (
     train,
     verify,
 )
-from speakerid.cli.parsing import Parser, did_you_mean
+from speakerid.cli.arguments import Parser, did_you_mean
 from speakerid.cli.streams import LostOutput, discard_stdout, guard_streams
 
 

@@ -1,16 +1,48 @@
-"""Arguments shared by several commands, and types that check values."""
+"""Parser of command lines, arguments shared by several commands, and types that check values."""
 
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, TypeAlias
+import difflib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from speakerid.base.errors import UserError
+from speakerid.base.printing import visible
+from speakerid.recognition import FALSE_ACCEPTS
 
 if TYPE_CHECKING:
     from speakerid.training.batches import Crops
 
     _Arguments: TypeAlias = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser with one-line messages in printable characters, which suggest the option that was meant."""
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> argparse.Namespace:  # type: ignore[override]
+        """Parse all arguments; positional ones may be before and after options.
+
+        Do not use it for a parser with subcommands, whose parsers read the rest of the line.
+        """
+        options, extras = self.parse_known_intermixed_args(args, namespace)
+        if extras:
+            self.error(f"unrecognized arguments: {' '.join(extras)}{self._nearest(extras)}")
+        return options
+
+    def error(self, message: str) -> NoReturn:
+        super().error(visible(message))
+
+    def _nearest(self, extras: Sequence[str]) -> str:
+        known = [option for action in self._actions for option in action.option_strings]
+        unknown = [extra.partition("=")[0] for extra in extras if extra.startswith("-")]
+        return did_you_mean(unknown[0], known) if unknown else ""
+
+
+def did_you_mean(found: str, known: Sequence[str]) -> str:
+    """`; did you mean …?` with the closest known word; empty if none is close."""
+    near = difflib.get_close_matches(found, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def add_device(parser: _Arguments) -> None:
@@ -51,7 +83,8 @@ def chosen_crops(options: argparse.Namespace) -> Crops | None:
 def add_false_accepts(parser: argparse.ArgumentParser, of: str = "strangers who may be given a name") -> None:
     """Add the option for the rate of false accepts, which determines the threshold."""
     parser.add_argument(
-        "--false-accepts", type=rate, default=0.01, metavar="R", help=f"share of {of} (default 0.01)"
+        "--false-accepts", type=rate, default=FALSE_ACCEPTS, metavar="R",
+        help=f"share of {of} (default {FALSE_ACCEPTS:g})",
     )  # fmt: skip
 
 

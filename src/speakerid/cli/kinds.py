@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ SPAN = 1 << 16
 """Number of bytes to read from the beginning or end of a file."""
 MAX_MEMBER = 1 << 26
 """Maximum size in bytes of an archive member to read."""
+_PNG = b"\x89PNG\r\n\x1a\n"
 RECORDING_HEADS = (
     b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"NIST_1A", b"\x1aE\xdf\xa3", b"ajkg", b"\xff\xfb", b"\xff\xf3",
 )  # fmt: skip
@@ -60,11 +62,6 @@ def _tail(path: Path) -> bytes:
         return file.read()
 
 
-def _is_bundle(path: Path) -> bool:
-    head = _head(path)
-    return head[8:9] == b"{" and b'"speakerid"' in head
-
-
 def _archive_member(path: Path, ending: str) -> bytes | None:
     """Content of the first member with this ending in a zip archive, as torch writes them; None if there is none."""
     if _head(path)[:4] != b"PK\x03\x04":
@@ -106,37 +103,20 @@ def _is_onnx(path: Path) -> bool:
     return _head(path)[:1] == b"\x08" and all(key in _tail(path) for key in (b"sample_rate", b"thresholds"))
 
 
-def _is_submission(path: Path) -> bool:
-    return _head(path).removeprefix(b"\xef\xbb\xbf").startswith((b"Id,Category\n", b"Id,Category\r"))
-
-
 def _is_rttm(path: Path) -> bool:
     lines = [line for line in _head(path).split(b"\n") if not line.startswith(b";;")]
     return bool(lines) and lines[0].startswith(b"SPEAKER ") and len(lines[0].split()) in (9, 10)
 
 
-def _is_png(path: Path) -> bool:
-    return _head(path).startswith(b"\x89PNG\r\n\x1a\n")
-
-
 def _is_figure(path: Path) -> bool:
     """Whether a file is a picture by Matplotlib, which writes its name into every format."""
     head = _head(path)
-    formats = (b"\x89PNG\r\n\x1a\n", b"%PDF", b"<?xml")
-    return head.startswith(formats) and (b"atplotlib" in head or b"atplotlib" in _tail(path))
+    return head.startswith((_PNG, b"%PDF", b"<?xml")) and (b"atplotlib" in head or b"atplotlib" in _tail(path))
 
 
-def _is_page_picture(path: Path) -> bool:
-    return _is_png(path) and b"Software\0speakerid" in _head(path)
-
-
-def _is_page(path: Path) -> bool:
+def _is_page(path: Path, corpus: bool) -> bool:
     head = _head(path)
-    return head.startswith(b"<!doctype html>") and b"--limit:" in head
-
-
-def _is_corpus_report(path: Path) -> bool:
-    return _is_page(path) and b"<title>Corpus report" in _head(path)
+    return head.startswith(b"<!doctype html>") and b"--limit:" in head and (b"<title>Corpus report" in head) == corpus
 
 
 def _is_recording(path: Path) -> bool:
@@ -158,25 +138,25 @@ def _is_run_settings(path: Path) -> bool:
         return False
 
 
-def _is_json(path: Path) -> bool:
-    head = _head(path).lstrip()
-    return head[:1] in (b"{", b"[") and b'"' in head
-
-
-BUNDLE = Kind("a bundle", _is_bundle)
+BUNDLE = Kind("a bundle", lambda path: _head(path)[8:9] == b"{" and b'"speakerid"' in _head(path))
 TORCHSCRIPT = Kind("a model exported with --to torchscript", _is_torchscript)
 ONNX = Kind("a model exported with --to onnx", _is_onnx)
 CHECKPOINT = Kind("a checkpoint", _is_checkpoint)
 AVERAGE = Kind("an average of checkpoints", _is_average)
-SUBMISSION = Kind("a submission (Id,Category)", _is_submission)
+SUBMISSION = Kind(
+    "a submission (Id,Category)", lambda path: re.match(rb"(\xef\xbb\xbf)?Id,Category[\r\n]", _head(path)) is not None
+)
 RTTM = Kind("an RTTM file", _is_rttm)
 FIGURE = Kind("a figure drawn by this package", _is_figure)
-PNG = Kind("a PNG picture", _is_png)
-PAGE_PICTURE = Kind("a picture of a page of `evaluate`", _is_page_picture)
-CORPUS_REPORT = Kind("a corpus report", _is_corpus_report)
-EVALUATION_PAGE = Kind("a page of `evaluate`", lambda path: _is_page(path) and not _is_corpus_report(path))
+PNG = Kind("a PNG picture", lambda path: _head(path).startswith(_PNG))
+PAGE_PICTURE = Kind(
+    "a picture of a page of `evaluate`", lambda path: PNG.recognizes(path) and b"Software\0speakerid" in _head(path)
+)
+CORPUS_REPORT = Kind("a corpus report", lambda path: _is_page(path, corpus=True))
+EVALUATION_PAGE = Kind("a page of `evaluate`", lambda path: _is_page(path, corpus=False))
 SETTINGS = Kind("settings that a run wrote", _is_run_settings)
 KINDS = (
     BUNDLE, TORCHSCRIPT, ONNX, CHECKPOINT, SUBMISSION, RTTM, FIGURE, PNG, CORPUS_REPORT, EVALUATION_PAGE,
-    Kind("a recording", _is_recording), Kind("JSON", _is_json),
+    Kind("a recording", _is_recording),
+    Kind("JSON", lambda path: re.match(rb"\s*[{\[]", _head(path)) is not None and b'"' in _head(path)),
 )  # fmt: skip

@@ -31,9 +31,9 @@ from speakerid.base.files import (
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle_check import check
-from speakerid.recognition.bundle_file import FORMAT as FORMAT
-from speakerid.recognition.bundle_file import Content as _Content
 from speakerid.recognition.bundle_file import (
+    FORMAT,
+    Content,
     RuleContent,
     SpeakerContent,
     add_tensors,
@@ -43,7 +43,6 @@ from speakerid.recognition.bundle_file import (
     read,
     tensors_of,
 )
-from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # scripts that edit bundles use it
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.embedder import Embedder
@@ -179,7 +178,7 @@ class Bundle:
             The version of the written file.
         """
         speakers = zip(self.profiles.names, self.profiles.clips, self.profiles.trained, strict=True)
-        content = _Content(
+        content = Content(
             format=FORMAT,
             digest="",
             model=self.model,
@@ -254,20 +253,6 @@ def locked(path: Path) -> Iterator[None]:
                 "hold voice prints"
             ) from error
         yield
-
-
-@contextmanager
-def changing(path: Path) -> Iterator[list[Bundle]]:
-    """Yield a list with the bundle at `path`; when the block ends without error, the bundle in the list is saved.
-
-    Other writers wait, so no change is lost.
-    """
-    if not path.exists():
-        Bundle.load(path)  # raises the error
-    with locked(path):
-        held = [Bundle.load(path)]
-        yield held
-        held[0].save(path)
 
 
 def version_of(path: Path) -> FileVersion | None:

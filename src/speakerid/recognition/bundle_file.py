@@ -287,9 +287,6 @@ def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> 
     whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
     themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
     added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
-    if f"{prefix}flattery" in tensors:  # earlier format: subtracted from the score of the utterance's speaker alone
-        column = np.full(len(known), -tensors[f"{prefix}flattery"].item(), np.float32)
-        added = np.stack([column, np.zeros_like(column)], 1)
     return CalibrationSet(
         content.seconds[index],
         known,

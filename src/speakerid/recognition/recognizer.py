@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from speakerid.audio.decode import Sound
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
-from speakerid.recognition.identification import FALSE_ACCEPTS, answer, verdict, verification_rule
+from speakerid.recognition.identification import answer, verdict, verification_rule
 from speakerid.recognition.identify_files import answers_of_files
 from speakerid.recognition.results import Answer, OtherEncoder, Unheard, Verdict, Voice
 from speakerid.recognition.samples import Recording, path_of
@@ -108,10 +109,6 @@ class Recognizer:
     def embed(self, recording: Recording | Sound, sample_rate: int | None = None) -> NDArray[np.float32]:
         """(D,) voice print of a recording, of length 1; arguments and errors as for `listen`."""
         return self.listen(recording, sample_rate).voice_print
-
-    def embed_features(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-        """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
-        return self._encoder.embed(frames)
 
     def voice(self, frames: NDArray[np.float32]) -> Voice:
         """Embed the voice in the (T, M) features of a recording."""
