@@ -24,17 +24,12 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.base.printing import printable
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import BUNDLE
-    from speakerid.cli.output import complain, replacing
-    from speakerid.preparation.sources.walk import Remarks
-    from speakerid.recognition.paths import find_recordings
+    from speakerid.cli.output import complain, named_recordings, replacing
     from speakerid.recognition.recognizer import Recognizer
 
     _check_name(options)
     recognizer = Recognizer.load(options.bundle)
-    remarks = Remarks()
-    paths = find_recordings(options.recordings, remarks)
-    for line in remarks.lines():
-        complain(line, "note")
+    paths = named_recordings(options.recordings)
     check_destination(options.bundle, BUNDLE, paths, "BUNDLE")
     with replacing(options.bundle):
         enrollment = recognizer.enroll(options.name, paths, add=options.add)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
 from speakerid.cli.arguments import add_false_accepts, positive
-from speakerid.cli.output import complain
+from speakerid.cli.output import complain, named_recordings
 from speakerid.recognition import FALSE_ACCEPTS
 
 MAX_WITHOUT_BAR = 20
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
 
     _check(options)
     recognizer = Recognizer.load(options.bundle)
-    paths = _recordings(options)
+    paths = named_recordings(options.recordings)
     if options.timeline:
         return _timelines(options, recognizer, paths)
     false_accepts = FALSE_ACCEPTS if options.false_accepts is None else options.false_accepts
@@ -73,18 +73,6 @@ def run(options: argparse.Namespace) -> int:
     for answer in write(sys.stdout, answers()):
         broken += answer.said == "broken"
     return 1 if broken else 0
-
-
-def _recordings(options: argparse.Namespace) -> list[Path]:
-    """Find the recordings that the arguments name, and report what was skipped in folders."""
-    from speakerid.preparation.sources.walk import Remarks
-    from speakerid.recognition.paths import find_recordings
-
-    remarks = Remarks()
-    paths = find_recordings(options.recordings, remarks)
-    for line in remarks.lines():
-        complain(line, "note")
-    return paths
 
 
 def _check(options: argparse.Namespace) -> None:

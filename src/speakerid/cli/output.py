@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +36,18 @@ def complain(problem: UserError | str, kind: str = "error") -> None:
     """Print one line to standard error."""
     text = message(problem) if isinstance(problem, UserError) else visible(problem)
     print(f"{kind}: {text}", file=sys.stderr)
+
+
+def named_recordings(names: Sequence[str]) -> list[Path]:
+    """Find the recordings that the arguments of a command name, and report what was skipped in folders."""
+    from speakerid.preparation.sources.walk import Remarks
+    from speakerid.recognition.paths import find_recordings
+
+    remarks = Remarks()
+    paths = find_recordings(names, remarks)
+    for line in remarks.lines():
+        complain(line, "note")
+    return paths
 
 
 @contextmanager

@@ -71,10 +71,6 @@ class Rule:
         """Scale of the scores at a duration, or at each of several."""
         return np.interp(np.log(seconds), np.log(self.thresholds.seconds), self.scale)
 
-    def probabilities(self, scores: Scores, seconds: float) -> Array:
-        """Convert (N, R) scores of utterances of one duration to (N, R) probabilities; the rest is the stranger's."""
-        return 1 / (1 + np.exp(-self.log_odds(scores, seconds)))
-
 
 def log_odds(scores: Scores, scale: float, unknown: float) -> Array:
     """Convert (N, R) descending scores to (N, R) log-odds of each speaker against all others and a stranger."""

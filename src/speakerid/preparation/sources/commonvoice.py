@@ -8,7 +8,7 @@ from pathlib import Path
 from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.printing import printable
 from speakerid.preparation.sources.recordings import Recording
-from speakerid.preparation.sources.text_table import naming_errors, read_header
+from speakerid.preparation.sources.text_table import Dialect, naming_errors, read_header
 from speakerid.preparation.sources.walk import Folder, Remarks
 
 
@@ -80,8 +80,5 @@ def _clips(clips: Folder, tables: Sequence[Path], remarks: Remarks) -> Iterator[
 
 def _rows(table: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of every row. Quoting is off because sentences contain unpaired quotation marks."""
-    with naming_errors(table, "download the table again"), table.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        for row in reader:
-            if any(fields := [field.strip() for field in row]):
-                yield reader.line_num, fields
+    with naming_errors(table, "download the table again"):
+        yield from Dialect("utf-8-sig", 0, "\t", csv.QUOTE_NONE).rows(table)

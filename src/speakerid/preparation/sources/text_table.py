@@ -41,7 +41,9 @@ class Table:
 
 
 @dataclass(frozen=True)
-class _Dialect:
+class Dialect:
+    """How a table is written: encoding, lines before the header, delimiter, quoting."""
+
     encoding: str
     skipped: int
     delimiter: str
@@ -101,7 +103,7 @@ def read_text_table(path: Path) -> Table:
             if "field larger" in str(error):
                 raise
             # Many programs write tables without quoting, in which quotation marks are ordinary characters.
-            unquoted = _table(path, _Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE))
+            unquoted = _table(path, Dialect(dialect.encoding, dialect.skipped, dialect.delimiter, csv.QUOTE_NONE))
             if unquoted.problems:
                 raise UserError(f"{error}; double the quotation marks inside of quoted fields") from error
             return unquoted
@@ -129,7 +131,7 @@ def looks_like_data(header: Iterable[str], endings: Sequence[str]) -> bool:
     return any(field.lower().endswith(tuple(endings)) for field in header)
 
 
-def _table(path: Path, dialect: _Dialect) -> Table:
+def _table(path: Path, dialect: Dialect) -> Table:
     lines = dialect.rows(path)
     _, header = next(lines, (0, []))
     rows: list[tuple[str, list[str]]] = []
@@ -148,7 +150,7 @@ def _clean(header: Sequence[str]) -> list[str]:
     return [header[0].removeprefix("#").strip(), *header[1:]] if header else []
 
 
-def _dialect(path: Path) -> _Dialect:
+def _dialect(path: Path) -> Dialect:
     check_regular(path)
     with path.open("rb") as file:
         start = file.read(4)
@@ -158,14 +160,14 @@ def _dialect(path: Path) -> _Dialect:
     with path.open(encoding=encoding, newline="") as file:
         first = _first_line(file)
         if separator := re.fullmatch(r'"?sep=(.)"?\s*', first):  # written by and for Excel
-            return _Dialect(encoding, 1, separator[1])
+            return Dialect(encoding, 1, separator[1])
     unquoted = re.sub(r'"[^"]*"', "", first)
     delimiter = max(DELIMITERS, key=unquoted.count)
     if path.suffix.lower() == ".tsv" and "\t" in first:
         delimiter = "\t"
     if not unquoted.count(delimiter):
         delimiter = " " if " " in unquoted.strip() else ","
-    return _Dialect(encoding, 0, delimiter)
+    return Dialect(encoding, 0, delimiter)
 
 
 def _first_line(file: TextIO) -> str:
