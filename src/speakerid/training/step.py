@@ -234,7 +234,7 @@ class TrainingStep:
 
     def _distributed(self) -> DistributedDataParallel:
         gpu = [self.device.index] if self.device.type == "cuda" else None
-        # Running statistics are the same in every process, see speakerid.nn.batch_norm.
+        # Running statistics are the same in every process, see `BatchNorm`.
         return DistributedDataParallel(self.model, gpu, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def _no_sync(self) -> Any:
