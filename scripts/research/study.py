@@ -32,7 +32,7 @@ def study() -> int:
     # Heavy imports are here, since every worker process imports this file when it starts.
     from speakerid.base.parallel import parallel_map
     from speakerid.training.progress import Progress
-    from speakerid.training.run import open_training_data
+    from speakerid.training.training_data import open_training_data
     from studies.figures import PICTURES, draw
     from studies.grid import load_study
     from studies.running import result_of, run

@@ -17,11 +17,11 @@ from speakerid.recognition.held_out import (
     CORRECTED,
     HeldOutEmbedder,
     corrections,
-    held_out_rows,
     one_session_alone,
 )
 from speakerid.recognition.make_bundle import make_bundle
 from speakerid.training.checkpoint import Checkpoint
+from speakerid.training.cross_validation import RunSplit
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -45,7 +45,7 @@ def bundle(folded: Path) -> Bundle:
 def test_every_recording_makes_profiles_and_is_judged_once(trained: Trained, folded: Path, bundle: Bundle) -> None:
     labelled = open_corpus(trained.corpus, "labelled")[0].labelled
     config = Checkpoint.load(folded / "best.pt").config
-    fold_of, judged = held_out_rows(config, labelled), len(bundle.evidence[0].known)
+    fold_of, judged = RunSplit.of(config, labelled).held_out_by, len(bundle.evidence[0].known)
     assert len(labelled) / 2 < judged < len(labelled)  # in one fold a speaker was a stranger
     assert judged == (fold_of != UNKNOWN).sum()
     assert bundle.card["fitted_on"].startswith(
@@ -162,4 +162,5 @@ def test_who_has_one_session_alone() -> None:
 def test_without_folds_nothing_is_held_out_by_one(trained: Trained) -> None:
     assert not any(len(some.corrections) for some in trained.bundle.evidence)
     labelled = open_corpus(trained.corpus, "labelled")[0].labelled
-    assert set(held_out_rows(Checkpoint.load(trained.checkpoint).config, labelled).tolist()) == {UNKNOWN}
+    split = RunSplit.of(Checkpoint.load(trained.checkpoint).config, labelled)
+    assert set(split.held_out_by.tolist()) == {UNKNOWN}

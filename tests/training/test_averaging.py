@@ -16,7 +16,8 @@ from speakerid.evaluation.checkpoints import evaluate_checkpoints
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.predict import predict
-from speakerid.training.run import open_training_data, train
+from speakerid.training.run import train
+from speakerid.training.training_data import open_training_data
 
 CPU = torch.device("cpu")
 KEPT = {"keep_last": 4, "keep_best": 3}
@@ -102,9 +103,10 @@ def test_both_are_validated_as_in_inference(run: Path, tmp_path: Path) -> None:
     mean, best = average_checkpoints(run, tmp_path / "mean.pt", frames_per_batch=70)
     for path, found in ((tmp_path / "mean.pt", mean), (run / "best.pt", best)):
         checkpoint = Checkpoint.load(path)
-        corpus, store, parts = open_training_data(checkpoint.config)
-        labels = torch.tensor(corpus.labelled.speakers).long()[parts.valid]
-        scores = predict([checkpoint.build_model()], store, parts.valid, 100)
+        data = open_training_data(checkpoint.config)
+        valid = data.split.final.valid
+        labels = torch.tensor(data.corpus.labelled.speakers).long()[valid]
+        scores = predict([checkpoint.build_model()], data.store, valid, 100)
         assert found.figures["accuracy"] == (scores.argmax(-1) == labels).double().mean().item() == checkpoint.accuracy
         assert found.figures["loss"] == pytest.approx(F.nll_loss(scores, labels).item())
         row = evaluate_checkpoints([path], None, "valid", [], CPU)[-1]

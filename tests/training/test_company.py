@@ -21,7 +21,8 @@ from speakerid.evaluation.submission import infer
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.make_bundle import make_bundle
 from speakerid.training.batches import TrainingBatches
-from speakerid.training.run import TrainResult, open_training_data, train, training_batches
+from speakerid.training.run import TrainResult, train, training_batches
+from speakerid.training.training_data import open_training_data
 
 OWN = ("anna", "ben", "cleo")
 COMPANY = tuple(f"company/friends/p{number}" for number in range(4))
@@ -53,19 +54,19 @@ def result(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainResul
 
 def test_half_of_every_batch_is_company(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = small_config(corpus, tmp_path / "run")
-    opened, store, parts = open_training_data(config)
+    opened = open_training_data(config)
     assert "3 speakers, 18 utterances to train, 6 to validate" in capsys.readouterr().out
 
     def batches(share: float) -> list[torch.Tensor]:
         data = config.data.model_copy(update={"company_share": share})
         mine = config.model_copy(update={"data": data})
-        found = training_batches(mine, store, parts.train, opened.labelled, torch.device("cpu"))
+        found = training_batches(mine, opened, torch.device("cpu"))
         return [found[step][1] for step in range(12)]
 
     assert [(labels >= 3).sum().item() for labels in batches(0.5)] == [3] * 12
     assert [(labels >= 3).sum().item() for labels in batches(0.0)] == [0] * 12
-    own = [row for row in parts.train if not opened.labelled.company[row]]
-    plain = TrainingBatches(store, own, opened.labelled.speakers, 6, 16, config.seed)
+    own = [row for row in opened.split.final.train if not opened.corpus.labelled.company[row]]
+    plain = TrainingBatches(opened.store, own, opened.corpus.labelled.speakers, 6, 16, config.seed)
     assert all(torch.equal(labels, plain[step][1]) for step, labels in enumerate(batches(0.0)))
 
 

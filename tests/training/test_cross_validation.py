@@ -22,8 +22,9 @@ from speakerid.training import cross_validation
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.cross_validation import number_of_folds, parts_of, stranger_folds
-from speakerid.training.run import TrainResult, open_training_data, train
+from speakerid.training.cross_validation import RunSplit
+from speakerid.training.run import TrainResult, train
+from speakerid.training.training_data import open_training_data
 
 
 class Crash(Exception):
@@ -146,7 +147,7 @@ def test_progress_says_which_fold(corpus: Path, tmp_path: Path, capsys: pytest.C
 def test_large_corpora_hold_a_part_out(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cross_validation, "LARGEST", 23)
     config = folded(corpus, tmp_path / "run")
-    assert len(open_training_data(config)[2].valid) == 6
+    assert len(open_training_data(config).split.final.valid) == 6
     assert not (train(config).run.path / "folds").exists()
 
 
@@ -177,12 +178,13 @@ def spoken(*speakers: str, each: int = 6) -> Utterances:
 
 def test_three_folds_leave_every_speaker_out_once(tmp_path: Path) -> None:
     config, utterances = folded(tmp_path, tmp_path / "run", folds=3), spoken(*"abcdefg", "company/them/x")
-    folds = stranger_folds(config, utterances)
+    split = RunSplit.of(config, utterances)
+    folds = split.left_out_by
     assert all(len(set(folds[utterances.speakers == speaker].tolist())) == 1 for speaker in range(8))
     assert sorted(set(folds.tolist())) == [UNKNOWN, 0, 1, 2]
     assert set(folds[utterances.company].tolist()) == {UNKNOWN}
     for fold in range(3):
-        parts = parts_of(config, utterances, fold)
+        parts = split.folds[fold]
         out = np.flatnonzero(folds == fold)
         assert not set(out) & {*parts.train, *parts.valid}
         assert sorted({*parts.train, *parts.valid, *out}) == list(range(len(utterances)))
@@ -192,14 +194,14 @@ def test_three_folds_leave_every_speaker_out_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("folds", "speakers"), [(2, "abcde"), (3, "abcde")])
 def test_too_few_speakers_are_never_left_out(folds: int, speakers: str, tmp_path: Path) -> None:
     config = folded(tmp_path, tmp_path / "run", folds=folds)
-    assert set(stranger_folds(config, spoken(*speakers)).tolist()) == {UNKNOWN}
+    assert set(RunSplit.of(config, spoken(*speakers)).left_out_by.tolist()) == {UNKNOWN}
 
 
 def test_two_folds_leave_two_of_three_speakers_out(tmp_path: Path) -> None:
     config = folded(tmp_path, tmp_path / "run", folds=2)
     rows = [(speaker, day) for speaker in "abcdef" for day in ("mon", "tue")]
     utterances = Utterances.of(Utterance(f"{n}.pt", 9, *row) for n, row in enumerate(rows))
-    assert stranger_folds(config, utterances).tolist() == [0, 0, 1, 1, UNKNOWN, UNKNOWN] * 2
+    assert RunSplit.of(config, utterances).left_out_by.tolist() == [0, 0, 1, 1, UNKNOWN, UNKNOWN] * 2
 
 
 @settings(deadline=None, max_examples=60)
@@ -212,8 +214,7 @@ def test_whatever_the_corpus_a_fold_has_something_to_train_and_to_validate_on(
 ) -> None:
     config = folded(Path("corpus"), Path("run"), folds=folds)
     utterances = Utterances.of(Utterance(f"{n}.pt", 9, *row) for n, row in enumerate(rows))
-    for number in range(number_of_folds(config, utterances)):
-        parts = parts_of(config, utterances, number)
+    for parts in RunSplit.of(config, utterances).folds:
         assert parts.train
         assert parts.valid
         assert not set(parts.train) & set(parts.valid)
@@ -226,8 +227,8 @@ def test_copies_of_a_speaker_who_is_left_out_are_left_out_too(tmp_path: Path) ->
     copies = [replace(row, feature_path=f"copy-{row.feature_path}", copy_of=row.feature_path) for row in rows]
     utterances = Utterances.of([*rows, *copies])
     config = folded(tmp_path, tmp_path / "run", folds=3)
-    for fold in range(3):
-        train = parts_of(config, utterances, fold).train
+    for parts in RunSplit.of(config, utterances).folds:
+        train = parts.train
         assert {row + 12 for row in train if row < 12} == {row for row in train if row >= 12}
 
 

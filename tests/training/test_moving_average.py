@@ -9,7 +9,8 @@ from speakerid.nn.layers import BatchNorm
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Progress
-from speakerid.training.run import open_training_data, train
+from speakerid.training.run import train
+from speakerid.training.training_data import open_training_data
 from speakerid.training.validation import validate
 
 
@@ -44,18 +45,13 @@ def test_it_is_validated_used_and_saved(tmp_path: Path) -> None:
     model = checkpoint.build_model()
     for name, value in model.state_dict().items():
         assert torch.equal(value, checkpoint.average[name])
-    corpus, store, parts = open_training_data(checkpoint.config, Progress("silent"))
+    silent = Progress("silent")
+    data = open_training_data(checkpoint.config, silent)
+    valid = data.labelled_parts(data.split.final)[1]
     losses = []
     for weights in (checkpoint.average, checkpoint.model):
         model.load_state_dict(weights)
-        figures = validate(
-            model,
-            store=store,
-            indices=parts.valid,
-            labels=corpus.labelled.speakers,
-            frames_per_batch=checkpoint.config.data.frames_per_batch,
-            progress=Progress("silent"),
-        )
+        figures = validate(model, valid, checkpoint.config.data.frames_per_batch, silent)
         losses.append(figures["loss"])
     validated = [record["loss"] for record in run.records() if record["part"] == "valid"][-1]
     assert validated == pytest.approx(losses[0], rel=1e-5)

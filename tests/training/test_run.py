@@ -24,11 +24,11 @@ from speakerid.training.run import (
     TrainResult,
     build_trainer,
     choose_device,
-    open_training_data,
     train,
     training_batches,
 )
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.training_data import open_training_data
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def test_all_files_are_written(result: TrainResult, config: Config) -> None:
 def test_the_best_checkpoint_is_the_best(result: TrainResult, config: Config) -> None:
     """Its weights give the accuracy that it records, computed as in inference."""
     checkpoint = Checkpoint.load(result.run.best)
-    corpus, store, parts = open_training_data(config)
-    labels = torch.tensor(corpus.labelled.speakers)[parts.valid]
-    predicted = predict([checkpoint.build_model()], store, parts.valid, 100).argmax(-1)
+    data = open_training_data(config)
+    labels = torch.tensor(data.corpus.labelled.speakers)[data.split.final.valid]
+    predicted = predict([checkpoint.build_model()], data.store, data.split.final.valid, 100).argmax(-1)
     assert (predicted == labels).double().mean().item() == checkpoint.accuracy == result.best_accuracy
 
 
@@ -150,8 +150,7 @@ def test_only_the_labeled_part_trains(tmp_path: Path) -> None:
 
 def test_crops_of_drawn_lengths_reach_the_batches(corpus: Path, tmp_path: Path) -> None:
     config = small_config(corpus, tmp_path / "run", crop_frames=10, longest_crop_frames=12)
-    loaded, store, parts = open_training_data(config)
-    batches = training_batches(config, store, parts.train, loaded.labelled, torch.device("cpu"))
+    batches = training_batches(config, open_training_data(config), torch.device("cpu"))
     assert {batches[step][0].shape[1] for step in range(30)} == {10, 11, 12}
 
 
@@ -164,7 +163,9 @@ def test_the_loss_knows_the_scale_of_the_cosines(corpus: Path, tmp_path: Path) -
     settings["model"]["classifier"] = {"kind": "cosine", "scale": scale}
     settings["train"]["loss"] = {"kind": "am_softmax", "margin": margin, "margin_warmup": 0.0}
     config = parse(Config, settings, "test")
-    trainer = build_trainer(config, None, SpeakerClassifier, torch.device("cpu"), Progress("silent"))
+    silent = Progress("silent")
+    data = open_training_data(config, silent)
+    trainer = build_trainer(config, data, None, SpeakerClassifier, torch.device("cpu"), silent)
     expected = 0.0
     for step in range(3):
         features, labels = trainer.batches[step]

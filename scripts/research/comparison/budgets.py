@@ -9,6 +9,7 @@ from speakerid.config import Config
 from speakerid.training.batches import Batches
 from speakerid.training.progress import Progress
 from speakerid.training.run import MakeModel, build_trainer
+from speakerid.training.training_data import open_training_data
 
 WARM_UP = 3
 """Steps before the clock starts."""
@@ -34,7 +35,9 @@ def seconds_a_step(config: Config, make_model: MakeModel) -> float:
 
     Other work on the machine does not affect it.
     """
-    trainer = build_trainer(config, None, make_model, torch.device("cpu"), Progress("silent"))
+    silent = Progress("silent")
+    data = open_training_data(config, silent)
+    trainer = build_trainer(config, data, None, make_model, torch.device("cpu"), silent)
     timed = trainer.batches = _Timed(trainer.batches)
     try:
         trainer.fit()

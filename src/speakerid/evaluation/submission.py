@@ -5,16 +5,15 @@ from pathlib import Path
 
 import torch
 
-from speakerid.base.distributed import first_on_each_machine, rank, summed
+from speakerid.base.distributed import rank, summed
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath, atomic_file
 from speakerid.corpus import answers, hw4
-from speakerid.corpus.check import open_corpus
 from speakerid.corpus.utterances import Corpus
 from speakerid.training.batches import Crops
 from speakerid.training.predict import predict_batches
 from speakerid.training.progress import Progress
-from speakerid.training.trained import check_features, load_ensemble
+from speakerid.training.trained_model import TrainedModel
 
 
 def infer(
@@ -43,17 +42,14 @@ def infer(
         UserError: the checkpoints have different speakers or features, the corpus has other features, or a file is
             damaged.
     """
-    loaded = load_ensemble(checkpoints)
-    first = loaded[0]
-    with first_on_each_machine():
-        corpus, store = open_corpus(data, "test")
-    check_features(checkpoints[0], first.features, corpus)
+    trained = TrainedModel.load(checkpoints, data)
+    corpus, store = trained.open("test")
     if not corpus.test:
         raise UserError(
             f"{Path(data) / hw4.TESTDATA}: utterances: none to identify; `prepare --test-fraction` sets some aside"
         )
-    models = [checkpoint.build_model().to(device) for checkpoint in loaded]
-    frames_per_batch = frames_per_batch or first.config.data.frames_per_batch
+    models = [model.to(device) for model in trained.models]
+    frames_per_batch = frames_per_batch or trained.config.data.frames_per_batch
     classes = torch.zeros(len(corpus.test), dtype=torch.int64)
     with Progress("auto" if rank() == 0 else "silent").bar("Infer", "uttr", len(classes)) as bar:
         for indices, scores in predict_batches(models, store, range(len(classes)), frames_per_batch, crops=crops):
@@ -64,5 +60,5 @@ def infer(
     classes = summed(classes)  # each element was filled by one process
     if rank() == 0:
         with atomic_file(Path(output)) as partial:
-            answers.write(partial, corpus.test, [first.speakers[index] for index in classes.tolist()])
+            answers.write(partial, corpus.test, [trained.speakers[index] for index in classes.tolist()])
     return corpus

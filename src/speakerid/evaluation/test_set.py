@@ -22,7 +22,7 @@ from speakerid.evaluation.trial_names import rows_of_names
 from speakerid.evaluation.trials import Pairs, draw_pairs
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.embedder import Embedder
-from speakerid.training.trained import check_features
+from speakerid.training.trained_model import check_features
 
 MOST_TRIALS = 100_000
 """Largest number of trials that are drawn."""

@@ -107,17 +107,19 @@ def _evidence(
 ) -> CalibrationSet:
     """Make voice prints of one duration, see `calibration_set_of`."""
     names, frames = profiles.names, round(seconds * features.frames_per_second)
-    prints = _half(embedder.embed(known.store, known.indices, frames))
+    added = np.zeros((0, 2), np.float32)
+    if isinstance(embedder, HeldOutEmbedder):
+        embeddings = embedder.embeddings(known.store, known.indices, frames)
+        prints = _half(embedder.voice_prints(embeddings))
+        added = corrections(profiles, prints, known.labels, embedder.fold_scores(embeddings, known.labels))
+    else:
+        prints = _half(embedder.embed(known.store, known.indices, frames))
     foreign, whose = np.zeros((0, prints.shape[1]), np.float32), np.zeros(0, np.int32)
     for number, factor in enumerate(strangers.factors if others.labels else ()):
         bands = None if factor == 1 else shift(features, factor)
         shifted = embedder_of_strangers.embed(others.store, others.indices, frames, bands)
         foreign = np.concatenate([foreign, shifted])
         whose = np.concatenate([whose, np.array(others.labels, np.int32) * len(strangers.factors) + number])
-    added = np.zeros((0, 2), np.float32)
-    if isinstance(embedder, HeldOutEmbedder):
-        scores = embedder.fold_scores(known.store, known.indices, known.labels, frames)
-        added = corrections(profiles, prints, known.labels, scores)
     return CalibrationSet(
         seconds,
         prints,

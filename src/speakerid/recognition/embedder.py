@@ -73,7 +73,7 @@ class Embedder(nn.Module):
         Raises:
             UserError: the weights do not fit the checkpoint's settings.
         """
-        weights = checkpoint.build_model().state_dict()
+        weights = checkpoint.checked_weights()
         self.model.load_state_dict({k: v for k, v in weights.items() if not k.startswith("classifier.")})
 
     @torch.no_grad()

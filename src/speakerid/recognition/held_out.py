@@ -7,22 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from speakerid.base.errors import UserError
-from speakerid.config import Config, FeatureConfig
+from speakerid.config import FeatureConfig
 from speakerid.corpus.store import FrameStore
-from speakerid.corpus.utterances import UNKNOWN, Corpus, Utterances
+from speakerid.corpus.utterances import UNKNOWN, Utterances
 from speakerid.recognition.alignment import Alignment, fit_alignment
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.profiles import Profiles, profiles_of
 from speakerid.recognition.simulated import pieces, through_channels
-from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.cross_validation import fold_folders, number_of_folds, parts_of, stranger_folds
+from speakerid.training.trained_model import TrainedModel
+from speakerid.training.training_data import TrainingData
 
 ALIGNED_BY = 1.0, 2.0
 """Durations in seconds of the pieces by which two models are aligned."""
@@ -47,6 +46,21 @@ class Fold:
     alignment: Alignment
     profiles: Profiles
     speakers: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldEmbeddings:
+    """Embeddings of some utterances by the model of a fold.
+
+    Attributes:
+        fold: the fold.
+        rows: (n,) which of the utterances.
+        embeddings: (n, D') embeddings, before the projection to voice prints.
+    """
+
+    fold: Fold
+    rows: NDArray[np.int64]
+    embeddings: NDArray[np.float32]
 
 
 class HeldOutEmbedder:
@@ -78,31 +92,41 @@ class HeldOutEmbedder:
         self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
     ) -> NDArray[np.float32]:
         """(N, D) voice prints of labelled utterances that a fold held out; see `Embedder.embed`."""
-        prints = np.zeros((len(indices), self._embedder.width), np.float32)
-        for fold, rows, mine in self._by_fold(store, indices):
-            found = fold.embedder.embeddings(mine, range(len(mine)), crop_frames, bands)
-            prints[rows] = self._embedder.voice_prints(fold.alignment(found))
+        return self.voice_prints(self.embeddings(store, indices, crop_frames, bands))
+
+    def embeddings(
+        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
+    ) -> list[FoldEmbeddings]:
+        """Embeddings by the models of the folds, of utterances as for `embed`."""
+        return [
+            FoldEmbeddings(fold, rows, fold.embedder.embeddings(mine, range(len(mine)), crop_frames, bands))
+            for fold, rows, mine in self._by_fold(store, indices)
+        ]
+
+    def voice_prints(self, embeddings: Sequence[FoldEmbeddings]) -> NDArray[np.float32]:
+        """(N, D) voice prints in the space of the shipped model."""
+        prints = np.zeros((sum(len(found.rows) for found in embeddings), self._embedder.width), np.float32)
+        for found in embeddings:
+            prints[found.rows] = self._embedder.voice_prints(found.fold.alignment(found.embeddings))
         return prints
 
-    def fold_scores(
-        self, store: FrameStore, indices: Sequence[int], speakers: Sequence[int], crop_frames: int | None = None
-    ) -> NDArray[np.float32]:
+    def fold_scores(self, embeddings: Sequence[FoldEmbeddings], speakers: Sequence[int]) -> NDArray[np.float32]:
         """Scores of utterances by the models of the folds, each among its own speakers and in its own space.
 
         Args:
-            store, indices, crop_frames: see `embed`.
+            embeddings: of N utterances.
             speakers: (N,) indices of their speakers among all.
 
         Returns:
             (N, 2) score of the utterance's speaker, and the highest score of the others; −inf if there is none.
         """
         own = np.asarray(speakers, np.int64)
-        found = np.full((len(own), 2), -np.inf, np.float32)
-        for fold, rows, mine in self._by_fold(store, indices):
-            scores = fold.profiles.scores(fold.embedder.embed(mine, range(len(mine)), crop_frames))
-            is_own = fold.speakers == own[rows, None]
-            found[rows] = _own_and_best(scores, is_own)
-        return found
+        scores = np.full((len(own), 2), -np.inf, np.float32)
+        for found in embeddings:
+            fold, rows = found.fold, found.rows
+            of_all = fold.profiles.scores(fold.embedder.voice_prints(found.embeddings))
+            scores[rows] = _own_and_best(of_all, fold.speakers == own[rows, None])
+        return scores
 
     def _by_fold(
         self, store: FrameStore, indices: Sequence[int]
@@ -120,68 +144,59 @@ class HeldOutEmbedder:
         """The same embedder for utterances that replace these labelled ones."""
         return HeldOutEmbedder(self._embedder, self._folds, self._features, self.fold_of[indices], self._alone[indices])
 
-    def for_left_out(self, config: Config, utterances: Utterances) -> HeldOutEmbedder:
+    def for_left_out(self, left_out_by: NDArray[np.int64]) -> HeldOutEmbedder:
         """The same embedder for utterances of speakers left out by a fold, embedded unchanged by that fold's model."""
-        alone = np.zeros(len(utterances), bool)
-        return HeldOutEmbedder(self._embedder, self._folds, self._features, stranger_folds(config, utterances), alone)
+        alone = np.zeros(len(left_out_by), bool)
+        return HeldOutEmbedder(self._embedder, self._folds, self._features, left_out_by, alone)
 
 
-def held_out_rows(config: Config, utterances: Utterances) -> NDArray[np.int64]:
-    """(N,) index of the fold that holds out each labelled utterance; UNKNOWN if none does."""
-    fold_of = np.full(len(utterances), UNKNOWN)
-    for number in range(number_of_folds(config, utterances)):
-        fold_of[parts_of(config, utterances, number).valid] = number
-    return fold_of
-
-
-def held_out_embedder(
-    checkpoint: Path, loaded: Checkpoint, corpus: Corpus, store: FrameStore, embedder: Embedder
-) -> HeldOutEmbedder:
+def held_out_embedder(trained: TrainedModel, embedder: Embedder) -> HeldOutEmbedder:
     """Load the models of a run's folds, and align them with the shipped model.
 
     Args:
-        checkpoint: file of the shipped model; the folds are beside it.
-        loaded: its content.
-        corpus: corpus that it was trained on.
-        store: features of the labelled utterances.
-        embedder: fitted embedder of the shipped model.
+        trained: the shipped model; the folds are beside it.
+        embedder: its fitted embedder.
 
     Raises:
+        UserError: the model of a fold is missing, or was trained on utterances that its fold holds out.
     """
-    utterances = corpus.labelled
-    folders = fold_folders(checkpoint.parent, number_of_folds(loaded.config, utterances))
-    folds = []
-    for number, folder in enumerate(folders):
-        path = folder / "best.pt"
-        if not path.exists():
-            raise UserError(
-                f"{path}: missing; thresholds are fitted by the models of the folds, so keep {folder.parent.name}/ "
-                f"beside {checkpoint.name}, or train again"
-            )
-        fold = Checkpoint.load(path)
-        parts = parts_of(loaded.config, utterances, number)
-        if fold.utterances is None or fold.utterances.trained_on(utterances, parts.valid).any():
-            raise UserError(
-                f"{path}: was trained on utterances that its fold holds out; the corpus {corpus.root} has changed, so "
-                "train again"
-            )
-        theirs = Embedder(loaded.config.model, loaded.features.n_mels).eval()
-        theirs.take_model(fold)
-        voices = _other_voices(store, parts.train, loaded.features)
-        theirs_of, ours_of = (
-            np.concatenate([one.embeddings(some, range(len(some))) for some in voices]) for one in (theirs, embedder)
+    data = trained.data
+    folds = [_fold(trained, number, embedder) for number in range(len(data.split.folds))]
+    alone = one_session_alone(data.corpus.labelled)
+    return HeldOutEmbedder(embedder, folds, trained.features, data.split.held_out_by, alone)
+
+
+def _fold(trained: TrainedModel, number: int, embedder: Embedder) -> Fold:
+    """Load the model of a fold, align it and fit it on its training set; see `held_out_embedder`."""
+    path, data = trained.fold_paths[number], trained.data
+    if not path.exists():
+        raise UserError(
+            f"{path}: missing; thresholds are fitted by the models of the folds, so keep {path.parent.parent.name}/ "
+            f"beside {trained.paths[0].name}, or train again"
         )
-        folds.append(Fold(theirs, fit_alignment(theirs_of, ours_of), *_fit(theirs, corpus, store, parts.train, loaded)))
-    alone = one_session_alone(utterances)
-    return HeldOutEmbedder(embedder, folds, loaded.features, held_out_rows(loaded.config, utterances), alone)
+    (checkpoint,), parts = trained.of_fold(number).checkpoints, data.split.folds[number]
+    if checkpoint.utterances is None or checkpoint.utterances.trained_on(data.corpus.labelled, parts.valid).any():
+        raise UserError(
+            f"{path}: was trained on utterances that its fold holds out; the corpus {data.corpus.root} has changed, so "
+            "train again"
+        )
+    theirs = Embedder(trained.config.model, trained.features.n_mels).eval()
+    theirs.take_model(checkpoint)
+    voices = _other_voices(data.store, parts.train, trained.features)
+    theirs_of, ours_of = (
+        np.concatenate([one.embeddings(some, range(len(some))) for some in voices]) for one in (theirs, embedder)
+    )
+    alignment = fit_alignment(theirs_of, ours_of)
+    return Fold(theirs, alignment, *_fit(theirs, data, parts.train, trained.features))
 
 
 def _fit(
-    embedder: Embedder, corpus: Corpus, store: FrameStore, train: Sequence[int], loaded: Checkpoint
+    embedder: Embedder, data: TrainingData, train: Sequence[int], features: FeatureConfig
 ) -> tuple[Profiles, NDArray[np.int64]]:
     """Fit the embedder of a fold on its training set; profiles of its speakers, and their indices."""
+    corpus = data.corpus
     labels = corpus.labelled.speakers[train]
-    prints = embedder.fit(store, train, labels.tolist(), loaded.features, np.arange(len(train)))
+    prints = embedder.fit(data.store, train, labels.tolist(), features, np.arange(len(train)))
     own = labels < len(corpus.speakers)  # the others are company
     speakers, indices = np.unique(labels[own], return_inverse=True)
     profiles = profiles_of([corpus.speakers[one] for one in speakers], embedder.plda, prints[own], indices)

@@ -16,24 +16,18 @@ import speakerid
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
 from speakerid.base.printing import printable
-from speakerid.config import Config
 from speakerid.corpus.labelled import Labelled
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import UNKNOWN, Corpus, Utterances
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_voices import Embeds, Strangers, calibration_set_of
 from speakerid.recognition.embedder import Embedder
-from speakerid.recognition.held_out import (
-    held_out_embedder,
-    held_out_rows,
-    one_session_alone,
-)
+from speakerid.recognition.held_out import held_out_embedder, one_session_alone
 from speakerid.recognition.profiles import check_name, profiles_of
 from speakerid.recognition.pseudo_strangers import FACTORS
 from speakerid.recognition.simulated import evenly_spaced
-from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.cross_validation import number_of_folds, stranger_folds
-from speakerid.training.trained import check_features, labelled_parts, open_for
+from speakerid.training.trained_model import TrainedModel
+from speakerid.training.training_data import TrainingData
 
 PROFILE_CLIPS = 100
 """Largest number of recordings of a speaker that a profile is made of."""
@@ -58,65 +52,60 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
     Raises:
         UserError: checkpoint and corpus do not belong together, or a single recording has no such features.
     """
-    checkpoint, data = Path(checkpoint), Path(data) if data else None
-    loaded, corpus, labelled = _opened(checkpoint, data)
-    train, valid = _parts(corpus, labelled, loaded)
-    embedder = Embedder(loaded.config.model, loaded.features.n_mels).eval()
-    embedder.take_model(loaded)
+    trained = TrainedModel.load([checkpoint], data)
+    _check(trained)
+    corpus, split = trained.data.corpus, trained.data.split
+    train, valid = _parts(trained)
+    embedder = Embedder(trained.config.model, trained.features.n_mels).eval()
+    embedder.take_model(trained.checkpoints[0])
     fitted_on = _with_company(train, corpus)
     labels = np.asarray(fitted_on.labels)
     clips = _first_of_each(labels, PROFILE_CLIPS)
     try:
-        prints = embedder.fit(fitted_on.store, fitted_on.indices, fitted_on.labels, loaded.features, clips)
+        prints = embedder.fit(fitted_on.store, fitted_on.indices, fitted_on.labels, trained.features, clips)
     except UserError as error:
         raise UserError(f"{checkpoint}: {error}") from error
     own = labels[clips] < len(corpus.speakers)  # the others are company
     profiles = profiles_of(corpus.speakers, embedder.plda, prints[own], labels[clips][own])
-    others = _strangers(corpus, data, loaded, train, strangers)
+    others = _strangers(trained, train, strangers)
     embedder_of_known: Embeds = embedder
     embedder_of_strangers: Embeds = embedder
-    if number_of_folds(loaded.config, corpus.labelled):
-        embedder_of_known = held_out = held_out_embedder(checkpoint, loaded, corpus, labelled, embedder)
-        if not corpus.strangers or not strangers:
-            others = _left_out(loaded.config, corpus, labelled) or others
-            embedder_of_strangers = (
-                held_out.for_left_out(loaded.config, corpus.labelled) if others.are_speakers else embedder
-            )
-    evidence = calibration_set_of(embedder_of_known, valid, profiles, embedder_of_strangers, others, loaded.features)
-    card = _card(checkpoint, loaded, corpus, valid, others)
-    return Bundle.fitted(loaded.config.model, loaded.features, embedder.state_dict(), profiles, evidence, card)
+    if split.folds:
+        embedder_of_known = held_out = held_out_embedder(trained, embedder)
+        if others.are_speakers:
+            embedder_of_strangers = held_out.for_left_out(split.left_out_by)
+    evidence = calibration_set_of(embedder_of_known, valid, profiles, embedder_of_strangers, others, trained.features)
+    card = _card(trained, valid, others)
+    return Bundle.fitted(trained.config.model, trained.features, embedder.state_dict(), profiles, evidence, card)
 
 
-def _opened(checkpoint: Path, data: Path | None) -> tuple[Checkpoint, Corpus, FrameStore]:
-    """Open a checkpoint, its corpus and the features of the labelled utterances; see `make_bundle`."""
-    loaded = Checkpoint.load(checkpoint)
-    if loaded.features.equalise:
+def _check(trained: TrainedModel) -> None:
+    """Refuse features and names of speakers that a bundle cannot have; see `make_bundle`."""
+    if trained.features.equalise:
         raise UserError(
-            f"{checkpoint}: was trained on features with equalise, which need all recordings of a speaker, so a bundle "
-            "cannot identify a single recording"
+            f"{trained.paths[0]}: was trained on features with equalise, which need all recordings of a speaker, so a "
+            "bundle cannot identify a single recording"
         )
-    corpus, labelled = open_for(data, loaded.config, "labelled")
-    check_features(checkpoint, loaded.features, corpus)
-    if corpus.speakers != loaded.speakers:
-        raise UserError(f"{corpus.root}: its speakers are not those of {checkpoint}")
-    for name in corpus.speakers:
+    for name in trained.data.corpus.speakers:
         try:
             check_name(name)
         except UserError as error:
-            raise UserError(f"{corpus.root}: speaker {error}; rename it, prepare and train again") from error
-    return loaded, corpus, labelled
+            raise UserError(
+                f"{trained.data.corpus.root}: speaker {error}; rename it, prepare and train again"
+            ) from error
 
 
-def _parts(corpus: Corpus, labelled: FrameStore, loaded: Checkpoint) -> tuple[Labelled, Labelled]:
+def _parts(trained: TrainedModel) -> tuple[Labelled, Labelled]:
     """Utterances for the profiles, and for the thresholds; with folds they are the same."""
-    if not number_of_folds(loaded.config, corpus.labelled):
-        train, valid = labelled_parts(corpus, labelled, [loaded])
-        return _of_speakers(train, corpus), _of_speakers(valid, corpus)
-    held_out = np.flatnonzero(held_out_rows(loaded.config, corpus.labelled) != UNKNOWN)
+    data = trained.data
+    if not data.split.folds:
+        train, valid = trained.parts
+        return _of_speakers(train, data.corpus), _of_speakers(valid, data.corpus)
+    held_out = np.flatnonzero(data.split.held_out_by != UNKNOWN)
     everything, valid = (
-        _labelled(labelled, corpus.labelled, rows) for rows in (np.arange(len(corpus.labelled)), held_out)
+        _labelled(data.store, data.corpus.labelled, rows) for rows in (np.arange(len(data.corpus.labelled)), held_out)
     )
-    return _of_speakers(everything, corpus), _of_speakers(valid, corpus)
+    return _of_speakers(everything, data.corpus), _of_speakers(valid, data.corpus)
 
 
 def _labelled(store: FrameStore, utterances: Utterances, rows: NDArray[np.integer]) -> Labelled:
@@ -136,11 +125,17 @@ def _with_company(train: Labelled, corpus: Corpus) -> Labelled:
     return _labelled(train.store, corpus.labelled, rows)
 
 
-def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train: Labelled, real: bool) -> Strangers:
+def _strangers(trained: TrainedModel, train: Labelled, real: bool) -> Strangers:
+    """Voices for strangers: those of the corpus, speakers that the folds left out, shifted voices, or none."""
+    data = trained.data
+    corpus = data.corpus
     if real and corpus.strangers:
-        _, store = open_for(data, checkpoint.config, "strangers")
+        _, store = trained.open("strangers")
         voices = _labelled(store, corpus.strangers, np.arange(len(corpus.strangers)))
         return Strangers(voices, description=f"{len(voices.labels)} of {len(set(voices.labels))} strangers")
+    if len(rows := np.flatnonzero(data.split.left_out_by != UNKNOWN)):
+        description = f"{len(corpus.speakers)} speakers, each a stranger to the model of a fold"
+        return Strangers(_labelled(data.store, corpus.labelled, rows), description=description, are_speakers=True)
     if len(corpus.speakers) < FEWEST:
         description = f"{len(corpus.speakers)} speakers with their voices shifted by {FACTORS[0]:g} and {FACTORS[1]:g}"
         return Strangers(
@@ -150,24 +145,15 @@ def _strangers(corpus: Corpus, data: Path | None, checkpoint: Checkpoint, train:
     return Strangers(Labelled(train.store, [], []), description=description)
 
 
-def _left_out(config: Config, corpus: Corpus, labelled: FrameStore) -> Strangers | None:
-    """Speakers that the folds left out in turn; None if they left none out."""
-    rows = np.flatnonzero(stranger_folds(config, corpus.labelled) != UNKNOWN)
-    if not len(rows):
-        return None
-    voices = _labelled(labelled, corpus.labelled, rows)
-    description = f"{len(corpus.speakers)} speakers, each a stranger to the model of a fold"
-    return Strangers(voices, description=description, are_speakers=True)
-
-
 def _first_of_each(labels: NDArray[np.integer], count: int) -> NDArray[np.int64]:
     """Rows, in ascending order, of at most `count` evenly spaced utterances of every speaker."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
     return np.sort(np.concatenate([mine[evenly_spaced(len(mine), count)] for mine in rows]))
 
 
-def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, strangers: Strangers) -> dict[str, Any]:
+def _card(trained: TrainedModel, valid: Labelled, strangers: Strangers) -> dict[str, Any]:
     """Provenance of a bundle."""
+    (path,), (checkpoint,), corpus = trained.paths, trained.checkpoints, trained.data.corpus
     return {
         **({"company": asdict(corpus.company)} if corpus.company else {}),
         "version": speakerid.__version__,
@@ -178,17 +164,17 @@ def _card(path: Path, checkpoint: Checkpoint, corpus: Corpus, valid: Labelled, s
         "corpus": printable(corpus.root.name),
         "fingerprint": _fingerprint(corpus),
         "known_utterances": len(valid.labels),
-        "fitted_on": f"{_description(corpus, checkpoint, valid)} and {strangers.description}",
+        "fitted_on": f"{_description(trained.data, valid)} and {strangers.description}",
     }
 
 
-def _description(corpus: Corpus, checkpoint: Checkpoint, valid: Labelled) -> str:
+def _description(data: TrainingData, valid: Labelled) -> str:
     """Description of the utterances of known speakers that thresholds are fitted on."""
-    count = number_of_folds(checkpoint.config, corpus.labelled)
+    count = len(data.split.folds)
     if not count:
         return f"{len(valid.labels)} validation utterances"
     text = f"{len(valid.labels)} utterances by models of {count} folds that were not trained on their sessions,"
-    if alone := int(one_session_alone(corpus.labelled)[list(valid.indices)].sum()):
+    if alone := int(one_session_alone(data.corpus.labelled)[list(valid.indices)].sum()):
         text += f" {alone} of them, whose speakers have one session, through simulated channels,"
     return text
 

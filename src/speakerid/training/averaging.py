@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from speakerid.base.distributed import rank
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
+from speakerid.corpus.labelled import chosen
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import check_held_out
 from speakerid.training.progress import Progress
-from speakerid.training.run import open_training_data
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.training_data import open_training_data
 from speakerid.training.utterance_record import never_trained_on
 from speakerid.training.validation import validate
 
@@ -78,7 +78,8 @@ def _validated(
     """Figures of checkpoints of one run on its validation utterances."""
     first = checkpoints[0]
     progress = Progress("auto" if rank() == 0 else "silent")
-    corpus, store, parts = open_training_data(first.config, progress)
+    data = open_training_data(first.config, progress)
+    corpus, parts = data.corpus, data.split.final
     if (corpus.speakers, corpus.features) != (first.speakers, first.features):
         raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
     check_held_out(parts, corpus.root)
@@ -86,17 +87,8 @@ def _validated(
     unseen, lines = never_trained_on(corpus.labelled, parts.valid, records, f"{corpus.root}: validation")
     for line in dict.fromkeys(lines):
         progress.warn(line)
-    return [
-        validate(
-            checkpoint.build_model().to(device),
-            store=store,
-            indices=np.asarray(parts.valid)[unseen].tolist(),
-            labels=corpus.labelled.speakers,
-            frames_per_batch=frames_per_batch or first.config.data.frames_per_batch,
-            progress=progress,
-        )
-        for checkpoint in checkpoints
-    ]
+    valid, most = chosen(data.labelled_parts(parts)[1], unseen), frames_per_batch or first.config.data.frames_per_batch
+    return [validate(checkpoint.build_model().to(device), valid, most, progress) for checkpoint in checkpoints]
 
 
 def _check_output(run: RunDirectory, output: Path) -> None:

@@ -16,7 +16,7 @@ from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath, atomic_file
 from speakerid.base.plain_data import load_plain, save_plain
 from speakerid.base.printing import short
-from speakerid.config import Config, FeatureConfig, parse
+from speakerid.config import Config, FeatureConfig, ModelConfig, parse
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.checkpoint_schema import difference, parse_content
 from speakerid.training.utterance_record import UtteranceRecord
@@ -106,17 +106,29 @@ class Checkpoint:
         Raises:
             UserError: the weights do not fit the settings; detected before the model is allocated.
         """
-        described = self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes
+        weights = self.checked_weights()
+        model = SpeakerClassifier(*self._size)
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def checked_weights(self) -> dict[str, Tensor]:
+        """`inference_weights`, compared with a model of the settings, which is not allocated.
+
+        Raises:
+            UserError: the weights do not fit the settings.
+        """
         try:
             with torch.device("meta"):
-                expected = SpeakerClassifier(*described).state_dict()
+                expected = SpeakerClassifier(*self._size).state_dict()
         except (RuntimeError, MemoryError, OverflowError) as error:  # more elements than 64 bits can count
             raise self._refusal("a model of this size cannot be built") from error
         if reason := difference(expected, self.inference_weights):
             raise self._refusal(reason)
-        model = SpeakerClassifier(*described)
-        self.restore_weights(model, self.inference_weights)
-        return model.eval()
+        return self.inference_weights
+
+    @property
+    def _size(self) -> tuple[ModelConfig, int, int, int]:
+        return self.config.model, self.features.n_mels, len(self.speakers), self.extra_classes
 
     @property
     def inference_weights(self) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ all labeled utterances. The validation figures of the final model are those of t
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,54 +24,60 @@ LARGEST = 5000
 """Largest number of labeled utterances for which folds are used; with more, a held-out part is large enough."""
 
 
-def number_of_folds(config: Config, utterances: Utterances) -> int:
-    """Number of folds of a run on these labeled utterances; 0 if a part of them is held out instead."""
-    return len(_folds(config, utterances))
+@dataclass(frozen=True, eq=False)
+class RunSplit:
+    """Split of a run's labeled utterances, for its final model and for the models of its folds.
 
-
-def parts_of(config: Config, utterances: Utterances, fold: int | None = None) -> Split:
-    """Split labeled utterances into training and validation.
-
-    Args:
-        config: settings of the run.
-        utterances: labeled utterances.
-        fold: index of the fold; None for the final model, which is trained on everything if there are folds.
+    Attributes:
+        final: utterances of the final model, which is trained on everything if there are folds.
+        folds: utterances of the model of each fold; empty if a part is held out instead.
+        held_out_by: (N,) index of the fold that holds out each utterance; UNKNOWN if none does.
+        left_out_by: (N,) index of the fold that leaves out all utterances of an utterance's speaker; UNKNOWN if none
+            does. To the model of that fold the speaker is a stranger, so thresholds can be fitted on it.
     """
-    parts = _folds(config, utterances)
-    if not parts:
-        return split(utterances, config.data.split, config.data.valid_fraction, config.seed)
-    if fold is not None:
-        left_out = stranger_folds(config, utterances)[utterances.origins] == fold
-        train, valid = (np.asarray(rows)[~left_out[rows]].tolist() for rows in (parts[fold].train, parts[fold].valid))
-        return Split(train, valid, parts[fold].how)
-    return Split(list(range(len(utterances))), [], parts[0].how)
+
+    final: Split
+    folds: tuple[Split, ...]
+    held_out_by: NDArray[np.int64]
+    left_out_by: NDArray[np.int64]
+
+    @staticmethod
+    def of(config: Config, utterances: Utterances) -> "RunSplit":
+        """Split labeled utterances as the settings of a run say."""
+        data, nowhere = config.data, np.full(len(utterances), UNKNOWN)
+        is_small = len(utterances.held_out_from) <= LARGEST
+        dealt = folds(utterances, data.folds, data.split, config.seed) if data.folds and is_small else []
+        if not dealt:
+            return RunSplit(split(utterances, data.split, data.valid_fraction, config.seed), (), nowhere, nowhere)
+        left_out_by, held_out_by = _left_out_by(dealt, utterances), nowhere.copy()
+        left_out = left_out_by[utterances.origins]
+        parts: list[Split] = []
+        for number, part in enumerate(dealt):
+            train, valid = (np.asarray(rows)[left_out[rows] != number].tolist() for rows in (part.train, part.valid))
+            parts.append(Split(train, valid, part.how))
+            held_out_by[valid] = number
+        return RunSplit(Split([*range(len(utterances))], [], dealt[0].how), tuple(parts), held_out_by, left_out_by)
+
+    def of_model(self, fold: int | None) -> Split:
+        """Utterances of the model of a fold, by its index, or of the final model (None)."""
+        return self.final if fold is None else self.folds[fold]
 
 
-def stranger_folds(config: Config, utterances: Utterances) -> NDArray[np.int64]:
-    """(N,) index of the fold that leaves out all utterances of an utterance's speaker; UNKNOWN if no fold does.
+def _left_out_by(dealt: Sequence[Split], utterances: Utterances) -> NDArray[np.int64]:
+    """`RunSplit.left_out_by` of folds.
 
-    To the model of that fold the speaker is a stranger, so thresholds can be fitted on it. With three folds or more,
-    every speaker is left out once, in turn; with two folds, two speakers of three are. With fewer than two speakers per
-    fold too few would be left to train on, and no speaker is left out.
+    With three folds or more, every speaker is left out once, in turn; with two folds, two speakers of three are. With
+    fewer than two speakers per fold too few would be left to train on, and no speaker is left out.
     """
-    parts, rows = _folds(config, utterances), utterances.held_out_from
-    count = len(parts)
+    rows, count = utterances.held_out_from, len(dealt)
     speakers, turns = np.unique(utterances.speakers[rows]), max(count, LEAST_LEFT_OUT)
     found = np.full(len(utterances), UNKNOWN)
-    if count and len(speakers) >= 2 * turns:
+    if len(speakers) >= 2 * turns:
         turn = np.searchsorted(speakers, utterances.speakers[rows]) % turns
         found[rows] = np.where(turn < count, turn, UNKNOWN)
-    if any((found[part.valid] == number).all() for number, part in enumerate(parts)):  # nothing left to validate on
+    if any((found[part.valid] == number).all() for number, part in enumerate(dealt)):  # nothing left to validate on
         found[:] = UNKNOWN
     return found
-
-
-def _folds(config: Config, utterances: Utterances) -> list[Split]:
-    """Splits of the folds, before strangers are removed; empty if a part is held out instead."""
-    count = config.data.folds
-    if not count or len(utterances.held_out_from) > LARGEST:
-        return []
-    return folds(utterances, count, config.data.split, config.seed)
 
 
 def check_held_out(parts: Split, root: Path) -> None:

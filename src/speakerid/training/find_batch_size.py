@@ -14,8 +14,9 @@ from speakerid.training.batches import Batches
 from speakerid.training.graph import WARM_UP
 from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress
-from speakerid.training.run import choose_device, open_training_data, training_batches
+from speakerid.training.run import choose_device, training_batches
 from speakerid.training.step import TrainingStep, is_out_of_memory
+from speakerid.training.training_data import open_training_data
 
 SMALLEST = 8
 GAIN = 1.05
@@ -54,8 +55,8 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
     if is_shared():
         raise UserError("--find-batch-size: runs in one process; multiply its result by the number of processes")
     device = choose_device(config.device)
-    corpus, store, parts = open_training_data(config, progress)
-    settings = config.train
+    data, settings = open_training_data(config, progress), config.train
+    corpus = data.corpus
     check_fits(config.model_copy(update={"train": settings.model_copy(update={"batch_size": 1})}), corpus, device)
     trials: list[Trial] = []
     for size in (SMALLEST * settings.accumulate * 2**power for power in itertools.count()):
@@ -65,7 +66,7 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
             model = SpeakerClassifier(
                 config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes
             ).to(device)
-            batches = training_batches(tried, store, parts.train, corpus.labelled, device)
+            batches = training_batches(tried, data, device)
             learn = TrainingStep(model, tried.train, say=progress.warn, scale=config.model.logit_scale)
             trials.append(_try(learn, batches, size))
         except (RuntimeError, MemoryError) as error:

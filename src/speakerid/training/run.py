@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from speakerid.base.distributed import (
-    first_on_each_machine,
     from_rank_0,
     local_rank,
     process_group,
@@ -21,21 +20,19 @@ from speakerid.base.distributed import (
 )
 from speakerid.base.errors import UserError
 from speakerid.base.memory import keep_freed_memory
-from speakerid.config import DEMO_ROOT, Config, ModelConfig
-from speakerid.corpus.check import open_corpus
-from speakerid.corpus.split import Split
-from speakerid.corpus.store import FrameStore
-from speakerid.corpus.utterances import Corpus, Utterances
+from speakerid.config import Config, ModelConfig
+from speakerid.corpus.utterances import Corpus
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.summary import summary
 from speakerid.training.batches import Batches, Prefetched, TrainingBatches
-from speakerid.training.cross_validation import fold_figures, fold_folders, number_of_folds, parts_of
+from speakerid.training.cross_validation import fold_figures, fold_folders
 from speakerid.training.initial_weights import load_initial_weights
 from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress, Style
 from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
+from speakerid.training.training_data import TrainingData, open_training_data
 from speakerid.training.utterance_record import UNRECORDED, UtteranceRecord
 from speakerid.training.validation import validate
 
@@ -87,12 +84,17 @@ def _train_model(
     make_model: MakeModel,
     progress: Progress,
     device: torch.device,
+    data: TrainingData | None = None,
     fold: int | None = None,
 ) -> TrainResult:
     """Train one model of a run: that of a fold, or the final one, which trains the folds first."""
     settings = config.train
     run = from_rank_0(lambda: RunDirectory(config.run_dir, resume, settings.keep_last, settings.keep_best))
-    trainer = build_trainer(config, run if rank() == 0 else None, make_model, device, progress, resume, fold)
+    if data is None:
+        data = open_training_data(config, progress)
+    else:
+        data.announce(progress, fold)
+    trainer = build_trainer(config, data, run if rank() == 0 else None, make_model, device, progress, resume, fold)
     with ExitStack() as held:
         from_rank_0(lambda: held.enter_context(run.locked()))
         if resume:
@@ -104,13 +106,18 @@ def _train_model(
             for line in damaged:
                 progress.warn(f"skipped: {line}")
             progress.say(f"Resuming {run.path} after step {checkpoint.step}")
-        before = partial(_train_folds, config, trainer, make_model, progress, device) if trainer.folds else None
+        before = partial(_train_folds, config, trainer, make_model, progress, device, data) if trainer.folds else None
         stopped_by = trainer.fit(before)
     return TrainResult(run, trainer.best_accuracy, stopped_by)
 
 
 def _train_folds(
-    config: Config, trainer: Trainer, make_model: MakeModel, progress: Progress, device: torch.device
+    config: Config,
+    trainer: Trainer,
+    make_model: MakeModel,
+    progress: Progress,
+    device: torch.device,
+    data: TrainingData,
 ) -> signal.Signals | None:
     """Train or resume the models of the folds; returns the signal that interrupted them, if any."""
     if trainer.validated == config.train.total_steps:
@@ -120,13 +127,15 @@ def _train_folds(
         fold_config = config.model_copy(update={"run_dir": folder})
         holds_a_run = from_rank_0(partial(RunDirectory.holds_a_run, folder))
         fold_progress = progress.for_part(f"Fold {fold + 1} of {len(folders)}")
-        if stopped_by := _train_model(fold_config, holds_a_run, make_model, fold_progress, device, fold).stopped_by:
-            return stopped_by
+        result = _train_model(fold_config, holds_a_run, make_model, fold_progress, device, data, fold)
+        if result.stopped_by:
+            return result.stopped_by
     return None
 
 
 def build_trainer(
     config: Config,
+    data: TrainingData,
     run: RunDirectory | None,
     make_model: MakeModel,
     device: torch.device,
@@ -137,31 +146,23 @@ def build_trainer(
     """Build the trainer of a model, at its first step; to resume, restore it from a checkpoint.
 
     Raises:
-        UserError: a bad corpus, or a bad checkpoint in `init_from`.
+        UserError: the settings do not fit the corpus, or a bad checkpoint in `init_from`.
     """
-    corpus, store, parts = open_training_data(config, progress, fold)
-    count = 0 if fold is not None else number_of_folds(config, corpus.labelled)
+    corpus, parts = data.corpus, data.split.of_model(fold)
+    count = 0 if fold is not None else len(data.split.folds)
     model = _build_model(config, corpus, make_model, device)
     if fold is None:
         progress.say(summary(model))
     utterances = UtteranceRecord.of(corpus.labelled, parts)
     if not resume:
         utterances = _load_init_from(config, model, corpus, utterances, progress)
-    labels = corpus.labelled.speakers
+    valid = data.labelled_parts(parts)[1]
 
     def validation(model: nn.Module, step: int) -> dict[str, float]:
         if count:
             return from_rank_0(lambda: fold_figures(fold_folders(config.run_dir, count), step))
-        return validate(
-            model,
-            store=store,
-            indices=parts.valid,
-            labels=labels,
-            frames_per_batch=config.data.frames_per_batch,
-            progress=progress,
-        )
+        return validate(model, valid, config.data.frames_per_batch, progress)
 
-    batches = training_batches(config, store, parts.train, corpus.labelled, device)
     return Trainer(
         config=config,
         features=corpus.features,
@@ -169,7 +170,7 @@ def build_trainer(
         extra_classes=corpus.extra_classes,
         utterances=utterances,
         model=model,
-        batches=batches,
+        batches=training_batches(config, data, device, fold),
         validate=validation,
         folds=count,
         run=run,
@@ -214,19 +215,17 @@ def _load_init_from(
     return utterances
 
 
-def training_batches(
-    config: Config, store: FrameStore, indices: Sequence[int], utterances: Utterances, device: torch.device
-) -> Batches:
-    """Batches of a run, on its device; prefetched by a thread if a GPU has no room for the corpus."""
-    settings = config.train
+def training_batches(config: Config, data: TrainingData, device: torch.device, fold: int | None = None) -> Batches:
+    """Batches of the model of a fold, or of the final one, on its device; prefetched if a GPU has no room for them."""
+    settings, utterances = config.train, data.corpus.labelled
     if settings.batch_size < world_size() * settings.accumulate:
         raise UserError(
             f"train.batch_size: found {settings.batch_size}, expected at least {world_size() * settings.accumulate}, "
             f"one for each of {world_size()} processes times train.accumulate={settings.accumulate}"
         )
     batches = TrainingBatches(
-        store,
-        indices,
+        data.store,
+        data.split.of_model(fold).train,
         utterances.speakers,
         settings.batch_size,
         settings.crop_frames,
@@ -237,36 +236,6 @@ def training_batches(
         config.data.company_share,
     )
     return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
-
-
-def open_training_data(
-    config: Config, progress: Progress | None = None, fold: int | None = None
-) -> tuple[Corpus, FrameStore, Split]:
-    """The corpus, its packed features and its split; the demonstration corpus is written if it is missing.
-
-    Args:
-        config: settings of the run.
-        progress: reports the size of the corpus.
-        fold: see `parts_of`.
-    """
-    progress = progress or Progress()
-    data, say = config.data, progress.say
-    with first_on_each_machine():
-        if data.root == DEMO_ROOT and not data.root.exists():
-            from speakerid.demo.corpus import write_demo_corpus  # needs torchaudio, training does not
-
-            say(f"{data.root} does not exist: writing the demonstration corpus first")
-            write_demo_corpus(data.root)
-        corpus, store = open_corpus(data.root, "labelled", data.packed, data.dtype, quiet=not progress.is_verbose)
-    parts = parts_of(config, corpus.labelled, fold)
-    own = int((~corpus.labelled.company[parts.train]).sum())
-    say(
-        f"{data.root}: {len(corpus.speakers)} speakers, {own} utterances to train, "
-        f"{len(parts.valid)} to validate ({parts.how})"
-    )
-    if corpus.company:
-        say(str(corpus.company))
-    return corpus, store, parts
 
 
 def choose_device(name: str) -> torch.device:

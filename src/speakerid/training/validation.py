@@ -1,35 +1,23 @@
 """Validation of a model in training."""
 
-from collections.abc import Sequence
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import nn
 
 from speakerid.base.distributed import summed, world_size
-from speakerid.corpus.store import FrameStore
+from speakerid.corpus.labelled import Labelled
 from speakerid.metrics.classification import macro_accuracy
 from speakerid.training.predict import predict_batches
 from speakerid.training.progress import Progress
 
 
-def validate(
-    model: nn.Module,
-    *,
-    store: FrameStore,
-    indices: Sequence[int],
-    labels: NDArray[np.integer],
-    frames_per_batch: int,
-    progress: Progress,
-) -> dict[str, float]:
+def validate(model: nn.Module, valid: Labelled, frames_per_batch: int, progress: Progress) -> dict[str, float]:
     """Accuracy, macro accuracy, mean cross-entropy and number of whole utterances, computed as in inference."""
-    truth = torch.from_numpy(labels[np.asarray(indices)].astype(np.int64))
+    truth = torch.tensor(valid.labels, dtype=torch.int64)
     predicted = torch.zeros_like(truth)
     loss, right, done = 0.0, 0, 0
-    with progress.bar("Valid", "uttr", len(indices)) as bar:
-        for rows, scores in predict_batches([model], store, indices, frames_per_batch):
+    with progress.bar("Valid", "uttr", len(truth)) as bar:
+        for rows, scores in predict_batches([model], valid.store, valid.indices, frames_per_batch):
             expected = truth[rows]
             predicted[rows] = scores.argmax(-1)
             loss += F.nll_loss(scores, expected, reduction="sum").item()
