@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import visible
@@ -43,6 +44,29 @@ def did_you_mean(found: str, known: Sequence[str]) -> str:
     """`; did you mean …?` with the closest known word; empty if none is close."""
     near = difflib.get_close_matches(found, known, n=1)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+_Number = TypeVar("_Number", int, float)
+
+
+def checked(
+    convert: Callable[[str], _Number], fits: Callable[[_Number], bool], expected: str
+) -> Callable[[str], _Number]:
+    """Type of an option: converts text to a number that fits; `expected` describes such numbers for messages."""
+
+    def parse(text: str) -> _Number:
+        with suppress(ValueError):
+            if fits(value := convert(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected {expected}")
+
+    return parse
+
+
+positive = checked(int, lambda value: value >= 1, "a whole number of at least 1")
+fraction = checked(float, lambda value: 0 <= value < 1, "a share from 0 to below 1")
+rate = checked(float, lambda value: 0.001 <= value <= 0.5, "a share from 0.001 to 0.5")
+"""The range that thresholds are fitted for."""
 
 
 def add_device(parser: _Arguments) -> None:
@@ -86,27 +110,3 @@ def add_false_accepts(parser: argparse.ArgumentParser, of: str = "strangers who 
         "--false-accepts", type=rate, default=FALSE_ACCEPTS, metavar="R",
         help=f"share of {of} (default {FALSE_ACCEPTS:g})",
     )  # fmt: skip
-
-
-def positive(text: str) -> int:
-    """Parse an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a positive number")
-    return value
-
-
-def fraction(text: str) -> float:
-    """Parse a number from 0 to below 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a share between 0 and 1")
-    return value
-
-
-def rate(text: str) -> float:
-    """Parse a rate from 0.001 to 0.5, the range that thresholds are fitted for."""
-    value = float(text)
-    if not 0.001 <= value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{value:g} is not a share from 0.001 to 0.5")
-    return value

@@ -11,6 +11,11 @@ import argparse
 import math
 from pathlib import Path
 
+from speakerid.cli.arguments import checked
+
+_port = checked(int, lambda value: 1 <= value <= 65535, "a port from 1 to 65535")
+_amount = checked(float, lambda value: 0 < value < math.inf, "a number above 0")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -53,17 +58,3 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{value} is not a port from 1 to 65535")
-    return value
-
-
-def _amount(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value

@@ -20,21 +20,14 @@ from speakerid.evaluation.measures import (
 )
 from speakerid.evaluation.results import (
     ACCEPTED,
-    CLLR,
-    DIR,
-    ECE,
-    EER,
+    BY_SESSION,
+    IDENTIFICATION,
     IDENTIFIED,
-    MACRO,
-    MIN_CLLR,
-    MIN_DCF_1,
-    MIN_DCF_5,
     MISSED,
     NAMED_STRANGERS,
     PROMISED_IDENTIFIED,
     PROMISED_STRANGERS,
-    TOP_1,
-    TOP_5,
+    VERIFICATION,
     EmbeddingMap,
     Estimate,
     Measure,
@@ -58,10 +51,6 @@ DURATIONS = (0.5, 1.0, 2.0, 4.0)
 WHOLE = "whole"
 SAME_PRINT = 0.9999
 """Lowest cosine at which two voice prints are of one recording, one of them rounded to half precision."""
-
-_BY_SESSION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
-_IDENTIFICATION = (*_BY_SESSION[:-1], PROMISED_STRANGERS, PROMISED_IDENTIFIED, ECE)
-_VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, ECE)
 
 
 def evaluate_bundle(
@@ -165,8 +154,8 @@ def _identification(scored_sets: Mapping[str, ScoredTestSet], as_norm: bool, res
         "every utterance with every speaker is a trial of its score."
     )
     return (
-        Table("Who is it?", caption, _IDENTIFICATION, tuple(rows)),
-        Table("Who is it, by session", "Whole utterances.", _BY_SESSION, tuple(by_session)),
+        Table("Who is it?", caption, IDENTIFICATION, tuple(rows)),
+        Table("Who is it, by session", "Whole utterances.", BY_SESSION, tuple(by_session)),
     )
 
 
@@ -199,7 +188,7 @@ def _verification(
         "two. Those of one speaker are of two sessions where they are known. False accepts and misses: by the bundle's "
         f"own thresholds for {100 * FALSE_ACCEPTS:g} % of false accepts."
     )
-    return Table("Is it one speaker?", caption, _VERIFICATION, tuple(rows))
+    return Table("Is it one speaker?", caption, VERIFICATION, tuple(rows))
 
 
 def _point(table: Table, across: Measure, up: Measure) -> tuple[float, float] | None:

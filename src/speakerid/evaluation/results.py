@@ -74,6 +74,10 @@ PROMISED_STRANGERS = Measure("promised_false_accept", "promised strangers, %", T
 ACCEPTED = Measure("verification_false_accept", "false accepts, %", True, "trials of two speakers that are accepted")
 MISSED = Measure("verification_miss", "misses, %", True, "trials of one speaker that are refused")
 ECE = Measure("calibration_error", "ECE, %", True, "mean difference between probabilities and observed frequencies")
+BY_SESSION = (TOP_1, TOP_5, MACRO, EER, MIN_DCF_1, DIR, NAMED_STRANGERS, IDENTIFIED, ECE)
+IDENTIFICATION = (*BY_SESSION[:-1], PROMISED_STRANGERS, PROMISED_IDENTIFIED, ECE)
+VERIFICATION = (EER, MIN_DCF_1, MIN_DCF_5, CLLR, MIN_CLLR, ACCEPTED, MISSED, ECE)
+"""Columns of tables."""
 
 
 @dataclass(frozen=True)
