@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torchaudio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oracles import import_torchaudio
 from speakerid.audio import log_mel as module
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import CHUNK
@@ -59,6 +59,25 @@ def expected_log_mel(waveform: NDArray[np.float64], n_mels: int) -> NDArray[np.f
     return np.log(np.maximum(power @ np.clip(np.minimum(rising, falling), 0, None), 1e-9))
 
 
+@pytest.mark.parametrize(
+    ("n_mels", "f_min", "differing"), [(40, 50, 6), (80, 50, 0), (80, 20, 0), (64, 0, 12), (20, 50, 0)]
+)
+def test_mel_filters_match_torchaudio(n_mels: int, f_min: float, differing: int) -> None:
+    """To the last bit, except for powers that torch rounds differently; torch itself differs between processors."""
+    features = FeatureConfig(n_mels=n_mels, f_min=f_min)
+    expected = import_torchaudio().functional.melscale_fbanks(201, f_min, RATE / 2, n_mels, RATE).numpy()
+    found = module.mel_filters(features)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
+        assert np.count_nonzero(found != expected) == differing
+
+
+def test_a_band_without_a_frequency_is_reported() -> None:
+    with pytest.warns(UserWarning, match="a mel band holds no frequency: n_mels is too large for window_length"):
+        assert not module.mel_filters(FeatureConfig(n_mels=201)).all()
+
+
 def waveforms() -> dict[str, NDArray[np.float64]]:
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(8_000)
@@ -92,7 +111,7 @@ def test_log_mel_matches_the_formula(name: str, n_mels: int, tolerance: float) -
 
 def torchaudio_log_mel(waveform: Tensor, features: FeatureConfig) -> Tensor:
     """Features that HW4's torchaudio computes from (N,) samples at the corpus's level."""
-    spectrogram = torchaudio.transforms.MelSpectrogram(
+    spectrogram = import_torchaudio().transforms.MelSpectrogram(
         features.sample_rate, features.window_length, hop_length=features.hop_length, f_min=features.f_min,
         n_mels=features.n_mels,
     )  # fmt: skip

@@ -3,11 +3,13 @@
 Shapes: B batch, T frames, D width, C channels.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
-from torchaudio.models.conformer import _ConvolutionModule
 
+from oracles import import_torchaudio
 from speakerid.nn.conformer import ConvolutionModule
 from speakerid.nn.layers import DepthwiseConv, frame_mask
 
@@ -34,10 +36,14 @@ def test_depthwise_conv_matches_torch(kernel_size: int, frames: int) -> None:
     )
 
 
-def torchaudios(ours: ConvolutionModule, kernel_size: int) -> _ConvolutionModule:
+def torchaudios(ours: ConvolutionModule, kernel_size: int) -> Any:
     """torchaudio's module with our weights, without the LayerNorm, which is in our block."""
-    theirs = _ConvolutionModule(WIDTH, CHANNELS, kernel_size, bias=True).double()
-    theirs.layer_norm = nn.Identity()  # pyright: ignore[reportAttributeAccessIssue]
+    theirs = (
+        import_torchaudio("torchaudio.models.conformer")
+        ._ConvolutionModule(WIDTH, CHANNELS, kernel_size, bias=True)
+        .double()
+    )
+    theirs.layer_norm = nn.Identity()
     pointwise, _, depthwise, norm, _, project, _ = theirs.sequential
     for linear, convolution in ((ours.expand, pointwise), (ours.project, project)):
         convolution.load_state_dict({"weight": linear.weight[:, :, None], "bias": linear.bias})

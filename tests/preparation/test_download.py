@@ -1,7 +1,6 @@
 """Public corpora from a local server with archives like the real ones."""
 
 import hashlib
-import importlib
 import io
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch.hub
 
+from oracles import import_torchaudio
 from speakerid.base.errors import UserError
 from speakerid.preparation.download import SOURCES, download
 from speakerid.preparation.sources.layouts import scan
@@ -142,7 +142,7 @@ def redirect(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
 
     monkeypatch.setenv("no_proxy", "*")
     for module in ("librispeech", "vctk", "cmuarctic", "voxceleb1"):
-        monkeypatch.setattr(importlib.import_module(f"torchaudio.datasets.{module}"), "download_url_to_file", local)
+        monkeypatch.setattr(import_torchaudio(f"torchaudio.datasets.{module}"), "download_url_to_file", local)
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_partially_unpacked_corpus_is_not_accepted(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, module: str, unpack: str
 ) -> None:
     whole = download(what, tmp_path / "whole")
-    torchaudio_module = importlib.import_module(f"torchaudio.datasets.{module}")
+    torchaudio_module = import_torchaudio(f"torchaudio.datasets.{module}")
     extract = getattr(torchaudio_module, unpack)
 
     def interrupted(*arguments: str) -> None:
@@ -296,11 +296,27 @@ def test_a_full_disk_is_not_reported_as_a_network_error(
         download("vctk", tmp_path)
 
 
+@pytest.mark.parametrize("error", [ImportError("No module named 'torchaudio'"), OSError("libc10_cuda.so: not found")])
+def test_without_torchaudio_the_error_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr("speakerid.preparation.download.importlib.import_module", refuse)
+    expected = (
+        rf"^vctk: torchaudio cannot be imported \({error}\); install the build of torchaudio that belongs to the "
+        "installed torch, or download it by hand from https://"
+    )
+    with pytest.raises(UserError, match=expected):
+        download("vctk", tmp_path)
+
+
 def test_other_errors_are_not_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: object, **settings: object) -> None:
         raise RuntimeError("a fault of the program")
 
-    monkeypatch.setattr(importlib.import_module("torchaudio.datasets.vctk"), "download_url_to_file", broken)
+    monkeypatch.setattr(import_torchaudio("torchaudio.datasets.vctk"), "download_url_to_file", broken)
     with pytest.raises(RuntimeError, match="a fault of the program"):
         download("vctk", tmp_path)
 
@@ -328,8 +344,8 @@ def test_unknown_corpora_are_refused_with_the_known_ones(tmp_path: Path, what: s
 
 
 def test_parts_are_those_that_torchaudio_knows() -> None:
-    librispeech = importlib.import_module("torchaudio.datasets.librispeech")
-    cmuarctic = importlib.import_module("torchaudio.datasets.cmuarctic")
+    librispeech = import_torchaudio("torchaudio.datasets.librispeech")
+    cmuarctic = import_torchaudio("torchaudio.datasets.cmuarctic")
     assert list(SOURCES["librispeech"].parts) == librispeech._DATA_SUBSETS
     known = [address.rsplit("/", 1)[-1] for address in cmuarctic._CHECKSUMS]
     assert [ARCTIC.format(part) for part in SOURCES["cmuarctic"].parts] == known

@@ -22,6 +22,7 @@ from comparison.runs import Data, Job, run
 from comparison.tables import bootstrap_interval, correctness, macro, overview, table
 from corpora import write_recording
 from experiments import at_step, interrupt
+from oracles import import_torchaudio
 from speakerid.audio.decode import decode
 from speakerid.audio.log_mel import LogMel
 from speakerid.base.errors import UserError
@@ -330,6 +331,8 @@ def test_models_of_others_and_with_parts_exchanged_classify_like_ours(name: str,
     assert isinstance(contestant, Trained)
     if contestant.needs and not importlib.util.find_spec(contestant.needs):
         pytest.skip(f"needs {contestant.needs}, of the extra `compare`")
+    if name == "conformer":
+        import_torchaudio()
     config = config_of(contestant, tmp_path, tmp_path / "run", 0, 100)
     torch.manual_seed(0)
     model = contestant.make_model(config.model, 40, 5, 2)
@@ -344,6 +347,7 @@ def test_models_of_others_and_with_parts_exchanged_classify_like_ours(name: str,
 
 
 def test_torchaudio_s_conformer_is_of_task_2_s_size(tmp_path: Path) -> None:
+    import_torchaudio()
     sizes = []
     for name in ("conformer", "task2"):
         contestant = CONTESTANTS[name]

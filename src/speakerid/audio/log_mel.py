@@ -1,11 +1,12 @@
 """Log-mel features in NumPy, so that worker processes need neither torch nor its memory.
 
-The filterbank is torchaudio's. No other module computes with torchaudio, which keeps it replaceable.
+The features are those of torchaudio's `MelSpectrogram`, which the tests compare them with.
 
 Shapes: N samples, T frames, M mel bands.
 """
 
 import math
+import warnings
 from functools import cache, lru_cache
 
 import numpy as np
@@ -42,16 +43,34 @@ def _threads() -> ThreadpoolController:
 def mel_filters(features: FeatureConfig) -> NDArray[np.float32]:
     """(window_length // 2 + 1, M) filterbank: weight of each frequency in each band, HTK scale, no area normalization.
 
+    The mel of f Hz is 2595 log10(1 + f / 700), as in the HTK Book. Values are rounded like those of torchaudio's
+    `melscale_fbanks`, except that powers are correctly rounded, which torch's are not on every processor.
+
     Raises:
         UserError: `f_min` is not below half the sample rate.
     """
     nyquist = features.sample_rate / 2
     if features.f_min >= nyquist:
         raise UserError(f"f_min: found {features.f_min:g} Hz, expected below half the sample rate, {nyquist:g} Hz")
-    from torchaudio.functional import melscale_fbanks  # slow import; not needed if filters are given
+    lowest, highest = (2595 * math.log10(1 + hertz / 700) for hertz in (features.f_min, nyquist))
+    mels = _linspace(lowest, highest, features.n_mels + 2) / np.float32(2595)
+    powers = (10 ** mels.astype(np.float64)).astype(np.float32)
+    edges = np.float32(700) * (powers - np.float32(1))  # of the triangles, in Hz
+    from_edges = edges - _linspace(0, features.sample_rate // 2, features.window_length // 2 + 1)[:, None]
+    widths = np.diff(edges)
+    triangles = np.minimum(-from_edges[:, :-2] / widths[:-1], from_edges[:, 2:] / widths[1:])
+    if (triangles.max(0) <= 0).any():
+        warnings.warn("a mel band holds no frequency: n_mels is too large for window_length", stacklevel=2)
+    return np.maximum(triangles, np.float32(0))
 
-    frequencies = features.window_length // 2 + 1
-    return melscale_fbanks(frequencies, features.f_min, nyquist, features.n_mels, features.sample_rate).numpy()
+
+def _linspace(start: float, stop: float, count: int) -> NDArray[np.float32]:
+    """`torch.linspace` in float32: from both ends to the middle, each value rounded once."""
+    first, last = np.float32(start), np.float32(stop)
+    step = float((last - first) / np.float32(count - 1))
+    index = np.arange(count)
+    values = np.where(index < count // 2, first + step * index, last - step * (count - 1 - index))
+    return values.astype(np.float32)
 
 
 class LogMel:
@@ -62,21 +81,20 @@ class LogMel:
 
     Args:
         features: feature settings; the default is that of HW4.
-        filters: filterbank from `mel_filters`, if another process has computed it.
 
     Raises:
         UserError: see `mel_filters`.
     """
 
-    def __init__(self, features: FeatureConfig, filters: NDArray[np.float32] | None = None) -> None:
+    def __init__(self, features: FeatureConfig) -> None:
         self.features = features
-        self._filters = mel_filters(features) if filters is None else filters
+        self._filters = mel_filters(features)
         turns = np.arange(features.window_length) / features.window_length
         self._window = (0.5 - 0.5 * np.cos(2 * np.pi * turns)).astype(np.float32)
 
     def without_trimming(self) -> "LogMel":
         """Copy of this transform that does not cut silence."""
-        return LogMel(self.features.model_copy(update={"trim_silence": False}), self._filters)
+        return LogMel(self.features.model_copy(update={"trim_silence": False}))
 
     def __call__(self, waveform: Samples, sample_rate: int) -> NDArray[np.float32]:
         """Compute the features of one recording.

@@ -1,6 +1,7 @@
 """Download public corpora with `torchaudio.datasets`, completely or not at all."""
 
 import http.client
+import importlib
 import os
 import shutil
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
@@ -42,29 +44,33 @@ class Source:
 
 
 def _librispeech(folder: Path, part: str) -> None:
-    from torchaudio.datasets import LIBRISPEECH
-
-    LIBRISPEECH(folder, part, download=True)
+    _datasets().LIBRISPEECH(folder, part, download=True)
 
 
 def _vctk(folder: Path, part: str) -> None:
-    from torchaudio.datasets import VCTK_092
-
-    VCTK_092(str(folder), download=True)
+    _datasets().VCTK_092(str(folder), download=True)
 
 
 def _cmuarctic(folder: Path, part: str) -> None:
-    from torchaudio.datasets import CMUARCTIC
-
     # The full address, because torchaudio has checksums only for these, not for those it derives from a name.
     archive = f"http://festvox.org/cmu_arctic/packed/cmu_us_{part}_arctic.tar.bz2"
-    CMUARCTIC(folder, archive, folder_in_archive=".", download=True)
+    _datasets().CMUARCTIC(folder, archive, folder_in_archive=".", download=True)
 
 
 def _voxceleb1(folder: Path, part: str) -> None:
-    from torchaudio.datasets import VoxCeleb1Identification
+    _datasets().VoxCeleb1Identification(folder, download=True)
 
-    VoxCeleb1Identification(folder, download=True)
+
+def _datasets() -> ModuleType:
+    """`torchaudio.datasets`, imported here because torchaudio loads only beside the builds of torch it was made for.
+
+    Raises:
+        ImportError: torchaudio is missing, or its binary does not load.
+    """
+    try:
+        return importlib.import_module("torchaudio.datasets")
+    except OSError as error:  # of the linker
+        raise ImportError(str(error.__cause__ or error)) from error
 
 
 SOURCES = {
@@ -103,7 +109,8 @@ def download(what: str, folder: StrPath) -> Path:
         The folder to scan, with nothing but the corpus.
 
     Raises:
-        UserError: the corpus or part is unknown, or the network, the server or the disk fails.
+        UserError: the corpus or part is unknown, torchaudio cannot be imported, or the network, the server or the disk
+            fails.
     """
     name, parts = _parse(what)
     done = Path(folder) / (f"{name}-{'+'.join(parts)}" if ":" in what else name)
@@ -167,6 +174,11 @@ def _explain_errors(what: str, source: Source, partial: Path) -> Iterator[None]:
     damaged = f"{what}: the download from {source.host} is damaged; try again, or {by_hand}"
     try:
         yield
+    except ImportError as error:
+        raise UserError(
+            f"{what}: torchaudio cannot be imported ({error}); install the build of torchaudio that belongs to the "
+            f"installed torch, or {by_hand}"
+        ) from error
     except urllib.error.HTTPError as error:
         error.close()
         raise UserError(f"{what}: {source.host} answers {error.code} {error.reason}; {by_hand}") from error

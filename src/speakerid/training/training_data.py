@@ -58,7 +58,7 @@ def open_training_data(config: Config, progress: Progress | None = None) -> Trai
     progress, data = progress or Progress(), config.data
     with first_on_each_machine():
         if data.root == DEMO_ROOT and not data.root.exists():
-            from speakerid.demo.corpus import write_demo_corpus  # needs torchaudio, training does not
+            from speakerid.demo.corpus import write_demo_corpus  # only the demonstration needs it
 
             progress.say(f"{data.root} does not exist: writing the demonstration corpus first")
             write_demo_corpus(data.root)
