@@ -33,7 +33,7 @@ from speakerid.recognition.timeline import Segment
 
 ROOT = Path(__file__).resolve().parents[2]
 RATE = 16_000
-needs_pyannote = pytest.mark.skipif(not installed(), reason="needs pyannote.metrics, of the extra `compare`")
+needs_pyannote = pytest.mark.skipif(not installed(), reason="needs pyannote.metrics, of the extra `dev`")
 
 
 @pytest.fixture

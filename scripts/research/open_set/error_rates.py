@@ -1,4 +1,4 @@
-"""Error rates of timelines by pyannote.metrics (the extra `compare`), for comparison with other tools.
+"""Error rates of timelines by pyannote.metrics (the extras `dev` and `compare`), for comparison with other tools.
 
 Both are (false alarms + missed + confused speech) / speech, in seconds. The identification error rate compares names,
 where strangers are called `unknown`; the diarization error rate compares only which segments have the same voice, with
@@ -7,6 +7,7 @@ the best mapping of names.
 
 import importlib.util
 from collections.abc import Collection, Sequence
+from typing import cast
 
 from speakerid.recognition.timeline import Segment
 
@@ -32,10 +33,10 @@ def error_rates(
         names: names of the known speakers.
         collar: see `COLLAR`.
     """
-    from pyannote.core import Annotation, Timeline  # pyright: ignore[reportMissingImports]
-    from pyannote.core import Segment as Stretch  # pyright: ignore[reportMissingImports]
-    from pyannote.metrics.diarization import DiarizationErrorRate  # pyright: ignore[reportMissingImports]
-    from pyannote.metrics.identification import IdentificationErrorRate  # pyright: ignore[reportMissingImports]
+    from pyannote.core import Annotation, Timeline
+    from pyannote.core import Segment as Stretch
+    from pyannote.metrics.diarization import DiarizationErrorRate
+    from pyannote.metrics.identification import IdentificationErrorRate
 
     def annotation(stretches: Sequence[Turn]) -> Annotation:
         found = Annotation()
@@ -48,6 +49,6 @@ def error_rates(
     scored = Timeline([Stretch(0, max([end for _, end, _ in turns] + [s.end for s in segments]))])
     settings = {"collar": collar, "skip_overlap": False}
     return {
-        "identification error": IdentificationErrorRate(**settings)(named, said, uem=scored),
-        "diarization error": DiarizationErrorRate(**settings)(annotation(turns), said, uem=scored),
+        "identification error": cast(float, IdentificationErrorRate(**settings)(named, said, uem=scored)),
+        "diarization error": cast(float, DiarizationErrorRate(**settings)(annotation(turns), said, uem=scored)),
     }
