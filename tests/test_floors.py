@@ -70,6 +70,17 @@ def test_training_and_inference_do_not_need_torchaudio() -> None:
     subprocess.run([sys.executable, "-c", blocked], check=True)
 
 
+def test_no_module_needs_posix_to_be_imported() -> None:
+    code = (
+        "import importlib, sys\n"
+        "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios', 'tty', 'pty', 'syslog'): sys.modules[name] = None\n"
+        "from speakerid.base.files import file_lock\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)"
+    )
+    modules = [name_of(path) for path in MODULES if own(path) not in ("web", "__main__")]  # Gradio needs more
+    subprocess.run([sys.executable, "-c", code, *modules], check=True)
+
+
 def test_layers_import_only_torch() -> None:
     for path in (SOURCE / "nn").glob("*.py"):
         allowed = {"torch", "speakerid", "math", "collections", "typing"}

@@ -231,6 +231,16 @@ def test_a_lock_never_changes_a_file(tmp_path: Path, link: bool) -> None:
     assert (tmp_path / ("other" if link else "lock")).read_text() == "mine"
 
 
+def test_locks_and_folders_without_flock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speakerid.base.files.fcntl", None)
+    for _ in range(2):
+        with file_lock(tmp_path / "lock"), pytest.raises(UserError, match="another process is using this folder"):
+            file_lock(tmp_path / "lock").__enter__()
+    with file_lock(tmp_path / "lock", wait=True), atomic_folder(tmp_path / "folder") as partial:
+        (partial / "file").touch()
+    assert (tmp_path / "folder" / "file").exists()
+
+
 def test_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     with disk(tmp_path / "disk") as folder:
         write(folder / "file", "old")

@@ -1,7 +1,6 @@
 """Atomic files and folders, and file locks."""
 
 import errno
-import fcntl
 import os
 import re
 import secrets
@@ -15,11 +14,17 @@ from typing import TypeAlias
 
 from speakerid.base.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 StrPath: TypeAlias = str | os.PathLike[str]
 """Path as users give it."""
 _PARTIAL = ".partial"
 _LONGEST_PREFIX = 200
 """In bytes of the name."""
+_IN_USE = "{}: another process is using this folder; wait until it has ended"
 
 
 @contextmanager
@@ -109,11 +114,16 @@ def remove_partials(folder: Path, of: Path | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def _locked_folder(path: Path) -> tuple[Path, int]:
-    """A new temporary folder next to `path`, and the handle that holds its lock until it is closed."""
+def _locked_folder(path: Path) -> tuple[Path, int | None]:
+    """A new temporary folder next to `path`, and the handle that holds its lock until it is closed.
+
+    Windows has no handles of folders; there, those of killed processes are left.
+    """
     while True:
         partial = path.with_name(f"{hidden_prefix(path)}{secrets.token_hex(4)}{_PARTIAL}")
         partial.mkdir()
+        if fcntl is None:
+            return partial, None
         handle = _folder_handle(partial)
         if handle is None:  # another process considered it abandoned before it was opened
             continue
@@ -126,6 +136,8 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
 
 def _remove_abandoned(path: Path) -> None:
     """Remove the temporary folders of `path` whose processes have ended, so that no one holds their locks."""
+    if fcntl is None:
+        return
     name = re.compile(rf"{re.escape(hidden_prefix(path))}[0-9a-f]+{re.escape(_PARTIAL)}")
     for partial in path.parent.iterdir():
         if name.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
@@ -184,6 +196,10 @@ def file_lock(
     Raises:
         UserError: another process holds the lock and `wait` is false, or the file cannot be created.
     """
+    if fcntl is None:
+        with _windows_lock(path, wait):
+            yield
+        return
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         handle = os.open(path, flags, 0o666 if mode is None else mode)
@@ -202,8 +218,25 @@ def file_lock(
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise UserError(f"{path.parent}: another process is using this folder; wait until it has ended") from error
+            raise UserError(_IN_USE.format(path.parent)) from error
         yield
+
+
+@contextmanager
+def _windows_lock(path: Path, wait: bool) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise UserError(_IN_USE.format(path.parent)) from error
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def hidden_prefix(path: Path) -> str:
@@ -236,6 +269,8 @@ def _writable(path: Path) -> os.stat_result | None:
 
 
 def _copy_permissions(former: os.stat_result, handle: int) -> None:
+    if os.name == "nt":
+        return
     new = os.fstat(handle)
     if (new.st_uid, new.st_gid) != (former.st_uid, former.st_gid):
         with suppress(PermissionError):  # only root may give a file away
@@ -256,6 +291,8 @@ def _kind(mode: int) -> str:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
     # Without this a crash of the machine can undo the rename, but not damage the file.
     handle = os.open(folder, os.O_RDONLY)
     try:

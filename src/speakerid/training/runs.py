@@ -6,7 +6,6 @@ files are listed with what can be read.
 
 import difflib
 import errno
-import fcntl
 import math
 import os
 import shlex
@@ -195,6 +194,10 @@ def read_log(path: Path) -> Log:
 
 def _is_held(lock: Path) -> bool:
     """Whether a process holds the lock of a run, see `speakerid.base.files.file_lock`; changes nothing."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where it is not known
+        return False
     try:
         # Non-blocking, since opening a named pipe would block.
         handle = os.open(lock, os.O_RDONLY | os.O_NONBLOCK)
