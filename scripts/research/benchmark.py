@@ -13,9 +13,11 @@ goes to stderr and the tables, in Markdown, to stdout.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from speakerid.cli import exit_with
+from speakerid.cli.arguments import positive
 
 # Heavy imports are inside the commands: every worker process imports this file when it starts.
 
@@ -83,101 +85,78 @@ def main() -> int:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
-    prepare = commands.add_parser("prepare", help=PREPARE.split("\n", 1)[0], description=PREPARE, formatter_class=form)
+
+    def command(name: str, text: str, action: Callable[[argparse.Namespace], str]) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text.split("\n", 1)[0], description=text, formatter_class=form)
+        added.set_defaults(action=action)
+        return added
+
+    prepare = command("prepare", PREPARE, _prepare)
     prepare.add_argument("recordings", type=Path, metavar="RECORDINGS", help="for example, a folder per speaker")
-    prepare.add_argument(
-        "--seconds", type=_positive, default=3 * 3600, metavar="S", help="least duration of audio (default 10800: 3 h)"
-    )
-    prepare.add_argument("--rounds", type=_positive, default=3, metavar="N", help="number of rounds (default 3)")
-    prepare.set_defaults(action=_prepare)
-    opening = commands.add_parser("open", help=OPEN.split("\n", 1)[0], description=OPEN, formatter_class=form)
-    opening.add_argument(
-        "--rounds", type=_positive, default=8, metavar="N", help="number of openings of each (default 8)"
-    )
-    opening.set_defaults(action=_open)
-    train = commands.add_parser("train", help=TRAIN.split("\n", 1)[0], description=TRAIN, formatter_class=form)
-    train.add_argument("--rounds", type=_positive, default=4, metavar="N", help="number of rounds (default 4)")
-    train.add_argument("--steps", type=_positive, default=8, metavar="N", help="steps per round (default 8)")
-    train.add_argument(
-        "--utterances", type=_positive, default=48, metavar="N", help="number of utterances in the corpus (default 48)"
-    )
-    train.add_argument("--batch-size", type=_positive, default=32, metavar="B", help="default 32")
-    train.add_argument("--crop-frames", type=_positive, default=128, metavar="T", help="default 128")
+    _add_number(prepare, "--seconds", 3 * 3600, "least duration of audio")
+    _add_number(prepare, "--rounds", 3, "number of rounds")
+    _add_number(command("open", OPEN, _open), "--rounds", 8, "number of openings of each")
+    train = command("train", TRAIN, _train)
+    _add_number(train, "--rounds", 4, "number of rounds")
+    _add_number(train, "--steps", 8, "steps per round")
+    _add_number(train, "--utterances", 48, "number of utterances in the corpus")
+    _add_number(train, "--batch-size", 32, "utterances per batch")
+    _add_number(train, "--crop-frames", 128, "frames per crop")
     train.add_argument("--profile", action="store_true", help="list the five slowest operations")
     train.add_argument("--against", metavar="REV", help="git revision of speakerid to compare with")
-    train.set_defaults(action=_train)
-    memory = commands.add_parser("memory", help=MEMORY.split("\n", 1)[0], description=MEMORY, formatter_class=form)
-    memory.add_argument(
-        "--steps", type=_positive, default=20_000, metavar="N", help="number of training steps (default 20000)"
-    )
-    memory.set_defaults(action=_memory)
-    start = commands.add_parser("start", help=START.split("\n", 1)[0], description=START, formatter_class=form)
-    start.add_argument("--rounds", type=_positive, default=5, metavar="N", help="number of starts (default 5)")
-    start.set_defaults(action=_start)
-    identify = commands.add_parser(
-        "identify", help=IDENTIFY.split("\n", 1)[0], description=IDENTIFY, formatter_class=form
-    )
+    _add_number(command("memory", MEMORY, _memory), "--steps", 20_000, "number of training steps")
+    _add_number(command("start", START, _start), "--rounds", 5, "number of starts")
+    identify = command("identify", IDENTIFY, _identify)
     identify.add_argument("bundle", metavar="BUNDLE", help="speaker.safetensors, or the word nothing")
     identify.add_argument("recordings", type=Path, metavar="RECORDINGS", help="a folder")
-    identify.add_argument("--clips", type=_positive, default=1000, metavar="N", help="number of files (default 1000)")
-    identify.add_argument(
-        "--others", type=_positive, default=50, metavar="N", help="number of files for slower contestants (default 50)"
-    )
-    identify.add_argument("--rounds", type=_positive, default=3, metavar="N", help="number of rounds (default 3)")
-    identify.set_defaults(action=_identify)
+    _add_number(identify, "--clips", 1000, "number of files")
+    _add_number(identify, "--others", 50, "number of files for slower contestants")
+    _add_number(identify, "--rounds", 3, "number of rounds")
     options = parser.parse_args()
-    return options.action(options)
+    print(options.action(options))
+    return 0
 
 
-def _prepare(options: argparse.Namespace) -> int:
+def _add_number(parser: argparse.ArgumentParser, name: str, default: int, text: str) -> None:
+    parser.add_argument(name, type=positive, default=default, metavar="N", help=f"{text} (default {default})")
+
+
+def _prepare(options: argparse.Namespace) -> str:
     from benchmarks.prepare import benchmark
 
-    print(benchmark(options.recordings, options.seconds, options.rounds))
-    return 0
+    return benchmark(options.recordings, options.seconds, options.rounds)
 
 
-def _open(options: argparse.Namespace) -> int:
+def _open(options: argparse.Namespace) -> str:
     from benchmarks.opening import benchmark
 
-    print(benchmark(options.rounds))
-    return 0
+    return benchmark(options.rounds)
 
 
-def _train(options: argparse.Namespace) -> int:
+def _train(options: argparse.Namespace) -> str:
     from benchmarks.training import Options, benchmark
 
     names = ("rounds", "steps", "utterances", "batch_size", "crop_frames", "profile", "against")
-    print(benchmark(Options(**{name: getattr(options, name) for name in names})))
-    return 0
+    return benchmark(Options(**{name: getattr(options, name) for name in names}))
 
 
-def _memory(options: argparse.Namespace) -> int:
+def _memory(options: argparse.Namespace) -> str:
     from benchmarks.memory import benchmark
 
-    print(benchmark(options.steps))
-    return 0
+    return benchmark(options.steps)
 
 
-def _start(options: argparse.Namespace) -> int:
+def _start(options: argparse.Namespace) -> str:
     from benchmarks.starting import benchmark
 
-    print(benchmark(options.rounds))
-    return 0
+    return benchmark(options.rounds)
 
 
-def _identify(options: argparse.Namespace) -> int:
+def _identify(options: argparse.Namespace) -> str:
     from benchmarks.identifying import benchmark
 
     bundle = None if options.bundle == "nothing" else Path(options.bundle)
-    print(benchmark(bundle, options.recordings, options.clips, options.others, options.rounds))
-    return 0
-
-
-def _positive(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return number
+    return benchmark(bundle, options.recordings, options.clips, options.others, options.rounds)
 
 
 if __name__ == "__main__":

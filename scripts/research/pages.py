@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from palette import COLORS
 from result_tables import DASH, columns, markdown, quantity, select
-from speakerid.base.errors import UserError
+from speakerid import UserError
 from speakerid.base.files import atomic_file
 from speakerid.cli import exit_with
 
@@ -28,8 +29,7 @@ SUMMARY_TABLE = "summary"
 OURS = "few_minutes"
 MODELS = ("linear baseline", "Task 2", "ECAPA-TDNN (SpeechBrain)", "Resemblyzer, pretrained", OURS)
 """Columns of the summary."""
-# Okabe and Ito's colors, for any color vision.
-_COLORS = ("#999999", "#56B4E9", "#E69F00", "#CC79A7", "#0072B2")
+_COLORS = ("#999999", COLORS[4], COLORS[5], COLORS[3], COLORS[0])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from speakerid.base.errors import UserError
+from speakerid import UserError
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DASH = "–"
@@ -20,7 +20,8 @@ Row = Mapping[str, str]
 
 def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows))
+    head, *body = (f"| {' | '.join(cells)} |" for cells in (header, *rows))
+    return "\n".join([head, "|---" * len(header) + "|", *body])
 
 
 def cell(value: float, deviation: float | None = None, interval: tuple[float, float] | None = None) -> str:

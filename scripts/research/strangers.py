@@ -27,8 +27,7 @@ def main() -> int:
     from open_set.draws import hold_out  # heavy imports, which --help does without
     from open_set.measuring import measure
     from open_set.tables import tables
-    from speakerid.config import load_config
-    from speakerid.training.run import train
+    from speakerid import load_config, train
 
     measured = []
     for draw in range(options.draws):

@@ -12,7 +12,7 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-from speakerid.base.errors import UserError
+from speakerid import UserError
 from speakerid.base.files import file_lock
 from speakerid.cli import exit_with
 from speakerid.cli.destination import check_destination

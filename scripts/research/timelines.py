@@ -26,7 +26,7 @@ from speakerid.cli.arguments import positive
 
 if TYPE_CHECKING:
     from open_set.conversations import Conversation
-    from speakerid.recognition.recognizer import Recognizer
+    from speakerid import Recognizer
 
 
 def main() -> int:
@@ -34,11 +34,10 @@ def main() -> int:
 
     from open_set.conversations import conversation  # heavy imports, which --help does without
     from open_set.error_rates import NEEDED, installed
+    from speakerid import Recognizer, open_corpus
     from speakerid.audio.codecs import check_codecs
-    from speakerid.corpus.check import open_corpus
     from speakerid.preparation import recordings_table
     from speakerid.preparation.sources.layouts import scan
-    from speakerid.recognition.recognizer import Recognizer
 
     if not options.clean:
         check_codecs("without --clean")

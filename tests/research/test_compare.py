@@ -175,7 +175,7 @@ def test_a_budget_of_seconds_is_as_many_steps_as_fit(out: Path, monkeypatch: pyt
     monkeypatch.setattr(budgets, "process_time", lambda: 0.25 * next(ticks))
     contestant = CONTESTANTS["course"]
     assert isinstance(contestant, Trained)
-    config = config_of(contestant, root_of(TINY, out), out / "timed", 0, runs.MANY)
+    config = config_of(contestant, root_of(TINY, out), out / "timed", 0, budgets.MANY)
     assert budgets.steps_within(30, config, contestant.make_model) == 120
     assert budgets.steps_within(0.1, config, contestant.make_model) == budgets.FEWEST_STEPS
     assert not (out / "timed").exists()
@@ -207,12 +207,12 @@ def test_a_run_is_done_once(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_interrupted_run_goes_on(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (expected,) = run(Job("tiny", "course", "steps", 6, 1), out)
     job = Job("tiny", "course", "seconds", 60, 1)
-    monkeypatch.setattr(runs, "steps_within", lambda *_: 6)
+    monkeypatch.setattr(budgets, "steps_within", lambda *_: 6)
     with monkeypatch.context() as patch:
         at_step(patch, 3, interrupt)
         with pytest.raises(KeyboardInterrupt):
             run(job, out)
-    monkeypatch.setattr(runs, "steps_within", lambda *_: pytest.fail("timed again"))
+    monkeypatch.setattr(budgets, "steps_within", lambda *_: pytest.fail("timed again"))
     (found,) = run(job, out)
     assert {name: found[name] for name in ("steps", "valid", "correct")} == {
         name: expected[name] for name in ("steps", "valid", "correct")
@@ -239,7 +239,7 @@ def test_models_take_turns() -> None:
 
 
 def test_a_comparison_has_a_row_for_everyone_in_both_tables(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "steps_within", lambda *_: 2)
+    monkeypatch.setattr(budgets, "steps_within", lambda *_: 2)
     plan = Plan(["tiny"], ["linear", "course"], [0, 1], ["steps", "seconds"], seconds=0.01, steps=2)
     assert len(plan.jobs()) == 5
     records = carry_out(plan.jobs(), out, workers=0)

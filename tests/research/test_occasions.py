@@ -119,7 +119,7 @@ def test_our_model_answers_with_and_without_a_bundle_and_is_trained_once(
 
 
 def test_models_of_others_are_asked_for_the_nearest_centroid(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulated.runs.steps_within", lambda *_: 2)
+    monkeypatch.setattr("comparison.budgets.steps_within", lambda *_: 2)
     titles = {one.title for one in run(Job("known", 0, "course", seconds=1), out)}
     assert titles == {"course sample, classifier", "course sample, nearest centroid"}
 

@@ -51,7 +51,7 @@ def test_a_cell_has_what_was_measured() -> None:
 def test_a_table_has_the_rows_and_columns_with_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "some.csv").write_text("corpus,model,x,x sd,steps\na,m,1.0,0.5,\na,n,2.0,,\nb,m,3.0,,7\n")
     monkeypatch.setattr(result_tables, "RESULTS", tmp_path)
-    assert pages.table("some corpus=a") == "| model | x |\n| --- | --- |\n| m | 1.0 ± 0.5 |\n| n | 2.0 |"
+    assert pages.table("some corpus=a") == "| model | x |\n|---|---|\n| m | 1.0 ± 0.5 |\n| n | 2.0 |"
     with pytest.raises(UserError, match="found no row"):
         select("some", {"corpus": "c"})
     with pytest.raises(UserError, match="found no column corpora, expected one of corpus, model"):

@@ -19,9 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import speakerid
-from speakerid.config import load_config
-from speakerid.corpus.check import open_corpus
-from speakerid.nn.classifier import SpeakerClassifier
+from speakerid import SpeakerClassifier, load_config, open_corpus
 from speakerid.training.batches import TrainingBatches
 from speakerid.training.predict import predict
 

@@ -21,22 +21,19 @@ import torch
 from numpy.typing import NDArray
 
 import speakerid
-from speakerid.audio.decode import decode
+from result_tables import markdown
+from speakerid import Bundle, FeatureConfig, Recognizer, UserError, decode, load_config
 from speakerid.audio.resample import resample
-from speakerid.base.errors import UserError
 from speakerid.base.parallel import processors
-from speakerid.config import FeatureConfig, load_config
-from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.centers import CENTRES
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.paths import find_recordings
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles, profiles_of
-from speakerid.recognition.recognizer import Recognizer
 from speakerid.recognition.results import Voice
 
-from .measuring import Run, run_in_turn, table
+from .measuring import Run, middle, ratio, run_in_turn
 
 CONFIG = Path(speakerid.__file__).parents[2] / "configs" / "few_minutes.yaml"
 RATE = 16_000
@@ -253,9 +250,8 @@ def _rates(rates: Mapping[tuple[str, ...], Sequence[float]]) -> str:
     ours = rates["identify_many",]
     rows = []
     for (name,), found in rates.items():
-        ratios = [a / b for a, b in zip(ours, found, strict=True)]
-        rows.append([name, f"{median(found):.1f}", f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"])
-    return table(["", "files per second", "identify_many / this"], rows)
+        rows.append([name, f"{median(found):.1f}", ratio(ours, found)])
+    return markdown(["", "files per second", "identify_many / this"], rows)
 
 
 def _starts(runs: Mapping[tuple[str, ...], Sequence[Run]]) -> str:
@@ -263,6 +259,5 @@ def _starts(runs: Mapping[tuple[str, ...], Sequence[Run]]) -> str:
     for (name,), found in runs.items():
         seconds = [run.seconds for run in found]
         unit, factor = ("s", 1) if "from nothing" in name else ("ms", 1000)
-        middle, least, most = (factor * value for value in (median(seconds), min(seconds), max(seconds)))
-        rows.append([name, f"{middle:.2f} {unit} ({least:.2f} to {most:.2f})"])
-    return table(["", "time"], rows)
+        rows.append([name, middle([factor * value for value in seconds], unit)])
+    return markdown(["", "time"], rows)

@@ -1,16 +1,17 @@
-"""Measure time and memory of runs, each in a process of its own, and write tables."""
+"""Measure time and memory of runs, each in a process of its own."""
 
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
-from speakerid.base.errors import UserError
+from speakerid import UserError
 
 SPAWN = multiprocessing.get_context("spawn")
 """A fork would inherit torch's threads in an unknown state, and the parent's memory."""
@@ -91,11 +92,12 @@ def run_in_turn(functions: Mapping[_Name, Callable[[], float]], rounds: int) -> 
     return runs
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown table with aligned columns."""
-    lines = [header, *rows]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join(
-        f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |" for line in lines
-    )
+def middle(values: Sequence[float], unit: str = "", decimals: int = 2) -> str:
+    """Median, with the lowest and the highest value."""
+    median_, low, high = (f"{value:.{decimals}f}" for value in (median(values), min(values), max(values)))
+    return f"{median_}{unit and ' ' + unit} ({low} to {high})"
+
+
+def ratio(one: Sequence[float], other: Sequence[float]) -> str:
+    """`middle` of the ratios of values of the same round."""
+    return middle([a / b for a, b in zip(one, other, strict=True)])

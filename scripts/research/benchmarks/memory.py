@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speakerid.config import Config, FeatureConfig, parse
+from result_tables import markdown
+from speakerid import Config, FeatureConfig, train
+from speakerid.config import parse
 from speakerid.corpus import hw4
 from speakerid.corpus.store_writing import write_store
 from speakerid.corpus.utterances import PACKED, Corpus, Utterances
-from speakerid.training.run import train
 
-from .measuring import SPAWN, table
+from .measuring import SPAWN
 
 SIZES = (5_666, 56_666)
 SPEAKERS = 600
@@ -45,7 +46,7 @@ def benchmark(steps: int) -> str:
             gigabytes = write_random_corpus(root, size) / 1e9
             for look in _watched(root, Path(folder, "run"), steps):
                 rows.append([f"{size:,} ({gigabytes:.2f} GB)", f"{look.step:,}", f"{look.own}", f"{look.mapped}"])
-    return table(["utterances", "step", "own memory, MiB", "mapped files, MiB"], rows)
+    return markdown(["utterances", "step", "own memory, MiB", "mapped files, MiB"], rows)
 
 
 def write_random_corpus(root: Path, size: int) -> int:

@@ -4,16 +4,16 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import torch
 
-from speakerid.config import FeatureConfig
+from speakerid import FeatureConfig, open_corpus
 from speakerid.corpus import feature_file
-from speakerid.corpus.check import open_corpus
 from speakerid.corpus.store_writing import write_store
 from speakerid.corpus.utterances import PACKED, Corpus, Utterances
+
+from .measuring import middle
 
 PACKED_UTTERANCES, PACKED_SPEAKERS = 1_100_000, 6_000
 HW4_UTTERANCES, HW4_SPEAKERS = 56_666, 600
@@ -28,8 +28,7 @@ def benchmark(rounds: int) -> str:
         open_corpus(hw4)  # packs the features
         lines = []
         for title, root in ((f"packed, {PACKED_UTTERANCES:,}", packed), (f"HW4, {HW4_UTTERANCES:,}", hw4)):
-            seconds = sorted(_opening(root) for _ in range(rounds))
-            lines.append(f"{title} utterances: median {median(seconds):.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f})")
+            lines.append(f"{title} utterances: median {middle([_opening(root) for _ in range(rounds)], 's')}")
         return "\n".join(lines)
 
 

@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 import soundfile
 import torch
 
-from speakerid.preparation.prepare import Options, prepare
+from result_tables import markdown
+from speakerid import PrepareOptions, prepare
 
-from .measuring import SPAWN, Run, run_alone, run_in_turn, table
+from .measuring import SPAWN, Run, middle, run_alone, run_in_turn
 from .recordings import FEATURES, FORMATS, Source, write_sources
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -104,7 +105,7 @@ def run_plain_loop(folder: Path) -> float:
 
 def run_prepare(folder: Path, workers: int) -> float:
     """Seconds from recordings to a packed corpus and its report."""
-    options = Options(layout="folders", layout_out="packed", workers=workers, strict=True)
+    options = PrepareOptions(layout="folders", layout_out="packed", workers=workers, strict=True)
     with TemporaryDirectory(dir=folder.parent) as out:
         start = time.perf_counter()
         prepare(folder, Path(out) / "corpus", options)
@@ -179,7 +180,7 @@ def _speeds(measured: Measured) -> str:
         [what, *(f"{median(measured.speeds(ending, what, started)):.2f}" for ending, started in _COLUMNS)]
         for what in (*DECODING, PLAIN_LOOP, *PREPARE)
     ]
-    return table(["hours of audio per minute", *_TITLES], rows)
+    return markdown(["hours of audio per minute", *_TITLES], rows)
 
 
 def _ratios(measured: Measured) -> str:
@@ -192,19 +193,18 @@ def _ratios(measured: Measured) -> str:
     rows = [
         [f"{one} / {other}", *(_ratio(measured, one, other, *column) for column in _COLUMNS)] for one, other in pairs
     ]
-    return table(["ratio of speeds in a round: median (lowest to highest)", *_TITLES], rows)
+    return markdown(["ratio of speeds in a round: median (lowest to highest)", *_TITLES], rows)
 
 
 def _ratio(measured: Measured, one: str, other: str, ending: str, started: bool) -> str:
     both = zip(measured.speeds(ending, one, started), measured.speeds(ending, other, started), strict=True)
-    ratios = [first / second for first, second in both]
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    return middle([first / second for first, second in both])
 
 
 def _start_up(measured: Measured) -> str:
     seconds = [median(run.seconds for run in measured.runs[ending, START_UP]) for ending in FORMATS]
     rows = [[f"{measured.sources['flac', START_UP].files} recordings", *(f"{value:.2f}" for value in seconds)]]
-    return table(["seconds of prepare", *FORMATS], rows)
+    return markdown(["seconds of prepare", *FORMATS], rows)
 
 
 def _memory(measured: Measured) -> str:
@@ -215,4 +215,4 @@ def _memory(measured: Measured) -> str:
             own, worker = max(run.own_memory for run in of_size), max(run.worker_memory for run in of_size)
             hours = measured.sources[ending, size].seconds / 3600
             rows.append([f"{ending}, {hours:.2f} h", f"{own:.0f}", f"{worker:.0f}"])
-    return table([f"peak resident memory in MiB, {PREPARE[-1]}", "parent", "largest worker"], rows)
+    return markdown([f"peak resident memory in MiB, {PREPARE[-1]}", "parent", "largest worker"], rows)

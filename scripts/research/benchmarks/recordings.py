@@ -11,11 +11,8 @@ import soundfile
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from speakerid.audio.decode import decode
-from speakerid.audio.log_mel import LogMel
+from speakerid import FeatureConfig, LogMel, UserError, decode
 from speakerid.audio.resample import resample
-from speakerid.base.errors import UserError
-from speakerid.config import FeatureConfig
 from speakerid.preparation.sources.layouts import scan
 from speakerid.preparation.sources.recordings import Recording
 

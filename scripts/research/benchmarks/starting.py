@@ -5,13 +5,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from statistics import median
 
 from torch import Tensor
 
 from speakerid.cli import run
 from speakerid.training.step import TrainingStep
 
+from .measuring import middle
 from .memory import SIZES, write_random_corpus
 
 RESEARCH = Path(__file__).resolve().parents[1]
@@ -22,10 +22,10 @@ def benchmark(rounds: int) -> str:
     """Median times; each start is a new process, with the files in the system's cache."""
     with tempfile.TemporaryDirectory() as folder:
         write_random_corpus(Path(folder, "corpus"), SIZES[-1])
-        starts = sorted((_start(folder) for _ in range(rounds)), key=lambda pair: pair[1])
-    before, after = (sorted(column) for column in zip(*starts, strict=True))
+        starts = [_start(folder) for _ in range(rounds)]
+    before, after = zip(*starts, strict=True)
     return "\n".join(
-        f"{title} the first step: median {median(seconds):.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f})"
+        f"{title} the first step: median {middle(seconds, 's')}"
         for title, seconds in (("to", before), ("through", after))
     )
 

@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,14 +16,15 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from speakerid.base.errors import UserError
-from speakerid.config import DataConfig, FeatureConfig
+from result_tables import markdown
+from speakerid import FeatureConfig, UserError
+from speakerid.config import DataConfig
 from speakerid.corpus import feature_file
 from speakerid.corpus.store_writing import write_store
 from speakerid.corpus.utterances import PACKED, Corpus, Utterances
 
 from .contestant import Precision, Task, Variant, ask
-from .measuring import table
+from .measuring import ratio
 
 ROOT = Path(__file__).resolve().parents[3]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
@@ -195,11 +196,6 @@ def _title(variant: Variant) -> str:
     return f"{TASKS[variant.task]}, {variant.precision}, dropout {variant.dropout:g}, {variant.device}"
 
 
-def _ratio(one: Sequence[float], other: Sequence[float]) -> str:
-    ratios = [a / b for a, b in zip(one, other, strict=True)]
-    return f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-
-
 def _speeds(measured: Mapping[Variant, Measured], flops: Mapping[Variant, float]) -> str:
     """Table of steps per second, ours and the plain loop's in the same and in full precision."""
     rows = []
@@ -209,10 +205,10 @@ def _speeds(measured: Mapping[Variant, Measured], flops: Mapping[Variant, float]
             rate * flops[variant] / limit for rate, limit in zip(of_variant.ours, of_variant.ceiling, strict=True)
         ]
         speeds = [f"{median(of_variant.ours):.2f}", f"{median(of_variant.plain):.2f}"]
-        ratios = [_ratio(of_variant.ours, of_variant.plain), _ratio(of_variant.ours, full)]
+        ratios = [ratio(of_variant.ours, of_variant.plain), ratio(of_variant.ours, full)]
         rows.append([_title(variant), *speeds, *ratios, f"{median(of_variant.waited):.1%}", f"{median(shares):.0%}"])
     header = ["training", "ours, steps/s", "plain, steps/s", "ours / plain", "ours / plain in float32"]
-    return table([*header, "waiting for data", "of a large matrix product's speed"], rows)
+    return markdown([*header, "waiting for data", "of a large matrix product's speed"], rows)
 
 
 def _inference(measured: Mapping[Variant, Measured]) -> str:
@@ -221,23 +217,23 @@ def _inference(measured: Mapping[Variant, Measured]) -> str:
             f"{TASKS[variant.task]}, {variant.precision}, {variant.device}",
             f"{median(of_variant.ours):.1f}",
             f"{median(of_variant.plain):.1f}",
-            _ratio(of_variant.ours, of_variant.plain),
+            ratio(of_variant.ours, of_variant.plain),
         ]
         for variant, of_variant in measured.items()
     ]
     title = f"whole utterances of {SHORTEST} to {LONGEST} frames"
-    return table([title, "ours, uttr/s", "plain, one by one, uttr/s", "ours / plain"], rows)
+    return markdown([title, "ours, uttr/s", "plain, one by one, uttr/s", "ours / plain"], rows)
 
 
 def _against(training: Mapping[Variant, Measured], inference: Mapping[Variant, Measured], revision: str) -> str:
     rows = [
-        [what, _title(variant), _ratio(each.ours, each.earlier)]
+        [what, _title(variant), ratio(each.ours, each.earlier)]
         for what, measured in (("training", training), ("whole utterances", inference))
         for variant, each in measured.items()
     ]
-    return table(["", f"speed / speed of {revision}", "median (lowest to highest)"], rows)
+    return markdown(["", f"speed / speed of {revision}", "median (lowest to highest)"], rows)
 
 
 def _profile(variant: Variant, times: Mapping[str, float]) -> str:
     rows = [[name, f"{milliseconds:.2f}"] for name, milliseconds in times.items()]
-    return table([f"slowest operations: {_title(variant)}", "ms per step, without callees"], rows)
+    return markdown([f"slowest operations: {_title(variant)}", "ms per step, without callees"], rows)

@@ -1,16 +1,21 @@
 """Find the number of steps a model can take in a given time, so that its whole schedule fits."""
 
+import json
+from pathlib import Path
 from time import process_time
 
 import torch
 from torch import Tensor
 
-from speakerid.config import Config
+from speakerid import Config
+from speakerid.base.files import atomic_file
 from speakerid.training.batches import Batches
 from speakerid.training.progress import Progress
 from speakerid.training.run import MakeModel, build_trainer
 from speakerid.training.training_data import open_training_data
 
+MANY = 1_000_000
+"""Number of steps of a run that is only timed."""
 WARM_UP = 3
 """Steps before the clock starts."""
 FEWEST, SHORTEST = 8, 3.0
@@ -28,6 +33,15 @@ def steps_within(seconds: float, config: Config, make_model: MakeModel) -> int:
         make_model: see `speakerid.training.run.train`.
     """
     return max(FEWEST_STEPS, int(seconds / seconds_a_step(config, make_model)))
+
+
+def kept_steps(folder: Path, seconds: float, config: Config, make_model: MakeModel) -> int:
+    """`steps_within` of the first call; stored in the folder of the run, since a resumed run must have the same."""
+    kept = folder / "steps.json"
+    if not kept.exists():
+        with atomic_file(kept) as partial:
+            partial.write_text(json.dumps(steps_within(seconds, config, make_model)))
+    return json.loads(kept.read_text())
 
 
 def seconds_a_step(config: Config, make_model: MakeModel) -> float:

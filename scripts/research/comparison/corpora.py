@@ -4,9 +4,7 @@ A table assigns each recording to training, validation or test by giving it a se
 sessions then gives every contestant the same parts.
 """
 
-import csv
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,15 +15,15 @@ from typing import Literal
 import numpy as np
 import soundfile
 
-from speakerid.audio.decode import decode
+from derived import voices, write_table
+from speakerid import PrepareOptions, decode, prepare
 from speakerid.audio.resample import resample
 from speakerid.audio.speed import at_speed
-from speakerid.base.files import atomic_file, atomic_folder
+from speakerid.base.files import atomic_folder
 from speakerid.base.parallel import parallel_map
 from speakerid.corpus.split import split
 from speakerid.corpus.utterances import STAGE, Utterance, Utterances
-from speakerid.demo.corpus import SESSIONS, write_demo_corpus
-from speakerid.preparation.prepare import Options, prepare
+from speakerid.demo.corpus import SESSIONS
 from speakerid.preparation.sources.layouts import scan
 from speakerid.preparation.sources.recordings import Recording
 
@@ -111,7 +109,7 @@ def build(specs: Sequence[CorpusSpec], recordings: Path, out: Path, workers: int
         table = out / "tables" / f"{spec.name}.csv"
         write_table(table, placed(_recordings(spec, recordings, out / "sources", speakers, workers), spec))
         raw = out / "sources" / spec.name if spec.equalize else root
-        options = Options(
+        options = PrepareOptions(
             layout="table",
             layout_out="packed",
             dtype="float32" if spec.equalize else "float16",
@@ -164,18 +162,6 @@ def _in_session(recordings: Iterable[Recording], session: str) -> Iterator[Recor
     return (replace(recording, session=session) for recording in recordings)
 
 
-def write_table(path: Path, recordings: Iterable[Recording]) -> None:
-    """Write the recordings as a table that `prepare` reads."""
-    with (
-        atomic_file(path) as partial_path,
-        partial_path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-    ):
-        rows = csv.writer(file)
-        rows.writerow(["path", "speaker", "session", "start", "end"])
-        for one in recordings:
-            rows.writerow([one.path.absolute(), one.speaker, one.session, one.start, one.end])
-
-
 def _recordings(
     spec: CorpusSpec, recordings: Path, sources: Path, speakers: int, workers: int | None
 ) -> list[Recording]:
@@ -186,12 +172,7 @@ def _recordings(
         if not (sources / "speeds").exists():
             _write_speeds(scan(recordings).recordings, sources / "speeds", workers)
         return scan(sources / "speeds").recordings
-    voices = sources / f"demo-{speakers}"
-    if not voices.exists():
-        sources.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=sources) as features:  # not needed; computed again from the recordings
-            write_demo_corpus(Path(features) / "corpus", speakers, workers=workers, wav=voices)
-    found = scan(voices).recordings
+    found = scan(voices(sources / f"demo-{speakers}", speakers, workers)).recordings
     chosen = set(list(dict.fromkeys(one.speaker for one in found))[: spec.speakers])
     return [one for one in found if one.speaker in chosen]
 

@@ -6,17 +6,16 @@ Shapes: N frames of a speaker, T frames of an utterance, M mel bands.
 """
 
 import shutil
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from derived import FramesOf, frames_of
 from speakerid.base.bars import bar
 from speakerid.base.files import atomic_folder
-from speakerid.corpus.check import open_corpus
-from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import PARTS, Utterance
 from speakerid.preparation import recordings_table
 from speakerid.preparation.write import write_corpus
@@ -24,7 +23,6 @@ from speakerid.preparation.write import write_corpus
 MIN_DEVIATION = 1e-6
 """Smallest standard deviation to divide by."""
 Frames = NDArray[np.float32]
-FramesOf = Callable[[Utterance], Frames]
 
 
 def equalize_corpus(source: Path, root: Path) -> None:
@@ -34,17 +32,7 @@ def equalize_corpus(source: Path, root: Path) -> None:
         source: folder of the corpus, whose speakers are all known; packed as float32 to round only once.
         root: folder to write; packed as float16.
     """
-    corpus = open_corpus(source)[0]
-    rows: dict[str, tuple[FrameStore, int]] = {}
-    for part in PARTS:
-        if utterances := corpus.part(part):
-            store = open_corpus(source, part)[1]
-            rows |= {name: (store, row) for row, name in enumerate(utterances.names)}
-
-    def raw(utterance: Utterance) -> Frames:
-        store, row = rows[utterance.feature_path]
-        return store.utterance(row).numpy()
-
+    corpus, raw = frames_of(source)
     everything = [utterance for part in PARTS for utterance in corpus.part(part)]
     with atomic_folder(root) as folder:
         write_corpus(replace(corpus, root=folder), equalizer(everything, raw), "packed", "float16")

@@ -5,9 +5,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speakerid.base.errors import UserError
-from speakerid.config import Config, load_config
-from speakerid.nn.classifier import SpeakerClassifier
+from torch import nn
+
+from speakerid import Checkpoint, Config, SpeakerClassifier, UserError, load_config
+from speakerid.corpus.utterances import Corpus
 from speakerid.training.run import MakeModel
 
 from .corpora import LAST_SESSION, CorpusSpec
@@ -173,6 +174,14 @@ def check_names(option: str, names: Iterable[str] | None, known: Collection[str]
 def takes_part(name: str, spec: CorpusSpec) -> bool:
     """Whether a contestant can run on a corpus: a pretrained encoder needs sound, which cannot be equalized."""
     return not (spec.equalize and name == "resemblyzer")
+
+
+def best_model(contestant: Trained, config: Config, corpus: Corpus, checkpoint: Path) -> nn.Module:
+    """Model of a finished training, with the weights of its best checkpoint."""
+    sizes = corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes
+    model = contestant.make_model(config.model, *sizes)
+    model.load_state_dict(Checkpoint.load(checkpoint).inference_weights)
+    return model
 
 
 def config_of(

@@ -11,11 +11,11 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from speakerid import SpeakerClassifier
 from speakerid.config import ModelConfig
 from speakerid.config.model import ConformerConfig, TransformerConfig
-from speakerid.nn.classifier import SpeakerClassifier, build_classifier
-from speakerid.nn.layers import zero_padding
-from speakerid.nn.pooling import MeanSubtraction
+from speakerid.nn import MeanSubtraction, zero_padding
+from speakerid.nn.classifier import build_classifier
 
 ECAPA_WIDTH = 192
 """Width of ECAPA-TDNN's embeddings (Desplanques et al., 2020)."""

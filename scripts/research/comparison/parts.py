@@ -8,11 +8,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from speakerid import SpeakerClassifier
 from speakerid.config import ModelConfig
-from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.nn.conformer import ConformerBlock
-from speakerid.nn.layers import BatchNorm, zero_padding
-from speakerid.nn.pooling import MeanPooling, StatisticsPooling, weighted_statistics
+from speakerid.nn import BatchNorm, ConformerBlock, MeanPooling, StatisticsPooling, zero_padding
+from speakerid.nn.pooling import weighted_statistics
 from speakerid.training.run import MakeModel
 
 from .networks import ECAPA_WIDTH, Ecapa

@@ -18,9 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from speakerid.audio.decode import decode
+from speakerid import FeatureConfig, decode
 from speakerid.audio.log_mel import trim
-from speakerid.config import FeatureConfig
 from speakerid.preparation import recordings_table
 
 REGULARIZATIONS = (1.0, 100.0, 10_000.0)

@@ -3,8 +3,6 @@
 Shapes: N test utterances.
 """
 
-import contextlib
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,27 +13,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speakerid.base.errors import UserError
-from speakerid.base.files import atomic_file
-from speakerid.corpus.check import open_corpus
+from speakerid import UserError, open_corpus, train
 from speakerid.corpus.split import split
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import Corpus
 from speakerid.evaluation.baseline import linear_baseline
 from speakerid.nn.summary import unique_parameters
-from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.predict import predict
-from speakerid.training.run import train
 
-from .budgets import steps_within
+from .budgets import MANY, kept_steps
 from .corpora import CORPORA, LAST_SESSION, CorpusSpec, root_of
-from .models import CONTESTANTS, Trained, config_of
+from .finished import run_once
+from .models import CONTESTANTS, Trained, best_model, config_of
 from .pretrained import Embedder, logistic_regression, nearest_centroid
 
 DURATIONS = {"1 s": 100, "2 s": 200, "whole": None}
 """Number of frames taken from the middle of each test utterance."""
-MANY = 1_000_000
-"""Number of steps of a run that is only timed."""
 By = Literal["seconds", "steps"]
 Classes = NDArray[np.integer]
 
@@ -110,21 +103,15 @@ class Data:
 
 def run(job: Job, out: Path) -> list[dict[str, Any]]:
     """Run a job, or read its result if it was finished before; an interrupted run continues."""
-    folder = job.folder(out)
-    done = folder / "result.json"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+
+    def records() -> Iterable[dict[str, Any]]:
         data = Data.open(CORPORA[job.corpus], out)
-        with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            try:
-                records = [_record(job, outcome, data.truth) for outcome in _outcomes(job, data, folder)]
-            except UserError as error:  # a run that diverged, for example; it is tried again in the next call
-                return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
-        with atomic_file(done) as partial_path:
-            partial_path.write_text(json.dumps(records), encoding="utf-8")
-    for checkpoint in folder.rglob("*.pt"):  # a hundred megabytes each, not needed any longer
-        checkpoint.unlink()
-    return json.loads(done.read_text(encoding="utf-8"))
+        return [_record(job, outcome, data.truth) for outcome in _outcomes(job, data, job.folder(out))]
+
+    try:
+        return run_once(job.folder(out), records)
+    except UserError as error:  # a run that diverged, for example; it is tried again in the next call
+        return [{**asdict(job), "title": CONTESTANTS[job.model].title, "failed": str(error)}]
 
 
 def _outcomes(job: Job, data: Data, folder: Path) -> Iterable[Outcome]:
@@ -151,9 +138,7 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
     result = train(config, "if any", contestant.make_model, "quiet")
     if result.stopped_by:
         raise KeyboardInterrupt
-    corpus = data.corpus
-    model = contestant.make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
-    model.load_state_dict(Checkpoint.load(result.run.best).inference_weights)
+    model = best_model(contestant, config, data.corpus, result.run.best)
     predicted, seconds = {}, 0.0
     for duration, frames in DURATIONS.items():  # whole utterances, which are timed, come last
         began = time.perf_counter()
@@ -166,17 +151,13 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
 
 
 def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
-    """Number of steps of the run; stored, since a resumed run must have the same."""
+    """Number of steps of the run."""
     assert job.budget is not None
     assert job.seed is not None
     if job.by == "steps":
         return round(job.budget)
-    kept = folder / "steps.json"
-    if not kept.exists():
-        timed = config_of(contestant, data.root, folder, job.seed, MANY)
-        with atomic_file(kept) as partial_path:
-            partial_path.write_text(json.dumps(steps_within(job.budget, timed, contestant.make_model)))
-    return json.loads(kept.read_text())
+    timed = config_of(contestant, data.root, folder, job.seed, MANY)
+    return kept_steps(folder, job.budget, timed, contestant.make_model)
 
 
 def _training_seconds(records: Iterable[dict[str, Any]]) -> float:

@@ -4,15 +4,16 @@ Shapes: R runs of a contestant (seeds), N test utterances, S speakers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import stdev
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from result_tables import DASH, cell, markdown
+
 RESAMPLES = 2000
 """Number of bootstrap resamples."""
-DASH = "–"
 
 Result = dict[str, Any]
 
@@ -76,13 +77,13 @@ def table(
         absent: titles of models that could not run, for rows of dashes.
     """
     titles = ["model", "parameters", "steps", "training s", "utterances/s", *durations]
-    lines = [_row(titles), "|---" * len(titles) + "|"]
+    rows = []
     for title, runs in _by_title(results).items():
         whole = [run for run in runs if "failed" not in run]
         name = title if len(whole) == len(runs) else f"{title} ({len(runs) - len(whole)} of {len(runs)} failed)"
-        lines.append(_row([name, *_figures(whole), *(_accuracy(whole, truth, duration) for duration in durations)]))
-    lines += [_row([title, *[DASH] * (len(titles) - 1)]) for title in absent]
-    return "\n".join(lines)
+        rows.append([name, *_figures(whole), *(_accuracy(whole, truth, duration) for duration in durations)])
+    rows += [[title, *[DASH] * (len(titles) - 1)] for title in absent]
+    return markdown(titles, rows)
 
 
 def overview(corpora: Mapping[str, tuple[Iterable[Result], NDArray[np.integer]]], duration: str) -> str:
@@ -96,10 +97,9 @@ def overview(corpora: Mapping[str, tuple[Iterable[Result], NDArray[np.integer]]]
     for corpus, (results, truth) in corpora.items():
         for title, runs in _by_title(results).items():
             whole = [run for run in runs if "failed" not in run]
-            cells.setdefault(title, {})[corpus] = _spread(whole, truth, duration) if whole else DASH
-    lines = [_row(["model", *corpora]), "|---" * (len(corpora) + 1) + "|"]
-    lines += [_row([title, *(of_corpus.get(corpus, DASH) for corpus in corpora)]) for title, of_corpus in cells.items()]
-    return "\n".join(lines)
+            cells.setdefault(title, {})[corpus] = cell(*_spread(whole, truth, duration)) if whole else DASH
+    rows = [[title, *(of_corpus.get(corpus, DASH) for corpus in corpora)] for title, of_corpus in cells.items()]
+    return markdown(["model", *corpora], rows)
 
 
 def _by_title(results: Iterable[Result]) -> dict[str, list[Result]]:
@@ -129,20 +129,15 @@ def _accuracy(runs: Sequence[Result], truth: NDArray[np.integer], duration: str)
     if not runs:
         return DASH
     low, high = bootstrap_interval(_correct(runs, truth, duration), truth)
-    return f"{_spread(runs, truth, duration)} ({100 * low:.1f} to {100 * high:.1f})"
+    return cell(*_spread(runs, truth, duration), (100 * low, 100 * high))
 
 
-def _spread(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> str:
-    """Mean ± standard deviation over the runs."""
-    accuracies = 100 * macro(_correct(runs, truth, duration), truth)
-    spread = f" ± {stdev(accuracies.tolist()):.1f}" if len(runs) > 1 else ""
-    return f"{accuracies.mean():.1f}{spread}"
+def _spread(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> tuple[float, float | None]:
+    """Mean and standard deviation over the runs, in percent."""
+    accuracies = (100 * macro(_correct(runs, truth, duration), truth)).tolist()
+    return mean(accuracies), stdev(accuracies) if len(runs) > 1 else None
 
 
 def _correct(runs: Sequence[Result], truth: NDArray[np.integer], duration: str) -> NDArray[np.bool_]:
     """(R, N) whether each utterance was identified, in each run."""
     return np.stack([correctness(run["correct"][duration], len(truth)) for run in runs])
-
-
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speakerid.audio.decode import decode
+from speakerid import FeatureConfig, Segment, UserError, decode
 from speakerid.audio.log_mel import Samples, trim
 from speakerid.audio.occasion import Occasion, generator
-from speakerid.base.errors import UserError
-from speakerid.config import FeatureConfig
 from speakerid.preparation.sources.recordings import Recording
-from speakerid.recognition.timeline import Segment
 
 MEMBERS = 4
 """Number of people in a conversation."""

@@ -3,13 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from speakerid.base.errors import UserError
+from derived import frames_of
+from speakerid import UserError
 from speakerid.base.files import atomic_folder
-from speakerid.corpus.check import open_corpus
-from speakerid.corpus.store import FrameStore
-from speakerid.corpus.utterances import Corpus, Utterance, Utterances
+from speakerid.corpus.utterances import Corpus, Utterances
 from speakerid.preparation.write import write_corpus
 
 
@@ -27,21 +25,14 @@ def hold_out(source: Path, root: Path, strangers: int, draw: int) -> None:
     Raises:
         UserError: the speakers of the test utterances are unknown, or too few speakers would be left.
     """
-    corpus, labelled = open_corpus(source, "labelled")
+    corpus, frames = frames_of(source)
     if corpus.answers is None:
         raise UserError(f"{source}: has no test utterances whose speakers are known; prepare it with --test-fraction")
     if len(corpus.speakers) - strangers < 2:
         raise UserError(f"--strangers: found {strangers} of {len(corpus.speakers)} speakers; at least two must remain")
-    rows: dict[str, tuple[FrameStore, int]] = {}
-    for utterances, store in ((corpus.labelled, labelled), (corpus.test, open_corpus(source, "test")[1])):
-        rows |= {name: (store, row) for row, name in enumerate(utterances.names)}
     order = np.random.default_rng(draw).permutation(len(corpus.speakers))
     drawn = {corpus.speakers[index] for index in order[:strangers]}
     known = tuple(name for name in corpus.speakers if name not in drawn)
-
-    def frames(utterance: Utterance) -> NDArray[np.float32]:
-        store, row = rows[utterance.feature_path]
-        return store.utterance(row).numpy()
 
     everything = [*(one for one in corpus.labelled if one.copy_of is None), *corpus.test]
     of_strangers = sorted((one for one in everything if one.speaker in drawn), key=lambda one: str(one.speaker))

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Collection, Sequence
 from typing import cast
 
-from speakerid.recognition.timeline import Segment
+from speakerid import Segment
 
 from .conversations import UNKNOWN, Turn
 

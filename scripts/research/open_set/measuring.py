@@ -10,13 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.corpus.check import open_corpus
+from speakerid import Bundle, Checkpoint, make_bundle, open_corpus
 from speakerid.evaluation.durations import Labelled
-from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_set import CalibrationSet
-from speakerid.recognition.make_bundle import make_bundle
 from speakerid.recognition.profiles import Profiles
-from speakerid.training.checkpoint import Checkpoint
 
 RATE = 0.01
 """Requested rate of false accepts."""

@@ -4,7 +4,6 @@ The session of every recording begins with its role: `training`, `test` or `stra
 """
 
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -12,14 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from comparison.corpora import write_table
-from speakerid.base.errors import UserError
+from derived import frames_of, voices, write_table
+from speakerid import PrepareOptions, UserError, prepare
 from speakerid.base.files import atomic_folder
-from speakerid.corpus.check import open_corpus
 from speakerid.corpus.utterances import STAGE, Corpus, Utterance, Utterances
-from speakerid.demo.corpus import write_demo_corpus
 from speakerid.preparation.occasions import simulate
-from speakerid.preparation.prepare import Options, prepare
 from speakerid.preparation.sources.layouts import scan
 from speakerid.preparation.sources.recordings import Recording
 from speakerid.preparation.write import write_corpus
@@ -82,14 +78,14 @@ def build(name: str, seed: int, recordings: Path, more: Path | None, out: Path, 
     if folder.exists():
         return folder
     design = DESIGNS[name]
-    source = _voices(out / "voices", workers) if design.synthetic else recordings
+    source = voices(out / "voices", SYNTHETIC, workers, utterances=2) if design.synthetic else recordings
     parted = list(placed(design, scan(source).recordings, scan(more).recordings if more else [], seed))
     as_recorded = [one for one in parted if _role(one) == "training" and not design.occasions]
     others = [one for one in parted if _role(one) != "training" or design.occasions]
     simulated = simulate(others, out / "recordings", seed, workers=workers)
     with atomic_folder(folder) as unfinished:
         write_table(unfinished / "recordings.csv", [*as_recorded, *simulated])
-        options = Options(layout="table", layout_out="packed", workers=workers)
+        options = PrepareOptions(layout="table", layout_out="packed", workers=workers)
         prepared = prepare(unfinished / "recordings.csv", unfinished / "everything", options)
         for line in prepared.skipped:
             print(f"left out of {name}: {line}")
@@ -145,19 +141,9 @@ def _role(one: Recording | Utterance) -> str:
     return str(one.session).split()[0]
 
 
-def _voices(folder: Path, workers: int | None) -> Path:
-    """Folder with recordings of synthetic voices, with a folder per speaker and session."""
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as features:  # not needed; computed after the occasions
-            write_demo_corpus(Path(features) / "corpus", SYNTHETIC, utterances=2, workers=workers, wav=folder)
-    return folder
-
-
 def _write_parts(folder: Path) -> None:
     """Write the corpora `training` and `test` from `everything`."""
-    corpus, store = open_corpus(folder / "everything")
-    rows = {name: row for row, name in enumerate(corpus.labelled.names)}
+    corpus, frames = frames_of(folder / "everything")
     parts = {role: [one for one in corpus.labelled if _role(one) == role] for role in ROLES}
     known = tuple(name for name in corpus.speakers if any(one.speaker == name for one in parts["training"]))
     test = [one for one in parts["test"] if one.speaker in known]
@@ -171,4 +157,4 @@ def _write_parts(folder: Path) -> None:
             Utterances.of(strangers),
         )
         (folder / name).mkdir()
-        write_corpus(part, lambda one: store.utterance(rows[one.feature_path]).numpy(), "packed", "float16")
+        write_corpus(part, frames, "packed", "float16")

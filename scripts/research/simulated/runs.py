@@ -3,9 +3,7 @@
 Shapes: N test utterances of known speakers, I of strangers, S known speakers, D width of an embedding.
 """
 
-import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,26 +13,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from comparison.budgets import steps_within
-from comparison.models import CONFIGS, CONTESTANTS, Contestant, Trained, config_of
+from comparison.budgets import MANY, kept_steps
+from comparison.finished import run_once
+from comparison.models import CONFIGS, CONTESTANTS, Contestant, Trained, best_model, config_of
 from comparison.pretrained import Embedder, nearest_centroid
-from comparison.runs import MANY
-from speakerid.base.files import atomic_file
-from speakerid.config import Config, load_config
-from speakerid.corpus.check import open_corpus
+from speakerid import Bundle, Config, SpeakerClassifier, load_config, make_bundle, open_corpus, train
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import Corpus
 from speakerid.evaluation.baseline import statistics
 from speakerid.evaluation.linear_classifier import fit_linear
 from speakerid.evaluation.scored_test_set import ScoredTestSet
 from speakerid.evaluation.test_set import TestSet
-from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.make_bundle import make_bundle
 from speakerid.training.batches import whole_utterances
-from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.predict import predict
-from speakerid.training.run import train
 
 DURATIONS = {"1 s": 1.0, "2 s": 2.0, "4 s": 4.0, "whole": None}
 """Seconds taken from the middle of each utterance."""
@@ -153,19 +144,13 @@ class OpenedTest:
 
 def run(job: Job, out: Path) -> list[Answers]:
     """Run a job, or read its result if it was finished before; an interrupted training continues."""
-    folder = job.folder(out)
-    done = folder / "result.json"
-    if not done.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        test = OpenedTest.open(out / "corpora" / f"{job.design}-{job.seed}")
+
+    def records() -> Iterator[dict[str, Any]]:
         torch.set_num_threads(1)
-        with (folder / "log.txt").open("a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            answers = list(_answers(job, test, folder))
-        with atomic_file(done) as partial_path:
-            partial_path.write_text(json.dumps([asdict(one) for one in answers]), encoding="utf-8")
-        for checkpoint in folder.rglob("*.pt"):
-            checkpoint.unlink()
-    return [Answers(**line) for line in json.loads(done.read_text(encoding="utf-8"))]
+        test = OpenedTest.open(out / "corpora" / f"{job.design}-{job.seed}")
+        return map(asdict, _answers(job, test, job.folder(out)))
+
+    return [Answers(**line) for line in run_once(job.folder(out), records)]
 
 
 def _answers(job: Job, test: OpenedTest, folder: Path) -> Iterator[Answers]:
@@ -177,8 +162,7 @@ def _answers(job: Job, test: OpenedTest, folder: Path) -> Iterator[Answers]:
     result = train(config, "if any", contestant.make_model, "quiet")
     if result.stopped_by:
         raise KeyboardInterrupt
-    model = contestant.make_model(config.model, test.corpus.features.n_mels, len(test.corpus.speakers), 0)
-    model.load_state_dict(Checkpoint.load(result.run.best).inference_weights)
+    model = best_model(contestant, config, test.corpus, result.run.best)
 
     def head(store: FrameStore, frames: int | None) -> Scores:
         return predict([model], store, range(len(store)), config.data.frames_per_batch, frames).numpy()
@@ -201,12 +185,9 @@ def _config(job: Job, contestant: Trained, test: OpenedTest, folder: Path) -> Co
         own = [f"run_dir={folder}", f"seed={job.seed}", "device=cpu", f"data.root={root}"]
         return load_config(CONFIGS / f"{contestant.config}.yaml", [*contestant.overrides, *own, *job.settings])
     settings = job.settings if _is_ours(contestant) else NEXT_TO_NONE
-    kept = folder / "steps.json"
-    if not kept.exists():
-        timed = config_of(contestant, root, folder, job.seed, MANY, settings)
-        with atomic_file(kept) as partial_path:
-            partial_path.write_text(json.dumps(steps_within(job.seconds, timed, contestant.make_model)))
-    return config_of(contestant, root, folder, job.seed, json.loads(kept.read_text()), settings)
+    timed = config_of(contestant, root, folder, job.seed, MANY, settings)
+    steps = kept_steps(folder, job.seconds, timed, contestant.make_model)
+    return config_of(contestant, root, folder, job.seed, steps, settings)
 
 
 def _bundled(title: str, bundle: Bundle, test: OpenedTest) -> Iterator[Answers]:

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from comparison.tables import DASH
-from speakerid.metrics.bootstrap import bootstrap_interval
-from speakerid.metrics.open_set import Answers as Highest
-from speakerid.metrics.open_set import open_set_curve
+from result_tables import DASH, cell, markdown
+from speakerid.metrics import Answers as Highest
+from speakerid.metrics import bootstrap_interval, open_set_curve
 
 from .runs import DURATIONS, Answers
 
@@ -110,32 +109,33 @@ def sections(answers: Sequence[Sequence[Answers]], spoken: Sequence[Spoken]) -> 
         yield f"Identified where {RATE:.0%} of strangers are named (best threshold):\n\n" + _table(rows, identified)
     own = {title: of_title for title, of_title in rows.items() if of_title["whole"].answers[0].named}
     if own:
-        yield f"By the bundle's own thresholds for {RATE:.0%} of strangers named:\n\n" + "\n".join(_promises(own))
+        yield f"By the bundle's own thresholds for {RATE:.0%} of strangers named:\n\n" + _promises(own)
 
 
-def _promises(rows: Mapping[str, Mapping[str, Pooled]]) -> Iterator[str]:
-    yield _line(["model", "identified", *DURATIONS])
-    yield "|---" * (2 + len(DURATIONS)) + "|"
+def _promises(rows: Mapping[str, Mapping[str, Pooled]]) -> str:
+    lines = []
     for title, of_title in rows.items():
         promised = [[one.promised or 0.0 for one in pooled.answers] for pooled in of_title.values()]
-        yield _line([title, "expected", *(f"{100 * np.mean(some):.1f}" for some in promised)])
-        yield _line(["", "measured", *(_cell(pooled, named_right) for pooled in of_title.values())])
+        lines.append([title, "expected", *(cell(100 * float(np.mean(some))) for some in promised)])
+        lines.append(["", "measured", *(_cell(pooled, named_right) for pooled in of_title.values())])
         if of_title["whole"].answers[0].strangers_named:
-            yield _line(["", "strangers named", *(_cell(pooled, strangers_named) for pooled in of_title.values())])
+            lines.append(["", "strangers named", *(_cell(pooled, strangers_named) for pooled in of_title.values())])
+    return markdown(["model", "identified", *DURATIONS], lines)
 
 
 def _table(rows: Mapping[str, Mapping[str, Pooled]], statistic: Statistic) -> str:
-    lines = [_line(["model", *DURATIONS]), "|---" * (1 + len(DURATIONS)) + "|"]
-    lines += [_line([title, *(_cell(one, statistic) for one in of_title.values())]) for title, of_title in rows.items()]
-    return "\n".join(lines)
+    lines = [[title, *(_cell(one, statistic) for one in of_title.values())] for title, of_title in rows.items()]
+    return markdown(["model", *DURATIONS], lines)
 
 
 def _cell(pooled: Pooled, statistic: Statistic) -> str:
     value = statistic(pooled, np.ones(len(pooled.known)), np.ones(len(pooled.strangers)))
+    if np.isnan(value):
+        return DASH
     low, high = bootstrap_interval(
         lambda known, strangers: statistic(pooled, known, strangers), pooled.known, pooled.strangers
     )
-    return DASH if np.isnan(value) else f"{100 * value:.1f} ({100 * low:.1f} to {100 * high:.1f})"
+    return cell(100 * value, interval=(100 * float(low), 100 * float(high)))
 
 
 def _numbered(names: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -148,7 +148,3 @@ def _numbered(names: Sequence[Sequence[str]]) -> tuple[NDArray[np.int64], NDArra
 def _even(numbers: NDArray[np.int64]) -> Weights:
     """Weights such that each index counts the same."""
     return 1 / np.bincount(numbers)[numbers] if len(numbers) else np.zeros(0)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from palette import COLORS
 from speakerid.base.files import atomic_file
 
 from .grid import MOST_AXES, Study
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colors for any color vision; markers and dashes repeat what the colors say.
-_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _MARKERS: dict[str, dict[str, Any]] = {
     "learned": {"marker": "o"},
     "never learned": {"marker": "o", "markerfacecolor": "white"},
@@ -82,14 +81,14 @@ def outcomes(study: Study, results: Results) -> "Figure":
     for (r, row), (c, column) in product(enumerate(rows), enumerate(columns)):
         for turn, color in enumerate(colors):
             shift = _SHIFT * (turn - (len(colors) - 1) / 2)
-            _points(grid[r, c], [of(row, column, color, tick) for tick in ticks], shift, _COLORS[turn % 7])
+            _points(grid[r, c], [of(row, column, color, tick) for tick in ticks], shift, COLORS[turn % 7])
         grid[r, c].set_title(" | ".join(filter(None, (row, column))), fontsize=9)
         grid[r, c].set_xticks(range(len(ticks)), ticks, **turned)
         if r == len(rows) - 1:
             grid[r, c].set_xlabel(horizontal)
     grid[0, 0].set_ylim(bottom=0)
     figure.supylabel("final validation accuracy, %", fontsize=10)
-    entries = [({"color": _COLORS[turn % 7]}, f"{color_axis} {level}") for turn, level in enumerate(colors) if level]
+    entries = [({"color": COLORS[turn % 7]}, f"{color_axis} {level}") for turn, level in enumerate(colors) if level]
     entries += [({"color": "0.3", "linestyle": "none", **_MARKERS[outcome]}, outcome) for outcome in OUTCOMES]
     _legend(figure, entries, 2 * len(columns))
     return figure
@@ -116,7 +115,7 @@ def _norms(study: Study, results: Results) -> "Figure":
         for turn, color in enumerate(study.axes[color_axis]):
             wanted = (row, color) if row_axis else (color,)
             runs = [result for cell, result in results.items() if cell.levels[: len(wanted)] == wanted]
-            _courses(axes, runs, measure, _COLORS[turn % 7])
+            _courses(axes, runs, measure, COLORS[turn % 7])
         if _SHOWN[measure]:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
@@ -127,7 +126,7 @@ def _norms(study: Study, results: Results) -> "Figure":
     for axes, row in zip(grid[:, 0], rows, strict=True):
         axes.set_ylabel(row)
     entries: list[tuple[dict[str, Any], str]] = [
-        ({"color": _COLORS[turn % 7]}, level) for turn, level in enumerate(study.axes[color_axis])
+        ({"color": COLORS[turn % 7]}, level) for turn, level in enumerate(study.axes[color_axis])
     ]
     entries += [({"color": "0.3"}, "learned"), ({"color": "0.3", "linestyle": "--"}, "others (median, quartiles)")]
     _legend(figure, entries, 2 * len(_SHOWN))

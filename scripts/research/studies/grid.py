@@ -12,8 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, NonNegativeInt, model_validator
 
-from speakerid.base.errors import UserError
-from speakerid.config import Config
+from speakerid import Config, UserError
 from speakerid.config.settings import Settings, apply_override, parse
 from speakerid.config.yaml_reader import read_yaml
 

@@ -7,8 +7,8 @@ import math
 
 from torch import Tensor, nn
 
+from speakerid import SpeakerClassifier
 from speakerid.config.model import ModelConfig
-from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.summary import unique_parameters
 
 MEASURES = {

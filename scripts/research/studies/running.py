@@ -7,12 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from speakerid.base.errors import UserError
+from speakerid import Checkpoint, Config, UserError, train
 from speakerid.base.files import atomic_file
-from speakerid.config import Config
-from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.health import LEARNED, Collapsed, Diverged
-from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory
 
 from .grid import Cell

@@ -2,11 +2,12 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby, product
 from pathlib import Path
 from statistics import mean, median, stdev
 
+from result_tables import cell, markdown
 from speakerid.base.files import atomic_file
 from speakerid.cli.kinds import Kind
 
@@ -55,13 +56,13 @@ def tables(study: Study, results: Results) -> str:
 
 def _outcomes(study: Study, results: Results) -> str:
     *row_axes, last = study.axes
-    rows = [[*row_axes, "parameters", *(f"{last} {level}" for level in study.axes[last])]]
+    rows = []
     for levels in product(*(study.axes[axis] for axis in row_axes)):
         of_row = {cell: result for cell, result in results.items() if cell.levels[:-1] == levels}
         sizes = sorted({result.parameters for result in of_row.values()})
         cells = [[r for cell, r in of_row.items() if cell.levels[-1] == level] for level in study.axes[last]]
         rows.append([*levels, " to ".join(f"{size:,}" for size in {*sizes[:1], *sizes[-1:]}), *map(_became, cells)])
-    return _markdown(rows)
+    return markdown([*row_axes, "parameters", *(f"{last} {level}" for level in study.axes[last])], rows)
 
 
 def _became(results: Sequence[Result]) -> str:
@@ -69,15 +70,14 @@ def _became(results: Sequence[Result]) -> str:
     others = Counter(result.outcome for result in results if result.outcome != "learned")
     parts = [f"{count} {outcome}" for outcome, count in others.items()]
     if learned:
-        spread = f" ± {stdev(learned):.1f}" if len(learned) > 1 else ""
-        parts.insert(0, f"{mean(learned):.1f}{spread}")
+        parts.insert(0, cell(mean(learned), stdev(learned) if len(learned) > 1 else None))
     return ", ".join(parts)
 
 
 def _norms(study: Study, results: Results) -> str:
     axes = list(study.axes)[:2]
     shown = ("embedding_norm", "embedding_spread", "common_share", "normalized_norm", "gradient_norm", "input_gradient")
-    rows = [[*axes, "outcome", "runs", *(name.replace("_", " ") for name in shown)]]
+    rows = []
     order = {levels: index for index, levels in enumerate(product(*(study.axes[axis] for axis in axes), OUTCOMES))}
 
     def group(entry: tuple[Cell, Result]) -> tuple[str, ...]:
@@ -86,15 +86,10 @@ def _norms(study: Study, results: Results) -> str:
     for key, entries in groupby(sorted(results.items(), key=lambda entry: order[group(entry)]), group):
         of_group = [result for _, result in entries]
         rows.append([*key, str(len(of_group)), *(_course(of_group, name) for name in shown)])
-    return _markdown(rows)
+    return markdown([*axes, "outcome", "runs", *(name.replace("_", " ") for name in shown)], rows)
 
 
 def _course(results: Sequence[Result], name: str) -> str:
     summaries = [_summary(result, name) for result in results]
     columns = [[value for value in column if value is not None] for column in zip(*summaries, strict=True)]
     return " → ".join(f"{median(column):.3g}" for column in columns if column)
-
-
-def _markdown(rows: Iterable[Sequence[str]]) -> str:
-    head, *body = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([head, "|" + "---|" * (head.count("|") - 1), *body])
