@@ -41,7 +41,7 @@ def write(folder: Path, content: str | bytes) -> Path:
 
 @pytest.mark.parametrize("name", LISTS)
 def test_formats(name: str, tmp_path: Path) -> None:
-    trials = read_trials(write(tmp_path, LISTS[name]))
+    trials = read_trials(str(write(tmp_path, LISTS[name])))
     assert trials.enrolment == ("id1/rec/00001.wav", "id1/rec/00001.wav")
     assert trials.test == ("id2/rec/0002.wav", "b")
     assert trials.targets is not None

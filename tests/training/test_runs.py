@@ -84,7 +84,7 @@ def test_a_stopped_run_says_how_to_resume(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     config = small_config(Path("corpus"), Path("runs/my first"))
     path = write_run(Path("runs/my first"), trained(6), **config.model_dump(mode="json", exclude={"train", "run_dir"}))
-    run = read_run(path, Path("runs"))
+    run = read_run(str(path), "runs")
     assert run.resume == "speakerid train --config 'runs/my first/config.yaml' --resume"
     assert f"my first stopped at step 6; resume with: {run.resume}" in listing([run])
 
@@ -254,7 +254,7 @@ def test_a_folder_that_cannot_be_read_costs_a_line(tmp_path: Path, monkeypatch: 
 def test_runs_are_chosen_by_name_or_path(tmp_path: Path) -> None:
     for name in ("a", "b/c", "line\nbreak"):
         write_run(tmp_path / name)
-    assert find_runs(tmp_path, ["b/c/", "a"])[0] == [tmp_path / "b/c", tmp_path / "a"]
+    assert find_runs(str(tmp_path), ["b/c/", "a"])[0] == [tmp_path / "b/c", tmp_path / "a"]
     assert find_runs(tmp_path, [str(tmp_path / "a"), "a"])[0] == [tmp_path / "a"]
     assert find_runs(tmp_path, ["line\\nbreak"])[0] == [tmp_path / "line\nbreak"]
     with pytest.raises(UserError, match=r"contains no run 'b/d'; did you mean 'b/c'\?"):

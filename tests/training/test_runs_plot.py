@@ -87,8 +87,8 @@ def test_no_axis_of_shares_runs_past_them(tmp_path: Path, monkeypatch: pytest.Mo
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     run = write_run(tmp_path / "run", trained(1), trained(2), validated(1, 0.0), validated(2, 1.0))
-    plot_runs([read(run)], "runs", tmp_path / "plot.svg")
-    RunDirectory(run, resume=True).draw_curves()
+    plot_runs([read(run)], tmp_path, str(tmp_path / "plot.svg"))
+    RunDirectory(str(run), resume=True).draw_curves()
     for figure in drawn:
         accuracy = next(axes for axes in figure.axes if "accuracy" in axes.get_ylabel())
         assert accuracy.get_ylim() == (0, 1)

@@ -44,6 +44,6 @@ def run(options: argparse.Namespace) -> int:
     if options.plot:
         from speakerid.training.runs_plot import plot_runs
 
-        plot_runs(runs, str(options.folder), options.plot)
+        plot_runs(runs, options.folder, options.plot)
         print(f"Plot: {printable(options.plot)}", file=sys.stderr if options.json else sys.stdout)
     return 0

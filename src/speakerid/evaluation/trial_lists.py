@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import check_regular
+from speakerid.base.files import StrPath, check_regular
 from speakerid.base.printing import printable
 
 FORMATS = (
@@ -52,13 +52,14 @@ class TrialList:
     """(T,) whether both utterances are of the same speaker; None if the file has no labels."""
 
 
-def read_trials(path: Path) -> TrialList:
+def read_trials(path: StrPath) -> TrialList:
     """Read a list of trials.
 
     Raises:
         UserError: the file cannot be read, a line is not a trial, the column of the label is ambiguous, or all trials
             are of one kind.
     """
+    path = Path(path)
     lines = _lines(path)
     separator = _separator(lines)
     rows = [(number, line, _fields(line, separator)) for number, line in lines]

@@ -23,9 +23,10 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_voices import Embeds, Strangers, calibration_set_of
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.held_out import held_out_embedder, one_session_alone
-from speakerid.recognition.profiles import check_name, profiles_of
+from speakerid.recognition.profiles import profiles_of
 from speakerid.recognition.pseudo_strangers import FACTORS
 from speakerid.recognition.simulated import evenly_spaced
+from speakerid.recognition.speaker_names import check_name
 from speakerid.training.trained_model import TrainedModel
 from speakerid.training.training_data import TrainingData
 

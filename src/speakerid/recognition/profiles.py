@@ -7,8 +7,6 @@ distinct numbers of clips.
 from __future__ import annotations
 
 import difflib
-import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,9 +19,9 @@ from torch import Tensor
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import nfc
-from speakerid.corpus.utterances import COMPANY
 from speakerid.recognition.centers import centres_of, means_of
 from speakerid.recognition.plda import Plda
+from speakerid.recognition.speaker_names import check_name
 
 MOST_CLIPS = 25
 """Largest number of clips that counts; further ones are mostly of the same sessions, so the mean is no more certain."""
@@ -31,9 +29,6 @@ RANKED = 50
 """Number of speakers, the nearest ones, that compete for a recording; the others would add little and take time."""
 MANY = 5000
 """Number of speakers from which on they are first compared in half precision."""
-LONGEST_NAME = 100
-RESERVED = re.compile(r"(unknown|stranger)[ _-]*\d*|no[ _-]?body|silent|broken|too short")
-"""Reserved names, which answers use instead of a name."""
 
 
 @dataclass(frozen=True)
@@ -279,24 +274,3 @@ def _replaced(rows: NDArray[Any], index: int, row: NDArray[Any]) -> NDArray[Any]
     rows = rows.copy()
     rows[index] = row
     return rows
-
-
-def check_name(name: str) -> None:
-    """Check the name of a speaker.
-
-    Raises:
-        UserError: the name is empty, too long, reserved, or has characters that cannot be printed in a line.
-    """
-    if (
-        not isinstance(name, str)
-        or not 1 <= len(name) <= LONGEST_NAME
-        or name != name.strip()
-        or not name.isprintable()
-    ):
-        raise UserError(
-            f"name: found {name!r:.60}, expected 1 to {LONGEST_NAME} printable characters without blanks at the ends"
-        )
-    if name.startswith(COMPANY):
-        raise UserError(f"name: found {name!r}, but names of company begin with {COMPANY}; choose another")
-    if RESERVED.fullmatch(unicodedata.normalize("NFKC", name).casefold()):
-        raise UserError(f"name: found {name!r}, which answers use instead of a name; choose another")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import atomic_file
+from speakerid.base.files import StrPath, atomic_file
 from speakerid.base.palette import COLORS
 from speakerid.base.printing import printable
 from speakerid.recognition.timeline import Segment
@@ -40,17 +40,17 @@ def as_rttm(timelines: Mapping[Path, Sequence[Segment]], recordings: Sequence[Pa
     )
 
 
-def check_format(path: Path) -> None:
+def check_format(path: StrPath) -> None:
     """Check the format of a picture before long work is done for it.
 
     Raises:
         UserError: the format is not one of `FORMATS`.
     """
-    if path.suffix.lower() not in FORMATS:
-        raise UserError(f"{path}: found the format {path.suffix!r}, expected one of {', '.join(FORMATS)}")
+    if (suffix := Path(path).suffix).lower() not in FORMATS:
+        raise UserError(f"{path}: found the format {suffix!r}, expected one of {', '.join(FORMATS)}")
 
 
-def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
+def draw(segments: Sequence[Segment], title: str, path: StrPath) -> None:
     """Draw a timeline with one row per speaker, in order of appearance; strangers are gray and at the bottom.
 
     Args:
@@ -62,6 +62,7 @@ def draw(segments: Sequence[Segment], title: str, path: Path) -> None:
         UserError: the format is not supported, or the file cannot be written.
     """
     check_format(path)
+    path = Path(path)
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
     from matplotlib.figure import Figure
 

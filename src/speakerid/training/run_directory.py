@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import atomic_file, file_lock, remove_partials
+from speakerid.base.files import StrPath, atomic_file, file_lock, remove_partials
 from speakerid.config import Config
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.metrics_log import METRICS, Line, Record, rank, read_lines
@@ -36,8 +36,8 @@ class RunDirectory:
         UserError: the folder holds a run and `resume` is false, or there is no run to resume.
     """
 
-    def __init__(self, path: Path, resume: bool, keep_last: int = 1, keep_best: int = 1) -> None:
-        self.path = path
+    def __init__(self, path: StrPath, resume: bool, keep_last: int = 1, keep_best: int = 1) -> None:
+        self.path = path = Path(path)
         self.best = path / "best.pt"
         self.last = path / "last.pt"
         self.metrics = path / METRICS
@@ -57,9 +57,9 @@ class RunDirectory:
             )
 
     @staticmethod
-    def holds_a_run(path: Path) -> bool:
+    def holds_a_run(path: StrPath) -> bool:
         """Whether there is a checkpoint to resume from."""
-        return bool(_steps(path / "checkpoints")) or (path / "last.pt").exists()
+        return bool(_steps(Path(path) / "checkpoints")) or (Path(path) / "last.pt").exists()
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from speakerid.base.errors import UserError
+from speakerid.base.files import StrPath
 from speakerid.base.printing import printable
 from speakerid.config import read_yaml
 from speakerid.training.metrics_log import METRICS, Record, read_lines
@@ -74,7 +75,7 @@ class Run:
     """A line for each damaged or missing file."""
 
 
-def find_runs(folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
+def find_runs(folder: StrPath, names: Sequence[str] = ()) -> tuple[list[Path], list[str]]:
     """Find the folders of all runs below a folder, or of the named ones.
 
     Args:
@@ -87,7 +88,8 @@ def find_runs(folder: Path, names: Sequence[str] = ()) -> tuple[list[Path], list
     Raises:
         UserError: the folder does not exist or contains no run, or a name is unknown.
     """
-    if not os.path.isdir(folder):
+    folder = Path(folder)
+    if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; expected one that holds runs")
     found: list[Path] = []
     unreadable: list[OSError] = []
@@ -118,8 +120,9 @@ def _named(found: list[Path], folder: Path, names: Sequence[str]) -> list[Path]:
     return list(chosen)
 
 
-def read_run(path: Path, folder: Path) -> Run:
+def read_run(path: StrPath, folder: StrPath) -> Run:
     """Read the run at `path`, found below `folder`."""
+    path = Path(path)
     problems: list[str] = []
     config: dict[str, Any] = {}
     log = age = None
@@ -163,7 +166,7 @@ def read_run(path: Path, folder: Path) -> Run:
     )
 
 
-def read_log(path: Path) -> Log:
+def read_log(path: StrPath) -> Log:
     """Read metrics.jsonl of the run at `path`.
 
     Raises:
@@ -173,7 +176,7 @@ def read_log(path: Path) -> Log:
     kept: list[Record] = []
     step = rollbacks = damaged = 0
     given_up = False
-    for line in read_lines(path / METRICS):
+    for line in read_lines(Path(path) / METRICS):
         record = line.record
         if record is None:
             damaged += 1

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import atomic_file
+from speakerid.base.files import StrPath, atomic_file
 from speakerid.base.palette import COLORS
 from speakerid.base.printing import printable
 from speakerid.training.metrics_log import Record
@@ -38,7 +38,7 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps, and the value at each step."""
 
 
-def plot_runs(runs: Sequence[Run], folder: str, path: Path) -> None:
+def plot_runs(runs: Sequence[Run], folder: StrPath, path: StrPath) -> None:
     """Plot runs to a file.
 
     Args:
@@ -49,6 +49,7 @@ def plot_runs(runs: Sequence[Run], folder: str, path: Path) -> None:
     Raises:
         UserError: another format, nothing to plot, or the file cannot be written.
     """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"{path}: found the format {path.suffix!r}, expected one of {', '.join(FORMATS)}")
@@ -69,7 +70,7 @@ def plot_runs(runs: Sequence[Run], folder: str, path: Path) -> None:
         handles = _draw(left, right, curves)
         columns = 2 if len(handles) > 3 and max(len(str(line.get_label())) for line in handles) <= WIDE else 1
         figure.set_size_inches(11, 4.8 + 0.22 * len(handles) / columns)
-        figure.suptitle(_title(len(curves), folder))
+        figure.suptitle(_title(len(curves), str(folder)))
         figure.legend(handles=handles, title="best validation accuracy", loc="outside lower center", ncols=columns)
         with atomic_file(path) as partial:
             figure.savefig(partial, format=suffix[1:], dpi=150)
