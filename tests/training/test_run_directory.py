@@ -12,6 +12,7 @@ from speakerid.base.errors import UserError
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.run_state import RunState
 from speakerid.training.runs import read_run
 
 Open = Callable[..., RunDirectory]
@@ -31,7 +32,7 @@ def opened(checkpoint: Checkpoint, tmp_path: Path) -> Iterator[Open]:
 
     def open_at(step: int = 0, keep_last: int = 1, keep_best: int = 1) -> RunDirectory:
         folders.append(RunDirectory(tmp_path / "run", step > 0, keep_last, keep_best))
-        folders[-1].begin(checkpoint.config, step, step, 0)
+        folders[-1].begin(checkpoint.config, RunState(step=step, validated=step))
         return folders[-1]
 
     yield open_at

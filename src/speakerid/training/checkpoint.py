@@ -19,6 +19,7 @@ from speakerid.base.printing import short
 from speakerid.config import Config, FeatureConfig, ModelConfig, parse
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.checkpoint_schema import difference, parse_content
+from speakerid.training.run_state import RunState
 from speakerid.training.utterance_record import UtteranceRecord
 
 FORMAT = "speakerid checkpoint 7"
@@ -27,8 +28,8 @@ FORMER = "speakerid checkpoint 6"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """State of a run after `step` steps."""
+class Checkpoint(RunState):
+    """State of a run after `step` steps, with all that is needed to resume it or to use its model."""
 
     config: Config
     features: FeatureConfig
@@ -36,25 +37,11 @@ class Checkpoint:
     """Names in the order of the classes."""
     extra_classes: int
     """Number of classes after the speakers', for voices that only help to train."""
-    step: int
-    """Steps done."""
-    validated: int
-    """Steps done at the last validation."""
-    accuracy: float | None
-    """Accuracy of the last validation."""
-    best_accuracy: float | None
-    """Accuracy of the best validation so far."""
-    best_loss: float | None
-    """Loss of the best validation so far; ties in accuracy are broken by loss."""
-    rollbacks: int
-    """Number of rollbacks so far."""
     model: dict[str, Tensor] = field(repr=False)
     """Weights from which training continues."""
     average: dict[str, Tensor] | None = field(repr=False)
     """Moving average of the weights, used for inference if there is one."""
     optimizers: list[dict[str, Any]] = field(repr=False)
-    progress: dict[str, float]
-    """Sums since the last line of the log, and the state of `Health`."""
     utterances: UtteranceRecord | None = field(repr=False)
     """Training and validation utterances; None in a checkpoint of an earlier format."""
     code_version: str = speakerid.__version__

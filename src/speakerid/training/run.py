@@ -108,7 +108,7 @@ def _train_model(
             progress.say(f"Resuming {run.path} after step {checkpoint.step}")
         before = partial(_train_folds, config, trainer, make_model, progress, device, data) if trainer.folds else None
         stopped_by = trainer.fit(before)
-    return TrainResult(run, trainer.best_accuracy, stopped_by)
+    return TrainResult(run, trainer.state.best_accuracy, stopped_by)
 
 
 def _train_folds(
@@ -120,7 +120,7 @@ def _train_folds(
     data: TrainingData,
 ) -> signal.Signals | None:
     """Train or resume the models of the folds; returns the signal that interrupted them, if any."""
-    if trainer.validated == config.train.total_steps:
+    if trainer.state.validated == config.train.total_steps:
         return None
     folders = fold_folders(config.run_dir, trainer.folds)
     for fold, folder in enumerate(folders):

@@ -15,6 +15,7 @@ from speakerid.base.files import StrPath, atomic_file, file_lock, remove_partial
 from speakerid.config import Config
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.metrics_log import METRICS, Line, Record, rank, read_lines
+from speakerid.training.run_state import RunState
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -80,38 +81,32 @@ class RunDirectory:
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
-    def begin(self, config: Config, step: int, validated: int, rollbacks: int) -> None:
-        """Write the settings and prepare to log from `step` on; anything later from an interrupted run is removed.
+    def begin(self, config: Config, state: RunState) -> None:
+        """Write the settings and prepare to log from a state on; anything later from an interrupted run is removed.
 
         Args:
             config: settings of the run.
-            step: steps done; they have a checkpoint unless they are 0.
-            validated: steps done at the last validation.
-            rollbacks: number of rollbacks so far.
+            state: state of the run; it has a checkpoint unless no step is done.
         """
         from torch.utils.tensorboard import SummaryWriter  # slow to import, and --help does not need it
 
         for folder in (self.path, self._folder):
             remove_partials(folder)
         for later in _steps(self._folder):
-            if later > step:
+            if later > state.step:
                 self._file(later).unlink()
         # Damaged lines are kept: the user may want to repair them.
-        kept = [
-            line.text
-            for line in self._lines()
-            if line.record is None or _is_before(line.record, step, validated, rollbacks)
-        ]
+        kept = [line.text for line in self._lines() if line.record is None or _is_before(line.record, state)]
         with atomic_file(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
             partial.write_bytes(b"".join(line + b"\n" for line in kept))
-        if self._file(step).exists():  # the process may have been killed before it linked last.pt
-            _link(self._file(step), self.last)
-        self._link_best(step)
+        if self._file(state.step).exists():  # the process may have been killed before it linked last.pt
+            _link(self._file(state.step), self.last)
+        self._link_best(state.step)
         self._remove_superseded()
         self.close()
-        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=state.step + 1)
 
     def log(self, part: str, step: int, **scalars: float | str) -> dict[str, Any]:
         """Write a line of metrics.jsonl and the same scalars to TensorBoard; returns the record."""
@@ -268,11 +263,11 @@ class RunDirectory:
             self._board.close()
 
 
-def _is_before(record: Record, step: int, validated: int, rollbacks: int) -> bool:
+def _is_before(record: Record, state: RunState) -> bool:
     """Whether a line of the log is no later than this state of the run."""
     if record.part == "rollback" and record.rollbacks is not None:
-        return record.rollbacks <= rollbacks
-    return record.step <= (validated if record.part == "valid" else step)
+        return record.rollbacks <= state.rollbacks
+    return record.step <= (state.validated if record.part == "valid" else state.step)
 
 
 def _steps(folder: Path) -> list[int]:

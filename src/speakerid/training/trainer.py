@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
@@ -15,6 +15,7 @@ from speakerid.training.health import Collapsed, Diverged, Health
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.run_state import RunState
 from speakerid.training.schedule import warmup_half_cosine
 from speakerid.training.signals import agreed, caught_signals
 from speakerid.training.step import TrainingStep, explain_out_of_memory
@@ -45,16 +46,7 @@ class Trainer:
     run: RunDirectory | None
     """None in all processes except the first, which does all the writing."""
     progress: Progress
-    step: int = 0
-    """Steps done."""
-    validated: int = 0
-    """Steps done at the last validation."""
-    accuracy: float | None = None
-    best_accuracy: float | None = None
-    best_loss: float | None = None
-    """Loss of the best validation; ties in accuracy are broken by loss."""
-    rollbacks: int = 0
-    """Number of rollbacks so far."""
+    state: RunState = field(default_factory=RunState)
 
     def __post_init__(self) -> None:
         self._settings = self.config.train
@@ -65,6 +57,11 @@ class Trainer:
         self._average = MovingAverage(self.model, self._settings.ema) if self._settings.ema else None
         self._health = Health(len(self.speakers) + self.extra_classes)
         self._stopwatch = Stopwatch()
+
+    @property
+    def step(self) -> int:
+        """Steps done."""
+        return self.state.step
 
     def fit(self, before: Callable[[], signal.Signals | None] | None = None) -> signal.Signals | None:
         """Train to the last step.
@@ -79,7 +76,7 @@ class Trainer:
             UserError: the run diverged or collapsed more often than `train.rollbacks` allows, or memory ran out.
         """
         if self.run:
-            self.run.begin(self.config, self.step, self.validated, self.rollbacks)
+            self.run.begin(self.config, self.state)
         self.model.train()
         try:
             with caught_signals(self.progress.say) as caught:
@@ -87,7 +84,7 @@ class Trainer:
                     self._save()
                 if before and (stopped_by := agreed(caught) or before()):
                     return stopped_by
-                while self.validated < self._settings.total_steps:
+                while self.state.validated < self._settings.total_steps:
                     try:
                         if stopped_by := self._train_to_validation(caught):
                             return stopped_by
@@ -100,7 +97,7 @@ class Trainer:
         return None
 
     def _train_to_validation(self, caught: list[signal.Signals]) -> signal.Signals | None:
-        settings, start = self._settings, self.validated
+        settings, start = self._settings, self.state.validated
         end = min(start + settings.valid_steps, settings.total_steps)
         if self.step == end:  # interrupted in a validation, which a save precedes
             return None
@@ -125,7 +122,7 @@ class Trainer:
             self._learn(features, labels, self.step, self._learning_rate(self.step))
             if self._average:
                 self._average.update(self.step)
-        self.step += 1
+        self.state = replace(self.state, step=self.step + 1)
         self._stopwatch.steps += 1
 
     def _show(self, bar: Bar) -> None:
@@ -159,22 +156,24 @@ class Trainer:
         model = self._average.model if self._average else self.model
         with explain_out_of_memory(self._validation_advice):
             result = self.validate(model, self.step)
-        self.accuracy, self.validated = result["accuracy"], self.step
-        is_best = self._is_best(result["accuracy"], result["loss"])
+        accuracy, loss = result["accuracy"], result["loss"]
+        self.state = replace(self.state, accuracy=accuracy, validated=self.step)
+        is_best = self._is_best(accuracy, loss)
         if is_best:
-            self.best_accuracy, self.best_loss = result["accuracy"], result["loss"]
+            self.state = replace(self.state, best_accuracy=accuracy, best_loss=loss)
         if self.run:
             self._record("valid", **result)
             self.run.draw_curves()  # before saving, so that a run killed here draws them when it repeats the validation
         self._save(is_best)
         if self.run and is_best:
-            self.progress.say(f"Step {self.step}, best model saved. (accuracy={self.accuracy:.4f})")
+            self.progress.say(f"Step {self.step}, best model saved. (accuracy={accuracy:.4f})")
 
     def _is_best(self, accuracy: float, loss: float) -> bool:
         """Whether a validation is the best so far; the loss breaks ties, which are common with few utterances."""
-        if self.best_accuracy is None or self.best_loss is None:
+        best = self.state
+        if best.best_accuracy is None or best.best_loss is None:
             return True
-        return (accuracy, -loss) > (self.best_accuracy, -self.best_loss)
+        return (accuracy, -loss) > (best.best_accuracy, -best.best_loss)
 
     def _record(self, part: str, **scalars: float | str) -> None:
         self.progress.record(_of(self.run).log(part, self.step, **scalars))
@@ -182,11 +181,11 @@ class Trainer:
     def _learning_rate(self, step: int) -> float:
         settings = self._settings
         factor = warmup_half_cosine(step, settings.warmup_steps, settings.total_steps)
-        return settings.learning_rate * ROLLBACK_FACTOR**self.rollbacks * factor
+        return settings.learning_rate * ROLLBACK_FACTOR**self.state.rollbacks * factor
 
     def _roll_back(self, reason: Diverged) -> None:
         """Return to the last good checkpoint, with a lower learning rate."""
-        failed_at, times = self.step, self.rollbacks + 1
+        failed_at, times = self.step, self.state.rollbacks + 1
         if times > self._settings.rollbacks:
             if self.run:
                 self._record("given up", reason=str(reason))
@@ -197,11 +196,11 @@ class Trainer:
             )
         guesses = isinstance(reason, Collapsed)
         self.restore(from_rank_0(lambda: _of(self.run).good_checkpoint(validated=guesses)))
-        self.rollbacks = times
+        self.state = replace(self.state, rollbacks=times)
         factor = ROLLBACK_FACTOR**times
         self.progress.warn(f"{reason}; going back to step {self.step} with {factor:g} times the learning rate")
         if self.run:
-            self.run.begin(self.config, self.step, self.validated, times)
+            self.run.begin(self.config, self.state)
             self._record(
                 "rollback", rollbacks=times, from_step=failed_at, learning_rate_factor=factor, reason=str(reason)
             )
@@ -241,16 +240,10 @@ class Trainer:
             speakers=self.speakers,
             extra_classes=self.extra_classes,
             utterances=self.utterances,
-            step=self.step,
-            validated=self.validated,
-            accuracy=self.accuracy,
-            best_accuracy=self.best_accuracy,
-            best_loss=self.best_loss,
-            rollbacks=self.rollbacks,
             model=self.model.state_dict(),
             average=self._average.model.state_dict() if self._average else None,
             optimizers=self._learn.state_dict(),
-            progress=sums | self._health.state(),
+            **vars(replace(self.state, progress=sums | self._health.state())),
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
@@ -261,12 +254,7 @@ class Trainer:
         """
         if checkpoint.utterances:
             self.utterances = checkpoint.utterances
-        self.step = checkpoint.step
-        self.validated = checkpoint.validated
-        self.accuracy = checkpoint.accuracy
-        self.best_accuracy = checkpoint.best_accuracy
-        self.best_loss = checkpoint.best_loss
-        self.rollbacks = checkpoint.rollbacks
+        self.state = checkpoint.state
         checkpoint.restore_weights(self.model, checkpoint.model)
         if self._average:
             checkpoint.restore_weights(self._average.model, checkpoint.inference_weights)
