@@ -2,13 +2,14 @@
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from html import escape
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -48,14 +49,19 @@ class Plot:
     """Empty if there is nothing to draw."""
 
 
-def html_page(title: str, body: Iterable[str]) -> str:
-    """HTML page with the given pieces of HTML as its body."""
-    return _PAGE.format(title=escape(title), style=_STYLE, body="\n".join(body))
+def render(template: str, **values: Any) -> str:
+    """Fill in a template of `speakerid/templates`; all text is escaped."""
+    return _environment().get_template(template).render(values)
 
 
-def html_plot(plot: Plot) -> str:
-    """HTML of a figure with its title and caption."""
-    return f"<figure><h3>{escape(plot.title)}</h3>{plot.svg}<figcaption>{escape(plot.caption)}</figcaption></figure>"
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("speakerid"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )  # fmt: skip
 
 
 def svg(title: str, draw: Draw, size: Size = (4.4, 2.0)) -> str:
@@ -131,55 +137,3 @@ def _adapt_svg(figure: str) -> str:
     for color, variable in zip(astuple(PAGE_INKS), astuple(_VARIABLES), strict=True):
         figure = figure.replace(color, variable)
     return re.sub(r"\s*\n\s*", "\n", figure).strip()
-
-
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c1e21; --paper: #fdfdfc; --faint: #6b7078; --line: #e3e3df;
-  --bar: #4a7fa7; --limit: #c0492f; --panel: #f5f5f2; }
-@media (prefers-color-scheme: dark) { :root { --ink: #dcdedf; --paper: #17191c; --faint: #969ca5; --line: #33373c;
-  --bar: #6c9fc6; --limit: #e27a5f; --panel: #1f2226; } }
-body { margin: 0 auto; max-width: 54rem; padding: 3rem 1.5rem 6rem; background: var(--paper); color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .6rem; font-weight: 650; letter-spacing: -.015em;
-  overflow-wrap: anywhere; }
-h2 { font-size: 1.25rem; margin: 3.2rem 0 .8rem; font-weight: 650; }
-h3 { font-size: .95rem; margin: 0 0 .3rem; font-weight: 600; }
-p { margin: .3rem 0; } a { color: inherit; }
-.lead { font-size: 1.1rem; } .faint { color: var(--faint); font-size: .9rem; }
-.glance { list-style: none; margin: 1.6rem 0 2.4rem; padding: 0; display: flex; flex-wrap: wrap; gap: .5rem; }
-.glance a { display: block; padding: .25rem .75rem; border: 1px solid var(--line); border-radius: 1rem;
-  text-decoration: none; font-size: .9rem; } .glance a:hover { border-color: var(--limit); }
-.glance b { color: var(--limit); font-weight: 650; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(20rem, 1fr)); gap: 2rem 2.2rem;
-  margin: 0 0 1rem; }
-figure { margin: 0; } figure svg { display: block; width: 100%; height: auto; }
-figure svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif !important; }
-figcaption { color: var(--faint); font-size: .82rem; line-height: 1.4; }
-.wide { overflow-x: auto; } .interval { color: var(--faint); font-size: .74rem; white-space: nowrap; }
-.wide td.faint { white-space: nowrap; }
-table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .28rem .6rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
-th:first-child { text-align: left; padding-left: 0; }
-tbody th { font-weight: 400; min-width: 7rem; overflow-wrap: break-word; }
-thead th { color: var(--faint); font-weight: 500; vertical-align: bottom; }
-.group th { color: var(--faint); padding-top: .9rem; } .bad { color: var(--limit); font-weight: 600; }
-section[id] { margin: 0 0 1.8rem; } section[id] h3 { font-size: 1.02rem; }
-.advice { color: var(--faint); } .findings { margin: .5rem 0 0; padding: 0; list-style: none; font-size: .9rem; }
-.findings li { padding: .35rem 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
-details { font-size: .85rem; color: var(--faint); } td details { min-width: 3rem; }
-td details p { text-align: left; white-space: nowrap; } summary { cursor: pointer; }
-"""
