@@ -20,7 +20,7 @@ from speakerid.corpus.utterances import Corpus
 from speakerid.evaluation.leakage import leakage
 from speakerid.preparation.prepare import Options, Prepared, prepare
 
-OPTIONS = Options(workers=0, features=FeatureConfig(n_mels=8))
+OPTIONS = Options(workers=0, layout_out="both", features=FeatureConfig(n_mels=8))
 
 
 def record(path: Path, seed: int, seconds: float = 0.4) -> Path:

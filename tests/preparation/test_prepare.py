@@ -120,7 +120,7 @@ def test_inner_folders_are_sessions(source: Path, out: Path) -> None:
 
 def test_last_recordings_become_test_data(source: Path, out: Path) -> None:
     frames = record(source, *(f"{speaker}/{index}.wav" for speaker in ("ann", "bob", "cid") for index in range(10)))
-    prepared = prepare(source, out, test_fraction=0.3)
+    prepared = prepare(source, out, test_fraction=0.3, layout_out="both")
     labelled, test = labelled_and_test(prepared, frames)
     assert labelled == [name for name in frames if name[4] < "7"]
     assert sorted(test) == [name for name in frames if name[4] >= "7"]
@@ -133,7 +133,7 @@ def test_last_recordings_become_test_data(source: Path, out: Path) -> None:
 
 def test_only_the_answers_reveal_the_speakers_of_the_test_data(source: Path, out: Path) -> None:
     record(source, *(f"{speaker}/day {day}/{n}.wav" for speaker in ("ann", "bob") for day in (1, 2) for n in range(8)))
-    prepared = prepare(source, out, test_fraction=0.5)
+    prepared = prepare(source, out, test_fraction=0.5, layout_out="both")
     answers = prepared.corpus.answers
     assert answers is not None
     assert len(answers) == 16
@@ -317,7 +317,7 @@ def test_equalise_standardizes_every_band_of_every_speaker(source: Path, out: Pa
     record(source, *(f"{speaker}/{index}.wav" for speaker in ("ann", "bob") for index in range(5)))
     write_recording(source / "ann" / "muffled.wav", 0.5, sample_rate=8_000)
     features = FeatureConfig(equalise=True)
-    corpus = prepare(source, out, features, test_fraction=test_fraction).corpus
+    corpus = prepare(source, out, features, test_fraction=test_fraction, layout_out="both").corpus
     assert corpus.features == features
     assert hw4.read(out)[0].features == features
     spoken: dict[str, list[torch.Tensor]] = {"ann": [], "bob": []}
@@ -347,7 +347,7 @@ def test_equalise_accepts_a_constant_band(source: Path, out: Path) -> None:
 def test_settings_reach_the_features_and_are_stored(source: Path, out: Path) -> None:
     record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
     features = FeatureConfig(sample_rate=8_000, window_length=256, hop_length=80, n_mels=20, trim_silence=False)
-    corpus = prepare(source, out, features).corpus
+    corpus = prepare(source, out, features, layout_out="both").corpus
     assert yaml.safe_load((out / "features.yaml").read_text()) == features.model_dump()
     assert open_corpus(out)[0] == corpus
     utterance = corpus.labelled[0]
@@ -367,7 +367,7 @@ def test_number_of_workers_does_not_change_the_bytes(source: Path, tmp_path: Pat
 
 def test_any_name_is_accepted(source: Path, out: Path) -> None:
     record(source, *(f"Jürgen Müller/Sitzung {n}/grüße & mehr.wav" for n in range(3)), "王 (2)/a.wav", "王 (2)/b.wav")
-    corpus = prepare(source, out, test_fraction=0.4).corpus
+    corpus = prepare(source, out, test_fraction=0.4, layout_out="both").corpus
     assert check_corpus(out) == corpus
     assert corpus.speakers == ("Jürgen Müller", "王 (2)")
     assert corpus.labelled[0].session == "Sitzung 0"

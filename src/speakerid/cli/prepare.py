@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--download", metavar="NAME", help="public corpus instead of SOURCE, such as librispeech:dev-clean"
     )
     parser.add_argument(
-        "--layout-out", choices=["hw4", "packed", "both"], default="both",
-        help="HW4 feature files, one packed file, or both (default)",
+        "--layout-out", choices=["hw4", "packed", "both"], default="packed",
+        help="packed: all frames in one file (default); hw4: a file for each utterance; both",
     )  # fmt: skip
     parser.add_argument(
         "--dtype", choices=["float16", "float32"], default="float16", help="type of the packed file (default float16)"

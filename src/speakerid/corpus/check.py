@@ -108,5 +108,5 @@ def _corpus(root: Path, stores: dict[str, Store]) -> Corpus:
         raise unfinished.error(root)
     head = next(iter(stores.values())).head
     parts = {part: store.utterances for part, store in stores.items()}
-    empty = Corpus(root, head.features, head.speakers, Utterances.of((), head.speakers))
-    return replace(empty, **parts)
+    none = Utterances.of((), head.speakers)
+    return replace(Corpus(root, head.features, head.speakers, none, none), **parts)

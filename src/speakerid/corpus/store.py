@@ -147,17 +147,21 @@ class Store:
 
     def verify(self) -> list[str]:
         """Read all frames, and return one line per block that differs from its checksum."""
-        problems = []
-        expected = self.head.blocks
+        return [
+            f"{self.file('frames').name}: bytes {block.start} to {block.stop} differ from their checksum; "
+            f"they hold utterances {rows.start} to {rows.stop - 1}"
+            for block, rows in self.damage()
+        ]
+
+    def damage(self) -> list[tuple[range, range]]:
+        """Read all frames, and return the bytes and the rows of every block that differs from its checksum."""
+        damaged, expected = [], self.head.blocks
         for number, block in enumerate(blocks(self.file("frames"))):
             if checksum([block]) != expected[16 * number : 16 * number + 16]:
                 start, end = number * BLOCK, number * BLOCK + len(block)
-                first, last = (np.searchsorted(self._ends, byte, "right") for byte in (start, end - 1))
-                problems.append(
-                    f"{self.file('frames').name}: bytes {start} to {end} differ from their checksum; "
-                    f"they hold utterances {first} to {last}"
-                )
-        return problems
+                first, last = (int(np.searchsorted(self._ends, byte, "right")) for byte in (start, end - 1))
+                damaged.append((range(start, end), range(first, last + 1)))
+        return damaged
 
     def check(self) -> None:
         """Raise UserError if a file is missing or has the wrong size, or index or names differ from their checksum."""

@@ -52,11 +52,6 @@ class Arranged:
         return Corpus(root, features, speakers, labelled, Utterances.of(test, speakers), Utterances.of(self.strangers))
 
 
-def feature_path(job: Job, entry: Entry) -> str:
-    """File name of an utterance's features, unique to the recording and its content."""
-    return f"uttr-{hashlib.blake2b(f'{job.name} {entry.key}'.encode(), digest_size=16).hexdigest()}.pt"
-
-
 def drop_single_recordings(entries: Mapping[Job, Entry], skipped: list[str]) -> dict[Job, Entry]:
     """Leave out speakers with only one usable recording, and add a line for each to `skipped`.
 
@@ -115,7 +110,7 @@ def _held_out(names: Iterable[str], count: int) -> list[str]:
 
 
 def _utterance(job: Job, entry: Entry) -> Utterance:
-    return Utterance(feature_path(job, entry), entry.length, _speaker(job), job.recording.session)
+    return Utterance(entry.feature_path, entry.length, _speaker(job), job.recording.session)
 
 
 def _speaker(job: Job) -> str:

@@ -25,7 +25,7 @@ class Equalizer:
         raw: returns the (T, M) features of an utterance.
     """
 
-    def __init__(self, utterances: Collection[Utterance], raw: Callable[[Utterance], NDArray[np.float32]]) -> None:
+    def __init__(self, utterances: Collection[Utterance], raw: Callable[[Utterance], NDArray[np.floating]]) -> None:
         self._raw = raw
         sums: dict[str, NDArray[np.float64]] = {}
         with bar(len(utterances), "Equalise", "utterances") as advance:

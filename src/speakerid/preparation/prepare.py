@@ -1,4 +1,4 @@
-"""Prepare a corpus from recordings: scan → stage → parts → HW4 files and packed store.
+"""Prepare a corpus from recordings: scan → stage → parts → packed store, HW4 files.
 
 The result depends only on the recordings and the options, not on interruptions or on the order in which recordings
 were added.
@@ -6,9 +6,7 @@ were added.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,82 +15,28 @@ from numpy.typing import NDArray
 from speakerid.audio.log_mel import LogMel
 from speakerid.audio.speed import SPEEDS
 from speakerid.base.errors import CorpusError, UserError
-from speakerid.base.files import StrPath, file_lock, remove_partials
+from speakerid.base.files import StrPath
 from speakerid.base.printing import printable
-from speakerid.config import FeatureConfig, parse, read_yaml
-from speakerid.corpus import feature_file, hw4
-from speakerid.corpus.check import check_corpus
-from speakerid.corpus.split import By
-from speakerid.corpus.store import DType
-from speakerid.corpus.utterances import STAGE, Corpus, Utterance
+from speakerid.corpus.utterances import PACKED, Corpus, Utterance
 from speakerid.preparation import recordings_table
-from speakerid.preparation.arrange import Arranged, arrange, drop_single_recordings, feature_path
+from speakerid.preparation.arrange import Arranged, arrange, drop_single_recordings
 from speakerid.preparation.company import check_names, is_company, scan_company, separate_company
 from speakerid.preparation.equalise import Equalizer
 from speakerid.preparation.occasions import FOLDER, remove_others, simulate, split_sessions
+from speakerid.preparation.options import Options, Prepared
+from speakerid.preparation.packed_frames import PackedFrames
 from speakerid.preparation.quality.findings import Examined, Finding, findings
 from speakerid.preparation.recording_features import Job, OutOfMemory, Settings
+from speakerid.preparation.repack import repack
 from speakerid.preparation.shards import Entry
 from speakerid.preparation.sources.layouts import scan
 from speakerid.preparation.sources.recordings import Recording, Scan
 from speakerid.preparation.stage import Stage
-from speakerid.preparation.write import LayoutOut, write_corpus
+from speakerid.preparation.target import check_target, locked
+from speakerid.preparation.write import write_corpus
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of `prepare`; the default features are those of HW4.
-
-    Attributes:
-        layout: layout of the source, see `speakerid.preparation.sources.layouts.LAYOUTS`; `auto` detects it.
-        layout_out: what to write: HW4 files, the packed store, or both.
-        features: settings of the log-mels.
-        dtype: type of the packed store.
-        test_fraction: share of each speaker's recordings for the test: the last sessions if sessions are known, else
-            the last recordings.
-        split: how the test data are chosen, see `speakerid.corpus.split`.
-        strangers: number of speakers to hold out entirely.
-        company: folders or tables of other people's recordings, see `preparation.company`.
-        occasions: number of simulated occasions per session of a speaker, see `preparation.occasions`; 0 for none.
-        occasion_seed: seed of the simulated occasions.
-        speeds: add copies of the training recordings at `SPEEDS`, each speed counted as another speaker.
-        max_seconds: leave out longer recordings.
-        strict: raise an error instead of leaving out a broken recording.
-        workers: number of processes, see `speakerid.base.parallel`.
-    """
-
-    layout: str = "auto"
-    layout_out: LayoutOut = "both"
-    features: FeatureConfig = field(default_factory=FeatureConfig)
-    dtype: DType = "float16"
-    test_fraction: float = 0.0
-    split: By = "auto"
-    strangers: int = 0
-    company: tuple[StrPath, ...] = ()
-    occasions: int = 0
-    occasion_seed: int = 0
-    speeds: bool = False
-    max_seconds: float = 1200.0
-    strict: bool = False
-    workers: int | None = None
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Result of `prepare`."""
-
-    corpus: Corpus
-    scan: Scan
-    skipped: list[str]
-    """One line for each recording that was left out."""
-    out_of_memory: int
-    """Number of recordings that were left out only for lack of memory."""
-    examined: Examined | None
-    """None if the source holds features instead of recordings."""
-    findings: list[Finding]
-
-
-def prepare(source: StrPath, out: StrPath, options: Options = Options()) -> Prepared:
+def prepare(source: StrPath, out: StrPath, options: Options | None = None) -> Prepared:
     """Compute the log-mel features of every recording and write a corpus.
 
     After an interruption, call it again to continue. Added and changed recordings are detected by their content; the
@@ -101,60 +45,60 @@ def prepare(source: StrPath, out: StrPath, options: Options = Options()) -> Prep
     Args:
         source: recordings in one of the known layouts.
         out: folder of the corpus.
-        options: see `Options`.
+        options: see `Options`; by default, the features are those of HW4.
 
     Raises:
         UserError: no recordings were found, `out` holds something else or other features, or fewer than two speakers
             have two usable recordings each.
         CorpusError: lists broken recordings, if `strict`.
     """
-    source, out = Path(source), Path(out)
+    source, out, options = Path(source), Path(out), options or Options()
     found = scan(source, options.layout)
     if found.layout == "hw4":
         print(f"{printable(source)}: layout hw4, features are already computed")
-        return _repack(source, out, options, found)
+        return repack(source, out, options, found)
     _print_scan(source, found)
     company = _find_company(options)
     check_names([*found.recordings, *company])
-    log_mel = LogMel(options.features.model_copy(update={"equalise": False}))  # equalized when they are written
-    settings = Settings(log_mel, options.max_seconds)
-    _check_target(out, options.features)
-    with _open_stage(out) as stage:
+    check_target(out, options.features)
+    with locked(out) as folder:
+        stage = Stage(folder, PackedFrames(out / PACKED, options.dtype) if options.one_copy else {})
         recordings = _apply_occasions(found.recordings, out, options)
         jobs = [Job(recording) for recording in (*recordings, *company)]
-        entries, broken = stage.compute(jobs, settings, "Prepare", options.workers)
+        entries, broken = _compute(stage, jobs, "Prepare", options)
         skipped = _lines(broken)
         if options.strict and skipped:
             raise CorpusError(source, skipped)
         own, others = separate_company(entries, stage.fingerprint, skipped, expected=bool(options.company))
-        usable = drop_single_recordings(own, skipped)
-        arranged = arrange(usable, options.test_fraction, options.split, options.strangers, others)
-        if arranged.test:
-            print(f"Test data: {arranged.how}")
+        arranged = _arrange(own, others, options, skipped)
         if options.speeds:
-            copies, problems = stage.compute(_copies(arranged), settings, "Speeds", options.workers)
+            copies, problems = _compute(stage, _copies(arranged), "Speeds", options)
             broken |= problems
             skipped += _lines(problems)
             arranged = arranged.with_copies(copies)
-            usable |= copies
+            entries |= copies
         corpus = arranged.corpus(out, options.features)
-        _write(corpus, usable | others, stage, options)
-        stage.keep_only(entries | usable)
+        examined = _examine(own, stage)
+        _write(corpus, entries, stage, options)
         remove_others(out / FOLDER, recordings)
-    examined = _examine(own, stage)
     all_findings = findings(examined, skipped, options.features.sample_rate) + _company_finding(corpus)
     return Prepared(corpus, found, skipped, _count_out_of_memory(broken), examined, all_findings)
 
 
-@contextmanager
-def _open_stage(out: Path) -> Iterator[Stage]:
-    """Open the stage of a corpus, and lock it against other preparations while the block runs."""
-    with _explain_write_errors(out):
-        (out / STAGE).mkdir(parents=True, exist_ok=True)
-        with file_lock(out / STAGE / "lock"):
-            for folder in (out, out / STAGE):
-                remove_partials(folder)
-            yield Stage(out / STAGE)
+def _compute(
+    stage: Stage, jobs: Sequence[Job], title: str, options: Options
+) -> tuple[dict[Job, Entry], dict[Job, UserError]]:
+    log_mel = LogMel(options.features.model_copy(update={"equalise": False}))  # equalized when they are written
+    return stage.compute(jobs, Settings(log_mel, options.max_seconds), title, options.workers)
+
+
+def _arrange(own: Mapping[Job, Entry], others: Mapping[Job, Entry], options: Options, skipped: list[str]) -> Arranged:
+    """Choose the part of each recording; print how the test data were chosen."""
+    usable = drop_single_recordings(own, skipped)
+    arranged = arrange(usable, options.test_fraction, options.split, options.strangers, others)
+    if arranged.test:
+        print(f"Test data: {arranged.how}")
+    return arranged
 
 
 def _apply_occasions(recordings: Sequence[Recording], out: Path, options: Options) -> Sequence[Recording]:
@@ -203,56 +147,11 @@ def _print_scan(source: Path, found: Scan, who: str = "speakers") -> None:
         print(f"  {remark}")
 
 
-def _repack(source: Path, out: Path, options: Options, found: Scan) -> Prepared:
-    """Write a corpus with existing features in another form, for example as a packed store."""
-    defaults = Options()
-    for name in vars(options).keys() - {"layout", "layout_out", "dtype", "workers"}:
-        if getattr(options, name) != getattr(defaults, name):
-            raise UserError(f"{name}: has no effect on {source}, whose features are already computed; leave it out")
-    corpus = check_corpus(source)
-    features = corpus.root  # may be a folder inside the source
-    _check_target(out, corpus.features)
-    with _explain_write_errors(out):
-        (out / STAGE).mkdir(parents=True, exist_ok=True)
-        corpus = replace(corpus, root=out)
-
-        def frames(utterance: Utterance) -> NDArray[np.float32]:
-            path = features / utterance.feature_path
-            return feature_file.load(path, utterance.length, corpus.features.n_mels).numpy()
-
-        with file_lock(out / STAGE / "lock"):
-            remove_partials(out)
-            write_corpus(
-                corpus, frames, options.layout_out, options.dtype, write_extra=lambda: recordings_table.remove(out)
-            )
-    return Prepared(corpus, found, [], 0, None, [])
-
-
-def _check_target(out: Path, features: FeatureConfig) -> None:
-    if out.exists() and not (out / STAGE).is_dir() and not recordings_table.has_table(out):
-        raise UserError(f"{out}: already exists; choose another folder or delete this one first")
-    existing = out / hw4.FEATURES
-    if existing.exists():
-        differences = parse(FeatureConfig, read_yaml(existing), existing).differences(features)
-        changed = [f"{name} {before}, asked for {now}" for name, (before, now) in differences.items()]
-        if changed:
-            raise UserError(f"{existing}: found {'; '.join(changed)}; choose another folder or delete {out} first")
-
-
-@contextmanager
-def _explain_write_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{out}: cannot be written: {error.strerror or error}; fix this and run the same command again to continue"
-        ) from error
-
-
 def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: Options) -> None:
-    jobs = {feature_path(job, entry): job for job, entry in entries.items()}
+    """Write the corpus, and keep what the next preparation cannot find in it."""
+    jobs = {entry.feature_path: job for job, entry in entries.items()}
 
-    def raw(utterance: Utterance) -> NDArray[np.float32]:
+    def raw(utterance: Utterance) -> NDArray[np.floating]:
         return stage.frames(entries[jobs[utterance.feature_path]])
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
@@ -260,6 +159,7 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
     write_corpus(
         corpus, frames, options.layout_out, options.dtype, write_extra=lambda: recordings_table.write(corpus, jobs)
     )
+    stage.keep_only(entries.values(), {one.feature_path for one in everything} if options.one_copy else ())
 
 
 def _examine(entries: Mapping[Job, Entry], stage: Stage) -> Examined:

@@ -1,9 +1,10 @@
-"""Shards of the stage: features and measurements of a few recordings, in two files.
+"""Shards of the stage: measurements of recordings, and the frames that are not in the packed store, in two files.
 
-`.frames` holds the concatenated frames of all recordings. It is written first; the `.npz` completes the shard. Both
-are named by the digest of the `.npz`, which contains a digest of the frames, so damage to either is detected.
+`.frames` holds the concatenated frames. It is written first; the `.npz` completes the shard. Both are named by the
+digest of the `.npz`, which contains a digest of the frames, so damage to either is detected. A recording without
+frames in the shard has them in the packed store, under its feature path.
 
-Shapes: F frames of all recordings of a shard, T frames of one recording, M mel bands.
+Shapes: F frames in a shard, T frames of one recording, M mel bands.
 """
 
 import hashlib
@@ -35,6 +36,11 @@ class Entry:
     """Number of frames."""
     measured: Measured
 
+    @property
+    def feature_path(self) -> str:
+        """File name of the features, unique to the recording and its content."""
+        return f"uttr-{hashlib.blake2b(f'{self.name} {self.key}'.encode(), digest_size=16).hexdigest()}.pt"
+
 
 @dataclass(frozen=True)
 class Computed:
@@ -42,15 +48,15 @@ class Computed:
 
     entry: Entry
     frames: NDArray[np.float32]
-    """(T, M) features."""
+    """(T, M) features; (0, M) if they are in the packed store."""
     statistics: NDArray[np.float32]
     """(2 M,) mean and standard deviation of every band."""
     fingerprint: NDArray[np.uint32]
     """(K,) values, see `speakerid.audio.measure.fingerprint`."""
 
 
-def write_shard(folder: Path, computed: Sequence[Computed]) -> None:
-    """Write a shard, completely or not at all, named by its content."""
+def write_shard(folder: Path, computed: Sequence[Computed]) -> Path:
+    """Write a shard, completely or not at all, and return the path of its `.npz`."""
     content = _measurements(computed)
     path = folder / f"{_digest(content).hex()}.npz"
     with atomic_file(path.with_suffix(".frames")) as partial_path, partial_path.open("wb") as file:
@@ -58,13 +64,16 @@ def write_shard(folder: Path, computed: Sequence[Computed]) -> None:
             file.write(one.frames.data)  # tofile does not report the cause of an error
     with atomic_file(path) as partial_path:
         partial_path.write_bytes(content)
+    return path
 
 
-def read_entries(path: Path) -> list[Entry]:
-    """Read the entries of a shard from its `.npz`, in order."""
+def read_entries(path: Path) -> list[tuple[Entry, bool]]:
+    """Read the entries of a shard from its `.npz`, in order, each with whether the shard holds its frames."""
     with np.load(path) as file:
         contents = json.loads(file["entries"].tobytes())
-    return [Entry(**content | {"measured": Measured(**content["measured"])}) for content in contents]
+        held = np.diff(file["ends"], prepend=0) > 0
+    entries = [Entry(**content | {"measured": Measured(**content["measured"])}) for content in contents]
+    return list(zip(entries, held.tolist(), strict=True))
 
 
 def is_intact(path: Path) -> bool:
@@ -106,7 +115,7 @@ def _measurements(computed: Sequence[Computed]) -> bytes:
         buffer,
         entries=np.frombuffer(entries, np.uint8),
         n_mels=computed[0].frames.shape[1],
-        ends=np.cumsum([one.entry.length for one in computed]),
+        ends=np.cumsum([len(one.frames) for one in computed]),
         statistics=np.stack([one.statistics for one in computed]),
         fingerprints=np.concatenate([one.fingerprint for one in computed]),
         fingerprint_ends=np.cumsum([len(one.fingerprint) for one in computed]),

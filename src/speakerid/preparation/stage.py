@@ -1,8 +1,9 @@
-"""Cache of computed features, so that an interrupted preparation continues and recordings can be added.
+"""What preparation has computed, so that an interrupted one continues and recordings can be added.
 
-The stage is a folder of shards. A shard is written completely or not at all. It holds the features (`.frames`, written
-first) and the measurements (`.npz`) of a few recordings. Features are found by a key of the recording's content and all
-settings that they depend on, so only new and changed recordings are computed.
+The stage is a folder of shards. While features are computed, each shard of a few recordings is written completely or
+not at all. At the end, the measurements of all recordings are put into one shard, and the frames that the packed store
+holds are dropped. Recordings are found by a key of their content and all settings that their features depend on, so
+only new and changed ones are computed.
 
 Shapes: T frames of a recording, M mel bands.
 """
@@ -11,8 +12,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -32,19 +34,34 @@ PATIENCE = 300.0
 """Seconds after which decoding a recording counts as hanging."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the stage has a recording: a shard and the index in it."""
+
+    path: Path
+    index: int
+    entry: Entry
+    has_frames: bool
+
+
+_Id = tuple[str, str]
+"""Name and key of a recording."""
+
+
 class Stage:
     """The shards of a folder. Damaged shards are removed and computed again.
 
     Args:
         folder: existing folder, locked by the caller.
+        stored: frames in the packed store, by feature path.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stored: Mapping[str, NDArray[np.floating]] = {}) -> None:
         self._folder = folder
-        self._locations: dict[str, tuple[Path, int]] = {}
-        self._entries: dict[str, Entry] = {}
+        self._stored = stored
+        self._places: dict[_Id, _Place] = {}
         self._keys: dict[str, list[str]] = {}
-        self._shards: dict[Path, list[tuple[str, str]]] = {}
+        self._shards: dict[Path, list[_Id]] = {}
         self._arrays = lru_cache(maxsize=16)(read_arrays)
         self._mapped = lru_cache(maxsize=16)(lambda path: map_frames(path, int(self._arrays(path)["n_mels"])))
         self._remove_damaged_shards()
@@ -53,7 +70,7 @@ class Stage:
     def compute(
         self, jobs: Sequence[Job], settings: Settings, title: str, workers: int | None
     ) -> tuple[dict[Job, Entry], dict[Job, UserError]]:
-        """Compute the features that are not in the stage yet.
+        """Compute the features that are neither in the stage nor in the packed store yet.
 
         Args:
             jobs: jobs, in the same order in every run.
@@ -67,7 +84,7 @@ class Stage:
         Raises:
             UserError: the folder cannot be written, or no worker process can start.
         """
-        wanted = [(job, tuple(self._keys.get(job.name, ()))) for job in jobs]
+        wanted = [(job, self._known(job.name)) for job in jobs]
         shards = [wanted[first : first + SHARD] for first in range(0, len(wanted), SHARD)]
         work = partial(_compute_shard, folder=self._folder, settings=settings)
         results = parallel_map(work, shards, title, "recordings", workers, len, _mark_for_retry, retry=False)
@@ -79,35 +96,59 @@ class Stage:
             for index, (result,) in zip(to_retry, results, strict=True):
                 found[index] = result
         self._find_shards()
-        entries = {job: self._entries[key] for job, key in zip(jobs, found, strict=True) if isinstance(key, str)}
+        entries = {
+            job: self._places[job.name, key].entry for job, key in zip(jobs, found, strict=True) if isinstance(key, str)
+        }
         return entries, {job: e for job, e in zip(jobs, found, strict=True) if isinstance(e, UserError)}
 
-    def frames(self, entry: Entry) -> NDArray[np.float32]:
+    def frames(self, entry: Entry) -> NDArray[np.floating]:
         """(T, M) features of one recording, memory-mapped; do not modify them."""
-        path, index = self._locations[entry.key]
-        end = self._arrays(path)["ends"][index]
-        return self._mapped(path)[end - entry.length : end]
+        place = self._places[entry.name, entry.key]
+        if not place.has_frames:
+            return self._stored[entry.feature_path]
+        end = self._arrays(place.path)["ends"][place.index]
+        return self._mapped(place.path)[end - entry.length : end]
 
     def statistics(self, entry: Entry) -> NDArray[np.float32]:
         """(2 M,) mean and standard deviation of every band over the frames of one recording."""
-        path, index = self._locations[entry.key]
-        return self._arrays(path)["statistics"][index]
+        place = self._places[entry.name, entry.key]
+        return self._arrays(place.path)["statistics"][place.index]
 
     def fingerprint(self, entry: Entry) -> NDArray[np.uint32]:
         """Fingerprint of one recording, see `speakerid.audio.measure.fingerprint`."""
-        path, index = self._locations[entry.key]
-        ends = self._arrays(path)["fingerprint_ends"]
-        return self._arrays(path)["fingerprints"][ends[index - 1] if index else 0 : ends[index]]
+        place = self._places[entry.name, entry.key]
+        arrays, index = self._arrays(place.path), place.index
+        ends = arrays["fingerprint_ends"]
+        return arrays["fingerprints"][ends[index - 1] if index else 0 : ends[index]]
 
-    def keep_only(self, entries: Mapping[Job, Entry]) -> None:
-        """Remove the shards without any of the given entries."""
-        kept = {(job.name, entry.key) for job, entry in entries.items()}
-        for path, held in self._shards.items():
-            if kept.isdisjoint(held):
+    def keep_only(self, entries: Iterable[Entry], stored: Collection[str]) -> None:
+        """Forget all other recordings, and drop frames that the packed store holds; the stage is of no use afterwards.
+
+        Args:
+            entries: entries to keep. Those with frames in neither the stage nor the new store are forgotten.
+            stored: feature paths in the packed store that replaced the one given to this stage.
+        """
+        kept = {(entry.name, entry.key): self._places[entry.name, entry.key] for entry in entries}
+        stay = {id: place for id, place in kept.items() if place.has_frames and place.entry.feature_path not in stored}
+        whole = {path for path, ids in self._shards.items() if all(id in stay and stay[id].path == path for id in ids)}
+        moved = [
+            self._moved(place.entry, with_frames=id in stay)
+            for id, place in kept.items()
+            if place.path not in whole and (id in stay or place.entry.feature_path in stored)
+        ]
+        if moved:
+            whole.add(write_shard(self._folder, moved))
+        for path in self._folder.glob("*.npz"):
+            if path not in whole:
                 path.unlink()
         for path in self._folder.glob("*.frames"):
-            if not path.with_suffix(".npz").exists():
+            if path.with_suffix(".npz") not in whole:
                 path.unlink()
+
+    def _moved(self, entry: Entry, with_frames: bool) -> Computed:
+        statistics = self.statistics(entry)
+        frames = self.frames(entry) if with_frames else np.empty((0, len(statistics) // 2), np.float32)
+        return Computed(entry, frames, statistics, self.fingerprint(entry))
 
     def _remove_damaged_shards(self) -> None:
         paths = sorted(self._folder.glob("*.npz"))
@@ -127,13 +168,20 @@ class Stage:
         for path in sorted(self._folder.glob("*.npz")):
             if path in self._shards:
                 continue
-            entries = read_entries(path)
-            self._shards[path] = [(entry.name, entry.key) for entry in entries]
-            for index, entry in enumerate(entries):
-                self._keys.setdefault(entry.name, []).append(entry.key)
-                if entry.key not in self._locations:  # equal recordings have equal keys
-                    self._locations[entry.key] = path, index
-                    self._entries[entry.key] = entry
+            self._shards[path] = []
+            for index, (entry, has_frames) in enumerate(read_entries(path)):
+                id = entry.name, entry.key
+                self._shards[path].append(id)
+                former = self._places.get(id)
+                if former is None or (has_frames and not former.has_frames):
+                    self._places[id] = _Place(path, index, entry, has_frames)
+                if former is None:
+                    self._keys.setdefault(entry.name, []).append(entry.key)
+
+    def _known(self, name: str) -> tuple[str, ...]:
+        """Keys of a recording whose frames are at hand."""
+        places = [self._places[name, key] for key in self._keys.get(name, ())]
+        return tuple(p.entry.key for p in places if p.has_frames or p.entry.feature_path in self._stored)
 
 
 _Shard = Sequence[tuple[Job, tuple[str, ...]]]

@@ -1,4 +1,4 @@
-"""Write a corpus as HW4 files, as a packed store, or both."""
+"""Write a corpus as a packed store, as HW4 files, or both."""
 
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from speakerid.corpus.utterances import PACKED, PARTS, Corpus, Utterance
 LayoutOut = Literal["hw4", "packed", "both"]
 WRITERS = 16
 """Number of threads that write feature files."""
-FramesOf = Callable[[Utterance], NDArray[np.float32]]
+FramesOf = Callable[[Utterance], NDArray[np.floating]]
 
 
 def write_corpus(
@@ -66,7 +66,7 @@ def write_corpus(
 
 
 def _write_features(root: Path, utterances: Collection[Utterance], frames: FramesOf) -> None:
-    def write(one: tuple[Utterance, NDArray[np.float32]]) -> None:
+    def write(one: tuple[Utterance, NDArray[np.floating]]) -> None:
         feature_file.update(root / one[0].feature_path, torch.from_numpy(one[1]))
 
     # Every file is synced before it is renamed; disks sync several files in the time of one.
@@ -87,7 +87,7 @@ def _pack(corpus: Corpus, frames: FramesOf, dtype: DType, beside_files: bool) ->
 
 def _each(
     utterances: Collection[Utterance], frames: FramesOf, title: str
-) -> Iterator[tuple[Utterance, NDArray[np.float32]]]:
+) -> Iterator[tuple[Utterance, NDArray[np.floating]]]:
     with bar(len(utterances), title, "utterances") as advance:
         for utterance in utterances:
             yield utterance, frames(utterance)
