@@ -104,6 +104,18 @@ def test_a_recording_that_loses_its_use_may_be_computed_again(source: Path, tmp_
     assert result(out) == result(tmp_path / "fresh")
 
 
+@pytest.mark.parametrize("layout_out", ["packed", "hw4", "both"])
+def test_nothing_is_left_of_removed_recordings(source: Path, tmp_path: Path, layout_out: str) -> None:
+    out = tmp_path / "out"
+    prepare(source, out, layout_out=layout_out)
+    assert any(b"s1/0.wav" in path.read_bytes() for path in (out / "prepared").glob("*.npz"))
+    shutil.rmtree(source / "s1")
+    prepare(source, out, layout_out=layout_out)
+    prepare(source, tmp_path / "fresh", layout_out=layout_out)
+    assert stage_files(out) == stage_files(tmp_path / "fresh")
+    assert not any(b"s1/" in path.read_bytes() for path in out.rglob("*") if path.is_file())
+
+
 def test_equal_recordings_are_not_computed_again(source: Path, tmp_path: Path, computed: list[str]) -> None:
     shutil.copy(source / "s0" / "0.wav", source / "s1" / "copy.wav")
     prepare(source, tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Check a corpus: every entry of its JSON files and every feature file.
+"""Check a corpus: every block of the packed store, every entry of its JSON files and every feature file.
 
 All problems are reported at once, the first 20 in full: missing or damaged files, wrong shapes, values that are not
 finite, duplicates, speakers with too few utterances. The exit status is 0 if the corpus is valid, else 2. Training
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", type=Path, metavar="FOLDER", help="corpus in HW4 layout")
+    parser.add_argument("data", type=Path, metavar="FOLDER", help="folder of a corpus")
 
 
 def run(options: argparse.Namespace) -> int:

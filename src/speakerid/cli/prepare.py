@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--test-fraction", type=fraction, default=0.0, metavar="F",
-        help="share of each speaker's recordings to use as test data, with answers.csv (default 0)",
+        help="share of each speaker's recordings to use as test data (default 0)",
     )  # fmt: skip
     parser.add_argument(
         "--split", choices=["auto", "session", "order", "random"], default="auto",

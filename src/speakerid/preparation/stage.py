@@ -122,7 +122,7 @@ class Stage:
         return arrays["fingerprints"][ends[index - 1] if index else 0 : ends[index]]
 
     def keep_only(self, entries: Iterable[Entry], stored: Collection[str]) -> None:
-        """Forget all other recordings, and drop frames that the packed store holds; the stage is of no use afterwards.
+        """Forget all other recordings, and drop frames that the packed store holds.
 
         Args:
             entries: entries to keep. Those with frames in neither the stage nor the new store are forgotten.
