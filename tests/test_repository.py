@@ -22,7 +22,7 @@ PLAIN_FOLDERS = [
 ]
 STOCK_PHRASES = re.compile(
     r"^\s*Of |\bLetters:|\b(whoever|nobody|everybody|somebody|anybody|likewise|so many|so often|told|heard)\b"
-    r"|\b(anew|meanwhile|mend|passed over)\b"
+    r"|\b(anew|meanwhile|mend|passed over|flatters?|per cent)\b"
     r"|(?<!there )\b(is|are) no\b(?! (later|longer|more))|\bgo(es)? on\b|\bat work\b|\bby itself\b|\bin vain\b"
     r"|\bof no (meaning|use)\b|\bgiven back\b|\bstands? (at|in)\b|\bbehind one another\b",
     re.MULTILINE,

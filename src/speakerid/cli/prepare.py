@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--features", nargs="+", default=[], metavar="SETTING=VALUE",
-        help="settings of the log-mels, such as n_mels=80 f_min=20; see FeatureConfig in config.py",
+        help="settings of the log-mels, such as n_mels=80 f_min=20; see speakerid.FeatureConfig",
     )  # fmt: skip
     parser.add_argument(
         "--test-fraction", type=fraction, default=0.0, metavar="F",

@@ -17,7 +17,8 @@ class DataConfig(Settings, frozen=True):
     """The corpus, and the part of it that is held out for validation."""
 
     root: FilePath = DEMO_ROOT
-    """Folder in HW4 layout (homework 4 of Machine Learning, National Taiwan University; see data/README.md)."""
+    """Folder of the corpus: what `speakerid prepare` wrote, or HW4 files (homework 4 of Machine Learning at National
+    Taiwan University)."""
     split: Literal["auto", "session", "order", "random"] = "auto"
     """How each speaker's utterances are split: `session` keeps sessions whole, `order` holds the last utterances out,
     `random` mixes sessions into both parts; `auto` is `session` for every speaker with two known sessions or more, and
