@@ -114,14 +114,18 @@ def turns(pooling: int, variant: int) -> list[tuple[str, str, int]]:
     )
 
 
-@pytest.mark.slow
+def a_third_today(cases: list[tuple[str, str, int]]) -> list[Any]:
+    """Every third case; the others are nightly."""
+    return [pytest.param(*case, marks=[pytest.mark.nightly] if index % 3 else []) for index, case in enumerate(cases)]
+
+
 @each_format
-@pytest.mark.parametrize(("encoder", "pooling", "variant"), turns(0, 0))
+@pytest.mark.parametrize(("encoder", "pooling", "variant"), a_third_today(turns(0, 0)))
 def test_every_encoder_is_exported(export: Any, encoder: str, pooling: str, variant: int, tmp_path: Path) -> None:
     assert export(a_model(encoder, pooling, variant), tmp_path / "exported", SPEAKERS, THRESHOLDS) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("encoder", "pooling", "variant"), turns(2, 1))
 def test_with_another_pooling_it_is_exported_too(encoder: str, pooling: str, variant: int, tmp_path: Path) -> None:
     assert export_onnx(a_model(encoder, pooling, variant), tmp_path / "exported", SPEAKERS, THRESHOLDS) < 1e-5

@@ -17,6 +17,7 @@ from safetensors.torch import load, save, save_file
 
 from processes import FORKS
 from recognition.bundles import Trained, enroll_for_ever, enroll_somebody, prints
+from recognition.hostile import extra, rewrite
 from speakerid.base.errors import UserError
 from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle import FORMAT, Bundle
@@ -183,3 +184,11 @@ def test_a_bundle_of_a_version_that_had_fewer_settings_opens(trained: Trained, t
     path.write_bytes(save(tensors, {"speakerid": damaged}))
     with pytest.raises(UserError, match="checksum"):
         Bundle.load(path)
+
+
+def test_a_bundle_with_the_correction_of_an_earlier_version_opens(trained: Trained, tmp_path: Path) -> None:
+    """It was a number, subtracted from the score of the utterance's own speaker."""
+    path = tmp_path / "former.safetensors"
+    rewrite(trained.path, path, extra("evidence.0.flattery", torch.tensor(0.25)))
+    corrections = Bundle.load(path).evidence[0].corrections
+    assert corrections.tolist() == [[-0.25, 0.0]] * len(trained.bundle.evidence[0].known)

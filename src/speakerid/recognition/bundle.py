@@ -43,6 +43,8 @@ from speakerid.recognition.bundle_file import (
     read,
     tensors_of,
 )
+from speakerid.recognition.bundle_file import Content as _Content  # noqa: F401  # scripts that edit bundles use it
+from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # and this
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.embedder import Embedder

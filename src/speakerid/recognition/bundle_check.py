@@ -173,8 +173,9 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[s
         expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
         if f"{prefix}stranger_profiles" in tensors:  # only with folds
             expected[f"{prefix}stranger_profiles"] = (*strangers,), torch.int32
-        if f"{prefix}corrections" in tensors:  # only with folds
-            expected[f"{prefix}corrections"] = (len(names), 2), torch.float32
+        for name, shape in {"corrections": (len(names), 2), "flattery": ()}.items():
+            if f"{prefix}{name}" in tensors:  # only with folds; flattery is of an earlier version
+                expected[f"{prefix}{name}"] = shape, torch.float32
     return expected
 
 

@@ -281,19 +281,20 @@ def profiles_in(content: Content, weights: Mapping[str, Tensor], tensors: Mappin
 
 
 def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> CalibrationSet:
-    """CalibrationSet of one duration of a bundle that was checked."""
+    """Calibration set of one duration of a bundle that was checked."""
     prefix, names = f"evidence.{index}.", [one.name for one in content.speakers]
     known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
-    whose, profiles = tensors[f"{prefix}stranger_speakers"].numpy(), tensors.get(f"{prefix}stranger_profiles")
-    themselves = [] if profiles is None else [names[index] if index >= 0 else "" for index in profiles.tolist()]
+    own_profiles = tensors.get(f"{prefix}stranger_profiles", torch.zeros(0)).int()
     added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
+    if (own := tensors.get(f"{prefix}flattery")) is not None:  # earlier format, of the utterance's speaker alone
+        added = np.tile(np.array([-own.item(), 0], np.float32), (len(known), 1))
     return CalibrationSet(
         content.seconds[index],
         known,
         np.array(content.evidence_speakers[index], str),
         strangers,
-        whose,
-        np.array(themselves, str),
+        tensors[f"{prefix}stranger_speakers"].numpy(),
+        np.array([names[row] if row >= 0 else "" for row in own_profiles.tolist()], str),
         added,
         bool(content.joined and content.joined[index]),
     )

@@ -110,6 +110,10 @@ class Recognizer:
         """(D,) voice print of a recording, of length 1; arguments and errors as for `listen`."""
         return self.listen(recording, sample_rate).voice_print
 
+    def embed_features(self, frames: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
+        return self._encoder.embed(frames)
+
     def voice(self, frames: NDArray[np.float32]) -> Voice:
         """Embed the voice in the (T, M) features of a recording."""
         return self._encoder.voice(frames)
