@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check site
+.PHONY: demo test nightly check site
 
 demo: .venv/installed
 	$(BIN)/python scripts/demo.py
 
 test: .venv/installed
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not slow"
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m slow
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+nightly: .venv/installed
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m nightly
 
 check: .venv/installed
 	$(BIN)/ruff check .

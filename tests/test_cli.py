@@ -234,7 +234,6 @@ def test_mistakes_give_one_line_and_status_2(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_saves_and_prints_how_to_continue(number: signal.Signals, tmp_path: Path) -> None:
     """In a separate process, at an arbitrary step."""

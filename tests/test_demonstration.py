@@ -13,7 +13,7 @@ from speakerid.training.run import train
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_a_line_fails_where_the_conformer_succeeds(tmp_path: Path) -> None:
     """On sessions that neither was trained on, with the settings and the corpus of `make demo`."""

@@ -216,7 +216,7 @@ def read_damaged_files(first: int, count: int, folder: Path) -> None:
     progress.write_text(f"all {count} read {readable} grown {grown}", encoding="ascii")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_damaged_recordings_give_finite_features_or_one_line(tmp_path: Path) -> None:
     errors, progress = tmp_path / "errors.txt", tmp_path / "progress"
     with errors.open("wb") as output:

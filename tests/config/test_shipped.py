@@ -43,7 +43,7 @@ def test_an_unknown_name_lists_those_that_there_are() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(SETUPTOOLS < 77, reason="setuptools 77 is the first to read this pyproject.toml")
 def test_a_wheel_holds_the_configs_and_the_mark_of_types(tmp_path: Path) -> None:
     source, site = tmp_path / "source", tmp_path / "site"

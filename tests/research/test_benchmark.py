@@ -27,7 +27,7 @@ def test_help_says_what_is_measured(command: list[str]) -> None:
     assert "usage" in answer.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_train_measures_every_variant_and_names_the_slowest_operations() -> None:
     answer = run("train", *TINY, "--profile")
     assert answer.returncode == 0, answer.stderr
@@ -51,7 +51,7 @@ def test_an_unknown_revision_is_answered_by_one_line(
     assert "no-such-revision" in error
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_identify_measures_ours_and_start_ups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

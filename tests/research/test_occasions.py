@@ -132,7 +132,7 @@ def test_other_settings_are_another_run(out: Path) -> None:
     assert len({Job("known", 0, "few_minutes", seconds=seconds).folder(out) for seconds in (60, 90)}) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_script_prints_a_table_of_everybody(
     recordings: Path, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,8 +17,6 @@ from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run import train
 
-pytestmark = pytest.mark.slow
-
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 STEPS = 200
@@ -74,6 +72,7 @@ def test_four_processes_are_one_run_with_one_set_of_lines(settings: Path, alone:
     assert done.stderr.count(f"step={STEPS}") == 1
 
 
+@pytest.mark.nightly
 def test_four_processes_start_and_one_resumes(settings: Path, alone: Path, tmp_path: Path) -> None:
     """The signal reaches the third process only, and all of them stop after the same step."""
     done = shared_run(4, "signal 2 36", settings, tmp_path / "run")
@@ -103,6 +102,7 @@ def test_an_error_of_one_process_ends_all_with_its_message(settings: Path, tmp_p
     assert "another process of the run has ended" not in done.stderr
 
 
+@pytest.mark.nightly
 def test_an_error_of_all_processes_is_printed_once(settings: Path, tmp_path: Path) -> None:
     done = shared_run(2, "none 0 0", settings, tmp_path / "run", "train.batch_size=1", "model.classifier=linear")
     assert done.returncode != 0
@@ -110,6 +110,7 @@ def test_an_error_of_all_processes_is_printed_once(settings: Path, tmp_path: Pat
     assert "train.batch_size: found 1, expected at least 2" in done.stderr
 
 
+@pytest.mark.nightly
 def test_two_processes_start_from_weights_that_rank_0_reads(settings: Path, alone: Path, tmp_path: Path) -> None:
     begun = train(load_config(settings, [f"run_dir={tmp_path / 'one'}", f"init_from={alone / 'best.pt'}"])).run.path
     done = shared_run(2, "none 0 0", settings, tmp_path / "two", f"init_from={alone / 'best.pt'}")
@@ -118,6 +119,7 @@ def test_two_processes_start_from_weights_that_rank_0_reads(settings: Path, alon
     assert_same_run(tmp_path / "two", begun)
 
 
+@pytest.mark.nightly
 def test_a_missing_init_from_is_reported_once(settings: Path, tmp_path: Path) -> None:
     done = shared_run(2, "none 0 0", settings, tmp_path / "run", f"init_from={tmp_path / 'none.pt'}")
     assert done.returncode != 0
@@ -126,6 +128,7 @@ def test_a_missing_init_from_is_reported_once(settings: Path, tmp_path: Path) ->
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.nightly
 def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the command itself, once."""
     arguments = ["--checkpoint", str(alone / "best.pt"), "--data", str(load(settings, alone).data.root)]
@@ -142,6 +145,7 @@ def test_inference_is_shared_too(settings: Path, alone: Path, tmp_path: Path, mo
     assert done.stdout.count("rows") == 1
 
 
+@pytest.mark.nightly
 def test_averaging_is_shared_too(alone: Path, tmp_path: Path) -> None:
     mean, best = average_checkpoints(alone, tmp_path / "one.pt")
     done = torchrun(2, ROOT / "scripts" / "average.py", str(alone), "--output", str(tmp_path / "two.pt"))

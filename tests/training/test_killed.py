@@ -16,8 +16,6 @@ from speakerid.corpus.check import open_corpus
 KILLING = Path(__file__).resolve().parents[1] / "killing.py"
 EVERYWHERE = 80
 """More calls than the short run makes to change files."""
-KILLS, RUNS = 60, 3
-"""Number of kills at random moments; a run may end before it was killed that often."""
 
 
 def lives(config: Path, plan: list[dict[str, Any]]) -> list[list[str | int]]:
@@ -36,32 +34,35 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return corpus
 
 
-@pytest.mark.slow
-def test_killed_before_every_call_that_changes_a_file(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [6, pytest.param(1, marks=pytest.mark.nightly)])
+def test_killed_before_every_call_that_changes_a_file(corpus: Path, tmp_path: Path, every: int) -> None:
+    """Every sixth call today, every call nightly."""
     config = small_config(corpus, tmp_path / "whole", total_steps=2, warmup_steps=1, valid_steps=1, keep_last=1)
-    folders = [tmp_path / f"killed{number}" for number in range(1, EVERYWHERE)]
-    plan = [{"run_dir": str(folder), "kills": [{"call": number}]} for number, folder in enumerate(folders, 1)]
+    calls = range(1, EVERYWHERE, every)
+    folders = [tmp_path / f"killed{number}" for number in calls]
+    plan = [{"run_dir": str(f), "kills": [{"call": number}]} for number, f in zip(calls, folders, strict=True)]
     ends = lives(write_config(tmp_path / "config.yaml", config), plan)
     killed = sum(len(end) > 1 for end in ends)
-    assert 30 < killed < len(ends)
+    assert 30 / every < killed < len(ends)
     assert all(end[-1] == 0 for end in ends)
     for folder in folders[: killed + 1]:
         assert_same_run(folder, tmp_path / "whole")
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments(corpus: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("runs", "at_least"), [(1, 15), pytest.param(3, 60, marks=pytest.mark.nightly)])
+def test_killed_at_random_moments(corpus: Path, tmp_path: Path, runs: int, at_least: int) -> None:
+    """A run may end before it was killed as often as planned."""
     config = small_config(
         corpus, tmp_path / "whole", total_steps=200, valid_steps=20, save_steps=10, log_steps=5, learning_rate=0.001
     )
     rng = np.random.default_rng(0)
-    folders = [tmp_path / f"killed{number}" for number in range(RUNS)]
-    plan = [{"run_dir": str(folder), "kills": [random_kill(rng) for _ in range(KILLS)]} for folder in folders]
+    folders = [tmp_path / f"killed{number}" for number in range(runs)]
+    plan = [{"run_dir": str(folder), "kills": [random_kill(rng) for _ in range(60)]} for folder in folders]
     ends = lives(write_config(tmp_path / "config.yaml", config), plan)
     assert all(end[-1] == 0 for end in ends)
     died_at = Counter(phase for end in ends for phase in end[:-1])
-    assert died_at.total() >= KILLS, died_at
-    assert min(died_at[phase] for phase in ("step", "save", "validate")) >= 5, died_at
+    assert died_at.total() >= at_least, died_at
+    assert min(died_at[phase] for phase in ("step", "save", "validate")) >= at_least // 12, died_at
     for folder in folders:
         assert_same_run(folder, tmp_path / "whole")
 

@@ -227,7 +227,7 @@ def test_float64_throughout(corpus: Path, tmp_path: Path) -> None:
     assert a != b
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_equals_eager() -> None:
@@ -244,7 +244,7 @@ def test_compiled_equals_eager() -> None:
     assert steps[0].sums() == pytest.approx(steps[1].sums(), rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore")
 def test_without_a_compiler_training_continues_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch._inductor.config as inductor

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
 import yaml
 
 from experiments import small_config, write_easy_corpus
@@ -16,7 +15,6 @@ from speakerid.training.checkpoint import Checkpoint
 TRAIN = Path(__file__).resolve().parents[2] / "scripts" / "train.py"
 
 
-@pytest.mark.slow
 def test_a_closed_terminal_costs_no_step(tmp_path: Path) -> None:
     settings = {"total_steps": 100_000, "valid_steps": 50_000, "save_steps": 50_000, "log_steps": 1}
     config = small_config(write_easy_corpus(tmp_path / "corpus"), tmp_path / "run", **settings)
