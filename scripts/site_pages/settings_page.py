@@ -25,6 +25,7 @@ INTRODUCTION = """# Settings
 Every setting of an experiment file. Each can be overridden on the command line, as in `speakerid train few_minutes
 model.d_model=96`; unknown and wrong settings are refused with a suggestion. `speakerid configs` lists the files that
 ship. A part that comes in several kinds has different settings for each kind. Integers are at most 10⁹.
+Experimental settings work and are tested, but no trained result supports them.
 """
 BOUNDS: dict[type, tuple[str, str]] = {
     Ge: ("ge", "≥"),
