@@ -196,13 +196,18 @@ def test_check_reads_both_parts(tmp_path: Path) -> None:
 def test_feature_settings_of_the_corpus_are_read(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     assert hw4.read(tmp_path)[0].features == FeatureConfig(n_mels=4)
-    (tmp_path / "features.yaml").write_text("{n_mels: 4, hop_length: 200, equalise: true}")
-    assert hw4.read(tmp_path)[0].features == FeatureConfig(n_mels=4, hop_length=200, equalise=True)
+    (tmp_path / "features.yaml").write_text("{n_mels: 4, hop_length: 200, equalise: false}")
+    assert hw4.read(tmp_path)[0].features == FeatureConfig(n_mels=4, hop_length=200)
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
+        (
+            "{n_mels: 4, equalise: true}",
+            "features.yaml: equalise: found true, expected false: equalized features need all "
+            "recordings of a speaker; prepare the recordings again",
+        ),
         ("n_mels: 5", "features.yaml: n_mels: found 5, but the JSON files have 4"),
         ("{n_mels: 4, hop_lenght: 160}", "features.yaml: hop_lenght: unknown setting; did you mean 'hop_length'?"),
         ("{n_mels: 4, level: loud}", "features.yaml: level: found 'loud': "),
@@ -285,7 +290,6 @@ def corpora(draw: st.DrawFn) -> Corpus:
         floor=draw(st.floats(1e-30, 1.0)),
         level=draw(st.floats(-90, 0)),
         trim_silence=draw(st.booleans()),
-        equalise=draw(st.booleans()),
     )
     return Corpus(
         Path(),

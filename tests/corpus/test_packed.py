@@ -273,3 +273,11 @@ def test_voxceleb2_opens_with_little_memory(tmp_path: Path) -> None:
     # Kibibytes: the index and the speakers, but not the names, which take 100 MB.
     assert grown < 80_000
     assert read_store(tmp_path / "packed", "labelled").utterances.names[count - 1].endswith("01099999.pt")
+
+
+def test_equalized_features_are_refused(tmp_path: Path) -> None:
+    corpus = make_corpus(tmp_path / "corpus")
+    corpus = replace(corpus, features=FeatureConfig(n_mels=N_MELS, equalise=True))
+    with pytest.raises(UserError, match=r"labelled\.json: equalise: found true, expected false"):
+        write_store(corpus.root / "packed", "labelled", corpus, features(corpus.labelled), "float16")
+        open_corpus(corpus.root)

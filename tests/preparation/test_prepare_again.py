@@ -116,16 +116,14 @@ def mend(source: Path) -> list[str]:
 
 @pytest.mark.parametrize("edit", [add, change, remove, mend], ids=lambda edit: edit.__name__)
 @pytest.mark.parametrize("layout_out", ["hw4", "packed", "both"])
-@pytest.mark.parametrize("equalise", [False, True])
 def test_result_depends_only_on_the_current_recordings(
     source: Path,
     tmp_path: Path,
     computed: list[str],
     edit: Callable[[Path], list[str]],
     layout_out: str,
-    equalise: bool,
 ) -> None:
-    options = {"layout_out": layout_out, "features": FeatureConfig(equalise=equalise)}
+    options = {"layout_out": layout_out}
     prepare(source, tmp_path / "out", **options)
     expected = edit(source)
     computed.clear()

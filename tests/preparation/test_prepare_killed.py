@@ -13,7 +13,6 @@ import pytest
 import soundfile
 
 from speakerid.base.errors import UserError
-from speakerid.config import FeatureConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.utterances import PARTS
 from speakerid.preparation import prepare as module
@@ -27,7 +26,7 @@ UNFINISHED = "its preparation is unfinished; run the same `prepare` again to con
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("packed", "packed"), ("hw4", "hw4"), ("equalise", "equalise"), ("both", "packed"), ("packed", "hw4")],
+    [("packed", "packed"), ("hw4", "hw4"), ("both", "packed"), ("packed", "hw4")],
 )
 def test_after_a_kill_at_any_change_the_corpus_is_old_new_or_unfinished(
     tmp_path: Path, before: str, after: str
@@ -90,9 +89,7 @@ def _prepare(folder: Path, out: str, form: str, test_fraction: float, kill_at: i
             left = iter(range(kill_at, -1, -1))
             for name in CALLS:
                 setattr(os, name, _killing(getattr(os, name), left))
-        features = FeatureConfig(equalise=form == "equalise")
-        layout_out = "hw4" if form == "equalise" else form
-        options: dict[str, Any] = {"layout_out": layout_out, "test_fraction": test_fraction, "features": features}
+        options: dict[str, Any] = {"layout_out": form, "test_fraction": test_fraction}
         module.prepare(folder / "recordings", folder / out, Options(workers=0, **options))
         os._exit(0)
     status = os.waitpid(child, 0)[1]

@@ -90,10 +90,6 @@ def _add_voices(parser: argparse.ArgumentParser) -> None:
         "--speeds", action="store_true", help="add copies at 0.9 and 1.1 of the speed, as additional training classes"
     )
     parser.add_argument("--augment", nargs="+", choices=["speed"], help=argparse.SUPPRESS)  # old name of --speeds
-    parser.add_argument(
-        "--equalise", action="store_true",
-        help="standardize every band over all frames of a speaker: removes the channel, for experiments only",
-    )  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -121,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
         occasion_seed=options.occasion_seed,
         strict=options.strict,
         workers=options.workers,
-        features=parse_features([*options.features, *(["equalise=true"] if options.equalise else [])]),
+        features=parse_features(options.features),
         speeds=options.speeds or bool(options.augment),
         max_seconds=60.0 * options.max_minutes,
     )

@@ -32,7 +32,7 @@ class FeatureConfig(Settings, frozen=True):
     equalise: bool = False
     """Standardize every band over all frames of a speaker, which removes the channel.
 
-    This needs the speaker's identity, so it is for measuring (`speakerid prepare --equalise`), not for use.
+    Corpora of earlier versions may have it; it needs the speaker's identity, and is refused.
     """
 
     @property

@@ -32,7 +32,7 @@ from torch import Tensor
 from speakerid.base.errors import UserError
 from speakerid.base.files import check_regular
 from speakerid.config import FeatureConfig
-from speakerid.corpus.utterances import Part, Utterances
+from speakerid.corpus.utterances import Part, Utterances, check_features
 
 FORMAT: Literal["speakerid store 2"] = "speakerid store 2"
 _CHECKED = b'{"checksum":"'
@@ -265,9 +265,11 @@ def _read_head(path: Path) -> Head:
         if checksum([content]).encode() + b'",' != stored:
             raise UserError(f"{path}: differs from its checksum")
     try:
-        return Head.model_validate_json(content)
+        head = Head.model_validate_json(content)
     except ValidationError as error:
         raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}") from error
+    check_features(head.features, path)
+    return head
 
 
 def blocks(path: Path) -> Iterator[bytes]:

@@ -54,7 +54,7 @@ class Options:
     @property
     def one_copy(self) -> bool:
         """Whether the packed store is the only copy of the features when the preparation is complete."""
-        return self.layout_out == "packed" and not self.features.equalise
+        return self.layout_out == "packed"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from speakerid.corpus.utterances import PACKED, Corpus, Utterance
 from speakerid.preparation import recordings_table
 from speakerid.preparation.arrange import Arranged, arrange, drop_single_recordings
 from speakerid.preparation.company import check_names, is_company, scan_company, separate_company
-from speakerid.preparation.equalise import Equalizer
 from speakerid.preparation.occasions import FOLDER, remove_others, simulate, split_sessions
 from speakerid.preparation.options import Options, Prepared
 from speakerid.preparation.packed_frames import PackedFrames
@@ -88,8 +87,7 @@ def prepare(source: StrPath, out: StrPath, options: Options | None = None) -> Pr
 def _compute(
     stage: Stage, jobs: Sequence[Job], title: str, options: Options
 ) -> tuple[dict[Job, Entry], dict[Job, UserError]]:
-    log_mel = LogMel(options.features.model_copy(update={"equalise": False}))  # equalized when they are written
-    return stage.compute(jobs, Settings(log_mel, options.max_seconds), title, options.workers)
+    return stage.compute(jobs, Settings(LogMel(options.features), options.max_seconds), title, options.workers)
 
 
 def _arrange(own: Mapping[Job, Entry], others: Mapping[Job, Entry], options: Options, skipped: list[str]) -> Arranged:
@@ -151,11 +149,10 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
     """Write the corpus, and keep what the next preparation cannot find in it."""
     jobs = {entry.feature_path: job for job, entry in entries.items()}
 
-    def raw(utterance: Utterance) -> NDArray[np.floating]:
+    def frames(utterance: Utterance) -> NDArray[np.floating]:
         return stage.frames(entries[jobs[utterance.feature_path]])
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
-    frames = Equalizer(everything, raw) if options.features.equalise else raw
     write_corpus(
         corpus, frames, options.layout_out, options.dtype, write_extra=lambda: recordings_table.write(corpus, jobs)
     )

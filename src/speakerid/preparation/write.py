@@ -29,8 +29,8 @@ def write_corpus(
 ) -> None:
     """Write a corpus to its root and replace the old one; readers keep the files that they have open.
 
-    The old corpus stays valid during most of the work, unless features are equalized, because equalized features change
-    under the same file names. While the small files are replaced, the corpus is marked as unfinished.
+    The old corpus stays valid during most of the work. While the small files are replaced, the corpus is marked as
+    unfinished.
 
     Args:
         corpus: corpus to write, with its folder.
@@ -45,8 +45,6 @@ def write_corpus(
     root = corpus.root
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
     if layout != "packed":
-        if corpus.features.equalise:
-            unfinished.mark(root)
         _write_features(root, everything, frames)
     with sole_writer(root / PACKED) if layout != "hw4" or (root / PACKED).is_dir() else nullcontext():
         stores = [] if layout == "hw4" else list(_pack(corpus, frames, dtype, beside_files=layout == "both"))
