@@ -23,11 +23,14 @@ CALLS = ("replace", "rename", "unlink", "rmdir", "link")
 UNFINISHED = "its preparation is unfinished; run the same `prepare` again to continue"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("packed", "packed"), ("hw4", "hw4"), ("both", "packed"), ("packed", "hw4")],
-)
+    [
+        ("packed", "packed"), ("packed", "hw4"),
+        pytest.param("hw4", "hw4", marks=pytest.mark.nightly),
+        pytest.param("both", "packed", marks=pytest.mark.nightly),
+    ],
+)  # fmt: skip
 def test_after_a_kill_at_any_change_the_corpus_is_old_new_or_unfinished(
     tmp_path: Path, before: str, after: str
 ) -> None:
