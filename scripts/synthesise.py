@@ -1,6 +1,6 @@
-"""`python scripts/synthesise.py --help`; the same as `speakerid synthesise`."""
+"""Former spelling of scripts/synthesize.py."""
 
 from speakerid.cli import main
 
 if __name__ == "__main__":
-    main("synthesise")
+    main("synthesize")

@@ -18,11 +18,12 @@ import speakerid
 from experiments import answer, small_config, write_easy_corpus
 from processes import FORKS, become
 from run_folders import trained, validated, write_run
+from speakerid.cli import COMMANDS as COMMANDS_BY_NAME
 from speakerid.cli import GROUPS, build_parser, exit_with
 from speakerid.training.checkpoint import Checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["train", "runs", "average", "infer", "prepare", "evaluate", "check", "synthesise", "serve"]
+COMMANDS = ["train", "runs", "average", "infer", "prepare", "evaluate", "check", "synthesize", "serve"]
 
 
 def write_config(path: Path, corpus: Path, run_dir: Path, **train: object) -> Path:
@@ -48,6 +49,12 @@ def test_every_script_has_help() -> None:
         done = subprocess.run([sys.executable, str(script), "--help"], capture_output=True, text=True)
         assert done.returncode == 0, script
         assert len(done.stdout) > 400, script
+
+
+def test_the_former_spelling_of_a_command_works() -> None:
+    options = build_parser().parse_args(["synthesise", "demo", "--speakers", "3"])
+    assert options.action is COMMANDS_BY_NAME["synthesize"].run
+    assert options.speakers == 3
 
 
 def test_help_does_not_import_torch() -> None:

@@ -2,7 +2,7 @@
 
   python scripts/prepare.py RECORDINGS data/voices --test-fraction 0.3
   python scripts/research/strangers.py data/voices OUT --strangers 7 --draws 3
-  python scripts/synthesise.py data/demo --speakers 300
+  python scripts/synthesize.py data/demo --speakers 300
   python scripts/research/strangers.py data/demo OUT --strangers 100 --draws 1 --steps 1600
 
 In each draw some speakers of CORPUS are held out as strangers, and the config is trained on the others. Thresholds are

@@ -142,10 +142,10 @@ def test_evaluate_does_not_replace_the_report_of_the_corpus(trained: Trained, bu
         ("prepare out/recordings.csv out", "SOURCE: out/recordings.csv: is a file that will be written to OUT"),
         ("prepare --download librispeech:dev-clean downloads", "OUT: downloads: is in downloads, an input"),
         ("prepare rec page", "OUT: page/report.html: found a text that begins with 'mine'"),
-        ("synthesise demo --wav demo", "--wav: demo: is inside demo"),
-        ("synthesise demo/out --wav demo", "--wav: demo: is inside demo/out"),
-        ("synthesise demo --wav demo/wav", "--wav: demo/wav: is inside demo"),
-        ("synthesise notes.txt/demo", "OUT: notes.txt/demo: cannot be written"),
+        ("synthesize demo --wav demo", "--wav: demo: is inside demo"),
+        ("synthesize demo/out --wav demo", "--wav: demo: is inside demo/out"),
+        ("synthesize demo --wav demo/wav", "--wav: demo/wav: is inside demo"),
+        ("synthesize notes.txt/demo", "OUT: notes.txt/demo: cannot be written"),
     ],
 )
 def test_an_output_folder_is_not_inside_its_input(arguments: str, message: str, folder: Path) -> None:

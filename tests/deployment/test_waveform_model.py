@@ -166,10 +166,10 @@ class MeanSpectrum(nn.Module):
 
 
 def four_speakers() -> Profiles:
-    centres = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
+    centers = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
     clips = (1, 3, 3, 40)
     plda = Plda(0.1, np.linspace(0.05, 0.3, 5))
-    return Profiles(tuple("abcd"), plda, centres, clips, (True,) * 4, even_clips(clips), (frozenset(),) * 4)
+    return Profiles(tuple("abcd"), plda, centers, clips, (True,) * 4, even_clips(clips), (frozenset(),) * 4)
 
 
 def test_scores_are_those_of_the_profiles() -> None:

@@ -201,8 +201,8 @@ def test_as_norm_leaves_out_whoever_is_claimed(results: Results, path: Path, els
     scored_set = ScoredTestSet.of(bundle, material.TestSet.open(path, bundle, elsewhere), None)
     normed = scored_set.normed.known[5, 2]  # an utterance of anna's against cleo
     sides = []
-    centres = bundle.profiles.centres[2]
-    for voices in (scored_set.prints[5:6], centres / np.linalg.norm(centres, axis=1, keepdims=True)):
+    centers = bundle.profiles.centers[2]
+    for voices in (scored_set.prints[5:6], centers / np.linalg.norm(centers, axis=1, keepdims=True)):
         rest = np.delete(bundle.profiles.scores(voices).max(0), 2)
         sides.append((scored_set.scores[5, 2] - rest.mean()) / rest.std())
     assert normed == pytest.approx(np.mean(sides), rel=1e-4)

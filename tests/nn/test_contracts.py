@@ -35,7 +35,7 @@ CLASSIFIERS: dict[str, Any] = {
     "batchnorm": "batchnorm",
     "linear": "linear",
     "cosine": COSINE,
-    "normalised sub-centres": COSINE | {"sub_centers": 2, "batch_norm": True},
+    "normalised sub-centers": COSINE | {"sub_centers": 2, "batch_norm": True},
 }
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "": ({}, {}),

@@ -20,8 +20,8 @@ def test_logits_are_scaled_cosines_with_the_nearest_center(scale: float, sub_cen
     for n in range(7):
         for s in range(SPEAKERS):
             cosines = [
-                (x[n] @ centre) / (math.hypot(*x[n].tolist()) * math.hypot(*centre.tolist()))
-                for centre in classifier.weight[:, s]
+                (x[n] @ center) / (math.hypot(*x[n].tolist()) * math.hypot(*center.tolist()))
+                for center in classifier.weight[:, s]
             ]
             assert logits[n, s].item() == pytest.approx(scale * max(c.item() for c in cosines))
 

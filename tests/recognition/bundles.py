@@ -62,7 +62,7 @@ def train_and_export(folder: Path) -> Trained:
 
 def prints(bundle: Bundle, count: int = 3, seed: int = 0) -> np.ndarray:
     """Random voice prints."""
-    found = np.random.default_rng(seed).normal(size=(count, bundle.profiles.centres.shape[-1]))
+    found = np.random.default_rng(seed).normal(size=(count, bundle.profiles.centers.shape[-1]))
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 

@@ -34,7 +34,7 @@ def path(trained: Trained, tmp_path: Path) -> Path:
 def test_what_is_read_is_what_was_written(trained: Trained) -> None:
     read, made = Bundle.load(trained.path), trained.bundle
     assert read.profiles.names == made.profiles.names
-    assert np.array_equal(read.profiles.centres, made.profiles.centres)
+    assert np.array_equal(read.profiles.centers, made.profiles.centers)
     assert read.expected == made.expected
     assert read.card == made.card
     for name, tensor in made.weights.items():

@@ -64,7 +64,7 @@ def test_enrolling_after_a_new_export_uses_the_new_encoder(trained: Trained, bun
     fresh.enroll("Zoe", clips)
     written = Bundle.load(bundle).profiles
     assert written.names[-1] == "Zoe"
-    assert np.allclose(written.centres[-1], fresh.bundle.profiles.centres[-1], atol=1e-6)
+    assert np.allclose(written.centers[-1], fresh.bundle.profiles.centers[-1], atol=1e-6)
     assert recognizer.identify(clips[0]) == Recognizer.load(bundle).identify(clips[0])
 
 

@@ -63,7 +63,7 @@ def test_more_recordings_of_a_speaker(trained: Trained, bundle: Path, trained_on
     if not trained_on:
         at_once = Recognizer(trained.bundle)
         at_once.enroll(name, clips[:5])
-        np.testing.assert_allclose(profiles.centres[index], at_once.bundle.profiles.centres[-1], atol=1e-5)
+        np.testing.assert_allclose(profiles.centers[index], at_once.bundle.profiles.centers[-1], atol=1e-5)
 
 
 def test_a_recording_counts_once(trained: Trained, bundle: Path, tmp_path: Path) -> None:
@@ -112,9 +112,9 @@ def test_a_voice_that_is_there_is_doubted_under_another_name(trained: Trained, b
 
 def voice(bundle: Bundle, speaker: int, seed: int, name: str = "") -> Voice:
     """Voice near a center of a speaker."""
-    centre = bundle.profiles.centres[speaker, 0] / np.linalg.norm(bundle.profiles.centres[speaker, 0])
-    noise = np.random.default_rng(seed).normal(0, 0.02, len(centre)).astype(np.float32)
-    return Voice(8.0, (centre + noise) / np.linalg.norm(centre + noise), bundle.encoder, source=name)
+    center = bundle.profiles.centers[speaker, 0] / np.linalg.norm(bundle.profiles.centers[speaker, 0])
+    noise = np.random.default_rng(seed).normal(0, 0.02, len(center)).astype(np.float32)
+    return Voice(8.0, (center + noise) / np.linalg.norm(center + noise), bundle.encoder, source=name)
 
 
 def test_recordings_of_several_people_are_doubted(trained: Trained) -> None:

@@ -139,7 +139,7 @@ def test_a_bundle_promises_less_where_its_folds_find_less(folded: Path, monkeypa
 def test_a_bundle_is_a_function_of_its_run(folded: Path, bundle: Bundle) -> None:
     again = make_bundle(folded / "best.pt")
     assert all(np.array_equal(a.known, b.known) for a, b in zip(again.evidence, bundle.evidence, strict=True))
-    assert np.array_equal(again.profiles.centres, bundle.profiles.centres)
+    assert np.array_equal(again.profiles.centers, bundle.profiles.centers)
 
 
 def test_folds_that_are_missing_or_of_other_utterances_are_refused(folded: Path, tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_bundle_of_an_earlier_version_works(trained: Trained, tmp_path: Path) 
     assert recognizer.identify(clips[0]) == Recognizer(trained.bundle).identify(clips[0])
     recognizer.enroll(recognizer.speakers[0], clips, add=True)
     profiles = Bundle.load(path).profiles
-    assert profiles.clips[0] == trained.bundle.profiles.clips[0] + 2 == profiles.centre_clips[0].sum()
+    assert profiles.clips[0] == trained.bundle.profiles.clips[0] + 2 == profiles.center_clips[0].sum()
 
 
 def with_header(path: Path, source: Path, header: bytes) -> None:

@@ -132,7 +132,7 @@ def test_the_number_of_clips_does_not_make_a_voice_nearer_to_strangers(trained: 
         .profiles.scores(strangers)[:, -1] for prints in of
     )  # fmt: skip
     assert abs(few.mean() - many.mean()) < 0.25
-    assert trained.bundle.enrolled("Zoe", of[1]).profiles.centres.shape[0] == len(recognizer.speakers) + 1
+    assert trained.bundle.enrolled("Zoe", of[1]).profiles.centers.shape[0] == len(recognizer.speakers) + 1
 
 
 def test_a_channel_of_stereo_is_mixed(trained: Trained, recognizer: Recognizer) -> None:
@@ -189,14 +189,14 @@ def test_files_are_read_only_a_little_ahead(trained: Trained, recognizer: Recogn
 
 def test_the_nearest_of_many_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    centres = rng.normal(size=(400, 3, 24)).astype(np.float32)
-    centres /= np.linalg.norm(centres, axis=-1, keepdims=True)
+    centers = rng.normal(size=(400, 3, 24)).astype(np.float32)
+    centers /= np.linalg.norm(centers, axis=-1, keepdims=True)
     clips = tuple(1 + n % 30 for n in range(400))
     plda = Plda(0.02, np.linspace(0.01, 0.08, 24))
     everybody = Profiles(
-        tuple(f"s{n}" for n in range(400)), plda, centres, clips, (True,) * 400, even_clips(clips), (frozenset(),) * 400
+        tuple(f"s{n}" for n in range(400)), plda, centers, clips, (True,) * 400, even_clips(clips), (frozenset(),) * 400
     )
-    prints = centres[:9, 0] + rng.normal(0, 0.1, (9, 24)).astype(np.float32)
+    prints = centers[:9, 0] + rng.normal(0, 0.1, (9, 24)).astype(np.float32)
     prints /= np.linalg.norm(prints, axis=1, keepdims=True)
     places, scores = everybody.ranked(prints)
     monkeypatch.setattr(profiles, "MANY", 400)

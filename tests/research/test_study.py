@@ -202,8 +202,8 @@ def test_the_probe_sees_what_autograd_says(classifier: str) -> None:
         assert line["input_gradient"] == pytest.approx(gradient.norm(dim=-1).mean().item(), rel=1e-4)
         assert 0 <= line["common_share"] <= 1
         if classifier == "batchnorm":
-            centred = (embeddings - embeddings.mean(0)) / (embeddings.var(0, correction=0) + 1e-5).sqrt()
-            assert line["normalized_norm"] == pytest.approx(centred.norm(dim=-1).mean().item(), rel=1e-4)
+            centered = (embeddings - embeddings.mean(0)) / (embeddings.var(0, correction=0) + 1e-5).sqrt()
+            assert line["normalized_norm"] == pytest.approx(centered.norm(dim=-1).mean().item(), rel=1e-4)
         assert ("normalized_norm" in line) == (classifier == "batchnorm")
     model.eval()
     model(features)

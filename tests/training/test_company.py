@@ -141,4 +141,4 @@ def test_a_bundle_records_company_but_never_names_it(result: TrainResult, corpus
     assert "8 of 1 strangers" in bundle.card["fitted_on"]
     assert not any(name in str(bundle.card) for name in COMPANY)
     with pytest.raises(UserError, match="names of company begin with company/"):
-        bundle.enrolled("company/friends/p0", np.ones((1, bundle.profiles.centres.shape[-1]), np.float32))
+        bundle.enrolled("company/friends/p0", np.ones((1, bundle.profiles.centers.shape[-1]), np.float32))

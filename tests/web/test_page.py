@@ -113,7 +113,7 @@ def test_somebody_is_enrolled_from_what_was_heard_and_forgotten(
     assert "Zoe" in again.speakers
     by_files = Recognizer(trained.bundle)
     by_files.enroll("Zoe", [clips[0], clips[2]])
-    assert np.array_equal(again.bundle.profiles.centres, by_files.bundle.profiles.centres)
+    assert np.array_equal(again.bundle.profiles.centers, by_files.bundle.profiles.centers)
 
     assert page.forget("Zoe") == sentence("Zoe is forgotten")
     assert "Zoe" not in page.speakers()[0]

@@ -26,7 +26,7 @@ from speakerid import Bundle, FeatureConfig, Recognizer, UserError, decode, load
 from speakerid.audio.resample import resample
 from speakerid.base.parallel import processors
 from speakerid.recognition.calibration_set import CalibrationSet
-from speakerid.recognition.centers import CENTRES
+from speakerid.recognition.centers import CENTERS
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.paths import find_recordings
 from speakerid.recognition.plda import Plda
@@ -219,11 +219,11 @@ def _start(program: str) -> float:
 
 
 def _among_many(bundle: Path) -> Recognizer:
-    centers = _prints(MANY * CENTRES, WIDTH).reshape(MANY, CENTRES, WIDTH)
+    centers = _prints(MANY * CENTERS, WIDTH).reshape(MANY, CENTERS, WIDTH)
     names = tuple(f"speaker{number}" for number in range(MANY))
     plda = Plda(0.5 / WIDTH, np.full(WIDTH, 0.5 / WIDTH))
-    many = Profiles(names, plda, centers, (CENTRES,) * MANY, (False,) * MANY,
-                         np.ones((MANY, CENTRES), np.int64), (frozenset(),) * MANY)  # fmt: skip
+    many = Profiles(names, plda, centers, (CENTERS,) * MANY, (False,) * MANY,
+                         np.ones((MANY, CENTERS), np.int64), (frozenset(),) * MANY)  # fmt: skip
     return Recognizer(replace(Bundle.load(bundle), profiles=many))
 
 

@@ -137,7 +137,7 @@ def _shares(
 
 def _cosines(profiles: Profiles, prints: NDArray[np.float32]) -> NDArray[np.floating]:
     """(N, S) cosines of (N, D) voice prints to the mean of each speaker's centers."""
-    means = profiles.centres.mean(1)
+    means = profiles.centers.mean(1)
     return prints @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
 
 

@@ -30,7 +30,7 @@ from speakerid.cli import (
     runs,
     serve,
     speakers,
-    synthesise,
+    synthesize,
     train,
     verify,
 )
@@ -52,7 +52,7 @@ class Command(Protocol):
 
 
 GROUPS: dict[str, dict[str, Command]] = {
-    "data": {"prepare": prepare, "check": check, "synthesise": synthesise},
+    "data": {"prepare": prepare, "check": check, "synthesize": synthesize},
     "train": {"train": train, "configs": configs, "runs": runs, "average": average, "infer": infer},
     "use": {
         "export": export,
@@ -67,6 +67,8 @@ GROUPS: dict[str, dict[str, Command]] = {
     },
 }
 COMMANDS = {name: module for group in GROUPS.values() for name, module in group.items()}
+FORMER_SPELLINGS = {"synthesize": ["synthesise"]}
+"""Names that commands had before; they still work."""
 RANK_SECONDS, LOST_SECONDS = 5.0, 10.0
 """Seconds to wait before failing, for ranks other than 0 and for processes that lost another one. The launcher stops
 all processes after the first failure, so this lets the process with the actual error report it."""
@@ -148,7 +150,7 @@ def run(arguments: Sequence[str], program: str = "speakerid") -> int:
         options = commands[arguments[0]].parse_args(arguments[1:])
         return options.action(options)
     if arguments and not arguments[0].startswith("-"):
-        near = did_you_mean(arguments[0], list(commands)) or f"; expected one of {', '.join(commands)}"
+        near = did_you_mean(arguments[0], list(COMMANDS)) or f"; expected one of {', '.join(COMMANDS)}"
         parser.error(f"unknown command {arguments[0]!r}{near}")
     parser.parse_args(arguments)
     return 2
@@ -172,7 +174,8 @@ def _parsers(program: str) -> tuple[argparse.ArgumentParser, dict[str, Parser]]:
     for name, module in COMMANDS.items():
         prog = program if program != "speakerid" else f"speakerid {name}"
         text = (module.__doc__ or "").strip()
-        command = commands.add_parser(name, prog=prog, description=text, formatter_class=form)
+        former = FORMER_SPELLINGS.get(name, ())
+        command = commands.add_parser(name, prog=prog, description=text, formatter_class=form, aliases=former)
         command.set_defaults(program=prog, action=module.run)
         module.add_arguments(command)
     return parser, commands.choices

@@ -129,7 +129,7 @@ def check_cohort(bundle: Bundle) -> None:
 
 def _between(profiles: Profiles) -> NDArray[np.float32]:
     """(S, S) scores of every speaker's centers, as if they were voice prints, for every speaker."""
-    return np.max([profiles.scores(centres) for centres in unit(profiles.centres).swapaxes(0, 1)], axis=0)
+    return np.max([profiles.scores(centers) for centers in unit(profiles.centers).swapaxes(0, 1)], axis=0)
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:

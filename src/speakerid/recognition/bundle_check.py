@@ -15,7 +15,7 @@ from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
 from speakerid.config.settings import Settings
 from speakerid.recognition.bundle_file import Content, RuleContent
-from speakerid.recognition.centers import CENTRES
+from speakerid.recognition.centers import CENTERS
 from speakerid.recognition.embedder import Embedder
 
 _LARGEST_WIDTH = 2**17
@@ -109,7 +109,7 @@ def _check_clips(content: Content, tensors: Mapping[str, Tensor]) -> None:
         return
     clips = torch.tensor([speaker.clips for speaker in content.speakers])
     if bool((tensors["centre_clips"] < 0).any()) or not torch.equal(tensors["centre_clips"].sum(1), clips):
-        raise UserError("tensor 'centre_clips': its sums are not the clips of the speakers")
+        raise UserError("tensor 'center_clips': its sums are not the clips of the speakers")
     owners = tensors["recordings"][:, 0]
     if not bool(((owners >= 0) & (owners < len(clips))).all()):
         raise UserError(f"tensor 'recordings': found an index of a speaker outside 0 to {len(clips) - 1}")
@@ -158,9 +158,9 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[s
         embedder = Embedder(content.model, content.features.n_mels, width)
     expected = {f"weights.{name}": _of(tensor) for name, tensor in embedder.state_dict().items()}
     speakers, width = len(content.speakers), embedder.width
-    expected["centres"] = (speakers, CENTRES, width), torch.float32
+    expected["centres"] = (speakers, CENTERS, width), torch.float32
     if "centre_clips" in tensors:  # bundles of earlier versions lack both
-        expected["centre_clips"] = (speakers, CENTRES), torch.int64
+        expected["centre_clips"] = (speakers, CENTERS), torch.int64
         expected["recordings"] = (
             (*tensors["recordings"].shape[:1], 2) if "recordings" in tensors else (0, 2),
             torch.int64,

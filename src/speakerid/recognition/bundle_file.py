@@ -247,8 +247,8 @@ def tensors_of(
 ) -> dict[str, Tensor]:
     """Tensors of a bundle by their names in the file."""
     tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in weights.items()}
-    tensors["centres"] = torch.from_numpy(np.ascontiguousarray(profiles.centres))
-    tensors["centre_clips"] = torch.from_numpy(profiles.centre_clips)
+    tensors["centres"] = torch.from_numpy(np.ascontiguousarray(profiles.centers))
+    tensors["centre_clips"] = torch.from_numpy(profiles.center_clips)
     rows = [(index, digest) for index, some in enumerate(profiles.recordings) for digest in sorted(some)]
     tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
     for index, some in enumerate(evidence):

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-CENTRES = 3
+CENTERS = 3
 """K, the same for every speaker: one with more centers would be closer to everything by chance."""
 PRIOR = 5
 """Number of clips that the prior counts as; it draws the center of a few clips to the mean of all clips."""
 
 
-def centres_of(
+def centers_of(
     points: NDArray[np.floating], clips: NDArray[np.int64] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Compute (K, D) centers of one speaker's (C, D) voice prints, and (K,) the number of clips of each.
@@ -33,28 +33,28 @@ def centres_of(
     # Sorted, so that the order of the clips does not matter; equal ones are one point for k-means.
     points, same = np.unique(points.astype(np.float64), axis=0, return_inverse=True)
     clips = np.bincount(same.reshape(-1), clips).astype(np.int64)
-    if len(points) <= CENTRES:
-        again = np.arange(CENTRES) % len(points)
+    if len(points) <= CENTERS:
+        again = np.arange(CENTERS) % len(points)
         means, weights = points[again], clips[again]
-        sizes = np.where(np.arange(CENTRES) < len(points), weights, 0)
+        sizes = np.where(np.arange(CENTERS) < len(points), weights, 0)
     else:
         from sklearn.cluster import KMeans  # slow to import
 
-        groups = KMeans(CENTRES, random_state=0)
-        sizes = np.bincount(groups.fit_predict(points, sample_weight=clips), clips, CENTRES).astype(np.int64)
+        groups = KMeans(CENTERS, random_state=0)
+        sizes = np.bincount(groups.fit_predict(points, sample_weight=clips), clips, CENTERS).astype(np.int64)
         means, weights = groups.cluster_centers_, sizes
     mean = np.average(points, axis=0, weights=clips)
     return (mean + (weights / (weights + PRIOR))[:, None] * (means - mean)).astype(np.float32), sizes
 
 
-def means_of(centres: NDArray[np.floating], clips: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Means of the groups that have clips, and their numbers of clips: the inverse of `centres_of`."""
+def means_of(centers: NDArray[np.floating], clips: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Means of the groups that have clips, and their numbers of clips: the inverse of `centers_of`."""
     some = clips > 0
-    centres, clips = centres[some].astype(np.float64), clips[some]
-    mean = np.average(centres, axis=0, weights=clips + PRIOR)
-    return mean + ((clips + PRIOR) / clips)[:, None] * (centres - mean), clips
+    centers, clips = centers[some].astype(np.float64), clips[some]
+    mean = np.average(centers, axis=0, weights=clips + PRIOR)
+    return mean + ((clips + PRIOR) / clips)[:, None] * (centers - mean), clips
 
 
 def even_clips(clips: Sequence[int]) -> NDArray[np.int64]:
     """(S, K) numbers of clips per center if only their sums are known, as in bundles of earlier versions."""
-    return np.array([[(count + CENTRES - 1 - k) // CENTRES for k in range(CENTRES)] for count in clips], np.int64)
+    return np.array([[(count + CENTERS - 1 - k) // CENTERS for k in range(CENTERS)] for count in clips], np.int64)

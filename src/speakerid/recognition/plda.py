@@ -45,18 +45,18 @@ class Plda:
         gain = self.between / (self.between + self.within / clips[:, None])
         return gain, self.within + self.between * (1 - gain)
 
-    def lines(self, centres: Array, clips: NDArray[np.integer]) -> tuple[Array, Array]:
+    def lines(self, centers: Array, clips: NDArray[np.integer]) -> tuple[Array, Array]:
         """Part of a score that is linear in the voice print z: slope · z + offset.
 
         Args:
-            centres: (S, K, D) centers.
+            centers: (S, K, D) centers.
             clips: (S,) numbers of clips that the centers were made of.
 
         Returns:
             (S, K, D) slopes and (S, K) offsets.
         """
-        gain, variance = (one[:, None].astype(centres.dtype) for one in self.predict(clips))
-        expected = gain * centres
+        gain, variance = (one[:, None].astype(centers.dtype) for one in self.predict(clips))
+        expected = gain * centers
         offsets = -0.5 * ((expected**2 / variance).mean(-1) + np.log(variance / self._total).mean(-1))
         return expected / (variance * len(self.between)), offsets
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import nfc
-from speakerid.recognition.centers import centres_of, means_of
+from speakerid.recognition.centers import centers_of, means_of
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.speaker_names import check_name
 
@@ -38,20 +38,20 @@ class Profiles:
     Attributes:
         names: S distinct names.
         plda: distribution of voice prints.
-        centres: (S, K, D) centers; a speaker with fewer than K clips has some of them twice.
+        centers: (S, K, D) centers; a speaker with fewer than K clips has some of them twice.
         clips: number of recordings of each speaker.
         trained: whether the model was trained on each speaker.
-        centre_clips: (S, K) number of clips of each center; 0 for a repeated center.
+        center_clips: (S, K) number of clips of each center; 0 for a repeated center.
         recordings: for each speaker, digests of the enrolled recordings, see `Voice.digest`, without those that the
             model was trained on.
     """
 
     names: tuple[str, ...]
     plda: Plda
-    centres: NDArray[np.float32]
+    centers: NDArray[np.float32]
     clips: tuple[int, ...]
     trained: tuple[bool, ...]
-    centre_clips: NDArray[np.int64]
+    center_clips: NDArray[np.int64]
     recordings: tuple[frozenset[int], ...]
 
     def scores(self, prints: NDArray[np.floating], of: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
@@ -88,7 +88,7 @@ class Profiles:
     def scoring(self) -> Scoring:
         """Coefficients of the scores."""
         numbers, curvature = np.unique(np.minimum(self.clips, MOST_CLIPS), return_inverse=True)
-        slopes, offsets = self.plda.lines(self.centres, numbers[curvature])
+        slopes, offsets = self.plda.lines(self.centers, numbers[curvature])
         curvatures = self.plda.curvatures(numbers)
         return Scoring(slopes.astype(np.float32), offsets.astype(np.float32), curvatures.astype(np.float32), curvature)
 
@@ -114,14 +114,14 @@ class Profiles:
         self.check_new(name)
         name = self.stored_name(name)
         prints = np.unique(prints, axis=0)  # a repeated clip counts once
-        centres, sizes = centres_of(prints)
+        centers, sizes = centers_of(prints)
         return Profiles(
             (*self.names, name),
             self.plda,
-            np.concatenate([self.centres, centres[None]]),
+            np.concatenate([self.centers, centers[None]]),
             (*self.clips, len(prints)),
             (*self.trained, trained),
-            np.concatenate([self.centre_clips, sizes[None]]),
+            np.concatenate([self.center_clips, sizes[None]]),
             (*self.recordings, frozenset(recordings)),
         )
 
@@ -153,14 +153,14 @@ class Profiles:
         """
         index = self.index(name)
         prints = np.unique(prints, axis=0)
-        former, sizes = means_of(self.centres[index], self.centre_clips[index])
+        former, sizes = means_of(self.centers[index], self.center_clips[index])
         points = np.concatenate([former, prints.astype(np.float64)])
-        centres, sizes = centres_of(points, np.concatenate([sizes, np.ones(len(prints), np.int64)]))
+        centers, sizes = centers_of(points, np.concatenate([sizes, np.ones(len(prints), np.int64)]))
         return replace(
             self,
-            centres=_replaced(self.centres, index, centres),
+            centers=_replaced(self.centers, index, centers),
             clips=(*self.clips[:index], self.clips[index] + len(prints), *self.clips[index + 1 :]),
-            centre_clips=_replaced(self.centre_clips, index, sizes),
+            center_clips=_replaced(self.center_clips, index, sizes),
             recordings=(
                 *self.recordings[:index],
                 self.recordings[index] | frozenset(recordings),
@@ -179,10 +179,10 @@ class Profiles:
         return Profiles(
             tuple(self.names[index] for index in keep),
             self.plda,
-            self.centres[keep],
+            self.centers[keep],
             tuple(self.clips[index] for index in keep),
             tuple(self.trained[index] for index in keep),
-            self.centre_clips[keep],
+            self.center_clips[keep],
             tuple(self.recordings[index] for index in keep),
         )
 
@@ -258,11 +258,11 @@ def profiles_of(
         labels: (N,) indices in `names`.
     """
     mine = [np.unique(prints[labels == index], axis=0) for index in range(len(names))]  # a repeated clip counts once
-    centres, sizes = zip(*(centres_of(clips) for clips in mine), strict=True)
+    centers, sizes = zip(*(centers_of(clips) for clips in mine), strict=True)
     return Profiles(
         tuple(names),
         plda,
-        np.stack(centres),
+        np.stack(centers),
         tuple(len(clips) for clips in mine),
         (True,) * len(names),
         np.stack(sizes),

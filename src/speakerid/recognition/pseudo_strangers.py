@@ -25,9 +25,9 @@ def shift(features: FeatureConfig, factor: float) -> Tensor:
     """
     nyquist = features.sample_rate / 2
     edges = np.linspace(_mel(features.f_min), _mel(nyquist), features.n_mels + 2)
-    centres = edges[1:-1]
-    wanted = _mel(np.minimum(_hertz(centres) * factor, nyquist))
-    positions = np.interp(wanted, centres, np.arange(features.n_mels))
+    centers = edges[1:-1]
+    wanted = _mel(np.minimum(_hertz(centers) * factor, nyquist))
+    positions = np.interp(wanted, centers, np.arange(features.n_mels))
     bands = np.arange(features.n_mels)
     return torch.from_numpy(np.maximum(0, 1 - np.abs(bands[:, None] - positions)).astype(np.float32))
 
