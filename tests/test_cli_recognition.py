@@ -208,7 +208,7 @@ def test_a_picture_of_an_odd_name_is_drawn(trained: Trained, bundle: Path, tmp_p
 def test_too_long_does_not_suggest_a_missing_option(
     trained: Trained, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("speakerid.recognition.voices.MAX_SECONDS", 1.0)
+    monkeypatch.setattr("speakerid.recognition.voice_encoder.MAX_SECONDS", 1.0)
     clip = next(clip for clip in trained.clips(trained.stranger) if soundfile.info(clip).duration > 1)
     for arguments in (["verify", bundle, clip, clip], ["enroll", bundle, "Zoe", clip]):
         line = refused(monkeypatch, capsys, *arguments)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from speakerid.audio.log_mel import LogMel
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
-from speakerid.deployment.onnx import export_bundle
+from speakerid.deployment.export import export_bundle
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.embedder import Embedder

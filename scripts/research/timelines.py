@@ -35,7 +35,7 @@ def main() -> int:
     from open_set.conversations import conversation  # heavy imports, which --help does without
     from open_set.error_rates import NEEDED, installed
     from speakerid import Recognizer, open_corpus
-    from speakerid.audio.codecs import check_codecs
+    from speakerid.audio.codec_simulation import check_codecs
     from speakerid.preparation import recordings_table
     from speakerid.preparation.sources.layouts import scan
 

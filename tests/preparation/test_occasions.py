@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from corpora import write_recording
 from experiments import answer
-from speakerid.audio import codecs
+from speakerid.audio import codec_simulation as codecs
 from speakerid.config import FeatureConfig
 from speakerid.corpus.check import open_corpus
 from speakerid.preparation import recordings_table

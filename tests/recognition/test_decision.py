@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from speakerid.recognition.decision import Rule, Thresholds, fit_probabilities, log_odds, thresholds_for
+from speakerid.recognition.decision import Rule, Thresholds, log_odds
+from speakerid.recognition.fitting import fit_probabilities, thresholds_for
 from speakerid.recognition.profiles import RANKED, rank
 
 RATES = (0.01, 0.1)

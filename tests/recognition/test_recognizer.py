@@ -17,14 +17,14 @@ from speakerid.base.errors import UserError
 from speakerid.corpus.check import open_corpus
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.recognition import profiles
-from speakerid.recognition import voices as module
+from speakerid.recognition import voice_encoder as module
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.centers import even_clips
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.recognition.results import Unheard
-from speakerid.recognition.voices import VoiceEncoder
+from speakerid.recognition.voice_encoder import VoiceEncoder
 
 
 @pytest.fixture

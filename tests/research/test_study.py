@@ -21,7 +21,7 @@ from speakerid.config import Config
 from speakerid.config.model import ModelConfig
 from speakerid.config.settings import parse
 from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.training.health import Collapsed, Diverged
+from speakerid.training.divergence import Collapsed, Diverged
 from studies.figures import outcomes
 from studies.grid import load_study
 from studies.probe import Probe

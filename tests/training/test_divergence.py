@@ -13,7 +13,7 @@ from speakerid.config import Config
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.health import WINDOW, Collapsed, Health
+from speakerid.training.divergence import WINDOW, Collapsed, Health
 from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.step import TrainingStep

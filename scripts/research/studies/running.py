@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from speakerid import Checkpoint, Config, UserError, train
 from speakerid.base.files import atomic_file
-from speakerid.training.health import LEARNED, Collapsed, Diverged
+from speakerid.training.divergence import LEARNED, Collapsed, Diverged
 from speakerid.training.run_directory import RunDirectory
 
 from .grid import Cell

@@ -15,12 +15,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from speakerid.audio.decode_with_av import AV_EXTENSIONS
+from speakerid.audio.decode_with_soundfile import SOUNDFILE_EXTENSIONS
 from speakerid.audio.mixing import Mixer
 from speakerid.audio.opening import open_recording
 from speakerid.audio.recording import Recording
 from speakerid.audio.resample import Resampler, check_rate
-from speakerid.audio.with_av import AV_EXTENSIONS
-from speakerid.audio.with_soundfile import SOUNDFILE_EXTENSIONS
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
 

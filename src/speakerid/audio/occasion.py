@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.audio.channel import CURVE_POINTS, SAMPLE_RATE, Channel, noise_curve, room_response
-from speakerid.audio.codecs import WIDE, Codec, encode_and_decode
+from speakerid.audio.codec_simulation import WIDE, Codec, encode_and_decode
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
 

@@ -14,11 +14,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.contents import describe_content
-from speakerid.audio.parts import Part, has_header, parts
+from speakerid.audio.concatenated import Part, has_header, parts
+from speakerid.audio.decode_with_av import AV_EXTENSIONS, open_with_av
+from speakerid.audio.decode_with_soundfile import open_with_soundfile
+from speakerid.audio.not_audio import describe_content
 from speakerid.audio.recording import Recording, UnknownFormat
-from speakerid.audio.with_av import AV_EXTENSIONS, open_with_av
-from speakerid.audio.with_soundfile import open_with_soundfile
 from speakerid.base.errors import UserError
 from speakerid.base.files import check_regular
 

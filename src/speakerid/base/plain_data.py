@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
 from speakerid.base.files import check_regular
-from speakerid.base.tensor_claims import check_claims
+from speakerid.base.pickle_sizes import check_claims
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ and stored in the bundle.
 
 With --to, a bundle is exported for other programs: a model from waveform to scores with all speakers of the bundle, and
 the decision rule. The export is compared with the bundle. Its format is described in the docstrings of
-`speakerid.deployment.onnx`; scripts/examples/identify_onnx.py is an example.
+`speakerid.deployment.export`; scripts/examples/identify_onnx.py is an example.
 
 A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace, because voice prints of
 different trainings cannot be compared. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/,
@@ -109,7 +109,7 @@ def _run_bundle(options: argparse.Namespace) -> int:
             )
     if options.data:
         raise UserError(f"--data: has no effect with --to {options.to}, which needs no corpus; leave it out")
-    from speakerid.deployment.onnx import export_bundle
+    from speakerid.deployment.export import export_bundle
     from speakerid.recognition.bundle import Bundle
 
     bundle = Bundle.load(options.source)

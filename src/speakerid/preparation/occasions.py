@@ -12,7 +12,7 @@ from pathlib import Path
 
 import soundfile
 
-from speakerid.audio.codecs import check_codecs
+from speakerid.audio.codec_simulation import check_codecs
 from speakerid.audio.decode import decode
 from speakerid.audio.occasion import Occasion, generator
 from speakerid.base.errors import UserError

@@ -5,7 +5,6 @@ Shapes: N utterances of known speakers, I of strangers, R ranked speakers, L dur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,68 +80,3 @@ def log_odds(scores: Scores, scale: float, unknown: float) -> Array:
     # For the most probable speaker, sum the others instead: 1 − P would be lost to rounding.
     odds[:, 0] = x[:, 0] - np.logaddexp(np.logaddexp.reduce(x[:, 1:], axis=1), 0)
     return np.clip(odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
-
-
-def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[float, float]:
-    """Fit a and b by maximum likelihood, with known speakers and strangers equally frequent.
-
-    Targets are slightly less than certain, as in Platt (1999, Probabilistic outputs for support vector machines,
-    section 2.2), so that a small data set never leads to a probability of 1.
-
-    Args:
-        known: (N, R) scores of known speakers' utterances.
-        right: (N,) scores of the true speakers.
-        strangers: (I, R) scores of strangers' utterances.
-    """
-    from scipy.optimize import minimize  # slow to import
-
-    both = np.concatenate([right, strangers.max(1)]).astype(np.float64)
-    middle, unit = both.mean(), both.std()  # if a model has memorized few recordings, scores are far apart
-    if unit <= ROUNDING * max(1.0, abs(middle)):
-        unit = 1.0
-    known, right, strangers = ((scores.astype(np.float64) - middle) / unit for scores in (known, right, strangers))
-    best = strangers.max(1)
-    doubt_known, doubt_strangers = 1 / (len(known) + 2), 1 / (len(strangers) + 2)
-
-    def loss(parameters: Array) -> tuple[float, Array]:
-        scale, unknown = np.exp(parameters[0]), parameters[1]
-        named = (1 - doubt_known) * (right - unknown)
-        rejected = doubt_strangers * (best - unknown)
-        value, slope = (
-            0.0,
-            np.array([-scale * (named.mean() + rejected.mean()), scale * (1 - doubt_known + doubt_strangers)]),
-        )
-        value -= scale * (named.mean() + rejected.mean())
-        for scores in (known, strangers):
-            x = scale * (scores - unknown)
-            total = np.logaddexp(np.logaddexp.reduce(x, axis=1), 0)
-            shares = np.exp(x - total[:, None])
-            value += total.mean()
-            slope += np.array([(shares * x).sum(1).mean(), -scale * shares.sum(1).mean()])
-        return float(value), slope
-
-    steepest = float(np.log(LARGEST_SCALE))
-    bounds = [(-steepest, steepest), (-LARGEST_UNKNOWN, LARGEST_UNKNOWN)]
-    found = minimize(loss, np.array([np.log(3.0), 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(np.exp(found.x[0]) / unit), float(middle + unit * found.x[1])
-
-
-def thresholds_for(log_odds: Array, groups: NDArray[np.integer], rates: Sequence[float]) -> Array:
-    """(A,) lowest log-odds at which at most the given shares of strangers would be given a name.
-
-    All strangers have the same weight, whatever their numbers of utterances. One more utterance, which passes every
-    threshold, is added to those observed, so that few of them lead to caution: for rates that they cannot resolve, the
-    threshold is the highest value observed.
-
-    Args:
-        log_odds: (I,) log-odds of the most probable name for each stranger's utterance.
-        groups: (I,) index of the stranger.
-        rates: A shares.
-    """
-    _, group, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    weights = 1 / counts[group]
-    order = np.argsort(-log_odds, kind="stable")
-    # Share accepted if the threshold is just above each value.
-    above = (1 / counts.mean() + np.cumsum(weights[order]) - weights[order]) / (len(counts) + 1 / counts.mean())
-    values = log_odds[order]
-    return np.array([values[max(0, int(np.searchsorted(above, rate, "right")) - 1)] + 1e-6 for rate in rates])

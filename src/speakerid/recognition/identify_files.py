@@ -18,8 +18,8 @@ from speakerid.base.parallel import processors
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.identification import answer
 from speakerid.recognition.results import Answer, Unheard
-from speakerid.recognition.samples import path_of
-from speakerid.recognition.voices import VoiceEncoder, sound_of
+from speakerid.recognition.voice_encoder import VoiceEncoder, sound_of
+from speakerid.recognition.waveforms import path_of
 
 TOGETHER = 8
 """Number of files embedded together; they are batched by length."""

@@ -22,9 +22,9 @@ from speakerid.recognition.enrollment import Enrollment, enroll
 from speakerid.recognition.identification import answer, verdict, verification_rule
 from speakerid.recognition.identify_files import answers_of_files
 from speakerid.recognition.results import Answer, OtherEncoder, Unheard, Verdict, Voice
-from speakerid.recognition.samples import Recording, path_of
 from speakerid.recognition.timeline import Segment, timeline
-from speakerid.recognition.voices import VoiceEncoder
+from speakerid.recognition.voice_encoder import VoiceEncoder
+from speakerid.recognition.waveforms import Recording, path_of
 
 
 class Recognizer:

@@ -27,8 +27,8 @@ from speakerid.recognition.diarization import clusters_of
 from speakerid.recognition.identification import answer
 from speakerid.recognition.profiles import RANKED
 from speakerid.recognition.results import Voice
-from speakerid.recognition.samples import Recording, path_of
-from speakerid.recognition.voices import SHORTEST, VoiceEncoder, sound_of
+from speakerid.recognition.voice_encoder import SHORTEST, VoiceEncoder, sound_of
+from speakerid.recognition.waveforms import Recording, path_of
 
 WINDOW_SECONDS = 1.5
 STEP_SECONDS = 0.25

@@ -16,7 +16,7 @@ from torch import Tensor
 from speakerid.base.distributed import share
 from speakerid.corpus.store import FrameStore
 from speakerid.nn.layers import frame_mask
-from speakerid.training.draws import CROP, LENGTH, Draws
+from speakerid.training.sampler import CROP, LENGTH, Sampler
 
 RESIDENT_SHARE = 0.5
 """Share of a GPU's free memory that the corpus may use; the rest is for the model."""
@@ -53,7 +53,7 @@ class TrainingBatches:
         device: device of the batches. On a GPU with room for the corpus, all frames are kept in its memory.
         longest_crop_frames: draw T for every batch, from `CROP_LENGTHS` lengths between `crop_frames` and this.
         company: whether each utterance of the store is company, see `Utterances.company`; by default none is.
-        company_share: largest share of a batch that is company, see `speakerid.training.draws.Draws`.
+        company_share: largest share of a batch that is company, see `speakerid.training.sampler.Sampler`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class TrainingBatches:
         self._batch_size = batch_size
         chosen = np.asarray(indices)
         is_company = np.zeros(len(chosen), bool) if company is None else np.asarray(company, bool)[chosen]
-        self._draws = Draws(chosen, self._labels[chosen], is_company, batch_size, company_share, seed)
+        self._sampler = Sampler(chosen, self._labels[chosen], is_company, batch_size, company_share, seed)
         longest = crop_frames if longest_crop_frames is None else longest_crop_frames
         self._crop_lengths = np.unique(np.linspace(crop_frames, longest, CROP_LENGTHS).round().astype(np.int64))
         self._seed = seed
@@ -90,7 +90,7 @@ class TrainingBatches:
         """(B, T, M) float32 features and (B,) int64 labels of a step, counted from 0."""
         if step % max(1, RELEASE // self._batch_size) == 0:
             self._store.release()
-        batch = self._draws[step]
+        batch = self._sampler[step]
         crop_frames = np.random.default_rng([self._seed, LENGTH, step]).choice(self._crop_lengths)
         rng = np.random.default_rng([self._seed, CROP, step])
         starts = rng.integers(0, np.maximum(self._store.lengths[batch] - crop_frames, 0) + 1)

@@ -11,7 +11,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import Config
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.batches import Batches
-from speakerid.training.graph import WARM_UP
+from speakerid.training.cuda_graph import WARM_UP
 from speakerid.training.model_size import check_fits
 from speakerid.training.progress import Progress
 from speakerid.training.run import choose_device, training_batches

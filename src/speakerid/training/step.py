@@ -21,7 +21,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig, TrainConfig
 from speakerid.nn.channel_augment import ChannelAugment
 from speakerid.nn.spec_augment import SpecAugment
-from speakerid.training.graph import StepGraph
+from speakerid.training.cuda_graph import StepGraph
 from speakerid.training.losses import Loss
 from speakerid.training.optimizers import optimizers, restore
 

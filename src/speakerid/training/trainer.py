@@ -11,7 +11,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import Config, FeatureConfig
 from speakerid.training.batches import Batches
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.health import Collapsed, Diverged, Health
+from speakerid.training.divergence import Collapsed, Diverged, Health
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory

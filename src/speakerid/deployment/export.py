@@ -30,7 +30,7 @@ from speakerid.base.files import StrPath, atomic_file
 from speakerid.deployment.waveform_model import WaveformModel
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.profiles import RANKED
-from speakerid.recognition.voices import SHORTEST as SHORTEST_SOUND
+from speakerid.recognition.voice_encoder import SHORTEST as SHORTEST_SOUND
 
 OPSET = 17
 """ONNX opset; the first with LayerNormalization, so that as many programs as possible can read it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import BinaryIO, cast
 
-from speakerid.audio import mpeg
+from speakerid.audio import mpeg_frames as mpeg
 
 STREAMED = 0x7FFF_0000
 """Size in bytes from which a WAV header is not believed: programs that write to a pipe put a maximum there."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from speakerid.audio import codecs
-from speakerid.audio.codecs import CODECS, NARROW, WIDE, Codec, check_codecs, encode_and_decode
+from speakerid.audio import codec_simulation as codecs
+from speakerid.audio.codec_simulation import CODECS, NARROW, WIDE, Codec, check_codecs, encode_and_decode
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
 from speakerid.demo.voices import SAMPLE_RATE, Voice, speak

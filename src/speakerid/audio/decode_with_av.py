@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.audio.concatenated import Part
 from speakerid.audio.lags import lag_seconds
-from speakerid.audio.parts import Part
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.base.errors import UserError
 from speakerid.base.extras import install

@@ -22,7 +22,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.nn.summary import unique_parameters
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.results import Unheard, Voice
-from speakerid.recognition.samples import Recording, path_of, rate_of, waveform_of
+from speakerid.recognition.waveforms import Recording, path_of, rate_of, waveform_of
 from speakerid.training.predict import CPU_FRAMES
 
 SHORTEST = 0.5

@@ -9,9 +9,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from speakerid.audio import mpeg
+from speakerid.audio import mpeg_frames as mpeg
+from speakerid.audio.concatenated import STREAMED, Part, Window, other_kind_follows
 from speakerid.audio.lags import lag_seconds
-from speakerid.audio.parts import STREAMED, Part, Window, other_kind_follows
 from speakerid.audio.recording import BLOCK, Recording, UnknownFormat
 from speakerid.base.errors import UserError
 from speakerid.base.extras import install

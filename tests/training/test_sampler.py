@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speakerid.training.draws import Draws
+from speakerid.training.sampler import Sampler
 
 SEED = 3
 
 
-def drawn(own: list[int], company: list[int], batch_size: int, share: float = 0.5, seed: int = SEED) -> Draws:
-    """`Draws` from classes with these numbers of utterances; those of company come last."""
+def drawn(own: list[int], company: list[int], batch_size: int, share: float = 0.5, seed: int = SEED) -> Sampler:
+    """`Sampler` from classes with these numbers of utterances; those of company come last."""
     labels = np.repeat(np.arange(len(own) + len(company)), own + company)
-    return Draws(np.arange(len(labels)), labels, labels >= len(own), batch_size, share, seed)
+    return Sampler(np.arange(len(labels)), labels, labels >= len(own), batch_size, share, seed)
 
 
 corpora = st.tuples(

@@ -12,7 +12,7 @@ from recognition.bundles import Trained
 from speakerid.audio.decode import decode
 from speakerid.base.errors import UserError
 from speakerid.recognition.recognizer import Recognizer
-from speakerid.recognition.samples import waveform_of
+from speakerid.recognition.waveforms import waveform_of
 
 RATE = 16_000
 X = (0.5 * np.sin(np.arange(3000) / 7)).astype(np.float32)

@@ -27,7 +27,7 @@ from speakerid.base.errors import UserError
 from speakerid.base.extras import install
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
-from speakerid.deployment.onnx import TOLERANCE, export_onnx, export_torchscript
+from speakerid.deployment.export import TOLERANCE, export_onnx, export_torchscript
 from speakerid.deployment.waveform_model import WaveformModel
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.recognition.profiles import Scoring

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from speakerid.audio.concatenated import parts
 from speakerid.audio.decode import decode, pieces
-from speakerid.audio.parts import parts
 from speakerid.base.errors import UserError
 
 RATE = 16_000

@@ -2,7 +2,7 @@
 
 import re
 
-from speakerid.audio.parts import Part
+from speakerid.audio.concatenated import Part
 
 _HEAD = 4_096
 _SHOWN = 40

@@ -12,7 +12,7 @@ ORDER, CROP, LENGTH, COMPANY = range(4)
 """Keys of the independent random streams from which the batches of a run are drawn."""
 
 
-class Draws:
+class Sampler:
     """Shuffled utterances of speakers and random ones of company; `draws[k]` depends on the arguments and k only.
 
     Company is other people, whose recordings only help to train. Every epoch is a new permutation of the speakers'
