@@ -53,6 +53,6 @@ def test_it_is_validated_used_and_saved(tmp_path: Path) -> None:
         model.load_state_dict(weights)
         figures = validate(model, valid, checkpoint.config.data.frames_per_batch, silent)
         losses.append(figures["loss"])
-    validated = [record["loss"] for record in run.records() if record["part"] == "valid"][-1]
+    validated = run.read_log().valid[-1].loss
     assert validated == pytest.approx(losses[0], rel=1e-5)
     assert validated != pytest.approx(losses[1], rel=1e-3)

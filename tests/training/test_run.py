@@ -87,11 +87,10 @@ def test_the_best_checkpoint_does_not_train_on(corpus: Path, tmp_path: Path, mon
 
     monkeypatch.setattr(TrainingBatches, "__getitem__", mislabelled_in_the_end)
     result = train(small_config(corpus, tmp_path / "run", total_steps=60, valid_steps=10))
-    valid = [record for record in result.run.records() if record["part"] == "valid"]
-    best = max(valid, key=lambda record: (record["accuracy"], -record["loss"]))
+    best = max(result.run.read_log().valid, key=lambda record: (record.accuracy, -(record.loss or 0)))
     checkpoint = Checkpoint.load(result.run.best)
-    assert checkpoint.step == best["step"] == 30
-    assert (checkpoint.best_accuracy, checkpoint.best_loss) == (best["accuracy"], best["loss"])
+    assert checkpoint.step == best.step == 30
+    assert (checkpoint.best_accuracy, checkpoint.best_loss) == (best.accuracy, best.loss)
     assert Checkpoint.load(result.run.last).step == 60
 
 

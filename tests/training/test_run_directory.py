@@ -133,7 +133,7 @@ def test_logs_and_checkpoints_after_the_step_are_dropped(opened: Open, checkpoin
     run.log("train", 35, loss=1.0)
     run = opened(20, 3)
     assert kept(run) == [10, 20]
-    assert [(record["step"], record["part"]) for record in run.records()] == [
+    assert [(record.step, record.part) for record in run.read_log().records] == [
         (10, "train"), (10, "valid"), (20, "train"), (20, "valid"),
     ]  # fmt: skip
     assert steps(run) == (20, 20)
@@ -164,7 +164,7 @@ def test_a_damaged_line_of_the_log_is_skipped_and_kept(opened: Open, checkpoint:
     run = opened(10, 2)
     assert run.metrics.read_bytes() == line + b"\n" + before
     assert run.newest()[1] == [f"{run.metrics}: damaged lines: 1, the first is line 1; they are left in the file"]
-    assert [record["step"] for record in run.records()] == [10, 10]
+    assert [record.step for record in run.read_log().records] == [10, 10]
     validated(run, checkpoint, 20, 0.7, True)
     assert steps(run) == (20, 20)
     assert read_run(run.path, run.path.parent).best_step == 20
@@ -198,7 +198,7 @@ def test_a_pipe_in_a_run_folder_does_not_block(opened: Open, checkpoint: Checkpo
     assert len(read_run(run.path, run.path.parent).problems) == (name == "metrics.jsonl")
     if name == "metrics.jsonl":
         with pytest.raises(UserError, match=r"metrics\.jsonl: cannot be read: found a named pipe"):
-            run.records()
+            run.read_log()
         with pytest.raises(UserError) as error:
             run.newest()
         assert str(error.value).count("named pipe") == 1

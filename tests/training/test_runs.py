@@ -34,7 +34,7 @@ def test_a_run_of_the_trainer_is_read_as_it_was(tmp_path: Path) -> None:
     assert (run.name, run.encoder, run.classifier) == ("a", "conformer", "batchnorm")
     assert (run.step, run.total_steps, run.best_accuracy) == (12, 12, result.best_accuracy)
     assert (run.state, run.resume, run.rollbacks, run.problems) == ("finished", None, 0, ())
-    assert run.loss == [r["loss"] for r in result.run.records() if r["part"] == "train"][-1]
+    assert run.loss == result.run.read_log().train[-1].loss
     assert run.steps_per_second is not None
     assert run.age_seconds is not None
     assert 0 <= run.age_seconds < 300

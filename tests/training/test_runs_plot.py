@@ -4,10 +4,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from run_folders import read, rolled_back, trained, validated, write_run
 from speakerid.base.errors import UserError
+from speakerid.training.metrics_log import read_log
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.runs import Run
 from speakerid.training.runs_plot import SHOWN, plot_runs
@@ -27,9 +29,13 @@ def write_runs(folder: Path, count: int, steps: int = 30) -> list[Run]:
     ]  # fmt: skip
 
 
+def plot(runs: Sequence[Run], path: Path) -> None:
+    plot_runs({run.name: read_log(run.path) for run in runs}, "runs", path)
+
+
 def words(runs: Sequence[Run], path: Path) -> list[str]:
     """Text of the figure, from the comments of its SVG."""
-    plot_runs(runs, "runs", path)
+    plot(runs, path)
     return re.findall(r"<!-- (.*?) -->", path.read_text(encoding="utf-8"))
 
 
@@ -38,7 +44,7 @@ def words(runs: Sequence[Run], path: Path) -> list[str]:
 def test_every_format_is_written_whole(tmp_path: Path, suffix: str, count: int) -> None:
     runs = write_runs(tmp_path / "runs", count)
     path = tmp_path / "new" / f"plot{suffix}"
-    plot_runs(runs, "runs", path)
+    plot(runs, path)
     assert path.read_bytes().startswith(BEGINNINGS[suffix.lower()])
     assert list(path.parent.iterdir()) == [path]
 
@@ -56,18 +62,32 @@ def test_an_earlier_figure_stays_where_the_next_cannot_be_written(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(UserError, match=r"plot\.png: cannot be written: No space left"):
-        plot_runs(runs, "runs", path)
+        plot(runs, path)
     assert [file.read_text() for file in path.parent.iterdir()] == ["earlier"]
 
 
 def test_it_says_what_it_shows(tmp_path: Path) -> None:
     text = words(write_runs(tmp_path / "runs", 3, steps=300), tmp_path / "plot.svg")
     for expected in (
-        "3 runs in runs", "step", "validation accuracy", "training loss, mean over 6 steps", "best validation accuracy",
-        "1.0000  run0", "0.5000  run1", "0.3333  run2",
+        "3 runs in runs", "step", "loss", "accuracy", "training, mean over 6 steps", "validation",
+        "best validation accuracy", "1.0000  run0", "0.5000  run1", "0.3333  run2",
     ):  # fmt: skip
         assert expected in text
     assert text.count("step") == 2
+
+
+def test_both_axes_show_training_and_validation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
+    drawn: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
+    records = [trained(1, 3.0), trained(2, 2.0), validated(2, 0.75), trained(3), validated(3, 1.0)]
+    plot([read(write_run(tmp_path / "run", *records))], tmp_path / "plot.svg")
+    points = [[line.get_xydata() for line in axes.lines[:2]] for axes in drawn[0].axes]
+    assert np.array_equal(points[0][0], [(1, 3.0), (2, 2.0), (3, 1.0)])
+    assert np.array_equal(points[0][1], [(2, 1.0), (3, 1.0)])
+    assert np.array_equal(points[1][0], [(1, 0.5), (2, 0.5), (3, 0.5)])
+    assert np.array_equal(points[1][1], [(2, 0.75), (3, 1.0)])
 
 
 def test_many_runs_are_named_up_to_ten(tmp_path: Path) -> None:
@@ -87,7 +107,7 @@ def test_no_axis_of_shares_runs_past_them(tmp_path: Path, monkeypatch: pytest.Mo
     drawn: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: drawn.append(figure))
     run = write_run(tmp_path / "run", trained(1), trained(2), validated(1, 0.0), validated(2, 1.0))
-    plot_runs([read(run)], tmp_path, str(tmp_path / "plot.svg"))
+    plot_runs({"run": read_log(run)}, tmp_path, str(tmp_path / "plot.svg"))
     RunDirectory(str(run), resume=True).draw_curves()
     for figure in drawn:
         accuracy = next(axes for axes in figure.axes if "accuracy" in axes.get_ylabel())
@@ -97,7 +117,7 @@ def test_no_axis_of_shares_runs_past_them(tmp_path: Path, monkeypatch: pytest.Mo
 
 def styles(runs: Sequence[Run], path: Path) -> list[tuple[str, bool]]:
     """Color and whether it is dashed, of every line of the accuracy axes."""
-    plot_runs(runs, "runs", path)
+    plot(runs, path)
     (axes,) = re.findall(r'<g id="axes_1">.*?<g id="axes_2">', path.read_text(encoding="utf-8"), re.DOTALL)
     lines = re.findall(r'clip-path="[^"]*" style="fill: none; (.*?)"', axes)
     lines = [style for style in lines if "stroke-width: 1.4" in style]
@@ -132,7 +152,7 @@ def test_odd_runs_are_drawn_too(tmp_path: Path) -> None:
 def test_errors_come_before_anything_is_written(tmp_path: Path) -> None:
     runs = write_runs(tmp_path / "runs", 1)
     with pytest.raises(UserError, match=r"plot\.jpg: found the format '\.jpg', expected one of \.png, \.svg, \.pdf"):
-        plot_runs(runs, "runs", tmp_path / "plot.jpg")
+        plot(runs, tmp_path / "plot.jpg")
     with pytest.raises(UserError, match="runs: nothing to plot"):
-        plot_runs([read(write_run(tmp_path / "begun"))], "runs", tmp_path / "plot.png")
+        plot([read(write_run(tmp_path / "begun"))], tmp_path / "plot.png")
     assert not list(tmp_path.glob("plot*"))

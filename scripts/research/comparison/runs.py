@@ -19,6 +19,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import Corpus
 from speakerid.evaluation.baseline import linear_baseline
 from speakerid.nn.summary import unique_parameters
+from speakerid.training.metrics_log import Record
 from speakerid.training.predict import predict
 
 from .budgets import MANY, kept_steps
@@ -146,7 +147,7 @@ def _trained(job: Job, contestant: Trained, data: Data, folder: Path) -> Outcome
         predicted[duration] = scores.argmax(-1).numpy()
         seconds = time.perf_counter() - began
     rate = len(data.test) / seconds
-    trained = _training_seconds(result.run.records())
+    trained = _training_seconds(result.run.read_log().train)
     return Outcome(contestant.title, unique_parameters(model), steps, trained, rate, result.best_accuracy, predicted)
 
 
@@ -160,13 +161,13 @@ def _steps(job: Job, contestant: Trained, data: Data, folder: Path) -> int:
     return kept_steps(folder, job.budget, timed, contestant.make_model)
 
 
-def _training_seconds(records: Iterable[dict[str, Any]]) -> float:
+def _training_seconds(records: Iterable[Record]) -> float:
     """Duration of the steps, from the log of the run."""
     seconds, before = 0.0, 0
     for record in records:
-        if record["part"] == "train":
-            seconds += (record["step"] - before) / record["steps_per_second"]
-            before = record["step"]
+        assert record.steps_per_second
+        seconds += (record.step - before) / record.steps_per_second
+        before = record.step
     return seconds
 
 

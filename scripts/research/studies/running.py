@@ -89,12 +89,12 @@ def _train(config: Config) -> Result:
         if not isinstance(failure, Diverged):
             raise
     run = RunDirectory(config.run_dir, resume=True)
-    records = run.records()
-    accuracies: list[float] = [record["accuracy"] for record in records if record["part"] == "valid"]
-    losses: list[float] = [record["loss"] for record in records if record["part"] == "train"]
+    log = run.read_log()
+    accuracies = [record.accuracy for record in log.valid if record.accuracy is not None]
+    losses = [record.loss for record in log.train if record.loss is not None]
     return Result(
         outcome=outcome(failure, lowest_loss(Checkpoint.load(run.last).progress), probe.classes),
-        step=records[-1]["step"],
+        step=log.step,
         parameters=probe.parameters,
         best=max(accuracies, default=None),
         final=accuracies[-1] if accuracies else None,

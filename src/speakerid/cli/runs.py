@@ -42,8 +42,10 @@ def run(options: argparse.Namespace) -> int:
     runs = sorted((read_run(path, options.folder) for path in paths), key=best_first)
     print("\n".join(map(json_line, runs)) if options.json else listing(runs))
     if options.plot:
+        from speakerid.training.metrics_log import read_log
         from speakerid.training.runs_plot import plot_runs
 
-        plot_runs(runs, options.folder, options.plot)
+        logs = {run.name: read_log(run.path) for run in runs if run.step is not None}
+        plot_runs(logs, options.folder, options.plot)
         print(f"Plot: {printable(options.plot)}", file=sys.stderr if options.json else sys.stdout)
     return 0

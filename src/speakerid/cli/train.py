@@ -99,8 +99,7 @@ def _interval(result: "TrainResult") -> str:
     """Confidence interval of the best accuracy, which is wide for few utterances; empty if unknown."""
     from speakerid.metrics.classification import wilson_interval
 
-    valid = [record for record in result.run.records() if record["part"] == "valid"]
-    counts = [record["utterances"] for record in valid if record.get("utterances")]
+    counts = [record.utterances for record in result.run.read_log().valid if record.utterances]
     if not counts or result.best_accuracy is None:
         return ""
     low, high = wilson_interval(result.best_accuracy, counts[-1])

@@ -15,7 +15,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import Config
 from speakerid.corpus.split import Split, folds, split
 from speakerid.corpus.utterances import UNKNOWN, Utterances
-from speakerid.training.metrics_log import METRICS, read_lines
+from speakerid.training.metrics_log import METRICS, read_log
 
 FOLDER = "folds"
 LEAST_LEFT_OUT = 3
@@ -110,17 +110,18 @@ def fold_figures(folders: Sequence[Path], step: int) -> dict[str, float]:
     """
     figures = []
     for folder in folders:
-        lines = [line.content for line in read_lines(folder / METRICS) if line.record and line.record.part == "valid"]
-        here = [line for line in lines if line["step"] == step]
-        if not here:
+        here = [record for record in read_log(folder).valid if record.step == step]
+        if not here or None in (here[-1].macro_accuracy, here[-1].loss, here[-1].utterances):
             raise UserError(
                 f"{folder / METRICS}: the validation after step {step} is missing; delete {folder} and continue with "
                 "--resume, which trains this fold again"
             )
         figures.append(here[-1])
-    total = sum(line["utterances"] for line in figures)
+    weights = [record.utterances or 0 for record in figures]
+    total = sum(weights)
+    names = ("accuracy", "macro_accuracy", "loss")
     means = {
-        name: sum(line[name] * line["utterances"] for line in figures) / total
-        for name in ("accuracy", "macro_accuracy", "loss")
+        name: sum(getattr(record, name) * weight for record, weight in zip(figures, weights, strict=True)) / total
+        for name in names
     }
     return {**means, "utterances": total}

@@ -3,12 +3,12 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from pydantic_core import from_json
 
-from speakerid.base.files import check_regular
+from speakerid.base.files import StrPath, check_regular
 
 METRICS = "metrics.jsonl"
 
@@ -21,6 +21,7 @@ class Record(BaseModel, frozen=True, extra="ignore", strict=True):
     part: str
     """`train`, `valid`, `rollback` or `given up`; readers ignore others, which other versions write."""
     accuracy: float | None = None
+    macro_accuracy: float | None = None
     loss: float | None = None
     steps_per_second: float | None = None
     utterances: PositiveInt | None = None
@@ -47,40 +48,77 @@ def rank(accuracy: float, loss: float | None) -> tuple[float, float]:
     return accuracy, -math.inf if loss is None or math.isnan(loss) else -loss
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of the log.
-
-    Attributes:
-        text: as in the file, without the line break.
-        content: the whole object; empty if the line is damaged.
-        record: its known fields; None if the line is damaged.
-    """
+class Line(NamedTuple):
+    """A line of the log."""
 
     text: bytes
-    content: dict[str, Any]
+    """As in the file, without the line break."""
     record: Record | None
+    """None if the line is damaged."""
 
 
-def read_lines(path: Path) -> list[Line]:
-    """Read the lines of a log, including damaged ones.
+@dataclass(frozen=True)
+class Log:
+    """Content of a log."""
 
-    A last line without a line break, which a crash leaves, is dropped.
+    lines: list[Line]
+    """All lines, without a last one that has no line break, which a killed run leaves."""
+    records: list[Record]
+    """Training and validation, without the records that a rollback undid, so that steps never decrease."""
+    step: int = 0
+    """Step of the last record; 0 if there is none."""
+    rollbacks: int = 0
+    given_up: bool = False
+    """Whether the run ended because it diverged."""
 
-    Args:
-        path: metrics.jsonl.
+    @property
+    def train(self) -> list[Record]:
+        return [record for record in self.records if record.part == "train"]
+
+    @property
+    def valid(self) -> list[Record]:
+        return [record for record in self.records if record.part == "valid"]
+
+    @property
+    def ranked(self) -> list[Record]:
+        """Validations, the best first: by accuracy, ties broken by loss, then by step."""
+        return sorted((record for record in self.records if record.rank), key=lambda r: r.rank or (), reverse=True)
+
+    @property
+    def damaged(self) -> list[int]:
+        """Numbers of the damaged lines, from 1 on."""
+        return [number for number, line in enumerate(self.lines, 1) if line.record is None]
+
+
+def read_log(folder: StrPath) -> Log:
+    """Read the log of the run in a folder.
 
     Raises:
         OSError: the file cannot be read.
         UserError: not a regular file; the message does not contain its name.
     """
+    path = Path(folder) / METRICS
     check_regular(path)
-    return [_parsed(line) for line in path.read_bytes().split(b"\n")[:-1]]
+    lines = [Line(text, _parsed(text)) for text in path.read_bytes().split(b"\n")[:-1]]
+    records: list[Record] = []
+    step = rollbacks = 0
+    given_up = False
+    for _, record in lines:
+        if record is None or record.part not in ("train", "valid", "rollback", "given up"):
+            continue
+        given_up = record.part == "given up"
+        step = record.step
+        while records and records[-1].step > step:
+            records.pop()
+        if record.part == "rollback":
+            rollbacks += 1
+        elif not given_up:
+            records.append(record)
+    return Log(lines, records, step, rollbacks, given_up)
 
 
-def _parsed(line: bytes) -> Line:
+def _parsed(line: bytes) -> Record | None:
     try:
-        content = from_json(line)
-        return Line(line, content, Record.model_validate(content))
+        return Record.model_validate(from_json(line))
     except (ValueError, ValidationError, RecursionError):
-        return Line(line, {}, None)
+        return None

@@ -14,8 +14,9 @@ from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath, atomic_file, file_lock, remove_partials
 from speakerid.config import Config
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.metrics_log import METRICS, Line, Record, rank, read_lines
+from speakerid.training.metrics_log import METRICS, Log, Record, rank, read_log
 from speakerid.training.run_state import RunState
+from speakerid.training.runs_plot import plot_runs
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -51,7 +52,7 @@ class RunDirectory:
     def _check(self) -> None:
         if self._resume and not self._candidates():
             raise UserError(f"{self.last}: no such checkpoint to resume from; start the run without --resume")
-        if not self._resume and (self._candidates() or self._lines()):
+        if not self._resume and (self._candidates() or self.read_log().lines):
             raise UserError(
                 f"{self.path}: already holds a run; continue it with --resume, choose another run_dir, or delete the "
                 "folder"
@@ -96,7 +97,7 @@ class RunDirectory:
             if later > state.step:
                 self._file(later).unlink()
         # Damaged lines are kept: the user may want to repair them.
-        kept = [line.text for line in self._lines() if line.record is None or _is_before(line.record, state)]
+        kept = [line.text for line in self.read_log().lines if line.record is None or _is_before(line.record, state)]
         with atomic_file(self.path / "config.yaml") as partial:
             partial.write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
         with atomic_file(self.metrics) as partial:
@@ -125,15 +126,16 @@ class RunDirectory:
                 board.add_scalar(f"{part}/{name}", value, step)
         return record
 
-    def records(self) -> list[dict[str, Any]]:
-        """The intact records of metrics.jsonl; see `speakerid.training.metrics_log.Record` for their fields."""
-        return [line.content for line in self._lines() if line.record]
+    def read_log(self) -> Log:
+        """Read metrics.jsonl; empty if there is none.
 
-    def _lines(self) -> list[Line]:
+        Raises:
+            UserError: it cannot be read.
+        """
         try:
-            return read_lines(self.metrics)
+            return read_log(self.path)
         except FileNotFoundError:
-            return []
+            return Log([], [])
         except NotADirectoryError as error:
             raise UserError(f"{self.path}: found a file, expected a folder or a new name") from error
         except OSError as error:
@@ -192,21 +194,13 @@ class RunDirectory:
     def _remove_superseded(self) -> None:
         """Remove all checkpoints except the newest and the best."""
         steps = _steps(self._folder)
-        best = [step for step in self._ranked() if step in steps]
+        best = [record.step for record in self.read_log().ranked if record.step in steps]
         for step in {*steps} - {*steps[-self._keep_last :]} - {*best[: self._keep_best]}:
             self._file(step).unlink()
 
-    def _ranked(self) -> list[int]:
-        """Steps of the validations, the best first: by accuracy, ties broken by loss."""
-        return [record.step for record in self._validations()]
-
-    def _validations(self) -> list[Record]:
-        records = [line.record for line in self._lines() if line.record and line.record.rank]
-        return sorted(records, key=lambda record: record.rank or (), reverse=True)
-
     def _link_best(self, step: int) -> None:
         """Link best.pt to the best checkpoint up to `step`, unless it is a better one that is missing from the log."""
-        best = next(iter(self._validations()), None)
+        best = next(iter(self.read_log().ranked), None)
         if best is None or best.rank is None or not self._file(best.step).exists():
             return
         try:
@@ -221,7 +215,7 @@ class RunDirectory:
 
     def _log_damage(self) -> list[str]:
         """A line about the damaged lines of the log, if there are any."""
-        damaged = [number for number, line in enumerate(self._lines(), 1) if line.record is None]
+        damaged = self.read_log().damaged
         if not damaged:
             return []
         return [
@@ -237,25 +231,7 @@ class RunDirectory:
 
     def draw_curves(self) -> None:
         """Plot loss and accuracy over the steps."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # takes half a second to import
-        from matplotlib.figure import Figure
-
-        records = self.records()
-        figure = Figure(figsize=(9, 3.5), layout="constrained")
-        FigureCanvasAgg(figure)
-        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            for part, style in (("train", "-"), ("valid", "o-")):
-                points = [(r["step"], r[name]) for r in records if r["part"] == part and r.get(name) is not None]
-                if points:
-                    axes.plot(*zip(*points, strict=True), style, label=part, markersize=4)
-            if name == "accuracy":
-                axes.set_ylim(max(axes.get_ylim()[0], 0), min(axes.get_ylim()[1], 1))
-            axes.set(xlabel="step", ylabel=name)
-            axes.grid(alpha=0.3)
-            axes.legend()
-        figure.suptitle(str(self.path))
-        with atomic_file(self.curves) as partial:
-            figure.savefig(partial, format="png", dpi=120)
+        plot_runs({self.path.absolute().name: self.read_log()}, self.path.parent, self.curves)
 
     def close(self) -> None:
         """Flush TensorBoard's buffer."""

@@ -20,32 +20,12 @@ from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
 from speakerid.base.printing import printable
 from speakerid.config import read_yaml
-from speakerid.training.metrics_log import METRICS, Record, read_lines
+from speakerid.training.metrics_log import METRICS, Log, read_log
 
 RECENT_SECONDS = 300.0
 """Time without output after which a running process is called silent: its validation is long, or it hangs."""
 
 State = Literal["running", "silent", "finished", "stopped", "diverged", "unknown"]
-
-
-@dataclass(frozen=True)
-class Log:
-    """Content of metrics.jsonl, without the lines that a rollback undid, so that steps never decrease."""
-
-    step: int
-    """Step of the last line; 0 if there is none."""
-    train: list[Record]
-    valid: list[Record]
-    rollbacks: int
-    given_up: bool
-    """Whether the run ended because it diverged."""
-    damaged: int
-    """Number of damaged lines, except an incomplete last one, which a killed run leaves."""
-
-    @property
-    def best(self) -> Record | None:
-        """Validation of best.pt: the best accuracy, ties broken by loss."""
-        return max((r for r in self.valid if r.rank), key=lambda r: r.rank or (), default=None)
 
 
 @dataclass(frozen=True)
@@ -140,13 +120,13 @@ def read_run(path: StrPath, folder: StrPath) -> Run:
     except UserError as error:
         problems.append(f"{path / METRICS}: cannot be read: {error}")
     if log and log.damaged:
-        problems.append(f"{path / METRICS}: damaged lines left out: {log.damaged}")
+        problems.append(f"{path / METRICS}: damaged lines left out: {len(log.damaged)}")
     total = _setting(config, "train.total_steps", int)
     if config and total is None:
         problems.append(f"{path / 'config.yaml'}: train.total_steps: expected a number of steps")
     state = _state(log, age, locked, total)
-    best = log.best if log else None
-    last = log.train[-1] if log and log.train else None
+    best = next(iter(log.ranked), None) if log else None
+    last = next(reversed(log.train), None) if log else None
     return Run(
         name=str(path.relative_to(folder)),
         path=path,
@@ -164,35 +144,6 @@ def read_run(path: StrPath, folder: StrPath) -> Run:
         resume=_resume_command(path, config) if state == "stopped" and _has_checkpoint(path) else None,
         problems=tuple(problems),
     )
-
-
-def read_log(path: StrPath) -> Log:
-    """Read metrics.jsonl of the run at `path`.
-
-    Raises:
-        OSError: the file cannot be read.
-        UserError: not a regular file; the message does not contain its name.
-    """
-    kept: list[Record] = []
-    step = rollbacks = damaged = 0
-    given_up = False
-    for line in read_lines(Path(path) / METRICS):
-        record = line.record
-        if record is None:
-            damaged += 1
-            continue
-        if record.part not in ("train", "valid", "rollback", "given up"):
-            continue
-        given_up = record.part == "given up"
-        step = record.step
-        while kept and kept[-1].step > step:
-            kept.pop()
-        if record.part == "rollback":
-            rollbacks += 1
-        elif not given_up:
-            kept.append(record)
-    train, valid = ([record for record in kept if record.part == part] for part in ("train", "valid"))
-    return Log(step, train, valid, rollbacks, given_up, damaged)
 
 
 def _is_held(lock: Path) -> bool:
@@ -227,7 +178,7 @@ def _state(log: Log | None, age: float | None, locked: bool, total: int | None) 
     if log.given_up:
         return "diverged"
     # Not by the last training line: a run that was killed in its last validation has to repeat it.
-    return "finished" if log.valid and log.valid[-1].step >= total else "stopped"
+    return "finished" if any(record.step >= total for record in log.valid) else "stopped"
 
 
 def _setting(config: dict[str, Any], name: str, kind: type) -> Any:

@@ -1,6 +1,6 @@
-"""Plot runs in one figure: validation accuracy and training loss over the steps."""
+"""Plot one or more runs: loss and accuracy of training and validation over the steps."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath, atomic_file
 from speakerid.base.palette import COLORS
-from speakerid.base.printing import printable
-from speakerid.training.metrics_log import Record
-from speakerid.training.runs import Run, read_log
+from speakerid.base.printing import counted, printable
+from speakerid.training.metrics_log import Log, Record
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg", ".pdf")
 SMOOTHED_SHARE = 0.02
-"""Share of the longest run's steps over which the training loss is averaged."""
+"""Share of the longest run's steps over which the figures of training are averaged."""
 DIVERGED = 1.5
 """Upper end of the loss axis, as a multiple of the greatest initial loss of a run."""
 FEW = 20
@@ -38,11 +37,11 @@ Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Steps, and the value at each step."""
 
 
-def plot_runs(runs: Sequence[Run], folder: StrPath, path: StrPath) -> None:
+def plot_runs(logs: Mapping[str, Log], folder: StrPath, path: StrPath) -> None:
     """Plot runs to a file.
 
     Args:
-        runs: the best first; runs that have logged nothing yet are left out.
+        logs: the log of each run by its name, the best first; runs that have logged nothing yet are left out.
         folder: folder of the runs, for the title.
         path: a .png, .svg or .pdf file.
 
@@ -53,9 +52,12 @@ def plot_runs(runs: Sequence[Run], folder: StrPath, path: StrPath) -> None:
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"{path}: found the format {path.suffix!r}, expected one of {', '.join(FORMATS)}")
-    curves = [(run, *_curves(run)) for run in runs if run.step is not None]
-    curves = [(run, accuracy, loss) for run, accuracy, loss in curves if len(accuracy[0]) or len(loss[0])]
-    if not curves:
+    drawn = [
+        (_label(name, log), log)
+        for name, log in logs.items()
+        if any(len(_curve(log.records, y)[0]) for y in ("loss", "accuracy"))
+    ]
+    if not drawn:
         raise UserError(f"{folder}: nothing to plot: no run has logged a loss or an accuracy yet")
 
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
@@ -66,14 +68,20 @@ def plot_runs(runs: Sequence[Run], folder: StrPath, path: StrPath) -> None:
         rcdefaults()
         rcParams.update(_STYLE)
         figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06))
-        left, right = figure.subplots(1, 2, sharex=True)
-        handles = _draw(left, right, curves)
+        window = SMOOTHED_SHARE * max(log.records[-1].step for _, log in drawn)
+        loss, accuracy = figure.subplots(1, 2, sharex=True)
+        _draw(loss, "loss", drawn, window)
+        handles = _draw(accuracy, "accuracy", drawn, window)
+        if len(drawn) > SHOWN:
+            handles = handles[: SHOWN + 1]
+            handles[-1].set_label(f"{len(drawn) - SHOWN:,} others")
         columns = 2 if len(handles) > 3 and max(len(str(line.get_label())) for line in handles) <= WIDE else 1
         figure.set_size_inches(11, 4.8 + 0.22 * len(handles) / columns)
-        figure.suptitle(_title(len(curves), str(folder)))
+        figure.suptitle(_title(len(drawn), str(folder)))
         figure.legend(handles=handles, title="best validation accuracy", loc="outside lower center", ncols=columns)
+        loss.legend(handles=_key(loss, window), loc="upper right")
         with atomic_file(path) as partial:
-            figure.savefig(partial, format=suffix[1:], dpi=150)
+            figure.savefig(partial, format=suffix[1:], dpi=120)
 
 
 _STYLE: dict[Any, Any] = {
@@ -81,35 +89,46 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "lines.linewidth": 1.4, "lines.markersize": 5,
     "legend.frameon": False, "pdf.fonttype": 42,
 }  # fmt: skip
+_TRAINING: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.7, "marker": ""}
 
 
 def _title(count: int, folder: str) -> str:
-    runs = f"{count:,} run{'' if count == 1 else 's'} in {_shortened(folder)}"
+    runs = f"{counted(count, 'run')} in {_shortened(folder)}"
     return f"{runs}, the best {SHOWN} in color" if count > SHOWN else runs
 
 
-def _draw(left: "Axes", right: "Axes", curves: Sequence[tuple[Run, Curve, Curve]]) -> "list[Line2D]":
-    """Plot accuracy on the left and loss on the right; returns the lines for the legend."""
-    window = SMOOTHED_SHARE * max(steps[-1] for _, *both in curves for steps, _ in both if len(steps))
-    handles = []
-    for index, (run, accuracy, loss) in reversed(list(enumerate(curves))):  # the best drawn last, over the others
-        best = "no validation" if run.best_accuracy is None else f"{run.best_accuracy:.4f}"
-        (line,) = left.plot(*accuracy, **_style(index, accuracy), label=f"{best}  {_shortened(run.name)}")
-        right.plot(loss[0], _smoothed(loss, window), **_style(index, loss))
-        if index <= SHOWN:
-            handles.append(line)
-    if len(curves) > SHOWN:
-        handles[0].set_label(f"{len(curves) - SHOWN:,} others")
-    first = max((loss[1][0] for _, _, loss in curves if len(loss[1])), default=None)
-    if first:
-        right.set_ylim(0, min(right.get_ylim()[1], DIVERGED * first))
-    left.set_ylim(max(left.get_ylim()[0], 0), min(left.get_ylim()[1], 1))
-    left.set_ylabel("validation accuracy")
-    right.set_ylabel(f"training loss, mean over {window:,.0f} steps" if window >= 2 else "training loss")
-    for axes in (left, right):
-        axes.set_xlabel("step")
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-    return handles[::-1]
+def _label(name: str, log: Log) -> str:
+    best = f"{log.ranked[0].accuracy:.4f}" if log.ranked else "no validation"
+    return f"{best}  {_shortened(name)}"
+
+
+def _draw(axes: "Axes", name: str, runs: Sequence[tuple[str, Log]], window: float) -> "list[Line2D]":
+    """Plot the loss or the accuracy of runs; returns the lines for the legend."""
+    lines: list[Line2D] = []
+    first = [0.0]
+    for index, (label, log) in reversed(list(enumerate(runs))):  # the best drawn last, over the others
+        train, valid = _curve(log.train, name), _curve(log.valid, name)
+        axes.plot(train[0], _smoothed(train, window), **_style(index, train) | _TRAINING)
+        lines += axes.plot(*valid, **_style(index, valid), label=label)
+        first += [values[0] for _, values in (train, valid) if len(values)]
+    low, high = axes.get_ylim()
+    if name == "accuracy":
+        axes.set_ylim(max(low, 0), min(high, 1))
+    elif max(first):
+        axes.set_ylim(0, min(high, DIVERGED * max(first)))
+    axes.set(xlabel="step", ylabel=name)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    return lines[::-1]
+
+
+def _key(axes: "Axes", window: float) -> "list[Line2D]":
+    """Lines that tell training from validation, for a legend."""
+    training = f"training, mean over {window:,.0f} steps" if window >= 2 else "training"
+    gray: dict[str, Any] = {"color": "0.4"}
+    return [
+        *axes.plot([], [], label=training, **gray | _TRAINING),
+        *axes.plot([], [], "o-", label="validation", **gray),
+    ]
 
 
 def _shortened(name: str) -> str:
@@ -128,11 +147,6 @@ def _style(index: int, curve: Curve) -> dict[str, Any]:
         "markevery": (0.01 * index, 0.1) if len(curve[0]) > FEW else None,
         "zorder": 2,
     }
-
-
-def _curves(run: Run) -> tuple[Curve, Curve]:
-    log = read_log(run.path)
-    return _curve(log.valid, "accuracy"), _curve(log.train, "loss")
 
 
 def _curve(records: Sequence[Record], name: str) -> Curve:
