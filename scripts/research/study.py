@@ -31,7 +31,7 @@ def study() -> int:
 
     # Heavy imports are here, since every worker process imports this file when it starts.
     from speakerid.base.parallel import parallel_map
-    from speakerid.training.progress import Progress
+    from speakerid.base.progress import Progress
     from speakerid.training.training_data import open_training_data
     from studies.figures import PICTURES, draw
     from studies.grid import load_study

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from experiments import small_config, write_easy_corpus
 from speakerid.base.errors import UserError
+from speakerid.base.progress import Progress
 from speakerid.training import find_batch_size as module
 from speakerid.training.batches import Batches
 from speakerid.training.find_batch_size import Trial, find_batch_size, recommended
-from speakerid.training.progress import Progress
 from speakerid.training.step import TrainingStep
 
 

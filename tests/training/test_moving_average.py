@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from experiments import small_config, write_easy_corpus
+from speakerid.base.progress import Progress
 from speakerid.nn.layers import BatchNorm
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.moving_average import MovingAverage
-from speakerid.training.progress import Progress
 from speakerid.training.run import train
 from speakerid.training.training_data import open_training_data
 from speakerid.training.validation import validate

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from experiments import small_config, write_easy_corpus
 from speakerid.base.errors import CorpusError, UserError
+from speakerid.base.progress import Progress
 from speakerid.config import Config, load_config, parse
 from speakerid.corpus.check import open_corpus
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.batches import TrainingBatches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.predict import predict
-from speakerid.training.progress import Progress
 from speakerid.training.run import (
     TrainResult,
     build_trainer,

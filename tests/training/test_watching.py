@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from experiments import answer, assert_same_run, at_step, metrics, small_config, write_config, write_easy_corpus
+from speakerid.base import progress
 from speakerid.base.files import file_lock
-from speakerid.training import progress, run, validation
+from speakerid.training import run, validation
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run_directory import RunDirectory
 

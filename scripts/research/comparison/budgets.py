@@ -9,8 +9,8 @@ from torch import Tensor
 
 from speakerid import Config
 from speakerid.base.files import atomic_file
+from speakerid.base.progress import Progress
 from speakerid.training.batches import Batches
-from speakerid.training.progress import Progress
 from speakerid.training.run import MakeModel, build_trainer
 from speakerid.training.training_data import open_training_data
 

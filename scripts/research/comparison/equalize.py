@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derived import FramesOf, frames_of
-from speakerid.base.bars import bar
 from speakerid.base.files import atomic_folder
+from speakerid.base.progress import Bar
 from speakerid.corpus.utterances import PARTS, Utterance
 from speakerid.preparation import recordings_table
 from speakerid.preparation.write import write_corpus
@@ -49,13 +49,13 @@ def equalizer(utterances: Collection[Utterance], raw: FramesOf) -> FramesOf:
         raw: returns the (T, M) features of an utterance.
     """
     sums: dict[str, NDArray[np.float64]] = {}
-    with bar(len(utterances), "Equalize", "utterances") as advance:
+    with Bar("Equalize", "utterances", len(utterances)) as bar:
         for utterance in utterances:
             frames = raw(utterance).astype(np.float64)
             new = np.stack([np.full(frames.shape[1], len(frames)), frames.sum(0), np.square(frames).sum(0)])
             speaker = str(utterance.speaker)
             sums[speaker] = sums[speaker] + new if speaker in sums else new
-            advance(1)
+            bar.advance()
     moments = {speaker: _moments(*rows) for speaker, rows in sums.items()}
 
     def equalized(utterance: Utterance) -> Frames:

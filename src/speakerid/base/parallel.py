@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from speakerid.base.bars import bar
 from speakerid.base.errors import UserError
+from speakerid.base.progress import Bar
 from speakerid.base.worker import ProcessDied, Worker
 
 MAX_FAILED_STARTS = 10
@@ -50,14 +50,14 @@ def parallel_map(
         UserError: a job killed its process in the retry as well, and there is no `on_death`; or no process can start.
     """
     count = processors() if workers is None else workers
-    with bar(sum(map(weight, jobs)), title, unit) as advance:
+    with Bar(title, unit, sum(map(weight, jobs))) as bar:
         results = (
             _map_in_process(function, jobs)
             if count == 0
             else _WorkerPool(function, jobs, count, on_death, retry).results()
         )
         for job, result in zip(jobs, results, strict=True):
-            advance(weight(job))
+            bar.advance(weight(job))
             yield result
 
 

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     import sys
 
-    from speakerid.base.bars import bar
+    from speakerid.base.progress import Bar
     from speakerid.cli.output_formats import write_csv, write_json, write_text
     from speakerid.recognition.recognizer import Recognizer
 
@@ -63,11 +63,11 @@ def run(options: argparse.Namespace) -> int:
     broken = 0
 
     def answers() -> Iterator[tuple[Path, "Answer"]]:
-        with bar(len(paths), "Identify", "files", shown=len(paths) > MAX_WITHOUT_BAR) as advance:
+        with Bar("Identify", "files", len(paths), shown=len(paths) > MAX_WITHOUT_BAR) as bar:
             many = recognizer.identify_many(paths, false_accepts, options.top or TOP)
             for path, answer in zip(paths, many, strict=True):
                 yield path, answer
-                advance(1)
+                bar.advance()
 
     write = write_json if options.json else write_csv if options.csv else write_text
     for answer in write(sys.stdout, answers()):
@@ -111,20 +111,20 @@ def _check_outputs(options: argparse.Namespace, recognizer: "Recognizer", paths:
 def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Sequence[Path]) -> int:
     import sys
 
-    from speakerid.base.bars import bar
     from speakerid.base.files import atomic_file
+    from speakerid.base.progress import Bar
     from speakerid.cli.output_formats import write_timelines
     from speakerid.recognition.timeline_files import as_rttm, draw
 
     _check_outputs(options, recognizer, paths)
     found: dict[Path, list[Segment]] = {}
-    with bar(len(paths), "Timeline", "files", shown=len(paths) > 1) as advance:
+    with Bar("Timeline", "files", len(paths), shown=len(paths) > 1) as bar:
         for path in paths:
             try:
                 found[path] = recognizer.timeline(path, false_accepts=options.false_accepts)
             except UserError as error:
                 complain(error)
-            advance(1)
+            bar.advance()
     # Write the files first, so that they exist even if standard output cannot be written.
     if options.rttm is not None:
         with atomic_file(options.rttm) as partial:

@@ -113,8 +113,8 @@ def _status(stopped_by: signal.Signals | None) -> int:
 
 
 def _find_batch_size(config: "Config") -> int:
+    from speakerid.base.progress import Progress
     from speakerid.training.find_batch_size import find_batch_size, recommended
-    from speakerid.training.progress import Progress
 
     trials, too_large = find_batch_size(config, Progress())
     ended = f"{too_large} does not fit" if too_large else "larger ones are not faster"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.base.bars import bar
 from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.printing import printable
+from speakerid.base.progress import Bar
 from speakerid.corpus import feature_file
 from speakerid.corpus.store import DType, FrameStore, Store, read_store
 from speakerid.corpus.store_writing import replace_parts, sole_writer, write_files
@@ -79,7 +79,7 @@ def feature_problems(corpus: Corpus, part: Part) -> list[str]:
 def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterator[NDArray[np.floating]]:
     """Yield the frames of every valid utterance; at the end raise a CorpusError if some were not valid."""
     problems: list[str] = []
-    with bar(len(utterances), "Read features", "utterances", shown=not quiet) as advance:
+    with Bar("Read features", "utterances", len(utterances), shown=not quiet) as bar:
         for utterance in utterances:
             path = corpus.root / utterance.feature_path
             try:
@@ -88,7 +88,7 @@ def _read(corpus: Corpus, utterances: Utterances, quiet: bool = False) -> Iterat
                 problems.append(f"{utterance.feature_path}: {error}")
             else:
                 yield features.numpy()
-            advance(1)
+            bar.advance()
     if problems:
         raise CorpusError(corpus.root, problems)
 

@@ -8,11 +8,11 @@ import torch
 from speakerid.base.distributed import rank, summed
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath, atomic_file
+from speakerid.base.progress import Progress
 from speakerid.corpus import answers, hw4
 from speakerid.corpus.utterances import Corpus
 from speakerid.training.batches import Crops
 from speakerid.training.predict import predict_batches
-from speakerid.training.progress import Progress
 from speakerid.training.trained_model import TrainedModel
 
 
@@ -54,9 +54,7 @@ def infer(
     with Progress("auto" if rank() == 0 else "silent").bar("Infer", "uttr", len(classes)) as bar:
         for indices, scores in predict_batches(models, store, range(len(classes)), frames_per_batch, crops=crops):
             classes[indices] = scores.argmax(-1)
-            bar.update(len(indices))
-            if bar.due:
-                bar.show()
+            bar.advance(len(indices))
     classes = summed(classes)  # each element was filled by one process
     if rank() == 0:
         with atomic_file(Path(output)) as partial:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from speakerid.base.bars import bar
+from speakerid.base.progress import Bar
 from speakerid.corpus import feature_file, hw4, unfinished
 from speakerid.corpus.packing import fingerprint
 from speakerid.corpus.store import DType, Store
@@ -86,7 +86,7 @@ def _pack(corpus: Corpus, frames: FramesOf, dtype: DType, beside_files: bool) ->
 def _each(
     utterances: Collection[Utterance], frames: FramesOf, title: str
 ) -> Iterator[tuple[Utterance, NDArray[np.floating]]]:
-    with bar(len(utterances), title, "utterances") as advance:
+    with Bar(title, "utterances", len(utterances)) as bar:
         for utterance in utterances:
             yield utterance, frames(utterance)
-            advance(1)
+            bar.advance()

@@ -9,10 +9,10 @@ import torch
 from speakerid.base.distributed import rank
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
+from speakerid.base.progress import Progress
 from speakerid.corpus.labelled import chosen
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import check_held_out
-from speakerid.training.progress import Progress
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.training_data import open_training_data
 from speakerid.training.utterance_record import never_trained_on

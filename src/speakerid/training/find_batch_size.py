@@ -8,12 +8,12 @@ import torch
 
 from speakerid.base.distributed import is_shared
 from speakerid.base.errors import UserError
+from speakerid.base.progress import Progress
 from speakerid.config import Config
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.batches import Batches
 from speakerid.training.cuda_graph import WARM_UP
 from speakerid.training.model_size import check_fits
-from speakerid.training.progress import Progress
 from speakerid.training.run import choose_device, training_batches
 from speakerid.training.step import TrainingStep, is_out_of_memory
 from speakerid.training.training_data import open_training_data

@@ -20,6 +20,7 @@ from speakerid.base.distributed import (
 )
 from speakerid.base.errors import UserError
 from speakerid.base.memory import keep_freed_memory
+from speakerid.base.progress import Progress, Style
 from speakerid.config import Config, ModelConfig
 from speakerid.corpus.utterances import Corpus
 from speakerid.nn.classifier import SpeakerClassifier
@@ -28,7 +29,6 @@ from speakerid.training.batches import Batches, Prefetched, TrainingBatches
 from speakerid.training.cross_validation import fold_figures, fold_folders
 from speakerid.training.initial_weights import load_initial_weights
 from speakerid.training.model_size import check_fits
-from speakerid.training.progress import Progress, Style
 from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer

@@ -8,12 +8,12 @@ from torch import nn
 
 from speakerid.base.distributed import from_rank_0
 from speakerid.base.errors import UserError
+from speakerid.base.progress import Bar, Progress, duration
 from speakerid.config import Config, FeatureConfig
 from speakerid.training.batches import Batches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.divergence import Collapsed, Diverged, Health
 from speakerid.training.moving_average import MovingAverage
-from speakerid.training.progress import Bar, Progress, duration
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.run_state import RunState
 from speakerid.training.schedule import warmup_half_cosine

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from speakerid.base.distributed import first_on_each_machine
+from speakerid.base.progress import Progress
 from speakerid.config import DEMO_ROOT, Config
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.labelled import Labelled
@@ -12,7 +13,6 @@ from speakerid.corpus.split import Split
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import Corpus
 from speakerid.training.cross_validation import RunSplit
-from speakerid.training.progress import Progress
 
 
 @dataclass(frozen=True, eq=False)

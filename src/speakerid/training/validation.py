@@ -5,10 +5,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from speakerid.base.distributed import summed, world_size
+from speakerid.base.progress import Progress
 from speakerid.corpus.labelled import Labelled
 from speakerid.metrics.classification import macro_accuracy
 from speakerid.training.predict import predict_batches
-from speakerid.training.progress import Progress
 
 
 def validate(model: nn.Module, valid: Labelled, frames_per_batch: int, progress: Progress) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Progress output of a run: bars or lines in the style of HW4's sample code, quiet, or JSON."""
+"""Progress of long work: bars on a terminal, lines elsewhere; messages of a run, plain, quiet or as JSON."""
 
 import errno
 import json
@@ -22,9 +22,17 @@ LINE_SECONDS = 60.0
 
 
 class Bar:
-    """Progress bar over steps or utterances; `due` is true when it is time to update it."""
+    """Progress bar, shown while a `with` block runs; without a terminal, a line a minute and one at the end.
 
-    def __init__(self, title: str, unit: str, total: int, done: int, shown: bool) -> None:
+    Args:
+        title: what is being done.
+        unit: name of the units.
+        total: number of units to do.
+        done: number of units done before.
+        shown: whether to show progress at all.
+    """
+
+    def __init__(self, title: str, unit: str, total: int, done: int = 0, shown: bool = True) -> None:
         self._terminal = shown and sys.stderr.isatty()
         self._lines = shown and not self._terminal
         self._seconds = REFRESH_SECONDS if self._terminal else LINE_SECONDS
@@ -37,8 +45,21 @@ class Bar:
         self._began = time.monotonic()
         self._title, self._unit, self._total, self._first, self.done = title, unit, total, done, done
 
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _ignore_closed_terminal():
+            self._bar.close()  # leaves it on the screen
+
+    def advance(self, count: int = 1) -> None:
+        """Add to the number of units done, and show it if it is time to."""
+        self.update(count)
+        if self.due:
+            self.show()
+
     def update(self, count: int = 1) -> None:
-        """Add to the number of units done."""
+        """Add to the number of units done; then call `show` with figures if `due`."""
         self.done = min(self.done + count, self._total)
 
     @property
@@ -52,11 +73,6 @@ class Bar:
     def rate(self) -> float:
         """Units per second since the bar was created."""
         return (self.done - self._first) / (time.monotonic() - self._began)
-
-    def close(self) -> None:
-        """Stop updating the bar and leave it on the screen."""
-        with _ignore_closed_terminal():
-            self._bar.close()
 
     def show(self, **figures: str | int) -> None:
         """Draw the bar with these figures, or print it as a line."""
@@ -121,14 +137,9 @@ class Progress:
             with _ignore_closed_terminal():
                 _print({"of": self._part, **record} if self._part else record)
 
-    @contextmanager
-    def bar(self, title: str, unit: str, total: int, done: int = 0) -> Iterator[Bar]:
-        """Show a bar while the block runs."""
-        bar = Bar(f"{self._part}: {title}" if self._part else title, unit, total, done, shown=self.is_verbose)
-        try:
-            yield bar
-        finally:
-            bar.close()
+    def bar(self, title: str, unit: str, total: int, done: int = 0) -> Bar:
+        """A progress bar in this style."""
+        return Bar(f"{self._part}: {title}" if self._part else title, unit, total, done, shown=self.is_verbose)
 
 
 @contextmanager
