@@ -149,11 +149,6 @@ def test_silence_has_no_frame() -> None:
     assert not BatchLogMel(FeatureConfig())(torch.zeros(2, RATE), torch.tensor([RATE, 4_000]))[1].any()
 
 
-def test_equalised_features_are_refused() -> None:
-    with pytest.raises(UserError, match=r"^equalise: found true"):
-        BatchLogMel(FeatureConfig(equalise=True))
-
-
 class MeanSpectrum(nn.Module):
     """(B, T, M) features and (B, T) mask to (B, M) unit vectors."""
 

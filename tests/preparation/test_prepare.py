@@ -312,13 +312,6 @@ def test_packing_that_stops_at_any_part_leaves_a_preparation_unfinished(
     assert len(open_corpus(out)[1]) == len(open_corpus(out, "test")[1]) == 4
 
 
-def test_equalized_features_are_refused(source: Path, out: Path) -> None:
-    record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
-    with pytest.raises(UserError, match=r"^--features: equalise: found true, expected false: "):
-        prepare(source, out, FeatureConfig(equalise=True))
-    assert not out.exists()
-
-
 def test_settings_reach_the_features_and_are_stored(source: Path, out: Path) -> None:
     record(source, "ann/a.wav", "ann/b.wav", "bob/a.wav", "bob/b.wav")
     features = FeatureConfig(sample_rate=8_000, window_length=256, hop_length=80, n_mels=20, trim_silence=False)

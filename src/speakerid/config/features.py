@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from speakerid.config.settings import Count, Numeric, Positive, Settings, apply_override, parse
 
@@ -30,10 +30,17 @@ class FeatureConfig(Settings, frozen=True):
     trim_silence: bool = True
     """Remove silence, including pauses within a recording."""
     equalise: bool = False
-    """Standardize every band over all frames of a speaker, which removes the channel.
+    """Of corpora of earlier versions: whether their features are equalized, for which all recordings of a speaker are
+    needed; only false is valid."""
 
-    Corpora of earlier versions may have it; it needs the speaker's identity, and is refused.
-    """
+    @field_validator("equalise")
+    @classmethod
+    def _check_equalise(cls, value: bool) -> bool:
+        if value:
+            raise ValueError(
+                "expected false, since equalized features need all recordings of a speaker; prepare the corpus again"
+            )
+        return value
 
     @property
     def frames_per_second(self) -> float:

@@ -62,7 +62,7 @@ class SpecAugmentConfig(Settings, frozen=True):
 class ChannelAugmentConfig(Settings, frozen=True):
     """Channel augmentation: probability of each part of a random channel, drawn for every crop; off by default.
 
-    See `speakerid.nn.channel_augment.ChannelAugment`. Features with `equalise` have no channel and are refused.
+    See `speakerid.nn.channel_augment.ChannelAugment`.
     """
 
     reverberation: Probability = 0.0

@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 from torch import Tensor
 
-from speakerid.base.errors import UserError
+from speakerid.base.errors import UserError, describe
 from speakerid.base.files import check_regular
 from speakerid.config import FeatureConfig
-from speakerid.corpus.utterances import Part, Utterances, check_features
+from speakerid.corpus.utterances import Part, Utterances
 
 FORMAT: Literal["speakerid store 2"] = "speakerid store 2"
 _CHECKED = b'{"checksum":"'
@@ -267,8 +267,8 @@ def _read_head(path: Path) -> Head:
     try:
         head = Head.model_validate_json(content)
     except ValidationError as error:
-        raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}") from error
-    check_features(head.features, path)
+        field, reason = describe(error)[0]
+        raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}; {field}: {reason}") from error
     return head
 
 

@@ -14,8 +14,6 @@ from typing import Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.base.errors import UserError
-from speakerid.base.files import StrPath
 from speakerid.config import FeatureConfig
 
 PACKED = "packed"
@@ -28,15 +26,6 @@ COMPANY = "company/"
 """Name prefix of people whose recordings are only for training: `company/FOLDER/NAME`."""
 UNKNOWN = -1
 """Index of an unknown speaker or session."""
-
-
-def check_features(features: FeatureConfig, where: StrPath) -> None:
-    """Raise UserError for equalized features, which earlier versions could prepare."""
-    if features.equalise:
-        raise UserError(
-            f"{where}: equalise: found true, expected false: equalized features need all recordings of a speaker; "
-            "prepare the recordings again"
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def export_bundle(bundle: Bundle, path: StrPath, to: Literal["onnx", "torchscrip
     enrollment are not exported, so enroll first.
 
     Raises:
-        UserError: as for these functions, or the features are equalized.
+        UserError: as for these functions.
     """
     rule = bundle.identification
     thresholds = {

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speakerid.audio.log_mel import MIN_PEAK, RMS_SECONDS, SILENCE_LEVEL, SILENCE_SECONDS, mel_filters
-from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
 from speakerid.nn.layers import frame_mask
 from speakerid.recognition.profiles import Scoring
@@ -67,7 +66,7 @@ class BatchLogMel(nn.Module):
         features: settings of the features.
 
     Raises:
-        UserError: the settings equalize, which needs the speaker; or see `mel_filters`.
+        UserError: see `mel_filters`.
     """
 
     filters: Tensor
@@ -75,11 +74,6 @@ class BatchLogMel(nn.Module):
 
     def __init__(self, features: FeatureConfig) -> None:
         super().__init__()
-        if features.equalise:
-            raise UserError(
-                "equalise: found true, which needs all recordings of a speaker, and there is one of an unknown "
-                "speaker; train on a corpus prepared without --equalise"
-            )
         self.features = features
         self.register_buffer("filters", torch.from_numpy(mel_filters(features)), persistent=False)
         self.register_buffer("basis", windowed_fourier_basis(features.window_length), persistent=False)

@@ -69,10 +69,6 @@ def _numbers(settings: Settings, prefix: str) -> Iterator[tuple[str, float]]:
 
 
 def _check_features(features: FeatureConfig) -> None:
-    if features.equalise:
-        raise UserError(
-            "features.equalise: found true, expected false: equalized features need all recordings of a speaker"
-        )
     _within("features.sample_rate", features.sample_rate, 1, 10**9)
     check_rate(features.sample_rate)
     _within("features.window_length", features.window_length, 2, 2**16)

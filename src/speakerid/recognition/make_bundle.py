@@ -81,12 +81,7 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
 
 
 def _check(trained: TrainedModel) -> None:
-    """Refuse features and names of speakers that a bundle cannot have; see `make_bundle`."""
-    if trained.features.equalise:
-        raise UserError(
-            f"{trained.paths[0]}: was trained on features with equalise, which need all recordings of a speaker, so a "
-            "bundle cannot identify a single recording"
-        )
+    """Refuse names of speakers that a bundle cannot have; see `make_bundle`."""
     for name in trained.data.corpus.speakers:
         try:
             check_name(name)

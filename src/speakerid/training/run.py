@@ -184,11 +184,6 @@ def _build_model(config: Config, corpus: Corpus, make_model: MakeModel, device: 
     Raises:
         UserError: the model does not fit into memory, or the settings do not fit the corpus.
     """
-    if corpus.features.equalise and any(config.train.channel_augment.model_dump().values()):
-        raise UserError(
-            f"train.channel_augment: found {config.train.channel_augment}, which needs the channel that features with "
-            f"equalise, as those of {corpus.root}, have lost; leave it out with train.channel_augment={{}}"
-        )
     if make_model is SpeakerClassifier:
         check_fits(config, corpus, device)
     torch.manual_seed(config.seed)
