@@ -274,7 +274,7 @@ def cut_array(path: Path) -> None:
 
 def save_script(path: Path) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore")  # TorchScript is deprecated
         torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
 
 

@@ -43,7 +43,7 @@ VARIANTS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 """Settings of the encoder, and of the model."""
 FORMATS = {"onnx": export_onnx, "torchscript": export_torchscript}
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.load` is deprecated")
 each_format = pytest.mark.parametrize("export", FORMATS.values(), ids=FORMATS.keys())
 
 

@@ -24,7 +24,7 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import RunSplit
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.nightly)])
 def folded(trained: Trained, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Run with folds on the corpus of the small bundle; each fold leaves out a third of the speakers."""
     run_dir = tmp_path_factory.mktemp("folded") / "run"

@@ -98,6 +98,7 @@ def test_training_recordings_stay_as_they_are_without_occasions(
     assert {table[name].path.suffix for name in test.corpus.test.names} == {".flac"}
 
 
+@pytest.mark.nightly
 def test_our_model_answers_with_and_without_a_bundle_and_is_trained_once(
     out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_answers_are_needed(trained: Trained, tmp_path: Path) -> None:
         hold_out(trained.corpus, tmp_path / "held", strangers=2, draw=0)
 
 
+@pytest.mark.nightly
 def test_the_script_trains_measures_and_does_not_train_twice(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -168,6 +168,7 @@ def tracing() -> Iterator[None]:
     """Silence PyTorch's warnings about every trace; `largest_deviation` checks the result."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit, since torch 2.14
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[reportPrivateImportUsage]
         warnings.filterwarnings("ignore", "Constant folding", UserWarning)
         yield
