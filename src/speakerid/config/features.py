@@ -30,8 +30,7 @@ class FeatureConfig(Settings, frozen=True):
     trim_silence: bool = True
     """Remove silence, including pauses within a recording."""
     equalise: bool = False
-    """Of corpora of earlier versions: whether their features are equalized, for which all recordings of a speaker are
-    needed; only false is valid."""
+    """Whether features are equalized, as corpora of earlier versions may be; only false is valid."""
 
     @field_validator("equalise")
     @classmethod
