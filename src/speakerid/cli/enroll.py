@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.base.printing import printable
+    from speakerid.base.printing import counted, printable
     from speakerid.cli.destination import check_destination
     from speakerid.cli.kinds import BUNDLE
     from speakerid.cli.output import complain, named_recordings, replacing
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
         complain(line, "skipped")
     for line in enrollment.warnings:
         complain(line, "warning")
-    name, recordings = printable(options.name), f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
+    name, recordings = printable(options.name), counted(enrollment.added, "recording")
     if options.add:
         print(f"{name}: {recordings} added, {enrollment.recordings} in all")
     else:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
-from speakerid.base.printing import printable
+from speakerid.base.printing import counted, printable
 from speakerid.cli.output import complain, say
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
             complain(line, "skipped")
         for line in enrollment.warnings:
             complain(line, "warning")
-        recordings = f"{enrollment.added} recording{'' if enrollment.added == 1 else 's'}"
+        recordings = counted(enrollment.added, "recording")
         say(f"{printable(enrollment.name)}: enrolled again from {recordings}")
 
 

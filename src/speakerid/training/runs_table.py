@@ -5,7 +5,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from speakerid.base.printing import printable
+from speakerid.base.printing import counted, printable
 from speakerid.training.runs import Run
 
 
@@ -45,7 +45,7 @@ def _cells(run: Run) -> tuple[str, ...]:
         "–" if run.loss is None else f"{run.loss:#.3g}",
         "–" if run.steps_per_second is None else f"{run.steps_per_second:.3g}",
         "–" if run.age_seconds is None else _duration(run.age_seconds),
-        run.state + (f", {_counted(run.rollbacks, 'rollback')}" if run.rollbacks else ""),
+        run.state + (f", {counted(run.rollbacks, 'rollback')}" if run.rollbacks else ""),
     )
 
 
@@ -56,10 +56,6 @@ def _resume_hint(run: Run) -> str:
     if not run.resume.isprintable():
         return f"{name} stopped at step {run.step:,}; give its folder a printable name to resume it"
     return f"{name} stopped at step {run.step:,}; resume with: {run.resume}"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

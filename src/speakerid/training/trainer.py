@@ -13,6 +13,7 @@ from speakerid.config import Config, FeatureConfig
 from speakerid.training.batches import Batches
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.divergence import Collapsed, Diverged, Health
+from speakerid.training.metrics_log import rank
 from speakerid.training.moving_average import MovingAverage
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.run_state import RunState
@@ -173,7 +174,7 @@ class Trainer:
         best = self.state
         if best.best_accuracy is None or best.best_loss is None:
             return True
-        return (accuracy, -loss) > (best.best_accuracy, -best.best_loss)
+        return rank(accuracy, loss) > rank(best.best_accuracy, best.best_loss)
 
     def _record(self, part: str, **scalars: float | str) -> None:
         self.progress.record(_of(self.run).log(part, self.step, **scalars))
