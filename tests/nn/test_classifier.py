@@ -3,7 +3,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from speakerid.config.model import BatchNormConfig, LinearConfig, MlpConfig, ModelConfig
-from speakerid.nn.classifier import SpeakerClassifier, build_classifier
+from speakerid.nn.build import build_classifier
+from speakerid.nn.classifier import SpeakerClassifier
 
 MELS, WIDTH, SPEAKERS = 5, 6, 4
 WIDENED = ModelConfig.model_validate(

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from recognition.bundles import Trained
 from speakerid.recognition.centers import CENTERS, PRIOR, centers_of, even_clips, means_of
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import MOST_CLIPS, Profiles
@@ -107,3 +108,8 @@ def test_many_clips_keep_their_weight_when_more_are_added(known: bool) -> None:
     means, weights = means_of(centers, sizes)
     mean = np.average(means, axis=0, weights=weights)
     np.testing.assert_allclose(mean, np.concatenate([old, new]).mean(0), atol=1e-5 if known else 0.05)
+
+
+def test_the_former_spelling_works(trained: Trained) -> None:
+    profiles = trained.bundle.profiles
+    assert profiles.centres is profiles.centers

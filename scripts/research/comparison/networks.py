@@ -15,7 +15,7 @@ from speakerid import SpeakerClassifier
 from speakerid.config import ModelConfig
 from speakerid.config.model import ConformerConfig, TransformerConfig
 from speakerid.nn import MeanSubtraction, zero_padding
-from speakerid.nn.classifier import build_classifier
+from speakerid.nn.build import build_classifier
 
 ECAPA_WIDTH = 192
 """Width of ECAPA-TDNN's embeddings (Desplanques et al., 2020)."""

@@ -54,6 +54,11 @@ class Profiles:
     center_clips: NDArray[np.int64]
     recordings: tuple[frozenset[int], ...]
 
+    @property
+    def centres(self) -> NDArray[np.float32]:
+        """`centers` by its former spelling."""
+        return self.centers
+
     def scores(self, prints: NDArray[np.floating], of: NDArray[np.integer] | None = None) -> NDArray[np.float32]:
         """(N, S) scores of (N, D) voice prints, see `Plda`; each is that of the speaker's best center.
 
