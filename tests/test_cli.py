@@ -203,7 +203,7 @@ def test_runs_are_listed_and_compared(
         (["train", "--config", "CONFIG", "model.d_modle=96"], "did you mean 'd_model'?"),
         (
             ["train", "--config", "CONFIG", "data.root=nowhere"],
-            "nowhere: no such folder; expected a corpus in HW4 layout",
+            "nowhere: no such folder; expected a corpus: what `speakerid prepare RECORDINGS FOLDER` writes",
         ),
         (
             ["infer", "--checkpoint", "no.pt", "--data", "x", "--output", "y.csv"],

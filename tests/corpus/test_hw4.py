@@ -206,7 +206,7 @@ def test_feature_settings_of_the_corpus_are_read(tmp_path: Path) -> None:
         (
             "{n_mels: 4, equalise: true}",
             "features.yaml: equalise: found True: expected false, since equalized features need all "
-            "recordings of a speaker; prepare the corpus again",
+            "recordings of a speaker; prepare without it",
         ),
         ("n_mels: 5", "features.yaml: n_mels: found 5, but the JSON files have 4"),
         ("{n_mels: 4, hop_lenght: 160}", "features.yaml: hop_lenght: unknown setting; did you mean 'hop_length'?"),

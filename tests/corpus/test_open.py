@@ -52,7 +52,7 @@ def test_valid_corpus_opens(root: Path) -> None:
 @pytest.mark.parametrize("part", ["labelled", "test"])
 def test_missing_folder_says_how_to_make_one(root: Path, part: Literal["labelled", "test"]) -> None:
     for path in (root / "nowhere", root / FEATURES):
-        expected = rf"^{path}: no such folder; expected .*metadata\.json.*speakerid prepare.*$"
+        expected = rf"^{path}: no such folder; expected .*speakerid prepare.*metadata\.json.*$"
         with pytest.raises(UserError, match=expected):
             open_corpus(path, part)
 

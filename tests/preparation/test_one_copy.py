@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from speakerid.base.errors import UserError
 from speakerid.corpus import store, store_writing
-from speakerid.corpus.check import open_corpus
+from speakerid.corpus.check import check_corpus, open_corpus
 from speakerid.preparation import prepare as module
 from speakerid.preparation import recording_features
 from speakerid.preparation.prepare import Options, Prepared
@@ -205,3 +206,28 @@ def test_the_only_copy_is_never_less_precise_than_asked_for(source: Path, tmp_pa
                 if (tmp_path / "fresh" / name).is_file() and name.parts[0] != "prepared":
                     assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "fresh" / name).read_bytes()
         shutil.rmtree(tmp_path / "fresh")
+
+
+def test_a_prepared_corpus_is_no_source_of_recordings(source: Path, tmp_path: Path) -> None:
+    """Its table names the test recordings, too, which would become training data."""
+    prepare(source, tmp_path / "out")
+    with pytest.raises(UserError, match="found a corpus that was prepared, expected recordings; .* --layout table"):
+        prepare(tmp_path / "out", tmp_path / "again")
+    assert len(prepare(tmp_path / "out", tmp_path / "again", layout="table").corpus.labelled) > 0
+
+
+@pytest.mark.parametrize("read", [open_corpus, check_corpus])
+def test_without_the_store_the_command_that_writes_it_is_named(
+    source: Path, tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    prepare(source, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "packed")
+    with pytest.raises(UserError, match="run the same `prepare` again"):
+        read(tmp_path / "out")
+
+
+def test_removing_hw4_files_is_said(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    prepare(source, tmp_path / "out", layout_out="both")
+    assert "HW4 files" not in capsys.readouterr().out
+    prepare(source, tmp_path / "out")
+    assert "HW4 files of the former preparation are removed; --layout-out both" in capsys.readouterr().out

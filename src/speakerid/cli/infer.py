@@ -1,4 +1,4 @@
-"""Recognize the test utterances of a corpus (testdata.json) and write an HW4 submission: Id,Category, one row each.
+"""Recognize the test utterances of a corpus and write an HW4 submission: Id,Category, one row each.
 
 Several checkpoints form an ensemble:
   speakerid infer --checkpoint runs/a/best.pt runs/b/best.pt --data data/Dataset --output submission.csv
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", type=Path, nargs="+", required=True, metavar="FILE", help="best.pt of one or more runs"
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="corpus with testdata.json")
+    parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="corpus with a test part")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="CSV file to write")
     add_crops(parser)
     add_device(parser)

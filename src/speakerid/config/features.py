@@ -37,7 +37,7 @@ class FeatureConfig(Settings, frozen=True):
     def _check_equalise(cls, value: bool) -> bool:
         if value:
             raise ValueError(
-                "expected false, since equalized features need all recordings of a speaker; prepare the corpus again"
+                "expected false, since equalized features need all recordings of a speaker; prepare without it"
             )
         return value
 

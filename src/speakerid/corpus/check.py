@@ -38,13 +38,9 @@ def open_corpus(
         UserError: the folder does not exist, or its preparation is unfinished.
         CorpusError: lists every problem of the JSON files and of the part's feature files, or of the store.
     """
-    root = locate(Path(root))
-    unfinished.refuse(root)
-    if not hw4.has_corpus(root) and root.is_dir():
-        if not (root / PACKED / f"{PARTS[0]}.json").exists() and (root / STAGE).is_dir():
-            raise unfinished.error(root)
-        if (root / PACKED).is_dir():
-            return _open_packed(root, part, dtype)
+    root = _find(root)
+    if not hw4.has_corpus(root) and (root / PACKED).is_dir():
+        return _open_packed(root, part, dtype)
     corpus, problems = hw4.read(root, _REQUIRED[part])
     if problems:
         raise CorpusError(root, [*problems, *feature_problems(corpus, part)])
@@ -58,8 +54,7 @@ def check_corpus(root: StrPath) -> Corpus:
         UserError: the folder does not exist, or its preparation is unfinished.
         CorpusError: lists every problem.
     """
-    root = locate(Path(root))
-    unfinished.refuse(root)
+    root = _find(root)
     problems: list[str] = []
     stores = _stores(root, problems)
     for store in stores.values():
@@ -74,6 +69,16 @@ def check_corpus(root: StrPath) -> Corpus:
     if problems:
         raise CorpusError(root, problems)
     return corpus
+
+
+def _find(root: StrPath) -> Path:
+    """Folder of a corpus, whose preparation must be complete."""
+    found = locate(Path(root))
+    unfinished.refuse(found)
+    complete = hw4.has_corpus(found) or (found / PACKED / f"{PARTS[0]}.json").exists()
+    if not complete and (found / STAGE).is_dir():
+        raise unfinished.error(found)
+    return found
 
 
 def _open_packed(root: Path, part: Part, dtype: DType | None) -> tuple[Corpus, FrameStore]:

@@ -42,8 +42,8 @@ def read(root: Path, require: Iterable[str] = (METADATA,)) -> tuple[Corpus, list
     """
     if not root.is_dir():
         raise UserError(
-            f"{root}: no such folder; expected a corpus in HW4 layout ({METADATA}, {MAPPING}, {TESTDATA}, uttr-*.pt). "
-            "`speakerid prepare RECORDINGS FOLDER` makes one from recordings"
+            f"{root}: no such folder; expected a corpus: what `speakerid prepare RECORDINGS FOLDER` writes, "
+            f"or HW4 files ({METADATA}, {MAPPING}, {TESTDATA}, uttr-*.pt)"
         )
     problems: list[str] = []
     metadata, mapping, testdata, held_out = _read_files(root, set(require), problems)

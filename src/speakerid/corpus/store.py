@@ -267,8 +267,8 @@ def _read_head(path: Path) -> Head:
     try:
         head = Head.model_validate_json(content)
     except ValidationError as error:
-        field, reason = describe(error)[0]
-        raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}; {field}: {reason}") from error
+        reason = ": ".join(filter(None, describe(error)[0]))
+        raise UserError(f"{path}: damaged, or of another version; expected {FORMAT!r}; {reason}") from error
     return head
 
 

@@ -65,7 +65,10 @@ def drop_single_recordings(entries: Mapping[Job, Entry], skipped: list[str]) -> 
     kept = {job: entry for job, entry in entries.items() if len(by_speaker[job.recording.speaker]) > 1}
     if len(_by_speaker(kept)) < 2:
         reasons = "; ".join(skipped[:3])
-        raise UserError(f"fewer than two speakers with two usable recordings each{': ' if reasons else ''}{reasons}")
+        raise UserError(
+            f"found {len(_by_speaker(kept))} speakers with two usable recordings, expected at least 2; add recordings"
+            f"{': ' if reasons else ''}{reasons}"
+        )
     return kept
 
 

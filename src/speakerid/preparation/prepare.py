@@ -17,6 +17,7 @@ from speakerid.audio.speed import SPEEDS
 from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.files import StrPath
 from speakerid.base.printing import printable
+from speakerid.corpus import hw4
 from speakerid.corpus.utterances import PACKED, Corpus, Utterance
 from speakerid.preparation import recordings_table
 from speakerid.preparation.arrange import Arranged, arrange, drop_single_recordings
@@ -153,6 +154,8 @@ def _write(corpus: Corpus, entries: Mapping[Job, Entry], stage: Stage, options: 
         return stage.frames(entries[jobs[utterance.feature_path]])
 
     everything = (*corpus.labelled, *corpus.test, *corpus.strangers)
+    if options.one_copy and hw4.has_corpus(corpus.root):
+        print("HW4 files of the former preparation are removed; --layout-out both writes them")
     write_corpus(
         corpus, frames, options.layout_out, options.dtype, write_extra=lambda: recordings_table.write(corpus, jobs)
     )

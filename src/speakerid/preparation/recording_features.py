@@ -21,7 +21,7 @@ from speakerid.base.files import check_regular
 from speakerid.preparation.shards import Computed, Entry
 from speakerid.preparation.sources.recordings import Recording
 
-FORMAT = "speakerid stage 4"
+FORMAT = "speakerid stage 3"
 """Version of the features, part of every key. Increase it if the same recording and settings give other features."""
 ATTEMPTS = 3
 """Number of times to read a recording that changes while it is read."""

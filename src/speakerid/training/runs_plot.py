@@ -68,7 +68,7 @@ def plot_runs(logs: Mapping[str, Log], folder: StrPath, path: StrPath) -> None:
         rcdefaults()
         rcParams.update(_STYLE)
         figure = Figure(layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06))
-        window = SMOOTHED_SHARE * max(log.records[-1].step for _, log in drawn)
+        window = max(max(SMOOTHED_SHARE * log.records[-1].step, _interval(log)) for _, log in drawn)
         loss, accuracy = figure.subplots(1, 2, sharex=True)
         _draw(loss, "loss", drawn, window)
         handles = _draw(accuracy, "accuracy", drawn, window)
@@ -90,6 +90,12 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False, "pdf.fonttype": 42,
 }  # fmt: skip
 _TRAINING: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.7, "marker": ""}
+
+
+def _interval(log: Log) -> float:
+    """Steps that a line of the log is the mean over, about."""
+    training = [record.step for record in log.records if record.part == "train"]
+    return training[-1] / len(training) if training else 0
 
 
 def _title(count: int, folder: str) -> str:

@@ -11,6 +11,7 @@ from speakerid.base.errors import UserError
 from speakerid.base.printing import nfc, printable
 from speakerid.corpus.hw4_json import METADATA
 from speakerid.corpus.locate import locate
+from speakerid.corpus.utterances import PACKED, PARTS
 from speakerid.preparation.sources.commonvoice import common_voice, find_languages, is_common_voice
 from speakerid.preparation.sources.listings import LISTING_LAYOUTS, Listing, find_listings, listing_of, read_listings
 from speakerid.preparation.sources.path_rules import RULES, Rule
@@ -99,6 +100,11 @@ def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list
     """Layout and recordings of a folder."""
     if layout in ("auto", "hw4") and os.path.isfile(source / METADATA):
         return "hw4", []
+    if layout == "auto" and os.path.isfile(source / PACKED / f"{PARTS[0]}.json"):
+        raise UserError(
+            f"{source}: found a corpus that was prepared, expected recordings; prepare its recordings again, or all of "
+            "them as one table with --layout table"
+        )
     if layout == "hw4":
         if os.path.isfile(locate(source) / METADATA):
             return "hw4", []
