@@ -211,7 +211,7 @@ def test_the_only_copy_is_never_less_precise_than_asked_for(source: Path, tmp_pa
 def test_a_prepared_corpus_is_no_source_of_recordings(source: Path, tmp_path: Path) -> None:
     """Its table names the test recordings, too, which would become training data."""
     prepare(source, tmp_path / "out")
-    with pytest.raises(UserError, match="found a corpus that was prepared, expected recordings; .* --layout table"):
+    with pytest.raises(UserError, match=r"found a corpus that was prepared, expected recordings; .* --layout"):
         prepare(tmp_path / "out", tmp_path / "again")
     assert len(prepare(tmp_path / "out", tmp_path / "again", layout="table").corpus.labelled) > 0
 
