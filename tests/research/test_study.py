@@ -219,6 +219,7 @@ def test_common_share_is_1_where_all_embeddings_are_the_same() -> None:
     assert probe.trace[0]["embedding_spread"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.nightly
 def test_a_killed_study_goes_on_and_runs_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

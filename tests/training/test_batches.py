@@ -335,11 +335,12 @@ def test_memory_does_not_grow_with_what_was_read_of_the_store(tmp_path: Path) ->
     store.frames.sum()
     assert mapped_megabytes(file) > 350
     store.release()
+    largest = 230  # with what the system maps around each utterance; looked at rarely, since that is slow
     for step in range(80):
         batches[step]
-        assert mapped_megabytes(file) < 230  # with what the system maps around each utterance
-    for _ in whole_utterances(store, range(utterances), 6_000):
-        assert mapped_megabytes(file) < 230  # with what the system maps around each utterance
+        assert step % 5 < 4 or mapped_megabytes(file) < largest
+    for number, _ in enumerate(whole_utterances(store, range(utterances), 6_000)):
+        assert number % 50 or mapped_megabytes(file) < largest
     assert mapped_megabytes(file) < 20
 
 

@@ -63,6 +63,7 @@ def assert_same_run(run: Path, expected: Path) -> None:
         assert (value - weights[1][name]).abs().max() < 1e-5, name
 
 
+@pytest.mark.nightly
 def test_four_processes_are_one_run_with_one_set_of_lines(settings: Path, alone: Path, tmp_path: Path) -> None:
     done = shared_run(4, "none 0 0", settings, tmp_path / "run")
     assert done.returncode == 0, done.stderr
