@@ -74,7 +74,7 @@ def test_no_module_needs_posix_to_be_imported() -> None:
     code = (
         "import importlib, sys\n"
         "for name in ('fcntl', 'resource', 'pwd', 'grp', 'termios', 'tty', 'pty', 'syslog'): sys.modules[name] = None\n"
-        "from speakerid.base.files import file_lock\n"
+        "from speakerid.base.locks import file_lock\n"
         "for name in sys.argv[1:]: importlib.import_module(name)"
     )
     modules = [name_of(path) for path in MODULES if own(path) not in ("web", "__main__")]  # Gradio needs more

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from speakerid import UserError
-from speakerid.base.files import file_lock
+from speakerid.base.locks import file_lock
 from speakerid.cli import exit_with
 from speakerid.cli.destination import check_destination
 from speakerid.cli.kinds import FIGURE

@@ -13,7 +13,8 @@ import torch
 
 from corpora import disk, make_read_only
 from speakerid.base.errors import UserError
-from speakerid.base.files import atomic_file, atomic_folder, file_lock, real_path, remove_partials
+from speakerid.base.files import atomic_file, atomic_folder, real_path, remove_partials
+from speakerid.base.locks import file_lock
 from speakerid.base.plain_data import load_plain, save_plain
 
 

@@ -16,7 +16,7 @@ import torch
 from corpora import disk, edited, make_read_only, write_corpus, write_json
 from processes import FORKS
 from speakerid.base.errors import CorpusError, UserError
-from speakerid.base.files import file_lock
+from speakerid.base.locks import file_lock
 from speakerid.corpus import feature_file, hw4
 from speakerid.corpus.check import open_corpus
 from speakerid.corpus.packing import packed_store

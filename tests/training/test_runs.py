@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from experiments import small_config, write_easy_corpus
 from run_folders import TOTAL, read, rolled_back, trained, validated, write_run
 from speakerid.base.errors import UserError
-from speakerid.base.files import file_lock
+from speakerid.base.locks import file_lock
 from speakerid.cli import build_parser
 from speakerid.config import load_config
 from speakerid.training.run import train

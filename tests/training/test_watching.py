@@ -18,7 +18,7 @@ import pytest
 
 from experiments import answer, assert_same_run, at_step, metrics, small_config, write_config, write_easy_corpus
 from speakerid.base import progress
-from speakerid.base.files import file_lock
+from speakerid.base.locks import file_lock
 from speakerid.training import run, validation
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.run_directory import RunDirectory

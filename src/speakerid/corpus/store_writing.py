@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import atomic_file, file_lock, remove_partials
+from speakerid.base.files import atomic_file, remove_partials
+from speakerid.base.locks import file_lock
 from speakerid.corpus.store import BLOCK, FORMAT, ROW, DType, Head, Store, checksum, head_content
 from speakerid.corpus.utterances import Corpus, Part, Utterances
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import file_lock, remove_partials
+from speakerid.base.files import remove_partials
+from speakerid.base.locks import file_lock
 from speakerid.config import FeatureConfig, parse, read_yaml
 from speakerid.corpus import hw4
 from speakerid.corpus.utterances import STAGE

@@ -19,15 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import (
-    StrPath,
-    atomic_file,
-    check_regular,
-    file_lock,
-    hidden_prefix,
-    real_path,
-    remove_partials,
-)
+from speakerid.base.files import StrPath, atomic_file, check_regular, hidden_prefix, real_path, remove_partials
+from speakerid.base.locks import file_lock
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle_check import check

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from speakerid.base.errors import UserError
-from speakerid.base.files import StrPath, atomic_file, file_lock, remove_partials
+from speakerid.base.files import StrPath, atomic_file, remove_partials
+from speakerid.base.locks import file_lock
 from speakerid.config import Config
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.metrics_log import METRICS, Log, Record, rank, read_log

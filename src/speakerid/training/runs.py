@@ -147,7 +147,7 @@ def read_run(path: StrPath, folder: StrPath) -> Run:
 
 
 def _is_held(lock: Path) -> bool:
-    """Whether a process holds the lock of a run, see `speakerid.base.files.file_lock`; changes nothing."""
+    """Whether a process holds the lock of a run, see `speakerid.base.locks.file_lock`; changes nothing."""
     try:
         import fcntl
     except ImportError:  # Windows, where it is not known

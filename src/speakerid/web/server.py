@@ -17,7 +17,7 @@ from threading import Event, Thread
 
 from speakerid.base.errors import UserError
 from speakerid.base.extras import install
-from speakerid.base.files import file_lock
+from speakerid.base.locks import file_lock
 from speakerid.web.page import Page
 
 SWEEP_SECONDS, OLDEST = 60.0, 600.0
