@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from palette import COLORS
 from result_tables import DASH, columns, markdown, quantity, select
 from speakerid import UserError
 from speakerid.base.files import atomic_file
+from speakerid.base.palette import COLORS
 from speakerid.cli import exit_with
 
 ROOT = Path(__file__).resolve().parents[2]

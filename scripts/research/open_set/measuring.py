@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from speakerid import Bundle, Checkpoint, make_bundle, open_corpus
 from speakerid.evaluation.durations import Labelled
+from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.profiles import Profiles
 
-RATE = 0.01
-"""Requested rate of false accepts."""
 FIXED = (0.25, 0.6)
 """Cosines that toolkits ship as thresholds."""
 SECONDS = (1.0, 2.0, 4.0)
@@ -99,7 +98,7 @@ def _open_set(
         for name, fitted in rules.items():
             shares = []
             for rule, seen in zip(fitted, halves, strict=True):
-                threshold = rule.identification.thresholds.at(seconds, RATE)
+                threshold = rule.identification.thresholds.at(seconds, FALSE_ACCEPTS)
                 odds, foreign_odds = (rule.identification.log_odds(x, seconds)[:, 0] for x in (scores, foreign))
                 shares.append(_shares(odds >= threshold, right, foreign_odds >= threshold, strangers.labels, seen))
             yield OpenSet(name, seconds, draw, *np.mean(shares, 0).tolist())

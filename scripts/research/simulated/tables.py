@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from result_tables import DASH, cell, markdown
 from speakerid.metrics import Answers as Highest
 from speakerid.metrics import bootstrap_interval, open_set_curve
+from speakerid.recognition import FALSE_ACCEPTS
 
 from .runs import DURATIONS, Answers
 
-RATE = 0.01
-"""Share of strangers that may be named."""
 Weights = NDArray[np.floating]
 Statistic = Callable[["Pooled", Weights, Weights], float]
 
@@ -78,7 +77,7 @@ def identified(pooled: Pooled, known: Weights, strangers: Weights) -> float:
         weights = (_even(pooled.known) * known)[mine], (_even(pooled.strangers) * strangers)[theirs]
         if weights[0].any() and weights[1].any():
             highest = Highest(np.array(one.known), np.array(one.right), np.array(one.strangers))
-            found.append(open_set_curve(highest, *weights).identified_at(RATE))
+            found.append(open_set_curve(highest, *weights).identified_at(FALSE_ACCEPTS))
     return float(np.mean(found)) if found else np.nan
 
 
@@ -106,10 +105,12 @@ def sections(answers: Sequence[Sequence[Answers]], spoken: Sequence[Spoken]) -> 
             rows.setdefault(title, {})[duration] = Pooled.of(mine, spoken)
     yield "Accuracy on all test utterances, without rejection:\n\n" + _table(rows, accuracy)
     if spoken[0].strangers:
-        yield f"Identified where {RATE:.0%} of strangers are named (best threshold):\n\n" + _table(rows, identified)
+        yield f"Identified where {FALSE_ACCEPTS:.0%} of strangers are named (best threshold):\n\n" + _table(
+            rows, identified
+        )
     own = {title: of_title for title, of_title in rows.items() if of_title["whole"].answers[0].named}
     if own:
-        yield f"By the bundle's own thresholds for {RATE:.0%} of strangers named:\n\n" + _promises(own)
+        yield f"By the bundle's own thresholds for {FALSE_ACCEPTS:.0%} of strangers named:\n\n" + _promises(own)
 
 
 def _promises(rows: Mapping[str, Mapping[str, Pooled]]) -> str:

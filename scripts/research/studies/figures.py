@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from palette import COLORS
 from speakerid.base.files import atomic_file
+from speakerid.base.palette import COLORS
 
 from .grid import MOST_AXES, Study
 from .probe import MEASURES
