@@ -41,7 +41,7 @@ def select(name: str, conditions: Mapping[str, str]) -> list[dict[str, str]]:
     """Rows of a CSV file in `RESULTS` whose columns have these values, in the order of the file.
 
     Raises:
-        UserError: there is no such file, column or row.
+        UserError: the file, a column or a row is missing.
     """
     path = RESULTS / f"{name}.csv"
     try:

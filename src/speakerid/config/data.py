@@ -20,7 +20,7 @@ class DataConfig(Settings, frozen=True):
     """Folder of the corpus: what `speakerid prepare` wrote, or HW4 files (homework 4 of Machine Learning at National
     Taiwan University)."""
     split: Literal["auto", "session", "order", "random"] = "auto"
-    """How each speaker's utterances are split: `session` keeps sessions whole, `order` holds the last utterances out,
+    """Split of each speaker's utterances: `session` keeps sessions whole, `order` holds the last utterances out,
     `random` mixes sessions into both parts; `auto` is `session` for every speaker with two known sessions or more, and
     `order` for the others."""
     valid_fraction: Annotated[float, Numeric, Field(gt=0, lt=1)] = 0.1

@@ -11,7 +11,7 @@ from speakerid.config.settings import Count, Numeric, Positive, Settings, apply_
 
 
 class FeatureConfig(Settings, frozen=True):
-    """How a waveform becomes log-mel features; stored in every corpus (`features.yaml`) and every checkpoint."""
+    """Settings of log-mel features; stored in every corpus (`features.yaml`) and every checkpoint."""
 
     sample_rate: Count = 16_000
     """In Hz."""

@@ -84,7 +84,7 @@ def _write(root: Path, speakers: int, utterances: int, seed: int, workers: int |
         record = partial(_record, names=names, utterances=utterances, seed=seed, folder=folder, wav=wav)
         labelled: list[Utterance] = []
         spoken_in_test: list[Utterance] = []
-        for job, spoken in zip(jobs, parallel_map(record, jobs, "Synthesise", "sessions", workers), strict=True):
+        for job, spoken in zip(jobs, parallel_map(record, jobs, "Synthesize", "sessions", workers), strict=True):
             (spoken_in_test if job.session == SESSIONS - 1 else labelled).extend(spoken)
         # Sort by hashed file name so that the order of the test data does not reveal the speakers.
         spoken_in_test.sort(key=lambda utterance: utterance.feature_path)

@@ -98,9 +98,7 @@ def evaluate_bundle(
         tuple(table for table in (*identified, verified) if table.rows),
         {name: det_curve(some.scores, some.targets) for name, some in pairs.items()},
         _point(verified, ACCEPTED, MISSED),
-        {name: open_set_curve(one.decided.answers) for name, one in scored_sets.items()}
-        if (~test_set.known).any()
-        else {},
+        {} if test_set.known.all() else {n: open_set_curve(one.decided.answers) for n, one in scored_sets.items()},
         _point(identified[0], NAMED_STRANGERS, IDENTIFIED),
         confusions(test_set.profile_indices[test_set.known], whole.scored.known.argmax(1), bundle.profiles.names),
         _reliability(whole, pairs.get(WHOLE)),

@@ -1,4 +1,4 @@
-"""What preparation has computed, so that an interrupted one continues and recordings can be added.
+"""Cache of computed features, so that an interrupted preparation continues and recordings can be added.
 
 The stage is a folder of shards. While features are computed, each shard of a few recordings is written completely or
 not at all. At the end, the measurements of all recordings are put into one shard, and the frames that the packed store

@@ -82,8 +82,8 @@ class CalibrationSet:
     def score_strangers(self, profiles: Profiles) -> NDArray[np.float32]:
         """(I, R) scores of the speakers nearest to strangers.
 
-        The own profile of a stranger who is a known speaker gets the score `LEFT_OUT`. If there are no strangers, all
-        known speakers are left out in turn in the same way.
+        A stranger who is a known speaker gets the score `LEFT_OUT` for their own profile. If there are no strangers,
+        all known speakers are left out in turn in the same way.
         """
         if len(self.strangers):
             prints, own = self.strangers, self.own_profiles(profiles)

@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a table is written: encoding, lines before the header, delimiter, quoting."""
+    """Format of a table: encoding, lines before the header, delimiter, quoting."""
 
     encoding: str
     skipped: int
