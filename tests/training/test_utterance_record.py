@@ -5,6 +5,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,10 +25,14 @@ from experiments import (
 from speakerid.base.errors import UserError
 from speakerid.config import Config
 from speakerid.corpus.check import open_corpus
+from speakerid.corpus.labelled import Labelled
+from speakerid.evaluation import checkpoints
+from speakerid.evaluation.durations import Row
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import FORMER, Checkpoint
 from speakerid.training.run import train
 from speakerid.training.run_directory import RunDirectory
+from speakerid.training.trained_model import TrainedModel
 
 SPEAKERS = ("anna", "ben", "cleo")
 
@@ -231,6 +236,15 @@ def test_training_utterances_are_not_evaluated_on(
     assert "validation: 6 of 6 utterances were trained on, so none are left to evaluate on" in printed
 
 
+def test_no_utterance_that_was_trained_on_validates(corpus: Path, whole: Path, tmp_path: Path) -> None:
+    """Without the last one of each speaker, the last two validate, of which the first was trained on."""
+    model = TrainedModel.load([whole / "best.pt"], one_fewer(corpus, tmp_path))
+    train_part, valid = model.parts
+    names = model.data.corpus.labelled.names
+    assert sorted(names[row] for row in valid.indices) == [f"uttr-{speaker}6.pt" for speaker in SPEAKERS]
+    assert sorted([*train_part.indices, *valid.indices]) == list(range(len(names)))
+
+
 def test_training_utterances_in_the_test_part_are_left_out(
     corpus: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,11 +256,20 @@ def test_training_utterances_in_the_test_part_are_left_out(
     with (changed / "answers.csv").open("a") as file:
         file.write(f"{moved['feature_path']},anna\n")
     count = len(json.loads((changed / "testdata.json").read_text())["utterances"])
+    judged = list[int]()
+    evaluate = checkpoints.evaluate
+
+    def counted(models: Any, train: Any, tested: Labelled, *rest: Any) -> list[Row]:
+        judged.append(len(tested.indices))
+        return evaluate(models, train, tested, *rest)
+
+    monkeypatch.setattr(checkpoints, "evaluate", counted)
     arguments = ["evaluate", "--checkpoint", whole / "best.pt", "--data", changed, "--part", "test"]
     assert (
         f"test: 1 of {count} utterances were trained on; they are left out"
         in said_by(capsys, monkeypatch, *arguments)[1]
     )
+    assert judged == [count - 1]
 
 
 def test_utterances_of_init_from_are_reported_and_recorded(
