@@ -11,6 +11,8 @@ from pydantic import Field, model_validator
 
 from speakerid.config.settings import Choice, Count, CountOrZero, Named, Numeric, Positive, Probability, Settings
 
+Precision = Literal["auto", "float32", "tf32", "bfloat16", "float64"]
+
 
 class _Smoothed(Choice, frozen=True):
     label_smoothing: Probability = 0.0
@@ -118,9 +120,10 @@ class TrainConfig(Settings, frozen=True):
     accumulate: Count = 1
     """Parts into which a batch is split to fit in memory. The gradient stays the same, except that BatchNorm sees each
     part separately."""
-    precision: Literal["float32", "tf32", "bfloat16", "float64"] = "float32"
-    """Arithmetic of training steps: `bfloat16` with autocast, `tf32` for matrix products on a GPU. Validation and
-    recognition use float32 (float64 with `float64`)."""
+    precision: Precision = "float32"
+    """Arithmetic of training steps: `bfloat16` with autocast, `tf32` for matrix products on a GPU, `auto` for bfloat16
+    where the processor or GPU computes it and float32 elsewhere, which the run prints. Validation and recognition use
+    float32 (float64 with `float64`)."""
     compile: bool = False
     """Compile the model with `torch.compile`; if that fails, training continues without it and reports so."""
     keep_last: Count = 2

@@ -79,6 +79,7 @@ class Checkpoint(RunState):
             )
         if found == FORMER:
             content["utterances"] = None
+        content.setdefault("precision", None)  # former versions did not write it
         if missing := [field.name for field in fields(Checkpoint) if field.name not in content]:
             raise UserError(f"{path}: {', '.join(missing)}: missing; another program wrote this checkpoint")
         return Checkpoint(

@@ -59,6 +59,7 @@ class _Content(BaseModel):
     best_accuracy: _Share | None
     best_loss: float | None
     rollbacks: NonNegativeInt
+    precision: str | None
     model: dict[str, _Tensor]
     average: dict[str, _Tensor] | None
     optimizers: list[dict[str, Any]]

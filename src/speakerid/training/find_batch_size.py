@@ -14,7 +14,8 @@ from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.batches import Batches
 from speakerid.training.cuda_graph import WARM_UP
 from speakerid.training.model_size import check_fits
-from speakerid.training.run import choose_device, training_batches
+from speakerid.training.precision import parameter_dtype
+from speakerid.training.run import numerics, training_batches
 from speakerid.training.step import TrainingStep, is_out_of_memory
 from speakerid.training.training_data import open_training_data
 
@@ -54,7 +55,11 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
     """
     if is_shared():
         raise UserError("--find-batch-size: runs in one process; multiply its result by the number of processes")
-    device = choose_device(config.device)
+    with numerics(config) as device:
+        return _find(config, progress, device)
+
+
+def _find(config: Config, progress: Progress, device: torch.device) -> tuple[list[Trial], int | None]:
     data, settings = open_training_data(config, progress), config.train
     corpus = data.corpus
     check_fits(config.model_copy(update={"train": settings.model_copy(update={"batch_size": 1})}), corpus, device)
@@ -65,9 +70,11 @@ def find_batch_size(config: Config, progress: Progress) -> tuple[list[Trial], in
         try:
             model = SpeakerClassifier(
                 config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes
-            ).to(device)
+            ).to(device, parameter_dtype(settings.precision))
             batches = training_batches(tried, data, device)
             learn = TrainingStep(model, tried.train, say=progress.warn, scale=config.model.logit_scale)
+            if settings.precision == "auto" and not trials:
+                progress.say(str(learn.precision))
             trials.append(_try(learn, batches, size))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -9,6 +9,7 @@ from speakerid.config import Config
 from speakerid.corpus.utterances import Corpus
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.summary import unique_parameters
+from speakerid.training.precision import choose_precision, parameter_dtype
 
 STATES = 4
 """Copies of the parameters in training with AdamW: weights, gradients and two moments."""
@@ -29,7 +30,8 @@ def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
             built = SpeakerClassifier(model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
     except (RuntimeError, MemoryError, OverflowError) as error:  # more elements than 64 bits can count
         raise UserError("model: found a size that cannot be built; lower model.d_model and other widths") from error
-    width = 8 if settings.precision == "float64" else 4
+    width = parameter_dtype(settings.precision).itemsize
+    activation = 2 if choose_precision(settings.precision, device).name == "bfloat16" else width
     parameters = unique_parameters(built)
     crops = settings.batch_size // (world_size() * settings.accumulate)
     frames = crops * (settings.longest_crop_frames or settings.crop_frames)
@@ -38,7 +40,9 @@ def check_fits(config: Config, corpus: Corpus, device: torch.device) -> None:
             parameters * width * (STATES + bool(settings.ema))
         ),
         f"batches of {frames:,} frames (train.batch_size={settings.batch_size}, "
-        f"train.crop_frames={settings.crop_frames})": frames * (corpus.features.n_mels + model.d_model) * width,
+        f"train.crop_frames={settings.crop_frames})": (
+            frames * (corpus.features.n_mels * width + model.d_model * activation)
+        ),
     }
     available = machine_memory() if device.type == "cpu" else torch.cuda.mem_get_info(device)[1]
     if sum(parts.values()) > available:

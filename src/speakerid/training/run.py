@@ -29,6 +29,7 @@ from speakerid.training.batches import Batches, Prefetched, TrainingBatches
 from speakerid.training.cross_validation import fold_figures, fold_folders
 from speakerid.training.initial_weights import load_initial_weights
 from speakerid.training.model_size import check_fits
+from speakerid.training.precision import parameter_dtype
 from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
@@ -74,7 +75,7 @@ def train(
 def _train(config: Config, resume: bool | Literal["if any"], make_model: MakeModel, style: Style) -> TrainResult:
     progress = Progress(style if rank() == 0 else "silent")
     resume = from_rank_0(lambda: RunDirectory.holds_a_run(config.run_dir) if resume == "if any" else bool(resume))
-    with _numerics(config) as device:
+    with numerics(config) as device:
         return _train_model(config, resume, make_model, progress, device)
 
 
@@ -163,7 +164,7 @@ def build_trainer(
             return from_rank_0(lambda: fold_figures(fold_folders(config.run_dir, count), step))
         return validate(model, valid, config.data.frames_per_batch, progress)
 
-    return Trainer(
+    trainer = Trainer(
         config=config,
         features=corpus.features,
         speakers=corpus.speakers,
@@ -176,6 +177,9 @@ def build_trainer(
         run=run,
         progress=progress,
     )
+    if fold is None and config.train.precision == "auto":
+        progress.say(str(trainer.precision))
+    return trainer
 
 
 def _build_model(config: Config, corpus: Corpus, make_model: MakeModel, device: torch.device) -> nn.Module:
@@ -188,7 +192,7 @@ def _build_model(config: Config, corpus: Corpus, make_model: MakeModel, device: 
         check_fits(config, corpus, device)
     torch.manual_seed(config.seed)
     model = make_model(config.model, corpus.features.n_mels, len(corpus.speakers), corpus.extra_classes)
-    return model.to(device, torch.float64 if config.train.precision == "float64" else torch.float32)
+    return model.to(device, parameter_dtype(config.train.precision))
 
 
 def _load_init_from(
@@ -252,7 +256,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _numerics(config: Config) -> Iterator[torch.device]:
+def numerics(config: Config) -> Iterator[torch.device]:
     """Yield the device of the run, with the arithmetic of its settings while the block runs."""
     device = choose_device(config.device)
     if config.train.precision == "tf32" and device.type == "cpu":

@@ -21,6 +21,8 @@ class RunState:
     """Loss of the best validation so far; ties in accuracy are broken by loss."""
     rollbacks: int = 0
     """Number of rollbacks so far."""
+    precision: str | None = None
+    """Arithmetic of the last steps, with `auto` resolved; None in checkpoints of former versions."""
     progress: dict[str, float] = field(default_factory=dict)
     """Sums since the last line of the log, and the state of `Health`, when the state was saved."""
 

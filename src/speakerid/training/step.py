@@ -24,6 +24,7 @@ from speakerid.nn.spec_augment import SpecAugment
 from speakerid.training.cuda_graph import StepGraph
 from speakerid.training.losses import Loss
 from speakerid.training.optimizers import optimizers, restore
+from speakerid.training.precision import choose_precision
 
 _SUMS = ("loss", "cross_entropy", "correct", "count")
 _MIXTURE = 1  # key of NumPy's generator; rank 1 has the same key, but for PyTorch's generator
@@ -58,6 +59,7 @@ class TrainingStep:
         self._seed = seed
         self._say = say
         self.device = next(model.parameters()).device
+        self.precision = choose_precision(settings.precision, self.device)
         # Tensors, since a captured step reads them from fixed addresses.
         self._learning_rate = torch.tensor(settings.learning_rate, device=self.device)
         self._margin = torch.zeros((), device=self.device)
@@ -150,7 +152,7 @@ class TrainingStep:
 
     def _compute_loss(self, features: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """The loss summed over a part of a batch, and its `_SUMS`; `others` are the labels that mixup mixes in."""
-        autocast = self._settings.precision == "bfloat16"
+        autocast = self.precision.name == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
             logits = self._forward(features.to(next(self.model.parameters()).dtype))
         if autocast:

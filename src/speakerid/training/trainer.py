@@ -15,6 +15,7 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.divergence import Collapsed, Diverged, Health
 from speakerid.training.metrics_log import rank
 from speakerid.training.moving_average import MovingAverage
+from speakerid.training.precision import ChosenPrecision
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.run_state import RunState
 from speakerid.training.schedule import warmup_half_cosine
@@ -55,9 +56,15 @@ class Trainer:
         self._learn = TrainingStep(
             self.model, self._settings, self.config.seed, self.progress.warn, scale, self.features
         )
+        self.state = replace(self.state, precision=self.precision.name)
         self._average = MovingAverage(self.model, self._settings.ema) if self._settings.ema else None
         self._health = Health(len(self.speakers) + self.extra_classes)
         self._stopwatch = Stopwatch()
+
+    @property
+    def precision(self) -> ChosenPrecision:
+        """Arithmetic of the steps."""
+        return self._learn.precision
 
     @property
     def step(self) -> int:
@@ -255,7 +262,9 @@ class Trainer:
         """
         if checkpoint.utterances:
             self.utterances = checkpoint.utterances
-        self.state = checkpoint.state
+        self.state = replace(checkpoint.state, precision=self.precision.name)
+        if checkpoint.precision not in (None, self.precision.name):
+            self.progress.warn(f"{self.precision}; the steps before were in {checkpoint.precision}")
         checkpoint.restore_weights(self.model, checkpoint.model)
         if self._average:
             checkpoint.restore_weights(self._average.model, checkpoint.inference_weights)
