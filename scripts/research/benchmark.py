@@ -3,6 +3,7 @@
   python scripts/research/benchmark.py prepare RECORDINGS
   python scripts/research/benchmark.py open
   python scripts/research/benchmark.py train
+  python scripts/research/benchmark.py accuracy RECORDINGS OUT --against REV
   python scripts/research/benchmark.py memory
   python scripts/research/benchmark.py start
   python scripts/research/benchmark.py identify BUNDLE RECORDINGS
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from speakerid.cli import exit_with
-from speakerid.cli.arguments import positive
+from speakerid.cli.arguments import checked, positive
 
 # Heavy imports are inside the commands: every worker process imports this file when it starts.
 
@@ -49,7 +50,25 @@ Synthetic features of 600 speakers are written into a temporary folder (set by T
   plain  torch.load of every utterance, torch.nn.TransformerEncoderLayer (one layer three times) or
          torchaudio.models.Conformer of the same sizes, the loss read at every step; utterances one by one
 in float32 and bfloat16 (autocast), with and without dropout, on the CPU and on a GPU if there is one. The last column
-is the share of the speed of a large matrix product in the same precision, measured in every round."""
+is the share of the speed of a large matrix product in the same precision, measured in every round. With --against,
+configs/few_minutes.yaml is measured too: both builds' own settings, 32 × 64 frames, without channel augmentation."""
+
+
+ACCURACY = """\
+Processor time that configs/few_minutes.yaml needs to reach an accuracy, in the working tree and in an earlier revision.
+
+Both builds train their own config with one thread, once and without channel augmentation, for the same numbers of
+steps, in turn; each number of steps is a training of its own, with its whole schedule. Timed are batches, steps and
+moving average. Accuracies are of whole test utterances by the checkpoint that validation chose, averaged over
+speakers. The time to the target lies between two numbers of steps, by linear interpolation of the accuracy in the
+logarithm of the time, and the accuracy stays at or above the target from there on.
+
+Corpora are those of compare.py, from RECORDINGS, and are written into OUT/corpora if they are missing:
+  voices-all-equalized  800 steps, target 97 %
+  speeds                1,500 steps, target 72 %, with model.subtract_mean=false
+  demo-600              2,500 steps, target 89 %
+Runs are kept in OUT/accuracy under a digest of their sources and settings, and are not repeated; the tables say how
+many pairs were measured in turn. An interrupted call continues."""
 
 
 MEMORY = """\
@@ -102,8 +121,10 @@ def main() -> int:
     _add_number(train, "--utterances", 48, "number of utterances in the corpus")
     _add_number(train, "--batch-size", 32, "utterances per batch")
     _add_number(train, "--crop-frames", 128, "frames per crop")
+    train.add_argument("--threads", type=positive, metavar="N", help="threads of every process (default: torch's)")
     train.add_argument("--profile", action="store_true", help="list the five slowest operations")
     train.add_argument("--against", metavar="REV", help="git revision of speakerid to compare with")
+    _add_accuracy_options(command("accuracy", ACCURACY, _accuracy))
     _add_number(command("memory", MEMORY, _memory), "--steps", 20_000, "number of training steps")
     _add_number(command("start", START, _start), "--rounds", 5, "number of starts")
     identify = command("identify", IDENTIFY, _identify)
@@ -121,6 +142,26 @@ def _add_number(parser: argparse.ArgumentParser, name: str, default: int, text: 
     parser.add_argument(name, type=positive, default=default, metavar="N", help=f"{text} (default {default})")
 
 
+def _add_accuracy_options(parser: argparse.ArgumentParser) -> None:
+    share = checked(float, lambda value: 0 < value <= 1, "a number above 0 and at most 1")
+    percent = checked(float, lambda value: 0 < value < 100, "a number between 0 and 100")
+    shares = [0.25, 0.35, 0.5, 0.7, 1.0]
+    parser.add_argument("recordings", type=Path, metavar="RECORDINGS", help="a folder per speaker")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder for corpora and runs")
+    parser.add_argument("--against", required=True, metavar="REV", help="git revision of speakerid to compare with")
+    parser.add_argument("--corpora", nargs="+", metavar="NAME", help="see above; default: all")
+    parser.add_argument(
+        "--shares", type=share, nargs="+", default=shares, metavar="X",
+        help="shares of the steps (default 0.25 0.35 0.5 0.7 1)",
+    )  # fmt: skip
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N", help="default 0 1 2")
+    parser.add_argument("--steps", type=positive, metavar="N", help="full number of steps (default: see above)")
+    parser.add_argument("--target", type=percent, metavar="PCT", help="accuracy in percent (default: see above)")
+    parser.add_argument(
+        "--settings", nargs="+", default=[], metavar="KEY=VALUE", help="settings of the working tree's side alone"
+    )
+
+
 def _prepare(options: argparse.Namespace) -> str:
     from benchmarks.prepare import benchmark
 
@@ -136,7 +177,14 @@ def _open(options: argparse.Namespace) -> str:
 def _train(options: argparse.Namespace) -> str:
     from benchmarks.training import Options, benchmark
 
-    names = ("rounds", "steps", "utterances", "batch_size", "crop_frames", "profile", "against")
+    names = ("rounds", "steps", "utterances", "batch_size", "crop_frames", "threads", "profile", "against")
+    return benchmark(Options(**{name: getattr(options, name) for name in names}))
+
+
+def _accuracy(options: argparse.Namespace) -> str:
+    from benchmarks.accuracy import Options, benchmark
+
+    names = ("recordings", "out", "against", "corpora", "shares", "seeds", "steps", "target", "settings")
     return benchmark(Options(**{name: getattr(options, name) for name in names}))
 
 

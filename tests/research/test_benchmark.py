@@ -20,7 +20,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["open"], ["train"], ["identify"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["prepare"], ["open"], ["train"], ["accuracy"], ["identify"]], ids=" ".join)
 def test_help_says_what_is_measured(command: list[str]) -> None:
     answer = run(*command, "--help")
     assert answer.returncode == 0
@@ -49,6 +49,17 @@ def test_an_unknown_revision_is_answered_by_one_line(
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
     assert "no-such-revision" in error
+
+
+@pytest.mark.nightly
+def test_train_measures_few_minutes_of_both_revisions() -> None:
+    answer = run("train", *TINY, "--threads", "1", "--against", "HEAD")
+    assert answer.returncode == 0, answer.stderr
+    assert " 1 thread," in answer.stdout
+    for precision in ("float32", "bfloat16"):
+        rows = re.findall(rf"^\| training \| `few_minutes`, {precision}, dropout 0, cpu \|.*$", answer.stdout, re.M)
+        assert len(rows) == 1
+    assert answer.stdout.count("`few_minutes`") == 3, "a row in a table of plain ratios"
 
 
 @pytest.mark.nightly

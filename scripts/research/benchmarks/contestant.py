@@ -19,14 +19,17 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 import speakerid
-from speakerid import SpeakerClassifier, load_config, open_corpus
-from speakerid.training.batches import TrainingBatches
-from speakerid.training.predict import predict
+from speakerid.config import Config, load_config
+from speakerid.corpus.check import open_corpus
+from speakerid.training.moving_average import MovingAverage
+from speakerid.training.step import TrainingStep
 
+from .names import SpeakerClassifier, TrainingBatches, keep_freed_memory, predict
 from .plain import PlainBatches, PlainConformer, PlainStep, PlainTransformer, plain_predict
 
 CONFIGS = Path(speakerid.__file__).parents[2] / "configs"
-Task = Literal["task1_transformer", "task2_conformer"]
+Task = Literal["task1_transformer", "task2_conformer", "few_minutes"]
+"""Name of a config; there is no plain implementation of the last one."""
 Precision = Literal["float32", "bfloat16"]
 WARM_UP = 3
 """Number of steps before the measurement starts."""
@@ -64,15 +67,13 @@ class Contestant:
         self._trained, self._untrained = cache(self._train), cache(self.model)
         self._steps = 0
         if ours:
-            _keep_freed_memory()
+            keep_freed_memory()
 
     def model(self, variant: Variant) -> nn.Module:
         sizes = self._store.frames.shape[1], len(self._corpus.speakers)
         torch.manual_seed(0)
         if self._ours:
-            override = f"model.encoder.dropout={variant.dropout}"
-            settings = load_config(CONFIGS / f"{variant.task}.yaml", [override]).model
-            return SpeakerClassifier(settings, *sizes).to(variant.device)
+            return SpeakerClassifier(_settings(variant).model, *sizes).to(variant.device)
         plain = PlainTransformer if variant.task == "task1_transformer" else PlainConformer
         return plain(*sizes, variant.dropout).to(variant.device)
 
@@ -97,12 +98,13 @@ class Contestant:
         if self._ours:
             indices = range(len(self._store))
             batches = TrainingBatches(self._store, indices, self._labels, *sizes, 0, **_device(variant))
-            step = _training_step(model, variant)
+            step = _OurStep(model, _settings(variant))
         else:
             batches = PlainBatches(self._files, self._labels.tolist(), *sizes, variant.device)
             step = PlainStep(model, variant.precision)
         for step_number in range(WARM_UP):
-            step(*batches[step_number], step_number, 1e-3)
+            features, labels = batches[step_number]
+            step(features, labels, step_number, 1e-3)
         _synchronize(variant.device)
         return batches, step
 
@@ -150,27 +152,34 @@ class Contestant:
         return dict(sorted(times.items(), key=lambda item: -item[1])[:5])
 
 
-def _training_step(model: nn.Module, variant: Variant) -> Callable[..., None]:
-    try:
-        from speakerid.config import TrainConfig
-        from speakerid.training.step import TrainingStep
+class _OurStep:
+    """The trainer's step, with the moving average if the settings have one."""
 
-        settings = TrainConfig(precision=variant.precision, batch_size=variant.batch_size)
-    except (ImportError, ValueError):  # an earlier revision, in which the trainer makes the step, in float32
-        return PlainStep(model, variant.precision)
-    return TrainingStep(model, settings)
+    def __init__(self, model: nn.Module, settings: Config) -> None:
+        self._learn = TrainingStep(model, settings.train)
+        self._average = MovingAverage(model, settings.train.ema) if settings.train.ema else None
+
+    def __call__(self, features: torch.Tensor, labels: torch.Tensor, step: int, learning_rate: float) -> None:
+        self._learn(features, labels, step, learning_rate)
+        if self._average:
+            self._average.update(step)
+
+
+def _settings(variant: Variant) -> Config:
+    """Settings of the variant's config in this revision, without channel augmentation if it knows any."""
+    config = load_config(CONFIGS / f"{variant.task}.yaml")
+    overrides = [
+        f"model.encoder.dropout={variant.dropout}",
+        f"train.precision={variant.precision}",
+        f"train.batch_size={variant.batch_size}",
+        f"train.crop_frames={variant.crop_frames}",
+        *["train.channel_augment={}"] * hasattr(config.train, "channel_augment"),
+    ]
+    return load_config(CONFIGS / f"{variant.task}.yaml", overrides)
 
 
 def _device(variant: Variant) -> dict[str, Any]:
     return {} if variant.device == "cpu" else {"device": variant.device}  # earlier revisions have no such argument
-
-
-def _keep_freed_memory() -> None:
-    try:
-        from speakerid.base.memory import keep_freed_memory
-    except ImportError:  # an earlier revision
-        return
-    keep_freed_memory()
 
 
 def _seconds_of_product(a: torch.Tensor) -> float:

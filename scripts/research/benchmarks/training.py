@@ -1,7 +1,6 @@
 """Measure the speed of training and inference, compared with a plain loop, the machine's limit and a revision."""
 
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import torch
 
 from result_tables import markdown
 from speakerid import FeatureConfig, UserError
+from speakerid.base.printing import counted
 from speakerid.config import DataConfig
 from speakerid.corpus import feature_file
 from speakerid.corpus.store_writing import write_store
@@ -25,13 +25,19 @@ from speakerid.corpus.utterances import PACKED, Corpus, Utterances
 
 from .contestant import Precision, Task, Variant, ask
 from .measuring import ratio
+from .revisions import ROOT, environment, write_format_1, write_revision
 
-ROOT = Path(__file__).resolve().parents[3]
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 SPEAKERS = 600
 SHORTEST, LONGEST = 90, 1500
 """Number of frames of the shortest and the longest utterance."""
 TASKS: dict[Task, str] = {"task1_transformer": "Task 1", "task2_conformer": "Task 2"}
+"""Configs with a plain implementation."""
+TITLES: dict[Task, str] = {**TASKS, "few_minutes": "`few_minutes`"}
+FEW_MINUTES_SIZES = 32, 64
+"""Batch size and crop frames of `few_minutes`."""
+MORE_STEPS = 8
+"""Times as many steps of `few_minutes` per round, which are that much shorter."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Options:
     utterances: int
     batch_size: int = 32
     crop_frames: int = 128
+    threads: int | None = None
+    """Number of threads of every process; by default torch's choice."""
     profile: bool = False
     against: str | None = None
     """Git revision to compare with."""
@@ -52,12 +60,11 @@ class Options:
 class Side:
     """Process of a contestant, sent one request at a time, while the others wait."""
 
-    def __init__(self, name: str, folder: Path, source: Path) -> None:
-        path = os.pathsep.join([str(source / "src"), str(ROOT / "scripts" / "research")])
+    def __init__(self, name: str, folder: Path, source: Path, threads: int | None) -> None:
         command = [sys.executable, "-W", "ignore", "-m", "benchmarks.contestant", name, str(folder)]
-        environment = os.environ | {"PYTHONPATH": path}
+        variables = environment(source, threads)
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
         )
 
     def __call__(self, what: str, variant: Variant, **more: int) -> dict[str, float]:
@@ -96,13 +103,19 @@ def benchmark(options: Options) -> str:
         for device in ["cpu", *["cuda"] * torch.cuda.is_available()]
         for task, dropout, precision in product(TASKS, (0.1, 0.0), PRECISIONS)
     ]
+    if options.against:
+        sizes = FEW_MINUTES_SIZES
+        variants += [
+            Variant("few_minutes", precision, 0.0, *sizes, device)
+            for device, precision in product(dict.fromkeys(variant.device for variant in variants), PRECISIONS)
+        ]
     with _sides(options) as sides:
         measured = {variant: Measured([], [], [], [], []) for variant in variants}
         inference: dict[Variant, Measured] = {}
         for variant in variants:
             if variant.precision == "float32" and not variant.dropout:
                 inference[variant] = Measured([], [], [], [], [])
-            for side in sides.values():
+            for side in _able(sides, variant).values():
                 side("steps", variant, count=1)  # builds the model and warms it up
         for variant in inference:
             _predict(Measured([], [], [], [], []), sides, variant, options.utterances)
@@ -112,10 +125,11 @@ def benchmark(options: Options) -> str:
             for variant, of_variant in inference.items():
                 _predict(of_variant, sides, variant, options.utterances)
             print(f"round {turn + 1} of {options.rounds}", file=sys.stderr)
+        beside = {variant: of_variant for variant, of_variant in measured.items() if variant.task in TASKS}
         parts = [
             _heading(options),
-            _speeds(measured, {variant: sides["ours"]("flops", variant)["flops"] for variant in variants}),
-            _inference(inference),
+            _speeds(beside, {variant: sides["ours"]("flops", variant)["flops"] for variant in beside}),
+            _inference({variant: of_variant for variant, of_variant in inference.items() if variant.task in TASKS}),
         ]
         if options.against:
             parts.insert(2, _against(measured, inference, options.against))
@@ -124,9 +138,16 @@ def benchmark(options: Options) -> str:
     return "\n\n".join(parts)
 
 
+def _able(sides: Mapping[str, Side], variant: Variant) -> dict[str, Side]:
+    """Sides that can train a variant."""
+    return {name: side for name, side in sides.items() if name != "plain" or variant.task in TASKS}
+
+
 def _measure(measured: Measured, sides: Mapping[str, Side], variant: Variant, steps: int, backwards: bool) -> None:
-    ours = sides["ours"]
-    measured.ceiling.append(ours("ceiling", variant)["flops_a_second"])
+    sides = _able(sides, variant)
+    if variant.task not in TASKS:
+        steps *= MORE_STEPS
+    measured.ceiling.append(sides["ours"]("ceiling", variant)["flops_a_second"])
     for name in list(sides)[:: -1 if backwards else 1]:
         answer = sides[name]("steps", variant, count=steps)
         getattr(measured, name).append(steps / answer["seconds"])
@@ -135,7 +156,7 @@ def _measure(measured: Measured, sides: Mapping[str, Side], variant: Variant, st
 
 
 def _predict(measured: Measured, sides: Mapping[str, Side], variant: Variant, utterances: int) -> None:
-    for name, side in sides.items():
+    for name, side in _able(sides, variant).items():
         seconds = side("predict", variant, frames_per_batch=DataConfig().frames_per_batch)["seconds"]
         getattr(measured, name).append(utterances / seconds)
 
@@ -145,14 +166,15 @@ def _sides(options: Options) -> Iterator[dict[str, Side]]:
     """Start the contestants' processes, with a corpus in a temporary folder."""
     with TemporaryDirectory(prefix="benchmark-") as folder, ExitStack() as ends:
         corpus, earlier = Path(folder, "corpus"), Path(folder, "earlier")
-        sources = {"ours": ROOT, "plain": ROOT}
         if options.against:
-            _write_revision(options.against, earlier)
-            sources["earlier"] = earlier
+            write_revision(options.against, earlier)
         write_corpus(corpus, options.utterances)
+        sources = {"ours": (ROOT, corpus), "plain": (ROOT, corpus)}
+        if options.against:
+            sources["earlier"] = earlier, write_format_1(corpus, Path(folder, "corpus in format 1"))
         sides: dict[str, Side] = {}
-        for name, source in sources.items():
-            sides[name] = Side("plain" if name == "plain" else "ours", corpus, source)
+        for name, (source, root) in sources.items():
+            sides[name] = Side("plain" if name == "plain" else "ours", root, source, options.threads)
             ends.callback(sides[name].process.wait)
             ends.callback(sides[name].process.terminate)
         yield sides
@@ -174,26 +196,18 @@ def write_corpus(root: Path, utterances: int) -> None:
     write_store(root / PACKED, "labelled", Corpus(root, features, speakers, labelled), frames, "float16")
 
 
-def _write_revision(revision: str, folder: Path) -> None:
-    folder.mkdir()
-    archive = subprocess.run(["git", "archive", revision, "src", "configs"], cwd=ROOT, capture_output=True)
-    if archive.returncode:
-        reason = archive.stderr.decode().strip().splitlines()
-        raise UserError(f"--against {revision}: not a git revision with src/ ({reason[-1]})")
-    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
-
-
 def _heading(options: Options) -> str:
     gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    threads = counted(options.threads or torch.get_num_threads(), "thread")
     return (
         f"Batches of {options.batch_size} × {options.crop_frames} frames; {options.rounds} rounds of {options.steps} "
-        f"steps; medians, with the lowest and the highest ratio. {torch.get_num_threads()} cores, "
-        f"{platform.machine()}{gpu}, torch {torch.__version__}."
+        f"steps; medians, with the lowest and the highest ratio. {threads}, {platform.machine()}{gpu}, torch "
+        f"{torch.__version__}."
     )
 
 
 def _title(variant: Variant) -> str:
-    return f"{TASKS[variant.task]}, {variant.precision}, dropout {variant.dropout:g}, {variant.device}"
+    return f"{TITLES[variant.task]}, {variant.precision}, dropout {variant.dropout:g}, {variant.device}"
 
 
 def _speeds(measured: Mapping[Variant, Measured], flops: Mapping[Variant, float]) -> str:
@@ -214,7 +228,7 @@ def _speeds(measured: Mapping[Variant, Measured], flops: Mapping[Variant, float]
 def _inference(measured: Mapping[Variant, Measured]) -> str:
     rows = [
         [
-            f"{TASKS[variant.task]}, {variant.precision}, {variant.device}",
+            f"{TITLES[variant.task]}, {variant.precision}, {variant.device}",
             f"{median(of_variant.ours):.1f}",
             f"{median(of_variant.plain):.1f}",
             ratio(of_variant.ours, of_variant.plain),

@@ -24,9 +24,10 @@ ALONE = "data.frames_per_batch=1"
 """For models whose convolutions see the padding: every utterance is processed alone."""
 
 _NARROW, _WIDE = "model.pooling_width=null", "model.pooling_width=384"
-FEW_MINUTES = ("data.folds=0", "train.channel_augment={}", _NARROW)
-"""`few_minutes` trained like the others: one training, validated on the same utterances, without channel augmentation,
-and with as many pooled channels as its encoder has."""
+ONE_TRAINING = ("data.folds=0", "train.channel_augment={}")
+"""`few_minutes` trained once, validated on the same utterances as the others, and without channel augmentation."""
+FEW_MINUTES = (*ONE_TRAINING, _NARROW)
+"""`few_minutes` trained like the others, and with as many pooled channels as its encoder has."""
 MEANS_KEPT = "model.subtract_mean=false"
 
 
@@ -189,9 +190,13 @@ def config_of(
 ) -> Config:
     """Settings of one run: the contestant's, with this corpus, seed and number of steps, and further overrides."""
     path = CONFIGS / f"{contestant.config}.yaml"
+    return load_config(path, [*contestant.overrides, *run_overrides(root, run_dir, seed, steps), *settings])
+
+
+def run_overrides(root: Path, run_dir: Path, seed: int, steps: int) -> list[str]:
+    """Overrides for one run of any config, with this corpus, seed and number of steps."""
     valid_steps = -(-steps // VALIDATIONS)
-    overrides = [
-        *contestant.overrides,
+    return [
         f"run_dir={run_dir}",
         f"seed={seed}",
         "device=cpu",
@@ -204,6 +209,4 @@ def config_of(
         f"train.log_steps={valid_steps}",  # so that the lines of the log cover all steps
         f"train.save_steps={steps}",
         "train.rollbacks=3",
-        *settings,
     ]
-    return load_config(path, overrides)
