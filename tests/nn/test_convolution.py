@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from oracles import import_torchaudio
 from speakerid.nn.conformer import ConvolutionModule
-from speakerid.nn.layers import DepthwiseConv, frame_mask
+from speakerid.nn.depthwise import DepthwiseConv
+from speakerid.nn.layers import frame_mask
 
 WIDTH, CHANNELS = 6, 10
 

@@ -16,10 +16,10 @@ from speakerid.nn.channel_augment import ChannelAugment
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.conformer import ConformerBlock, ConformerEncoder, ConvolutionModule
 from speakerid.nn.cosine import CosineClassifier
+from speakerid.nn.depthwise import DepthwiseConv
 from speakerid.nn.encoder import Encoder
 from speakerid.nn.layers import (
     BatchNorm,
-    DepthwiseConv,
     Dropout,
     FeedForward,
     Subsampling,

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.nn.attention import Positions, build_attention
+from speakerid.nn.depthwise import DepthwiseConv
 from speakerid.nn.encoder import Encoder
-from speakerid.nn.layers import DepthwiseConv, Dropout, FeedForward, zero_padding
+from speakerid.nn.layers import Dropout, FeedForward, zero_padding
 
 
 class GatingMLP(nn.Module):

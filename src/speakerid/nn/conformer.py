@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from speakerid.nn.attention import Positions, build_attention
+from speakerid.nn.depthwise import DepthwiseConv
 from speakerid.nn.encoder import Encoder
-from speakerid.nn.layers import BatchNorm, DepthwiseConv, Dropout, FeedForward, zero_padding
+from speakerid.nn.layers import BatchNorm, Dropout, FeedForward, zero_padding
 
 
 class ConvolutionModule(nn.Module):

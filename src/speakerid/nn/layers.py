@@ -4,7 +4,6 @@ Shapes: B batch, T frames, D width, C channels, N examples of this process.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speakerid.base.distributed import is_shared, summed
@@ -59,27 +58,6 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(…, D) to (…, D)."""
         return self.dropout(self.project(self.dropout(self.activation(self.expand(x)))))
-
-
-class DepthwiseConv(nn.Conv1d):
-    """Depthwise convolution over time of batch-first features, zero-padded at both ends.
-
-    Args:
-        channels: C.
-        kernel_size: in frames, odd.
-    """
-
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        assert kernel_size % 2, f"kernel_size {kernel_size} is not odd"
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(B, T, C) to (B, T, C)."""
-        # (B, T, C) viewed as an image of height 1 is already in channels-last order, for which
-        # PyTorch's CPU convolution is several times faster than for Conv1d's order.
-        image = input.transpose(1, 2).unsqueeze(2)
-        out = F.conv2d(image, self.weight.unsqueeze(2), self.bias, padding=(0, self.padding[0]), groups=self.groups)  # type: ignore[arg-type]
-        return out.squeeze(2).transpose(1, 2)
 
 
 class Subsampling(nn.Module):
