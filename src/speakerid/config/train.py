@@ -124,6 +124,9 @@ class TrainConfig(Settings, frozen=True):
     """Arithmetic of training steps: `bfloat16` with autocast, `tf32` for matrix products on a GPU, `auto` for bfloat16
     where the processor or GPU computes it and float32 elsewhere, which the run prints. Validation and recognition use
     float32 (float64 with `float64`)."""
+    graph: bool = True
+    """On a GPU and in one process, capture the step as a CUDA graph after three ordinary ones; if that fails, training
+    continues without it and reports so. On a CPU and in several processes steps are never captured."""
     compile: bool = False
     """Compile the model with `torch.compile`; if that fails, training continues without it and reports so."""
     keep_last: Count = 2

@@ -5,8 +5,8 @@ from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.trainer import Trainer
 
 _MAY_CHANGE = (
-    "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.keep_last",
-    "train.keep_best", "train.rollbacks",
+    "run_dir", "device", "data.root", "data.packed", "data.frames_per_batch", "train.compile", "train.graph",
+    "train.keep_last", "train.keep_best", "train.rollbacks",
 )  # fmt: skip
 """Settings that do not affect the result of a run."""
 

@@ -21,7 +21,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig, TrainConfig
 from speakerid.nn.channel_augment import ChannelAugment
 from speakerid.nn.spec_augment import SpecAugment
-from speakerid.training.cuda_graph import StepGraph
+from speakerid.training.cuda_graph import StepGraph, can_capture
 from speakerid.training.losses import Loss
 from speakerid.training.optimizers import optimizers, restore
 from speakerid.training.precision import choose_precision
@@ -83,7 +83,7 @@ class TrainingStep:
         self._forward: Callable[[Tensor], Tensor] = self._wrapped
         if settings.compile:
             self._forward = torch.compile(self._wrapped, dynamic=False)
-        self._graph = StepGraph(self._work) if self.device.type == "cuda" and not is_shared() else None
+        self._graph = StepGraph(self._work, self.device) if settings.graph and can_capture(self.device) else None
 
     def __call__(self, features: Tensor, labels: Tensor, step: int, learning_rate: float) -> None:
         """Train on this process's share of a batch.
@@ -99,24 +99,27 @@ class TrainingStep:
         if self._settings.mixup:
             self._mixup_weight.fill_(self._draw_mixup_weight(step))
         self._step.fill_(step + 1)
-        self._seed_generator(step)
         try:
-            self._run(features, labels)
+            self._run(features, labels, step)
         except RuntimeError as error:
             if not self._is_compile_error(error):
                 raise
             # Raised before the first step, so no weight has changed yet.
             self._say(f"train.compile: failed, training continues without it ({str(error).strip().splitlines()[0]})")
             self._forward = self._wrapped
-            self._seed_generator(step)
-            self._run(features, labels)
+            self._run(features, labels, step)
 
-    def _run(self, features: Tensor, labels: Tensor) -> None:
+    def _run(self, features: Tensor, labels: Tensor, step: int) -> None:
+        self._seed_generator(step)
         if self._graph is None:
             self._work(features, labels)
         elif not self._graph(features, labels):
-            self._say(f"CUDA graph: not captured, training continues without it ({self._graph.reason})")
+            self._say(
+                f"train.graph: the capture failed, training continues without it ({self._graph.reason}); "
+                "train.graph=false does not try"
+            )
             self._graph = None
+            self._run(features, labels, step)
 
     def _work(self, features: Tensor, labels: Tensor) -> None:
         """Work of a step on the device, the same for every step."""
@@ -133,11 +136,25 @@ class TrainingStep:
                 (loss * (world_size() / self._settings.batch_size)).backward()
             sums += figures
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
-        for optimizer in self._optimizers:
-            optimizer.step()
+        self._update()
         self._sums += sums
         is_first = ~torch.isfinite(sums[0] + norm) & (self._bad_step == 0)
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
+
+    def _update(self) -> None:
+        """Step of the optimizers.
+
+        PyTorch's are captured only with the flag `capturable`, and warn of it in ordinary steps. The fused ones read it
+        for nothing else.
+        """
+        capturing = self._graph is not None and torch.cuda.is_current_stream_capturing()
+        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups if "capturable" in group]
+        for group in groups:
+            group["capturable"] = capturing
+        for optimizer in self._optimizers:
+            optimizer.step()
+        for group in groups:
+            group["capturable"] = False
 
     def _augmented(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Apply channel augmentation, SpecAugment and mixup with the neighbor in the batch to (B, T, M) features.
@@ -205,14 +222,12 @@ class TrainingStep:
         mine = [sums[name] if rank() == 0 else 0.0 for name in _SUMS]  # they are of all processes
         self._sums.copy_(torch.tensor(mine, dtype=torch.float64))
         if self._graph is not None:  # the captured step writes to the optimizers' former tensors
-            self._graph = StepGraph(self._work)
+            self._graph = StepGraph(self._work, self.device)
 
     def _prepare_optimizers(self) -> None:
         for optimizer in self._optimizers:
-            for group in optimizer.param_groups:  # a checkpoint's may be for another device
+            for group in optimizer.param_groups:
                 group["lr"] = self._learning_rate
-                if "capturable" in group:
-                    group["capturable"] = self.device.type == "cuda"
 
     def _is_compile_error(self, error: RuntimeError) -> bool:
         if self._forward is self._wrapped:
