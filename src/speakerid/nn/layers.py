@@ -4,6 +4,7 @@ Shapes: B batch, T frames, D width, C channels, N examples of this process.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speakerid.base.distributed import is_shared, summed
@@ -73,8 +74,11 @@ class Subsampling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(B, T, D) and (B, T) frame mask to (B, ⌈T/2⌉, D) and its mask; output j sees frames 2j − 1 to 2j + 1."""
-        x = self.convolution(zero_padding(x, mask).transpose(1, 2)).transpose(1, 2)
-        return x, None if mask is None else mask[:, ::2]
+        x = F.pad(zero_padding(x, mask), (0, 0, 1, 1))
+        # One matrix product; PyTorch's CPU convolution takes almost twice as long in bfloat16.
+        windows = torch.cat([x[:, :-2:2], x[:, 1:-1:2], x[:, 2::2]], -1)
+        weight = self.convolution.weight.transpose(1, 2).flatten(1)
+        return F.linear(windows, weight, self.convolution.bias), None if mask is None else mask[:, ::2]
 
 
 class BatchNorm(nn.BatchNorm1d):
