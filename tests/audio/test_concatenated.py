@@ -83,7 +83,15 @@ def test_mp3_with_and_without_a_count_of_frames(tmp_path: Path, tags: tuple[bool
 
 
 @pytest.mark.parametrize(
-    "tail", [b"TAG" + bytes(125), b"APETAGEX" + bytes(300), bytes(5_000), b"\xff\xfb" * 900, b"junk" * 500]
+    "tail",
+    [
+        b"TAG" + bytes(125),
+        b"APETAGEX" + bytes(300),
+        bytes(5_000),
+        b"\xff\xfb" * 900,
+        b"junk" * 500,
+        b"\xff\xfb\x90\xc0" + bytes(413),  # like a single frame of an MP3 at 44.1 kHz and 128 kbit/s
+    ],
 )
 def test_tags_and_junk_after_a_recording_are_not_recordings(tmp_path: Path, tail: bytes) -> None:
     for kind in ("mp3", "wav", "flac"):
