@@ -28,8 +28,9 @@ MAX_SAMPLE = 1e12
 """Largest valid sample, beyond even 32-bit integers read as floats; squares of larger ones overflow."""
 MIN_PEAK = 2.0**-31
 """One step of a 32-bit recording; anything quieter is digital silence."""
-CHUNK = 256
-"""Frames to transform at a time; limits memory and keeps intermediate results in the cache."""
+CHUNK = 64
+"""Frames to transform at a time, so that intermediate results stay in the cache. They are also below the 128 KiB from
+which glibc maps new pages for every allocation, which the system has to clear; that takes as long as the transform."""
 
 Samples = NDArray[np.float32]
 

@@ -89,9 +89,10 @@ class VoiceEncoder:
         seconds = len(waveform) / sample_rate
         if not len(waveform):
             raise Unheard("too short", "holds no samples", 0.0)
-        if not np.isfinite(waveform).all():
+        peak = max(-float(waveform.min()), float(waveform.max()))  # NaN if any sample is NaN
+        if not np.isfinite(peak):
             raise Unheard("broken", "holds samples that are not finite numbers", seconds)
-        if not np.any(np.abs(waveform) > SILENT):
+        if peak <= SILENT:
             raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
         try:
             frames = self._log_mel(waveform, sample_rate)
