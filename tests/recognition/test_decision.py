@@ -75,6 +75,15 @@ def test_between_durations_and_rates_is_interpolated() -> None:
     assert rule.log_odds(np.array([[0.7]]), 2.0)[0, 0] == pytest.approx(15 * (0.7 - 0.4))
 
 
+def test_utterances_of_several_durations_are_judged_as_each_alone() -> None:
+    thresholds = Thresholds(np.array([1.0, 4.0]), np.array([0.01, 1.0]), np.array([[4.0, 0.0], [8.0, 0.0]]))
+    rule = Rule(np.array([10.0, 20.0]), np.array([0.3, 0.5]), thresholds)
+    seconds, scores = np.array([0.5, 2.0, 3.1]), np.array([[0.9, 0.2], [0.7, 0.6], [0.4, 0.4]])
+    alone = [rule.log_odds(row[None], one)[0] for row, one in zip(scores, seconds.tolist(), strict=True)]
+    np.testing.assert_allclose(rule.log_odds(scores, seconds), alone)
+    np.testing.assert_allclose(thresholds.at(seconds, 0.1), [thresholds.at(one, 0.1) for one in seconds.tolist()])
+
+
 @given(st.integers(0, 100), st.integers(1, 3 * RANKED))
 def test_ranking_is_a_sort(seed: int, speakers: int) -> None:
     scores = np.random.default_rng(seed).normal(size=(3, speakers)).astype(np.float32)

@@ -38,10 +38,10 @@ class Thresholds:
     rates: Array
     log_odds: Array
 
-    def at(self, seconds: float, false_accepts: float) -> float:
-        """Threshold at a duration and rate, interpolated linearly in the logarithms of both."""
-        by_rate = [np.interp(np.log(seconds), np.log(self.seconds), column) for column in self.log_odds.T]
-        return float(np.interp(np.log(false_accepts), np.log(self.rates), by_rate))
+    def at(self, seconds: float | Array, false_accepts: float) -> Array:
+        """Threshold at a duration, or at each of several, and a rate; linear in the logarithms of both."""
+        at_rate = [np.interp(np.log(false_accepts), np.log(self.rates), row) for row in self.log_odds]
+        return np.interp(np.log(seconds), np.log(self.seconds), at_rate)
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,28 @@ class Rule:
     unknown: Array
     thresholds: Thresholds
 
-    def log_odds(self, scores: Scores, seconds: float) -> Array:
-        """Convert (N, R) scores of utterances of one duration to (N, R) log-odds, log(P / (1 − P))."""
+    def log_odds(self, scores: Scores, seconds: float | Array) -> Array:
+        """Convert (N, R) scores to (N, R) log-odds, log(P / (1 − P)).
+
+        Args:
+            scores: (N, R), descending.
+            seconds: duration of all utterances, or (N,) durations.
+        """
         unknown = np.interp(np.log(seconds), np.log(self.thresholds.seconds), self.unknown)
-        return log_odds(scores, float(self.scale_at(seconds)), float(unknown))
+        return log_odds(scores, np.reshape(self.scale_at(seconds), (-1, 1)), np.reshape(unknown, (-1, 1)))
 
     def scale_at(self, seconds: float | Array) -> Array:
         """Scale of the scores at a duration, or at each of several."""
         return np.interp(np.log(seconds), np.log(self.thresholds.seconds), self.scale)
 
 
-def log_odds(scores: Scores, scale: float, unknown: float) -> Array:
-    """Convert (N, R) descending scores to (N, R) log-odds of each speaker against all others and a stranger."""
+def log_odds(scores: Scores, scale: float | Array, unknown: float | Array) -> Array:
+    """Convert (N, R) descending scores to (N, R) log-odds of each speaker against all others and a stranger.
+
+    Args:
+        scores: (N, R).
+        scale, unknown: see `Rule`; one, or (N, 1).
+    """
     x = scale * (scores.astype(np.float64) - unknown)
     total = np.logaddexp(np.logaddexp.reduce(x, axis=1), 0)[:, None]
     share = np.minimum(x - total, -1e-15)  # log P

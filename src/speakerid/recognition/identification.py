@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,25 +26,33 @@ def check_encoder(bundle: Bundle, voices: Iterable[Voice]) -> None:
 
 def answer(bundle: Bundle, voice: Voice, false_accepts: float = FALSE_ACCEPTS, top: int = 5) -> Answer:
     """Identify the speaker of a voice; see `Recognizer.answer`."""
+    return answers(bundle, [voice], false_accepts, top)[0]
+
+
+def answers(
+    bundle: Bundle, voices: Sequence[Voice], false_accepts: float = FALSE_ACCEPTS, top: int = 5
+) -> list[Answer]:
+    """`answer` for each of several voices, which are scored together."""
     _check_rate(false_accepts)
     if top < 1:
         raise UserError(f"top: found {top}, expected at least 1")
-    check_encoder(bundle, [voice])
-    indices, scores = bundle.profiles.ranked(voice.voice_print[None])
-    rule = bundle.identification
-    odds = rule.log_odds(scores, voice.seconds)[0]
-    threshold = rule.thresholds.at(voice.seconds, false_accepts)
-    names = [bundle.profiles.names[index] for index in indices[0, :top].tolist()]
-    probabilities = _probability(odds)
-    known = bool(odds[0] >= threshold)
-    return Answer(
-        "known" if known else "unknown",
-        names[0] if known else None,
-        float(probabilities[0] if known else max(0.0, 1 - probabilities.sum())),
-        tuple(zip(names, probabilities[:top].tolist(), strict=True)),
-        voice.seconds,
-        float(_probability(np.array(threshold))),
-    )
+    check_encoder(bundle, voices)
+    if not voices:
+        return []
+    indices, scores = bundle.profiles.ranked(np.stack([voice.voice_print for voice in voices]))
+    rule, seconds = bundle.identification, np.array([voice.seconds for voice in voices])
+    odds = rule.log_odds(scores, seconds)
+    thresholds = rule.thresholds.at(seconds, false_accepts)
+    known, probabilities = odds[:, 0] >= thresholds, _probability(odds)
+    named = np.where(known, probabilities[:, 0], np.maximum(0.0, 1 - probabilities.sum(1))).tolist()
+    least = _probability(thresholds).tolist()
+    found = []
+    for row, voice in enumerate(voices):
+        names = [bundle.profiles.names[index] for index in indices[row, :top].tolist()]
+        ranking = tuple(zip(names, probabilities[row, :top].tolist(), strict=True))
+        said, name = ("known", names[0]) if known[row] else ("unknown", None)
+        found.append(Answer(said, name, named[row], ranking, voice.seconds, least[row]))
+    return found
 
 
 def verdict(bundle: Bundle, one: Voice, other: Voice, false_accepts: float = FALSE_ACCEPTS) -> Verdict:

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from speakerid.base.errors import UserError
+from speakerid.base.memory import keep_freed_memory
 from speakerid.base.parallel import processors
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.identification import answer
+from speakerid.recognition.identification import answers
 from speakerid.recognition.results import Answer, Unheard
 from speakerid.recognition.voice_encoder import VoiceEncoder, sound_of
 from speakerid.recognition.waveforms import path_of
 
-TOGETHER = 8
+TOGETHER = 16
 """Number of files embedded together; they are batched by length."""
 
 _Job = TypeVar("_Job")
@@ -42,13 +43,14 @@ def answers_of_files(
     waiting, workers = map(_file, files), processors()
     groups = iter(lambda: list(islice(waiting, TOGETHER)), [])
 
-    def answers(some: Sequence[Path]) -> list[Answer]:
+    def work(some: Sequence[Path]) -> list[Answer]:
         return _answers(bundle, encoder, some, false_accepts, top)
 
+    keep_freed_memory()
     # BLAS has one number of threads for the whole process, so it must not change while other workers run.
     with encoder.threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         try:
-            for some in _ahead(pool, answers, groups, 2 * workers):
+            for some in _ahead(pool, work, groups, 2 * workers):
                 yield from some
         finally:
             pool.shutdown(cancel_futures=True)
@@ -61,13 +63,10 @@ def _answers(
     with encoder.threads.limit(limits=1, user_api="openmp"):
         loaded = [_frames_of(encoder, path) for path in files]
         frames = [one for one in loaded if not isinstance(one, Unheard)]
-        prints = iter(encoder.embed(frames) if frames else ())
-        return [
-            one.answer()
-            if isinstance(one, Unheard)
-            else answer(bundle, encoder.voice(one, next(prints)), false_accepts, top)
-            for one in loaded
-        ]
+        prints = encoder.embed(frames) if frames else []
+        voices = [encoder.voice(*one) for one in zip(frames, prints, strict=True)]
+        named = iter(answers(bundle, voices, false_accepts, top))
+        return [one.answer() if isinstance(one, Unheard) else next(named) for one in loaded]
 
 
 def _frames_of(encoder: VoiceEncoder, path: Path) -> NDArray[np.float32] | Unheard:
