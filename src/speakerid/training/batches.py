@@ -231,10 +231,20 @@ def _groups_by_length(lengths: NDArray[np.integer], frames_per_batch: int) -> It
     first = 0
     while first < len(order):
         last = first + 1
-        while last < len(order) and (last - first + 1) * lengths[order[last]] <= frames_per_batch:
+        while last < len(order) and (last - first + 1) * padded_length(int(lengths[order[last]])) <= frames_per_batch:
             last += 1
         yield order[first:last]
         first = last
+
+
+def padded_length(frames: int) -> int:
+    """Number of frames rounded up to five binary digits, by at most a sixteenth.
+
+    On a CPU, PyTorch's convolutions and bfloat16 products compile a kernel for every new shape of a batch, which takes
+    as long as a third of the batch. So there are few shapes.
+    """
+    step = 1 << max(0, frames.bit_length() - 5)
+    return -(-frames // step) * step
 
 
 def _padded_views(
@@ -259,6 +269,8 @@ def _padded_views(
 
 def _pad(store: FrameStore, starts: NDArray[np.integer], lengths: NDArray[np.integer]) -> tuple[Tensor, Tensor | None]:
     longest = int(lengths.max())
+    if lengths.min() < longest:
+        longest = padded_length(longest)
     features = torch.zeros(len(lengths), longest, store.frames.shape[1])
     for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         features[row, :length] = torch.from_numpy(np.array(store.frames[start : start + length], np.float32))
