@@ -42,8 +42,12 @@ class StatisticsPooling(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """(B, T, D) and (B, T) frame mask to (B, 2·D)."""
-        real = x.new_ones(x.shape[:2]) if mask is None else mask.to(x.dtype)
-        return weighted_statistics(zero_padding(x, mask), (real / real.sum(1, keepdim=True))[..., None])
+        if mask is None:
+            mean = x.mean(1, keepdim=True)
+            variance = (x - mean).square().mean(1, keepdim=True)
+            return _mean_and_deviation(mean, variance)
+        weights = mask.to(x.dtype) / mask.sum(1, keepdim=True)
+        return weighted_statistics(zero_padding(x, mask), weights[..., None])
 
 
 class FrameWeights(nn.Module):
@@ -121,9 +125,19 @@ def weighted_statistics(x: Tensor, weights: Tensor) -> Tensor:
     Returns:
         (B, 2·D), the means first.
     """
+    mean = _weighted_sum(x, weights)
+    variance = _weighted_sum((x - mean).square(), weights)  # a difference of squares would lose precision
+    return _mean_and_deviation(mean, variance)
+
+
+def _mean_and_deviation(mean: Tensor, variance: Tensor) -> Tensor:
+    """(B, 2·D) of a (B, 1, D) mean and variance."""
+    return torch.cat([mean, variance.clamp(min=VARIANCE_FLOOR).sqrt()], -1).flatten(1)
+
+
+def _weighted_sum(x: Tensor, weights: Tensor) -> Tensor:
+    """(B, 1, D) sums over time of (B, T, D), with the (B, T, H) weights of `weighted_statistics`."""
+    if weights.shape[-1] == 1:  # a product of matrices needs no memory for the weighted frames
+        return weights.mT @ x
     groups = x.unflatten(-1, (weights.shape[-1], -1))  # (B, T, H, D / H)
-    weights = weights[..., None]
-    mean = (weights * groups).sum(1, keepdim=True)
-    variance = (weights * (groups - mean).square()).sum(1)  # a difference of squares would lose precision
-    deviation = variance.clamp(min=VARIANCE_FLOOR).sqrt()
-    return torch.cat([mean.flatten(1), deviation.flatten(1)], 1)
+    return (weights[..., None] * groups).sum(1).flatten(1)[:, None]
