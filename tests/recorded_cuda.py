@@ -130,6 +130,7 @@ class RecordedCuda:
                 yield
         except RuntimeError:
             self.draws = False  # and the stream of the capture stays the current one
+            state = torch.Generator().manual_seed(0).get_state()  # whatever it was
             raise torch.AcceleratorError("operation failed due to a previous error during capture", 0) from None
         finally:
             self.is_capturing = False

@@ -321,6 +321,42 @@ def test_batches_are_gathered_ahead_once_each() -> None:
     assert len(asked) == len(set(asked)) <= 20 + AHEAD
 
 
+def test_a_batch_that_cannot_be_gathered_fails_at_its_own_step() -> None:
+    class Failing:
+        def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+            if step == 2:
+                raise OSError("the disk is gone")
+            return torch.tensor(step), torch.zeros(1)
+
+    ahead = Prefetched(Failing())
+    assert [ahead[step][0].item() for step in (0, 1)] == [0, 1]
+    for _ in range(2):
+        with pytest.raises(OSError, match="the disk is gone"):
+            ahead[2]
+    assert ahead[3][0] == 3
+
+
+def test_frames_on_another_device_stay_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingBatches, "_fits", lambda self: True)
+    batches = TrainingBatches(marked_store([9, 4, 12]), [2, 0], range(3), 3, 5, seed=1, device="meta")
+    assert batches.resident
+    features, labels = batches[0]
+    assert (features.device.type, features.shape, features.dtype) == ("meta", (3, 5, 2), torch.float32)
+    assert labels.dtype == torch.int64
+
+
+@pytest.mark.parametrize(("share", "resident"), [(2.1, True), (1.9, False)])
+def test_frames_stay_on_a_gpu_where_they_take_half_of_its_free_memory_at_most(
+    share: float, resident: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = marked_store([9, 4, 12])
+    free = int(share * store.frames.nbytes)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**12))
+    monkeypatch.setattr(TrainingBatches, "_upload", lambda self: torch.zeros(1))
+    assert TrainingBatches(store, [2, 0], range(3), 3, 5, seed=1, device="cuda").resident == resident
+    assert not TrainingBatches(store, [2, 0], range(3), 3, 5, seed=1).resident
+
+
 def mapped_megabytes(file: Path) -> int:
     """Memory that the mapped pages of a file take; those of libraries come and go with other tests."""
     found, mine = 0, False

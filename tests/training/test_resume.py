@@ -59,16 +59,20 @@ def test_a_crash_goes_back_to_the_last_checkpoint(
     assert_same_run(train(config, resume=True).run.path, whole.run.path)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["transformer", "conformer"])
 def test_everything_that_is_drawn_or_averaged_resumes(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, optimizer: str, precision: str, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def config(name: str) -> Config:
         masks = {"time_masks": 1, "time_width": 5, "band_masks": 1, "band_width": 3}
         loss = {"kind": "aam_softmax", "label_smoothing": 0.1}
         channels = dict.fromkeys(("reverberation", "babble", "noise", "equalization", "band_limit"), 0.5)
-        more = {"spec_augment": masks, "mixup": 0.5, "ema": 0.9, "longest_crop_frames": 30, "optimizer": "muon"}
-        more |= {"channel_augment": channels}
+        more = {"spec_augment": masks, "mixup": 0.5, "ema": 0.9, "longest_crop_frames": 30}
+        more |= {"channel_augment": channels, "optimizer": optimizer, "precision": precision}
         settings = small_config(corpus, tmp_path / name, **more).model_dump(mode="json")
+        settings["model"]["encoder"] = {"kind": kind, "num_layers": 1, "dim_feedforward": 16, "dropout": 0.2}
         settings["model"]["classifier"] = {"kind": "cosine", "sub_centers": 2}
         settings["train"]["loss"] = loss
         return parse(Config, settings, "test")
