@@ -21,8 +21,8 @@ from speakerid.evaluation.submission import infer
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.make_bundle import make_bundle
 from speakerid.training.batches import TrainingBatches
-from speakerid.training.run import TrainResult, train, training_batches
-from speakerid.training.training_data import open_training_data
+from speakerid.training.run import TrainResult, train
+from speakerid.training.training_data import open_training_data, training_batches
 
 OWN = ("anna", "ben", "cleo")
 COMPANY = tuple(f"company/friends/p{number}" for number in range(4))

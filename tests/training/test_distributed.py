@@ -74,6 +74,14 @@ def test_four_processes_are_one_run_with_one_set_of_lines(settings: Path, alone:
 
 
 @pytest.mark.nightly
+def test_several_processes_refit_the_classifier_alike(settings: Path, tmp_path: Path) -> None:
+    short = ["train.total_steps=10", "train.warmup_steps=1", "train.valid_steps=5", "train.refit_classifier=true"]
+    done = shared_run(3, "none 0 0", settings, tmp_path / "run", *short)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(tmp_path / "run", train(load_config(settings, [f"run_dir={tmp_path / 'alone'}", *short])).run.path)
+
+
+@pytest.mark.nightly
 def test_four_processes_start_and_one_resumes(settings: Path, alone: Path, tmp_path: Path) -> None:
     """The signal reaches the third process only, and all of them stop after the same step."""
     done = shared_run(4, "signal 2 36", settings, tmp_path / "run")

@@ -25,10 +25,9 @@ from speakerid.training.run import (
     build_trainer,
     choose_device,
     train,
-    training_batches,
 )
 from speakerid.training.run_directory import RunDirectory
-from speakerid.training.training_data import open_training_data
+from speakerid.training.training_data import open_training_data, training_batches
 
 
 @pytest.fixture(scope="module")

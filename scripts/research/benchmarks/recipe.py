@@ -8,13 +8,16 @@ Shapes: N test utterances.
 import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
-import speakerid
+import speakerid.training.run
 from speakerid.config import Config, load_config
 from speakerid.corpus.check import open_corpus
 from speakerid.training.checkpoint import Checkpoint
@@ -51,25 +54,28 @@ def run(job: Job) -> dict[str, Any]:
     """Train with one thread, and test the checkpoint that validation chose.
 
     Returns:
-        `seconds`, processor time of the training steps alone: batches, steps and moving average; and `predicted`, (N,)
-        classes of the whole test utterances.
+        `seconds`, processor time of training alone: batches, steps, moving average, and the refit of the classifier;
+        and `predicted`, (N,) classes of the whole test utterances.
     """
     torch.set_num_threads(1)
     config = settings_of(job)
     seconds = 0.0
-    train_step = Trainer._train_step
 
-    def timed_step(self: Trainer) -> None:
-        nonlocal seconds
-        began = time.process_time()
-        train_step(self)
-        seconds += time.process_time() - began
+    def timed(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            nonlocal seconds
+            began = time.process_time()
+            answer = function(*arguments)
+            seconds += time.process_time() - began
+            return answer
 
-    Trainer._train_step = timed_step
-    try:
+        return call
+
+    with ExitStack() as patches:
+        for owner, name in ((Trainer, "_train_step"), (speakerid.training.run, "refit_classifier")):
+            if hasattr(owner, name):  # earlier revisions do not refit
+                patches.enter_context(patch.object(owner, name, timed(getattr(owner, name))))
         result = train(config, style="quiet")
-    finally:
-        Trainer._train_step = train_step
     if result.stopped_by:
         raise KeyboardInterrupt
     corpus, test = open_corpus(Path(job.root), "test")

@@ -26,7 +26,7 @@ ALONE = "data.frames_per_batch=1"
 _NARROW, _WIDE = "model.pooling_width=null", "model.pooling_width=384"
 ONE_TRAINING = ("data.folds=0", "train.channel_augment={}")
 """`few_minutes` trained once, validated on the same utterances as the others, and without channel augmentation."""
-FEW_MINUTES = (*ONE_TRAINING, _NARROW)
+FEW_MINUTES = (*ONE_TRAINING, _NARROW, "train.refit_classifier=false", "train.precision=float32")
 """`few_minutes` trained like the others, and with as many pooled channels as its encoder has."""
 MEANS_KEPT = "model.subtract_mean=false"
 

@@ -61,6 +61,15 @@ class Config(Settings, frozen=True):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_refit(self) -> Config:
+        if self.train.refit_classifier and self.model.classifier.kind == "cosine":
+            raise ValueError(
+                "train.refit_classifier=true needs model.classifier=linear, mlp or batchnorm, found cosine; set "
+                "train.refit_classifier=false"
+            )
+        return self
+
 
 def load_config(path: StrPath, overrides: Sequence[str] = ()) -> Config:
     """Read the experiment in a YAML file and apply `section.setting=value` overrides.

@@ -117,6 +117,9 @@ class TrainConfig(Settings, frozen=True):
     ema: Probability = 0.0
     """Decay of the moving average of the weights, which is then used in validation and recognition; 0 turns it off,
     0.999 averages over about a thousand steps."""
+    refit_classifier: bool = False
+    """Replace the last layer after the last step by linear discriminant analysis of the training utterances, which is
+    far ahead of a layer that was trained briefly. Needs another classifier than cosine."""
     accumulate: Count = 1
     """Parts into which a batch is split to fit in memory. The gradient stays the same, except that BatchNorm sees each
     part separately."""

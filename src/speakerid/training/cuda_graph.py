@@ -70,7 +70,7 @@ class StepGraph:
         graph, inputs = torch.cuda.CUDAGraph(), tuple(tensor.clone() for tensor in batch)
         try:
             # The outer context restores the stream, which PyTorch does not if a capture fails. By default a capture
-            # fails if another thread allocates meanwhile, as the one that gathers the next batches does.
+            # fails if another thread allocates memory, as the one that gathers the next batches does.
             with (
                 torch.cuda.stream(torch.cuda.current_stream()),
                 torch.cuda.graph(graph, self._memory, capture_error_mode="thread_local"),

@@ -15,9 +15,9 @@ from speakerid.training.batches import Batches
 from speakerid.training.cuda_graph import WARM_UP
 from speakerid.training.model_size import check_fits
 from speakerid.training.precision import parameter_dtype
-from speakerid.training.run import numerics, training_batches
+from speakerid.training.run import numerics
 from speakerid.training.step import TrainingStep, is_out_of_memory
-from speakerid.training.training_data import open_training_data
+from speakerid.training.training_data import open_training_data, training_batches
 
 SMALLEST = 8
 GAIN = 1.05

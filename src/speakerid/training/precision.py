@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +26,10 @@ class ChosenPrecision:
     name: Precision
     reason: str = ""
     """Empty if the settings name the arithmetic."""
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[None]:
+        """Compute matrix products in bfloat16 while the block runs, if that was chosen."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.name == "bfloat16")
 
     def __str__(self) -> str:
         return f"precision: {self.name}" + (f" ({self.reason})" if self.reason else "")

@@ -16,7 +16,6 @@ from speakerid.base.distributed import (
     local_rank,
     process_group,
     rank,
-    world_size,
 )
 from speakerid.base.errors import UserError
 from speakerid.base.memory import keep_freed_memory
@@ -25,15 +24,15 @@ from speakerid.config import Config, ModelConfig
 from speakerid.corpus.utterances import Corpus
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.summary import summary
-from speakerid.training.batches import Batches, Prefetched, TrainingBatches
 from speakerid.training.cross_validation import fold_figures, fold_folders
 from speakerid.training.initial_weights import load_initial_weights
 from speakerid.training.model_size import check_fits
 from speakerid.training.precision import parameter_dtype
+from speakerid.training.refit import refit_classifier
 from speakerid.training.resuming import check_same_run
 from speakerid.training.run_directory import RunDirectory
 from speakerid.training.trainer import Trainer
-from speakerid.training.training_data import TrainingData, open_training_data
+from speakerid.training.training_data import TrainingData, open_training_data, training_batches
 from speakerid.training.utterance_record import UNRECORDED, UtteranceRecord
 from speakerid.training.validation import validate
 
@@ -164,6 +163,9 @@ def build_trainer(
             return from_rank_0(lambda: fold_figures(fold_folders(config.run_dir, count), step))
         return validate(model, valid, config.data.frames_per_batch, progress)
 
+    def refit(model: nn.Module) -> None:
+        refit_classifier(model, config, data, device, progress, fold)
+
     trainer = Trainer(
         config=config,
         features=corpus.features,
@@ -173,6 +175,7 @@ def build_trainer(
         model=model,
         batches=training_batches(config, data, device, fold),
         validate=validation,
+        refit=refit if config.train.refit_classifier else None,
         folds=count,
         run=run,
         progress=progress,
@@ -212,29 +215,6 @@ def _load_init_from(
             "utterances, so their accuracy is overestimated"
         )
     return utterances
-
-
-def training_batches(config: Config, data: TrainingData, device: torch.device, fold: int | None = None) -> Batches:
-    """Batches of the model of a fold, or of the final one, on its device; prefetched if a GPU has no room for them."""
-    settings, utterances = config.train, data.corpus.labelled
-    if settings.batch_size < world_size() * settings.accumulate:
-        raise UserError(
-            f"train.batch_size: found {settings.batch_size}, expected at least {world_size() * settings.accumulate}, "
-            f"one for each of {world_size()} processes times train.accumulate={settings.accumulate}"
-        )
-    batches = TrainingBatches(
-        data.store,
-        data.split.of_model(fold).train,
-        utterances.speakers,
-        settings.batch_size,
-        settings.crop_frames,
-        config.seed,
-        device,
-        settings.longest_crop_frames,
-        utterances.company,
-        config.data.company_share,
-    )
-    return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
 
 
 def choose_device(name: str) -> torch.device:

@@ -5,7 +5,6 @@ Nothing here waits for the device: losses are summed on it, and read only for a 
 Shapes: B examples in this process's share of a batch, T frames, M mel bands.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -19,8 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from speakerid.base.distributed import highest, is_shared, rank, summed, world_size
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig, TrainConfig
-from speakerid.nn.channel_augment import ChannelAugment
-from speakerid.nn.spec_augment import SpecAugment
+from speakerid.training.augmentation import Augmentation, seed_generators
 from speakerid.training.cuda_graph import StepGraph, can_capture
 from speakerid.training.losses import Loss
 from speakerid.training.optimizers import optimizers, restore
@@ -60,20 +58,14 @@ class TrainingStep:
         self._say = say
         self.device = next(model.parameters()).device
         self.precision = choose_precision(settings.precision, self.device)
+        self._parameters = list(model.parameters())  # collecting them takes a few percent of a small model's step
+        self._dtype = self._parameters[0].dtype
         # Tensors, since a captured step reads them from fixed addresses.
         self._learning_rate = torch.tensor(settings.learning_rate, device=self.device)
         self._margin = torch.zeros((), device=self.device)
         self._mixup_weight = torch.ones((), device=self.device)
         self._loss = Loss(settings.loss, scale)
-        features = features or FeatureConfig()
-        self._augment = nn.Sequential(
-            ChannelAugment(
-                **settings.channel_augment.model_dump(),
-                floor=math.log(features.floor),
-                frames_per_second=features.frames_per_second,
-            ),
-            SpecAugment(**settings.spec_augment.model_dump()),
-        )
+        self._augment = Augmentation(settings, features or FeatureConfig())
         self._optimizers = optimizers(model, settings)
         self._prepare_optimizers()
         self._step = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -110,7 +102,7 @@ class TrainingStep:
             self._run(features, labels, step)
 
     def _run(self, features: Tensor, labels: Tensor, step: int) -> None:
-        self._seed_generator(step)
+        seed_generators(self._seed, step, self.device)
         if self._graph is None:
             self._work(features, labels)
         elif not self._graph(features, labels):
@@ -135,7 +127,7 @@ class TrainingStep:
                 # DistributedDataParallel averages gradients over processes, but they have to be summed.
                 (loss * (world_size() / self._settings.batch_size)).backward()
             sums += figures
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self._settings.max_grad_norm)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm)
         self._update()
         self._sums += sums
         is_first = ~torch.isfinite(sums[0] + norm) & (self._bad_step == 0)
@@ -169,11 +161,9 @@ class TrainingStep:
 
     def _compute_loss(self, features: Tensor, labels: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         """The loss summed over a part of a batch, and its `_SUMS`; `others` are the labels that mixup mixes in."""
-        autocast = self.precision.name == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=autocast):
-            logits = self._forward(features.to(next(self.model.parameters()).dtype))
-        if autocast:
-            logits = logits.float()
+        with self.precision.autocast(self.device):
+            logits = self._forward(features.to(self._dtype))
+        logits = logits.to(self._dtype)
         share = self._mixup_weight.to(logits.dtype)
 
         def mixed(figure: Callable[[Tensor], Tensor]) -> Tensor:
@@ -240,14 +230,6 @@ class TrainingStep:
         """Weight of a crop in its mixture with the neighbor, for all crops of a step; the same in all processes."""
         rng = np.random.default_rng([self._seed, step, _MIXTURE])
         return float(rng.beta(self._settings.mixup, self._settings.mixup))
-
-    def _seed_generator(self, step: int) -> None:
-        sequence = np.random.SeedSequence([self._seed, step, rank()])
-        seed = int(sequence.generate_state(1, np.uint64)[0])
-        # Not torch.manual_seed, which seeds the generators of all devices.
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.default_generators[self.device.index or 0].manual_seed(seed)
 
     def _distributed(self) -> DistributedDataParallel:
         gpu = [self.device.index] if self.device.type == "cuda" else None

@@ -43,6 +43,8 @@ class Trainer:
     batches: Batches
     validate: Callable[[nn.Module, int], dict[str, float]]
     """Figures of the model after a number of steps: `accuracy`, `loss`, and others for the log."""
+    refit: Callable[[nn.Module], None] | None
+    """Refits the classifier of a model after the last step; None to keep it as it was trained."""
     folds: int
     """Number of folds that are trained first and whose validation figures are used; 0 to validate this model."""
     run: RunDirectory | None
@@ -65,6 +67,11 @@ class Trainer:
     def precision(self) -> ChosenPrecision:
         """Arithmetic of the steps."""
         return self._learn.precision
+
+    @property
+    def _recognizing(self) -> nn.Module:
+        """The model that recognizes: the moving average, if there is one."""
+        return self._average.model if self._average else self.model
 
     @property
     def step(self) -> int:
@@ -116,6 +123,8 @@ class Trainer:
                 self._show(bar)
                 if self.step % settings.log_steps == 0 or self.step == settings.total_steps:
                     self._log()
+                if self.step == settings.total_steps and self.refit:
+                    self.refit(self._recognizing)
                 stopped_by = agreed(caught)
                 if stopped_by or self.step % settings.save_steps == 0 or self.step == end:
                     self._save()
@@ -161,9 +170,8 @@ class Trainer:
             )
 
     def _validate(self) -> None:
-        model = self._average.model if self._average else self.model
         with explain_out_of_memory(self._validation_advice):
-            result = self.validate(model, self.step)
+            result = self.validate(self._recognizing, self.step)
         accuracy, loss = result["accuracy"], result["loss"]
         self.state = replace(self.state, accuracy=accuracy, validated=self.step)
         is_best = self._is_best(accuracy, loss)

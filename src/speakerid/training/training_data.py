@@ -1,10 +1,12 @@
-"""Corpus of a run, opened once for all of its models: utterances, features and their split."""
+"""Corpus of a run, opened once for all of its models: utterances, features, their split, and batches of them."""
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from speakerid.base.distributed import first_on_each_machine
+from speakerid.base.distributed import first_on_each_machine, world_size
+from speakerid.base.errors import UserError
 from speakerid.base.progress import Progress
 from speakerid.config import DEMO_ROOT, Config
 from speakerid.corpus.check import open_corpus
@@ -12,6 +14,7 @@ from speakerid.corpus.labelled import Labelled
 from speakerid.corpus.split import Split
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import Corpus
+from speakerid.training.batches import Batches, Prefetched, TrainingBatches
 from speakerid.training.cross_validation import RunSplit
 
 
@@ -66,3 +69,34 @@ def open_training_data(config: Config, progress: Progress | None = None) -> Trai
     opened = TrainingData(corpus, store, RunSplit.of(config, corpus.labelled))
     opened.announce(progress)
     return opened
+
+
+def training_batches(
+    config: Config, data: TrainingData, device: torch.device, fold: int | None = None, longer: int = 1
+) -> Batches:
+    """Batches of the model of a fold, or of the final one, on its device; prefetched if a GPU has no room for them.
+
+    Args:
+        config, data, device: settings, corpus and device of the run.
+        fold: index of the fold; None for the final model.
+        longer: factor on the frames of the crops.
+    """
+    settings, utterances = config.train, data.corpus.labelled
+    if settings.batch_size < world_size() * settings.accumulate:
+        raise UserError(
+            f"train.batch_size: found {settings.batch_size}, expected at least {world_size() * settings.accumulate}, "
+            f"one for each of {world_size()} processes times train.accumulate={settings.accumulate}"
+        )
+    batches = TrainingBatches(
+        data.store,
+        data.split.of_model(fold).train,
+        utterances.speakers,
+        settings.batch_size,
+        longer * settings.crop_frames,
+        config.seed,
+        device,
+        settings.longest_crop_frames and longer * settings.longest_crop_frames,
+        utterances.company,
+        config.data.company_share,
+    )
+    return batches if device.type == "cpu" or batches.resident else Prefetched(batches)
