@@ -58,10 +58,10 @@ ACCURACY = """\
 Processor time that configs/few_minutes.yaml needs to reach an accuracy, in the working tree and in an earlier revision.
 
 Both builds train their own config with one thread, once and without channel augmentation, for the same numbers of
-steps, in turn; each number of steps is a training of its own, with its whole schedule. Timed are batches, steps and
-moving average. Accuracies are of whole test utterances by the checkpoint that validation chose, averaged over
-speakers. The time to the target lies between two numbers of steps, by linear interpolation of the accuracy in the
-logarithm of the time, and the accuracy stays at or above the target from there on.
+steps, in turn; each number of steps is a training of its own, with its whole schedule. Timed are batches, steps,
+moving average and the refit of the classifier. Accuracies are of whole test utterances by the checkpoint that
+validation chose, averaged over speakers. The time to the target lies between two numbers of steps, by linear
+interpolation of the accuracy in the logarithm of the time, and the accuracy stays at or above the target from there on.
 
 Corpora are those of compare.py, from RECORDINGS, and are written into OUT/corpora if they are missing:
   voices-all-equalized  800 steps, target 97 %
