@@ -16,7 +16,7 @@ from speakerid.base.errors import UserError
 from speakerid.config import Config, parse
 from speakerid.training import refit
 from speakerid.training.checkpoint import Checkpoint
-from speakerid.training.refit import calibrated_discriminant, discriminant, number_of_crops
+from speakerid.training.refit import calibrated_discriminant, discriminant, number_of_crops, shrunk
 from speakerid.training.run import train
 
 CLASSES, WIDTH = 4, 6
@@ -33,13 +33,12 @@ def examples(count: int, seed: int = 0, apart: float = 1.0, alike: int = 1) -> t
     return x.repeat(1, alike) + 0.01 * torch.randn(count, alike * WIDTH, generator=generator), labels
 
 
-def test_logits_are_log_densities(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refit, "SHRINKAGE", 0.0)
+def test_logits_are_log_densities() -> None:
     x, labels = examples(500)
     weight, bias = discriminant(x, labels, CLASSES)
     means = [x[labels == label].double().mean(0).numpy() for label in range(CLASSES)]
     deviations = x.double().numpy() - np.stack(means)[labels]
-    covariance = deviations.T @ deviations / (500 - CLASSES)
+    covariance = shrunk(torch.from_numpy(deviations.T @ deviations) / (500 - CLASSES), 500 - CLASSES).numpy()
     densities = np.stack([multivariate_normal(mean, covariance).logpdf(x.double().numpy()) for mean in means], 1)
     logits = F.linear(x.double(), weight, bias).numpy()
     np.testing.assert_allclose(logits - logits[:, :1], densities - densities[:, :1], atol=1e-8)
@@ -57,6 +56,20 @@ def test_any_examples_give_finite_logits(count: int, width: int, size: float, se
     assert bias.isfinite().all()
 
 
+@pytest.mark.parametrize("freedom", [5, 50, 5000])
+def test_a_shrunk_covariance_is_nearer_to_the_true_one(freedom: int) -> None:
+    """By the mean square error over many draws; with few examples by far, with many hardly."""
+    generator = torch.Generator().manual_seed(0)
+    true = torch.diag(torch.linspace(0.5, 2, 20, dtype=torch.float64))
+    errors = []
+    for _ in range(100):
+        x = torch.randn(freedom, 20, generator=generator, dtype=torch.float64) @ true.sqrt()
+        estimate = x.T @ x / freedom
+        errors.append([(found - true).square().sum() for found in (estimate, shrunk(estimate, freedom))])
+    plain, ours = torch.tensor(errors).mean(0)
+    assert ours < (0.2, 0.6, 1.0)[(5, 50, 5000).index(freedom)] * plain
+
+
 def test_absent_classes_are_never_predicted() -> None:
     x, labels = examples(400)
     weight, bias = calibrated_discriminant(x, labels, CLASSES + 3)
@@ -67,7 +80,8 @@ def test_absent_classes_are_never_predicted() -> None:
 @pytest.mark.parametrize("apart", [0.3, 3.0])
 def test_probabilities_of_dependent_features_are_calibrated(apart: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """On new examples the cross-entropy is near that of the best scale; without a scale it is not."""
-    monkeypatch.setattr(refit, "SHRINKAGE", 1.0)  # ignores that the features are alike, and so is too sure
+    # Ignores that the features are alike, and so is too sure.
+    monkeypatch.setattr(refit, "shrunk", lambda covariance, _: covariance.diagonal().diag())
     x, labels = examples(2000, apart=apart, alike=20)
     new, truth = examples(2000, seed=1, apart=apart, alike=20)
 

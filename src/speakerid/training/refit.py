@@ -22,8 +22,6 @@ from speakerid.training.training_data import TrainingData, training_batches
 LONGER = 2
 """Frames of a crop, as a multiple of those in training: longer crops give more exact means of the classes."""
 MOST_CROPS = 50_000
-SHRINKAGE = 0.1
-"""Share of the covariance that is replaced by its mean variance in every direction."""
 HELD_OUT, MOST_HELD_OUT = 4, 5_000
 """One crop in this many, but not more than that, is held out to choose the scale of the logits."""
 SMOOTHING = 0.05
@@ -141,11 +139,29 @@ def discriminant(x: Tensor, labels: Tensor, n_classes: int) -> tuple[Tensor, Ten
     counts = torch.bincount(labels, minlength=n_classes)
     means = x.new_zeros(n_classes, x.shape[1]).index_add_(0, labels, x) / counts.clamp(min=1)[:, None]
     deviations = x - means[labels]
-    covariance = deviations.T @ deviations / max(1, len(x) - int((counts > 0).sum()))
-    variance = covariance.diagonal().mean().clamp(min=torch.finfo(torch.float32).tiny)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * variance * torch.eye(len(covariance), dtype=x.dtype)
+    freedom = max(1, len(x) - int((counts > 0).sum()))
+    covariance = shrunk(deviations.T @ deviations / freedom, freedom)
     weight = torch.linalg.solve(covariance, means.T).T
     return weight, -(weight * means).sum(1) / 2
+
+
+def shrunk(covariance: Tensor, freedom: int) -> Tensor:
+    """Replace a share of a (D, D) covariance by its mean variance in every direction.
+
+    The share is that of least expected error for normally distributed examples, by oracle approximating shrinkage (Chen
+    et al., 2010, "Shrinkage algorithms for MMSE covariance estimation", equation 23).
+
+    Args:
+        covariance: (D, D) estimate.
+        freedom: degrees of freedom of the estimate.
+    """
+    width = len(covariance)
+    trace, of_square = covariance.trace(), covariance.square().sum()
+    spread = of_square - trace.square() / width
+    share = (trace.square() + (1 - 2 / width) * of_square) / ((freedom + 1 - 2 / width) * spread)
+    share = share.nan_to_num(1.0).clamp(0, 1)
+    variance = (trace / width).clamp(min=torch.finfo(torch.float32).tiny)
+    return (1 - share) * covariance + share * variance * torch.eye(width, dtype=covariance.dtype)
 
 
 def _best_scale(logits: Tensor, labels: Tensor) -> float:
