@@ -12,10 +12,12 @@ from torch import Tensor
 
 from experiments import answer, small_config, write_easy_corpus
 from speakerid.base.errors import UserError
+from speakerid.base.progress import Progress
 from speakerid.evaluation.checkpoints import evaluate_checkpoints
 from speakerid.training.averaging import average_checkpoints
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.predict import predict
+from speakerid.training.refit import refit_classifier
 from speakerid.training.run import train
 from speakerid.training.training_data import open_training_data
 
@@ -44,9 +46,9 @@ def saved(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"{step:08}.pt"
 
 
-def assert_mean(weights: dict[str, Tensor], run: Path, steps: list[int]) -> None:
+def assert_mean(weights: dict[str, Tensor], run: Path, steps: list[int], but: str = "nothing") -> None:
     several = [Checkpoint.load(saved(run, step)).inference_weights for step in steps]
-    assert weights.keys() == several[0].keys()
+    assert weights.keys() == {name for name in several[0] if not name.startswith(but)}
     for name, value in weights.items():
         if value.is_floating_point():
             mean = sum(one[name].double() for one in several) / len(several)
@@ -80,6 +82,17 @@ def test_moving_averages_are_averaged(corpus: Path, tmp_path: Path) -> None:
     written = Checkpoint.load(tmp_path / "mean.pt")
     assert written.average is None
     assert_mean(written.inference_weights, run, [6, 8, 9, 12])
+
+
+def test_the_classifier_of_a_mean_is_refit_as_that_of_its_run(corpus: Path, tmp_path: Path) -> None:
+    config = small_config(corpus, tmp_path / "run", refit_classifier=True, **KEPT)
+    average_checkpoints(train(config).run.path, tmp_path / "mean.pt")
+    mean = Checkpoint.load(tmp_path / "mean.pt")
+    weights = {name: weight for name, weight in mean.inference_weights.items() if not name.startswith("classifier.1.")}
+    assert_mean(weights, tmp_path / "run", [6, 8, 9, 12], but="classifier.1.")
+    model = mean.build_model()
+    refit_classifier(model, config, open_training_data(config), CPU, Progress("silent"))
+    torch.testing.assert_close(model.state_dict(), mean.inference_weights)
 
 
 def test_the_weights_a_run_began_with_are_not_averaged(corpus: Path, tmp_path: Path) -> None:

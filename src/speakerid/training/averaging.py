@@ -13,8 +13,9 @@ from speakerid.base.progress import Progress
 from speakerid.corpus.labelled import chosen
 from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.cross_validation import check_held_out
+from speakerid.training.refit import refit_classifier
 from speakerid.training.run_directory import RunDirectory
-from speakerid.training.training_data import open_training_data
+from speakerid.training.training_data import TrainingData, open_training_data
 from speakerid.training.utterance_record import never_trained_on
 from speakerid.training.validation import validate
 
@@ -66,28 +67,48 @@ def average_checkpoints(
     kept = _last_checkpoints(run, last)
     mean = _mean([*kept.values()])
     best = _load_same_run(run.best, mean)
-    figures, figures_of_best = _validated([mean, best], run_dir, device, frames_per_batch)
+    progress = Progress("auto" if rank() == 0 else "silent")
+    data = _open_data(mean, run_dir, progress)
+    if mean.config.train.refit_classifier:  # only the last checkpoint's classifier is refit
+        mean = _with_classifier_refit(mean, data, torch.device(device), progress)
+    figures, figures_of_best = _validated([mean, best], data, device, frames_per_batch, progress)
     if rank() == 0:
         replace(mean, accuracy=figures["accuracy"], validated=mean.step).save(output)
     return Validated(tuple(kept), figures), Validated((best.step,), figures_of_best)
 
 
+def _open_data(checkpoint: Checkpoint, run_dir: Path, progress: Progress) -> TrainingData:
+    data = open_training_data(checkpoint.config, progress)
+    corpus = data.corpus
+    if (corpus.speakers, corpus.features) != (checkpoint.speakers, checkpoint.features):
+        raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
+    check_held_out(data.split.final, corpus.root)
+    return data
+
+
+def _with_classifier_refit(
+    checkpoint: Checkpoint, data: TrainingData, device: torch.device, progress: Progress
+) -> Checkpoint:
+    model = checkpoint.build_model().to(device)
+    refit_classifier(model, checkpoint.config, data, device, progress)
+    return replace(checkpoint, model={name: weight.cpu() for name, weight in model.state_dict().items()})
+
+
 def _validated(
-    checkpoints: Sequence[Checkpoint], run_dir: Path, device: torch.device | str, frames_per_batch: int | None
+    checkpoints: Sequence[Checkpoint],
+    data: TrainingData,
+    device: torch.device | str,
+    frames_per_batch: int | None,
+    progress: Progress,
 ) -> list[dict[str, float]]:
     """Figures of checkpoints of one run on its validation utterances."""
-    first = checkpoints[0]
-    progress = Progress("auto" if rank() == 0 else "silent")
-    data = open_training_data(first.config, progress)
     corpus, parts = data.corpus, data.split.final
-    if (corpus.speakers, corpus.features) != (first.speakers, first.features):
-        raise UserError(f"{corpus.root}: its speakers or its features are not those that {run_dir} was trained on")
-    check_held_out(parts, corpus.root)
     records = [checkpoint.utterances for checkpoint in checkpoints]
     unseen, lines = never_trained_on(corpus.labelled, parts.valid, records, f"{corpus.root}: validation")
     for line in dict.fromkeys(lines):
         progress.warn(line)
-    valid, most = chosen(data.labelled_parts(parts)[1], unseen), frames_per_batch or first.config.data.frames_per_batch
+    most = frames_per_batch or checkpoints[0].config.data.frames_per_batch
+    valid = chosen(data.labelled_parts(parts)[1], unseen)
     return [validate(checkpoint.build_model().to(device), valid, most, progress) for checkpoint in checkpoints]
 
 

@@ -37,7 +37,12 @@ def number_of_crops(utterances: int, width: int, classes: int) -> int:
 
 
 def refit_classifier(
-    model: nn.Module, config: Config, data: TrainingData, device: torch.device, progress: Progress, fold: int | None
+    model: nn.Module,
+    config: Config,
+    data: TrainingData,
+    device: torch.device,
+    progress: Progress,
+    fold: int | None = None,
 ) -> None:
     """Refit the classifier of a trained model by augmented crops that are longer than those in training.
 
