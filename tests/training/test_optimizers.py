@@ -1,5 +1,6 @@
-"""Muon compared with its formula by singular values and with PyTorch's; which weights it trains."""
+"""AdamW and Muon compared with PyTorch's, Muon also with its formula by singular values; which weights it trains."""
 
+import copy
 import math
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from speakerid.config import ModelConfig, TrainConfig, parse
 from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.training.optimizers import COEFFICIENTS, Muon, optimizers, orthogonalized
+from speakerid.training.optimizers import COEFFICIENTS, AdamW, Muon, optimizers, orthogonalized, restore
 
 LEARNING_RATE, WEIGHT_DECAY = 0.02, 0.1
 SHAPES = [(6, 4), (4, 6), (4, 6), (5, 5), (8, 3, 5), (6, 1, 7)]
@@ -39,6 +40,42 @@ def muon(found: list[nn.Parameter]) -> Muon:
     optimizer = Muon([{"params": found, "weight_decay": WEIGHT_DECAY}])
     optimizer.param_groups[0]["lr"] = torch.tensor(LEARNING_RATE, dtype=torch.float64)
     return optimizer
+
+
+def adamw(found: list[nn.Parameter]) -> AdamW:
+    optimizer = AdamW([{"params": found, "weight_decay": WEIGHT_DECAY}])
+    optimizer.param_groups[0]["lr"] = torch.tensor(LEARNING_RATE)
+    return optimizer
+
+
+def plain_adamw(found: list[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(found, torch.tensor(LEARNING_RATE), weight_decay=WEIGHT_DECAY, fused=True)
+
+
+def test_adamw_steps_and_states_are_pytorchs() -> None:
+    found, expected = parameters(torch.float32), parameters(torch.float32)
+    ours, plain = adamw(found), plain_adamw(expected)
+    moved(found, ours)
+    moved(expected, plain)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert (found[0] - parameters(torch.float32)[0]).abs().max() > LEARNING_RATE
+    for a, b in zip(found, expected, strict=True):
+        assert ours.state[a].keys() == plain.state[b].keys()
+        assert all(torch.equal(value, plain.state[b][name]) for name, value in ours.state[a].items())
+
+
+def test_adamw_continues_from_the_state_of_pytorchs() -> None:
+    """Checkpoints of earlier versions contain it."""
+    found, expected = parameters(torch.float32), parameters(torch.float32)
+    plain = plain_adamw(expected)
+    moved(expected, plain)
+    for a, b in zip(found, expected, strict=True):
+        a.data.copy_(b.data)
+    ours = adamw(found)
+    assert restore([ours], [copy.deepcopy(plain.state_dict())]) == pytest.approx(LEARNING_RATE)
+    moved(found, ours)
+    moved(expected, plain)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_a_step_is_the_formula_by_singular_values() -> None:

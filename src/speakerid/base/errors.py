@@ -1,10 +1,14 @@
 """Errors for users, one line each: file, field, what was found, what was expected, what to do."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-from pydantic import ValidationError
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from speakerid.base.printing import short, visible
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 SHOWN = 20
 MEMORY_REMEDY = (

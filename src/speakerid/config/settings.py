@@ -20,7 +20,6 @@ from pydantic import (
 
 from speakerid.base.errors import SHOWN, UserError, describe
 from speakerid.base.printing import short
-from speakerid.config.yaml_reader import parse_yaml
 
 LARGEST = 10**9
 """Bound on every integer setting except the seed."""
@@ -94,6 +93,8 @@ def apply_override(content: dict[str, Any], override: str) -> None:
     Raises:
         UserError: the override has another form, or its value is not valid YAML.
     """
+    from speakerid.config.yaml_reader import parse_yaml  # a bundle's settings need no YAML
+
     name, equals, text = override.partition("=")
     if not equals or not all(name.split(".")):
         raise UserError(f"override {override!r}: expected section.setting=value, as in model.d_model=96")

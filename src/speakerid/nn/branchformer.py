@@ -37,7 +37,8 @@ class GatingMLP(nn.Module):
         self.project = nn.Linear(dim_gating // 2, d_model)
         self.dropout = Dropout(dropout)
         assert self.depthwise.bias is not None
-        nn.init.normal_(self.depthwise.weight, std=1e-3)
+        # Not `normal_`, which on the meta device imports torch._dynamo; that takes as long as torch itself.
+        self.depthwise.weight = nn.Parameter(torch.normal(0.0, 1e-3, self.depthwise.weight.shape))
         nn.init.ones_(self.depthwise.bias)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

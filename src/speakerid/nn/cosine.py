@@ -30,8 +30,8 @@ class CosineClassifier(nn.Module):
         super().__init__()
         self.scale = scale
         self.norm = BatchNorm(d_model) if batch_norm else nn.Identity()
-        self.weight = nn.Parameter(torch.empty(sub_centers, n_speakers, d_model))
-        nn.init.normal_(self.weight)  # uniform over directions
+        # Uniform over directions. Not `normal_`, see `GatingMLP`.
+        self.weight = nn.Parameter(torch.normal(0.0, 1.0, (sub_centers, n_speakers, d_model)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, D) to (N, S)."""

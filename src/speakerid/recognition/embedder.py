@@ -4,7 +4,10 @@ Shapes: N recordings, B of them in a batch, T frames, M mel bands, D width of th
 E width of a voice print, S speakers.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,8 +23,10 @@ from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.recognition.plda import Plda, fit_plda, whitening
 from speakerid.recognition.simulated import evenly_spaced, pieces, through_channels
 from speakerid.training.batches import whole_utterances
-from speakerid.training.checkpoint import Checkpoint
 from speakerid.training.predict import CPU_FRAMES
+
+if TYPE_CHECKING:
+    from speakerid.training.checkpoint import Checkpoint
 
 SMALLEST_SPREAD = 1e-5
 """Largest deviation from the mean embedding, as a share of the largest value, that can be rounding."""
@@ -59,7 +64,8 @@ class Embedder(nn.Module):
         self.model.classifier = nn.Identity()
         self.width = width or min(self.model.embedding_width, WIDTH)
         self.register_buffer("mean", torch.zeros(self.model.embedding_width))
-        self.register_buffer("whitening", torch.eye(self.model.embedding_width, self.width))
+        # Not `torch.eye`, which on the meta device imports torch._dynamo; that takes as long as torch itself.
+        self.register_buffer("whitening", torch.zeros(self.model.embedding_width, self.width).fill_diagonal_(1))
         self.register_buffer("within", torch.ones(()))
         self.register_buffer("between", torch.ones(self.width))
 

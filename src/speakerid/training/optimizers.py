@@ -3,6 +3,7 @@
 Shapes: N matrices, R rows, C columns, R ≤ C.
 """
 
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -10,9 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from speakerid.config.train import TrainConfig
 
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Settings of AdamW, PyTorch's defaults."""
 COEFFICIENTS = (8.0934, -23.6204, 17.4462), (3.6366, -2.7219, 0.5365), (2.6613, -1.9772, 0.4526)
 """Coefficients of the polynomials a x + b x³ + c x⁵ that move singular values toward 1, one after the other. Each is
 the best one for the interval to which those before it move the singular values between 0.01 and 1 (Amsel et al., 2025,
@@ -22,7 +26,60 @@ ADAMW_STEP = 0.2
 """Root mean square of an AdamW step divided by its learning rate (Liu et al., 2025, section 2.2)."""
 
 
-class Muon(torch.optim.Optimizer):
+class Optimizer(torch.optim.Optimizer):
+    """`torch.optim.Optimizer` that does not import torch._dynamo, which takes as long as to import torch itself.
+
+    PyTorch wraps these methods so that `torch.compile` leaves them alone, and the wrapper imports it. Here only the
+    forward pass is ever compiled.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class AdamW(Optimizer):
+    """AdamW (Loshchilov and Hutter, 2019) by PyTorch's fused kernel; steps and state as of `torch.optim.AdamW`.
+
+    Args:
+        groups: parameter groups with `weight_decay`.
+    """
+
+    def __init__(self, groups: Iterable[dict[str, Any]]) -> None:
+        super().__init__(groups, {"lr": 1e-3, "weight_decay": 0.0, "fused": True})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            states = [self._state_of(parameter) for parameter in parameters]
+            adamw(
+                parameters,
+                [parameter.grad for parameter in parameters],
+                [state["exp_avg"] for state in states],
+                [state["exp_avg_sq"] for state in states],
+                [],
+                [state["step"] for state in states],
+                fused=group["fused"],
+                amsgrad=False,
+                beta1=BETAS[0],
+                beta2=BETAS[1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=EPSILON,
+                maximize=False,
+            )
+
+    def _state_of(self, parameter: Tensor) -> dict[str, Tensor]:
+        state = self.state[parameter]
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32, device=parameter.device)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+        return state
+
+
+class Muon(Optimizer):
     """Muon: orthogonalized momentum, so that a step moves a matrix equally far in every direction.
 
     Jordan et al. (2024), "Muon: an optimizer for hidden layers in neural networks", with Nesterov momentum and
@@ -81,7 +138,7 @@ def orthogonalized(x: Tensor) -> Tensor:
     return x
 
 
-def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Optimizer]:
+def optimizers(model: nn.Module, settings: TrainConfig) -> list[Optimizer]:
     """Optimizers of a run, with weight decay for matrices and kernels but not for norms and biases.
 
     With Muon the classifier is trained by AdamW, as its authors do: each row is a class, which is in a batch or not.
@@ -100,11 +157,11 @@ def optimizers(model: nn.Module, settings: TrainConfig) -> list[torch.optim.Opti
 
     rest = {"params": fixed, "weight_decay": 0.0}
     if settings.optimizer == "muon":
-        return [Muon([decaying(*inner)]), torch.optim.AdamW([decaying(*outer), rest], fused=True)]
-    return [torch.optim.AdamW([decaying(*inner, *outer), rest], fused=True)]
+        return [Muon([decaying(*inner)]), AdamW([decaying(*outer), rest])]
+    return [AdamW([decaying(*inner, *outer), rest])]
 
 
-def restore(optimizers: Sequence[torch.optim.Optimizer], states: Sequence[dict[str, Any]]) -> float:
+def restore(optimizers: Sequence[Optimizer], states: Sequence[dict[str, Any]]) -> float:
     """Restore the states of optimizers, but not their settings.
 
     Returns:

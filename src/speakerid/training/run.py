@@ -253,4 +253,5 @@ def numerics(config: Config) -> Iterator[torch.device]:
         yield device
     finally:
         torch.set_float32_matmul_precision(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        if config.deterministic:  # the call imports the compiler, which takes as long as to import torch
+            torch.use_deterministic_algorithms(before[1])

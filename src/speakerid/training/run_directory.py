@@ -47,6 +47,7 @@ class RunDirectory:
         self.curves = path / "curves.png"
         self._keep_last, self._keep_best = keep_last, keep_best
         self._board: SummaryWriter | None = None
+        self._first_step: int | None = None
         self._resume = resume
         self._check()
 
@@ -90,8 +91,6 @@ class RunDirectory:
             config: settings of the run.
             state: state of the run; it has a checkpoint unless no step is done.
         """
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and --help does not need it
-
         for folder in (self.path, self._folder):
             remove_partials(folder)
         for later in _steps(self._folder):
@@ -108,7 +107,7 @@ class RunDirectory:
         self._link_best(state.step)
         self._remove_superseded()
         self.close()
-        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=state.step + 1)
+        self._board, self._first_step = None, state.step + 1
 
     def log(self, part: str, step: int, **scalars: float | str) -> dict[str, Any]:
         """Write a line of metrics.jsonl and the same scalars to TensorBoard; returns the record."""
@@ -120,12 +119,19 @@ class RunDirectory:
             raise UserError(
                 f"{self.metrics}: cannot be written: {error.strerror}; free disk space, then continue with --resume"
             ) from error
-        board = self._board
-        assert board is not None, "begin was not called"
         for name, value in scalars.items():
             if not isinstance(value, str):
-                board.add_scalar(f"{part}/{name}", value, step)
+                self._tensorboard().add_scalar(f"{part}/{name}", value, step)
         return record
+
+    def _tensorboard(self) -> "SummaryWriter":
+        """Writer of this run's scalars, opened on first use; those of an interrupted run from then on are hidden."""
+        if self._board is None:
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, and the first step does not need it
+
+            assert self._first_step is not None, "begin was not called"
+            self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=self._first_step)
+        return self._board
 
     def read_log(self) -> Log:
         """Read metrics.jsonl; empty if there is none.

@@ -128,25 +128,11 @@ class TrainingStep:
                 (loss * (world_size() / self._settings.batch_size)).backward()
             sums += figures
         norm = nn.utils.clip_grad_norm_(self._parameters, self._settings.max_grad_norm)
-        self._update()
+        for optimizer in self._optimizers:
+            optimizer.step()
         self._sums += sums
         is_first = ~torch.isfinite(sums[0] + norm) & (self._bad_step == 0)
         self._bad_step.copy_(torch.where(is_first, self._step, self._bad_step))
-
-    def _update(self) -> None:
-        """Step of the optimizers.
-
-        PyTorch's are captured only with the flag `capturable`, and warn of it in ordinary steps. The fused ones read it
-        for nothing else.
-        """
-        capturing = self._graph is not None and torch.cuda.is_current_stream_capturing()
-        groups = [group for optimizer in self._optimizers for group in optimizer.param_groups if "capturable" in group]
-        for group in groups:
-            group["capturable"] = capturing
-        for optimizer in self._optimizers:
-            optimizer.step()
-        for group in groups:
-            group["capturable"] = False
 
     def _augmented(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Apply channel augmentation, SpecAugment and mixup with the neighbor in the batch to (B, T, M) features.
