@@ -99,8 +99,8 @@ class RelativePositionAttention(nn.Module):
         q = q[:, :, start : start + chunk]
         p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from (last query, first key) on
         bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
-        if mask is not None:
-            bias = bias.masked_fill(~mask[:, None, None], -torch.inf)
+        if mask is not None:  # a sum takes a fraction of the time of filling
+            bias = bias + bias.new_zeros(mask.shape).masked_fill(~mask, -torch.inf)[:, None, None]
         return attend(q + self.content_bias[:, None], k, v, bias, self.dropout)
 
 

@@ -32,6 +32,12 @@ class DepthwiseConv(nn.Conv1d):
         assert self.bias is not None
         if input.device.type != "cpu" or torch.jit.is_tracing():  # type: ignore[reportPrivateImportUsage]
             return super().forward(input.transpose(1, 2)).transpose(1, 2)
+        if not torch.is_grad_enabled():
+            # (B, T, C) seen as an image of height 1 is in channels-last order, for which PyTorch's CPU kernel is fast.
+            image = input.transpose(1, 2).unsqueeze(2)
+            weight, padding = self.weight.unsqueeze(2).to(input.dtype), (0, self.kernel_size[0] // 2)
+            out = F.conv2d(image, weight, self.bias.to(input.dtype), padding=padding, groups=self.groups)
+            return out.squeeze(2).transpose(1, 2)
         return _Blockwise.apply(input, self.weight.to(input.dtype), self.bias.to(input.dtype))  # type: ignore[reportReturnType]
 
 
