@@ -138,6 +138,6 @@ def _mean_and_deviation(mean: Tensor, variance: Tensor) -> Tensor:
 def _weighted_sum(x: Tensor, weights: Tensor) -> Tensor:
     """(B, 1, D) sums over time of (B, T, D), with the (B, T, H) weights of `weighted_statistics`."""
     if weights.shape[-1] == 1:  # a product of matrices needs no memory for the weighted frames
-        return weights.mT @ x
+        return weights.transpose(1, 2) @ x
     groups = x.unflatten(-1, (weights.shape[-1], -1))  # (B, T, H, D / H)
     return (weights[..., None] * groups).sum(1).flatten(1)[:, None]
