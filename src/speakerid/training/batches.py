@@ -240,8 +240,8 @@ def _groups_by_length(lengths: NDArray[np.integer], frames_per_batch: int) -> It
 def padded_length(frames: int) -> int:
     """Number of frames rounded up to five binary digits, by at most a sixteenth.
 
-    On a CPU, PyTorch's convolutions and bfloat16 products compile a kernel for every new shape of a batch, which takes
-    as long as a third of the batch. So there are few shapes.
+    On a CPU, PyTorch compiles convolutions for every new shape of a batch, which takes as long as a sixth of the batch.
+    So there are few shapes.
     """
     step = 1 << max(0, frames.bit_length() - 5)
     return -(-frames // step) * step
