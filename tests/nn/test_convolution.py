@@ -23,7 +23,7 @@ def gradients(module: nn.Module, x: Tensor, out: Tensor, weighting: Tensor) -> l
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 31])
-@pytest.mark.parametrize("frames", [1, 2, 40])
+@pytest.mark.parametrize("frames", [1, 2, 32, 40])
 def test_depthwise_conv_matches_torch(kernel_size: int, frames: int) -> None:
     ours = DepthwiseConv(CHANNELS, kernel_size)
     theirs = nn.Conv1d(CHANNELS, CHANNELS, kernel_size, padding=kernel_size // 2, groups=CHANNELS)

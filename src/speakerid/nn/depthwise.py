@@ -1,7 +1,6 @@
 """Depthwise convolution over time.
 
-Shapes: B batch, T frames, C channels, K kernel size, S frames of a block, L = S + K − 1 frames of its window, N blocks
-of all utterances.
+Shapes: B batch, T frames, C channels, K kernel size, L = T + K − 1 frames with padding.
 """
 
 from typing import Any
@@ -11,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-BLOCK = 32
-"""S: with more frames, more of a band matrix is zero; with fewer, windows overlap more."""
+SHORT = 32
+"""Largest T for which products with band matrices are faster in training on a CPU than PyTorch's convolution."""
 
 
 class DepthwiseConv(nn.Conv1d):
@@ -32,21 +31,23 @@ class DepthwiseConv(nn.Conv1d):
         assert self.bias is not None
         if input.device.type != "cpu" or torch.jit.is_tracing():  # type: ignore[reportPrivateImportUsage]
             return super().forward(input.transpose(1, 2)).transpose(1, 2)
-        if not torch.is_grad_enabled():
-            # (B, T, C) seen as an image of height 1 is in channels-last order, for which PyTorch's CPU kernel is fast.
-            image = input.transpose(1, 2).unsqueeze(2)
-            weight, padding = self.weight.unsqueeze(2).to(input.dtype), (0, self.kernel_size[0] // 2)
-            out = F.conv2d(image, weight, self.bias.to(input.dtype), padding=padding, groups=self.groups)
-            return out.squeeze(2).transpose(1, 2)
-        return _Blockwise.apply(input, self.weight.to(input.dtype), self.bias.to(input.dtype))  # type: ignore[reportReturnType]
+        weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
+        if torch.is_grad_enabled() and input.shape[1] <= SHORT:
+            return _BandProduct.apply(input, weight, bias)  # type: ignore[reportReturnType]
+        # (B, T, C) seen as an image of height 1 is in channels-last order, for which PyTorch's CPU kernel is fast.
+        image = input.transpose(1, 2).unsqueeze(2)
+        padding = (0, self.kernel_size[0] // 2)
+        return (
+            F.conv2d(image, weight.unsqueeze(2), bias, padding=padding, groups=self.groups).squeeze(2).transpose(1, 2)
+        )
 
 
-class _Blockwise(torch.autograd.Function):
-    """The convolution of (B, T, C) with (C, 1, K) kernels and (C,) biases, as products of small matrices.
+class _BandProduct(torch.autograd.Function):
+    """The convolution of (B, T, C) with (C, 1, K) kernels and (C,) biases, as a matrix product for every channel.
 
-    PyTorch's CPU kernels for depthwise convolutions are slow, above all for the gradient of the kernels. Here a block
-    of S frames is the product of its window with a band matrix that holds the kernel in every column. Most of the band
-    matrix is zero, but matrix products are several times as fast.
+    PyTorch's CPU kernels take most of their time for the gradient of the kernels. Here the frames of a channel are
+    multiplied by a band matrix that holds its kernel in every column. Much of the matrix is zero, but products of small
+    matrices are several times as fast. The work grows with the square of T.
     """
 
     @staticmethod
@@ -67,39 +68,32 @@ class _Blockwise(torch.autograd.Function):
 
 def _correlate(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
     """Correlate each channel of (C, B, T) with its one of (C, K) kernels, and add (C,) biases, to (C, B, T)."""
-    channels, batch, frames = x.shape
-    size = min(BLOCK, frames)
-    blocks = torch.baddbmm(bias[:, None, None], _windows(x, size, kernels.shape[1]), _bands(kernels, size))
-    return blocks.view(channels, batch, -1)[..., :frames]
+    return torch.baddbmm(bias[:, None, None], _padded(x, kernels.shape[1]), _bands(kernels, x.shape[2]))
 
 
 def _kernel_gradient(x: Tensor, gradient: Tensor, kernel_size: int) -> Tensor:
     """(C, K) gradient of the kernels, from (C, B, T) inputs and the gradient of the (C, B, T) outputs."""
-    size = min(BLOCK, x.shape[2])
-    blocks = F.pad(gradient, (0, -x.shape[2] % size)).reshape(len(x), -1, size)
-    products = blocks.mT @ _windows(x, size, kernel_size)  # (C, S, L), summed over the blocks
-    # Frame s of a block has met tap k at frame s + k of the window, so each tap is a diagonal.
-    by_block, by_frame, by_window_frame = products.stride()
+    products = gradient.mT @ _padded(x, kernel_size)  # (C, T, L), summed over the batch
+    # Output t has met tap k at frame t + k of the padded input, so each tap is a diagonal.
+    by_channel, by_frame, by_padded_frame = products.stride()
     diagonals = products.as_strided(
-        (len(x), size, kernel_size), (by_block, by_frame + by_window_frame, by_window_frame)
+        (len(x), x.shape[2], kernel_size), (by_channel, by_frame + by_padded_frame, by_padded_frame)
     )
     return diagonals.sum(1, dtype=torch.promote_types(x.dtype, torch.float32)).to(x.dtype)
 
 
-def _windows(x: Tensor, size: int, kernel_size: int) -> Tensor:
-    """(C, B, T) to (C, N, L): every `size` frames with those that the kernel reaches before and after them."""
-    radius = kernel_size // 2
-    padded = F.pad(x, (radius, -x.shape[2] % size + radius))
-    return padded.unfold(2, size + kernel_size - 1, size).reshape(len(x), -1, size + kernel_size - 1)
+def _padded(x: Tensor, kernel_size: int) -> Tensor:
+    """(C, B, T) to (C, B, L)."""
+    return F.pad(x, (kernel_size // 2, kernel_size // 2))
 
 
-def _bands(kernels: Tensor, size: int) -> Tensor:
-    """(C, K) kernels to (C, L, S) matrices, with the kernel in rows s to s + K − 1 of column s."""
+def _bands(kernels: Tensor, frames: int) -> Tensor:
+    """(C, K) kernels to (C, L, T) matrices, with the kernel in rows t to t + K − 1 of column t."""
     channels, kernel_size = kernels.shape
-    window = size + kernel_size - 1
+    length = frames + kernel_size - 1
     # A row of L + 1 numbers, repeated and read L at a time, is one further to the right in every row.
-    rows = F.pad(kernels, (0, size))[:, None].expand(channels, size, window + 1)
-    return rows.reshape(channels, -1)[:, : size * window].view(channels, size, window).mT
+    rows = F.pad(kernels, (0, frames))[:, None].expand(channels, frames, length + 1)
+    return rows.reshape(channels, -1)[:, : frames * length].view(channels, frames, length).mT
 
 
 def _channels_first(x: Tensor) -> Tensor:
