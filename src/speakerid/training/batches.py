@@ -238,12 +238,12 @@ def _groups_by_length(lengths: NDArray[np.integer], frames_per_batch: int) -> It
 
 
 def padded_length(frames: int) -> int:
-    """Number of frames rounded up to five binary digits, by at most a sixteenth.
+    """Number of frames rounded up to six binary digits, by at most a thirty-second part.
 
     On a CPU, PyTorch compiles convolutions for every new shape of a batch, which takes as long as a sixth of the batch.
     So there are few shapes.
     """
-    step = 1 << max(0, frames.bit_length() - 5)
+    step = 1 << max(0, frames.bit_length() - 6)
     return -(-frames // step) * step
 
 
