@@ -20,7 +20,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("command", [[], ["prepare"], ["open"], ["train"], ["accuracy"], ["identify"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [[], ["prepare"], ["open"], ["train"], ["start"], ["accuracy"], ["identify"]], ids=" ".join
+)
 def test_help_says_what_is_measured(command: list[str]) -> None:
     answer = run(*command, "--help")
     assert answer.returncode == 0
@@ -60,6 +62,18 @@ def test_train_measures_few_minutes_of_both_revisions() -> None:
         rows = re.findall(rf"^\| training \| `few_minutes`, {precision}, dropout 0, cpu \|.*$", answer.stdout, re.M)
         assert len(rows) == 1
     assert answer.stdout.count("`few_minutes`") == 3, "a row in a table of plain ratios"
+
+
+@pytest.mark.nightly
+def test_start_measures_both_revisions_beside_torch() -> None:
+    answer = run("start", "--rounds", "1", "--utterances", "1300", "--against", "HEAD")
+    assert answer.returncode == 0, answer.stderr
+    rows = {cells[1].strip(): cells[3].strip() for line in answer.stdout.splitlines()[2:] if (cells := line.split("|"))}
+    assert list(rows) == [
+        "`import torch`", "to the first step", "through the first step",
+        "to the first step, HEAD", "through the first step, HEAD",
+    ]  # fmt: skip
+    assert float(rows["to the first step"].split()[0]) > 1
 
 
 @pytest.mark.nightly

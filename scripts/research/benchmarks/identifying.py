@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 import speakerid
-from result_tables import markdown
+from result_tables import DASH, markdown
 from speakerid import Bundle, FeatureConfig, Recognizer, UserError, decode, load_config
 from speakerid.audio.resample import resample
 from speakerid.base.parallel import processors
@@ -46,6 +46,7 @@ WARM_UP = 8
 QUESTIONS = 30
 TOGETHER = 16
 """Number of clips per batch for SpeechBrain."""
+IMPORT_TORCH = "`import torch`, from nothing"
 LOAD = "from speakerid.recognition.recognizer import Recognizer; Recognizer.load({!r})"
 ANSWER = "from speakerid.cli import run; run(['identify', {!r}, {!r}])"
 
@@ -87,7 +88,8 @@ def benchmark(bundle: Path | None, recordings: Path, clips: int, others: int, ro
                 _start, ANSWER.format(str(bundle), str(few[0]))
             ),
             ("`Recognizer.load`, from nothing",): partial(_start, LOAD.format(str(bundle))),
-            ("`import torch`, from nothing",): partial(_start, "import torch"),
+            (IMPORT_TORCH,): partial(_start, "import torch"),
+            ("`import speakerid`, from nothing",): partial(_start, "import speakerid"),
             (f"one among {MANY:,} speakers",): partial(_answer, bundle),
             ("the same, entirely in float32 with NumPy",): partial(_answer_plainly, bundle),
         }
@@ -255,9 +257,12 @@ def _rates(rates: Mapping[tuple[str, ...], Sequence[float]]) -> str:
 
 
 def _starts(runs: Mapping[tuple[str, ...], Sequence[Run]]) -> str:
+    torch_seconds = [run.seconds for run in runs[IMPORT_TORCH,]]
     rows = []
     for (name,), found in runs.items():
         seconds = [run.seconds for run in found]
-        unit, factor = ("s", 1) if "from nothing" in name else ("ms", 1000)
-        rows.append([name, middle([factor * value for value in seconds], unit)])
-    return markdown(["", "time"], rows)
+        from_nothing = "from nothing" in name
+        unit, factor = ("s", 1) if from_nothing else ("ms", 1000)
+        share = ratio(seconds, torch_seconds) if from_nothing else DASH
+        rows.append([name, middle([factor * value for value in seconds], unit), share])
+    return markdown(["", "time", "time / time of `import torch`"], rows)

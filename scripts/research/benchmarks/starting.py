@@ -1,62 +1,59 @@
 """Measure the time from the command to the first training step, with a corpus of HW4's size."""
 
-import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
+from result_tables import markdown
 
-from speakerid.cli import run
-from speakerid.training.step import TrainingStep
+from .measuring import middle, ratio
+from .memory import write_random_corpus
+from .revisions import RESEARCH, ROOT, environment, write_format_1, write_revision
 
-from .measuring import middle
-from .memory import SIZES, write_random_corpus
-
-RESEARCH = Path(__file__).resolve().parents[1]
-CONFIG = RESEARCH.parents[1] / "configs" / "task2_conformer.yaml"
+SCRIPT = RESEARCH / "benchmarks" / "first_step.py"
 
 
-def benchmark(rounds: int) -> str:
-    """Median times; each start is a new process, with the files in the system's cache."""
-    with tempfile.TemporaryDirectory() as folder:
-        write_random_corpus(Path(folder, "corpus"), SIZES[-1])
-        starts = [_start(folder) for _ in range(rounds)]
-    before, after = zip(*starts, strict=True)
-    return "\n".join(
-        f"{title} the first step: median {middle(seconds, 's')}"
-        for title, seconds in (("to", before), ("through", after))
-    )
+def benchmark(rounds: int, utterances: int, against: str | None = None) -> str:
+    """Table of median times; each start is a new process, with the files in the system's cache.
+
+    Args:
+        rounds: number of starts of each.
+        utterances: number of utterances in the corpus.
+        against: git revision to compare with.
+
+    Raises:
+        UserError: the revision is unknown.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sources = {"ours": ROOT}
+        if against:
+            sources[against] = folder / "earlier"
+            write_revision(against, sources[against])
+        write_random_corpus(folder / "corpus", utterances)
+        corpora = {"ours": folder / "corpus"}
+        if against:
+            corpora[against] = write_format_1(folder / "corpus", folder / "format_1")
+        torch: list[float] = []
+        starts: dict[str, list[list[float]]] = {side: [] for side in sources}
+        for turn in range(rounds):
+            torch.append(_seconds(ROOT)[0])
+            for side in list(sources)[:: -1 if turn % 2 else 1]:
+                config = sources[side] / "configs" / "task2_conformer.yaml"
+                starts[side].append(_seconds(sources[side], config, corpora[side], folder / f"{turn} {side}"))
+            print(f"round {turn + 1} of {rounds}", file=sys.stderr)
+    rows = [["`import torch`", middle(torch, "s"), middle([1.0] * rounds)]]
+    for side, found in starts.items():
+        for title, seconds in zip(("to", "through"), zip(*found, strict=True), strict=True):
+            of = "" if side == "ours" else f", {side}"
+            rows.append([f"{title} the first step{of}", middle(seconds, "s"), ratio(seconds, torch)])
+    return markdown(["", "time since the command", "time / time of `import torch`"], rows)
 
 
-def _start(folder: str) -> tuple[float, float]:
-    with tempfile.TemporaryDirectory(dir=folder) as run_dir:
-        command = [sys.executable, "-m", "benchmarks.starting", f"{folder}/corpus", f"{run_dir}/run"]
-        environment = os.environ | {"PYTHONPATH": str(RESEARCH)}
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    before, after = done.stdout.split()[-2:]
-    return float(before), float(after)
-
-
-def _seconds_since_start() -> float:
-    """Seconds since this process started, from /proc."""
-    started = int(Path("/proc/self/stat").read_text().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
-    return float(Path("/proc/uptime").read_text().split()[0]) - started
-
-
-def _train(root: str, run_dir: str) -> None:
-    step = TrainingStep.__call__
-
-    def first_step(self: TrainingStep, features: Tensor, labels: Tensor, step_number: int, rate: float) -> None:
-        before = _seconds_since_start()
-        step(self, features, labels, step_number, rate)
-        print(before, _seconds_since_start(), flush=True)
-        os._exit(0)
-
-    TrainingStep.__call__ = first_step  # pyright: ignore[reportAttributeAccessIssue]
-    run(["train", "--config", str(CONFIG), "--quiet", f"data.root={root}", f"run_dir={run_dir}"])
-
-
-if __name__ == "__main__":
-    _train(*sys.argv[1:])
+def _seconds(source: Path, *arguments: Path) -> Sequence[float]:
+    """What `first_step.py` prints with the sources of a revision."""
+    command = [sys.executable, "-W", "ignore", str(SCRIPT), *map(str, arguments)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(source))
+    return [float(value) for value in done.stdout.split()[-2:]]
