@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         print(before, _seconds_since_start(), flush=True)
         os._exit(0)
 
-    TrainingStep.__call__ = first_step
+    TrainingStep.__call__ = first_step  # pyright: ignore[reportAttributeAccessIssue]
     config, corpus, run_dir = arguments
     run(["train", "--config", config, "--quiet", f"data.root={corpus}", f"run_dir={run_dir}"])
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 from result_tables import markdown
@@ -52,7 +51,7 @@ def benchmark(rounds: int, utterances: int, against: str | None = None) -> str:
     return markdown(["", "time since the command", "time / time of `import torch`"], rows)
 
 
-def _seconds(source: Path, *arguments: Path) -> Sequence[float]:
+def _seconds(source: Path, *arguments: Path) -> list[float]:
     """What `first_step.py` prints with the sources of a revision."""
     command = [sys.executable, "-W", "ignore", str(SCRIPT), *map(str, arguments)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(source))

@@ -2,7 +2,6 @@
 
 import os
 import platform
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +26,7 @@ class ChosenPrecision:
     reason: str = ""
     """Empty if the settings name the arithmetic."""
 
-    def autocast(self, device: torch.device) -> AbstractContextManager[None]:
+    def autocast(self, device: torch.device) -> torch.autocast:
         """Compute matrix products in bfloat16 while the block runs, if that was chosen."""
         return torch.autocast(device.type, torch.bfloat16, enabled=self.name == "bfloat16")
 
