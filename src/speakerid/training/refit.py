@@ -16,7 +16,6 @@ from speakerid.base.progress import Progress
 from speakerid.config import Config
 from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.training.augmentation import Augmentation, seed_generators
-from speakerid.training.precision import choose_precision
 from speakerid.training.training_data import TrainingData, training_batches
 
 LONGER = 2
@@ -75,8 +74,7 @@ def refit_classifier(
             if bar.due:
                 bar.show()
 
-        with choose_precision(settings.precision, device).autocast(device):
-            fit_last_layer(model.eval(), crops(), show)
+        fit_last_layer(model.eval(), crops(), show)
     model.train(was_training)
 
 
