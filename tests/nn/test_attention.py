@@ -21,7 +21,8 @@ from speakerid.nn.attention import (
     relative_positions,
     relative_shift,
 )
-from speakerid.nn.layers import Dropout, frame_mask
+from speakerid.nn.dropout import Dropout
+from speakerid.nn.layers import frame_mask
 
 Score = Callable[[int, int, int], Tensor]
 """Function of a head, a query's index and a key's index."""

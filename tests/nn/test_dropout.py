@@ -1,8 +1,9 @@
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from speakerid.nn.layers import Dropout
+from speakerid.nn.dropout import Dropout
+from speakerid.nn.layers import FeedForward
 
 MANY = 100_003
 """Number of elements, not a multiple of the eight that share a draw."""
@@ -86,3 +87,32 @@ def test_a_probability_next_to_one_drops_nearly_everything() -> None:
 
 def test_a_probability_too_small_for_a_byte_is_not_ignored() -> None:
     assert (Dropout(1e-3)(torch.ones(MANY)) == 0).double().mean().item() == pytest.approx(1e-3, rel=0.6)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.SiLU(), nn.GELU()], ids=["relu", "silu", "gelu"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("shape", [(2, 5, 6), (7, 6)], ids=["batch", "frames"])
+def test_feed_forward_equals_its_formula_on_the_kept_elements(
+    activation: nn.Module, dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    network = FeedForward(6, 40, 0.3, activation).to(dtype)
+    parameters = list(network.parameters())
+    x = torch.randn(shape, dtype=dtype, requires_grad=True)
+    torch.manual_seed(1)
+    out = network(x)
+    weighting = torch.randn_like(out)
+    found = torch.autograd.grad((out * weighting).sum(), [x, *parameters])
+
+    torch.manual_seed(1)
+    hidden = activation(network.expand(x))
+    expected = network.dropout(network.project(network.dropout(hidden)))
+    wanted = torch.autograd.grad((expected * weighting).sum(), [x, *parameters])
+    tolerance = 0.05 if dtype == torch.bfloat16 else 1e-5
+    torch.testing.assert_close(out, expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.SiLU()], ids=["relu", "silu"])
+def test_feed_forward_passes_on_values_that_are_not_finite(activation: nn.Module) -> None:
+    network = FeedForward(3, 64, 0.5, activation)
+    assert not network(torch.full((2, 3), torch.nan)).isfinite().any()

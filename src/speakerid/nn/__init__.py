@@ -17,10 +17,10 @@ from speakerid.nn.classifier import SpeakerClassifier
 from speakerid.nn.conformer import ConformerBlock, ConformerEncoder, ConvolutionModule
 from speakerid.nn.cosine import CosineClassifier
 from speakerid.nn.depthwise import DepthwiseConv
+from speakerid.nn.dropout import Dropout
 from speakerid.nn.encoder import Encoder
 from speakerid.nn.layers import (
     BatchNorm,
-    Dropout,
     FeedForward,
     Subsampling,
     frame_mask,

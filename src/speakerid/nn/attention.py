@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from speakerid.nn.layers import Dropout
+from speakerid.nn.dropout import Dropout
 
 Positions = Literal["relative", "rotary", "none"]
 

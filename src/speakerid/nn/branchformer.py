@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from speakerid.nn.attention import Positions, build_attention
 from speakerid.nn.depthwise import DepthwiseConv
+from speakerid.nn.dropout import Dropout
 from speakerid.nn.encoder import Encoder
-from speakerid.nn.layers import Dropout, FeedForward, zero_padding
+from speakerid.nn.layers import FeedForward, zero_padding
 
 
 class GatingMLP(nn.Module):

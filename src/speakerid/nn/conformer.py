@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from speakerid.nn.attention import Positions, build_attention
 from speakerid.nn.depthwise import DepthwiseConv
+from speakerid.nn.dropout import Dropout
 from speakerid.nn.encoder import Encoder
-from speakerid.nn.layers import BatchNorm, Dropout, FeedForward, zero_padding
+from speakerid.nn.layers import BatchNorm, FeedForward, zero_padding
 
 
 class ConvolutionModule(nn.Module):

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speakerid.base.distributed import is_shared, summed
+from speakerid.nn.dropout import Dropout, DroppedReLU, DroppedSiLU
 
 
 def frame_mask(lengths: Tensor, frames: int) -> Tensor:
@@ -18,25 +19,6 @@ def frame_mask(lengths: Tensor, frames: int) -> Tensor:
 def zero_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """Set padded frames of (B, T, D) to zero; without a mask every frame is real."""
     return x if mask is None else x.masked_fill(~mask[..., None], 0.0)
-
-
-class Dropout(nn.Dropout):
-    """`torch.nn.Dropout`, several times as fast on a CPU.
-
-    On a CPU PyTorch draws one random number per element, sequentially, which takes longer than the linear layers
-    around it. Here one 64-bit draw decides for eight elements, a byte each, so the probability is rounded to a
-    multiple of 1/256: 0.1 becomes 0.1016. The kept elements are scaled accordingly.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(…) to (…); in training a share `p` of the elements is zeroed and the others are scaled by 1 / (1 − p)."""
-        dropped = round(256 * self.p)
-        if not self.training or not 0 < dropped < 256 or input.device.type != "cpu":
-            return super().forward(input)
-        draws = torch.empty((input.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
-        # In place: PyTorch compares bytes into bytes ten times as fast as into booleans.
-        kept = draws.view(torch.int8)[: input.numel()].view(input.shape).ge_(dropped - 128)
-        return input * kept.to(input.dtype).mul_(256 / (256 - dropped))
 
 
 class FeedForward(nn.Module):
@@ -58,7 +40,14 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, D) to (…, D)."""
-        return self.dropout(self.project(self.dropout(self.activation(self.expand(x)))))
+        hidden = self.expand(x)
+        together = {nn.ReLU: DroppedReLU, nn.SiLU: DroppedSiLU}.get(type(self.activation))
+        if together is None or not self.dropout.draws_bytes(hidden):
+            return self.dropout(self.project(self.dropout(self.activation(hidden))))
+        hidden = together.apply(hidden, self.dropout.draw(hidden))
+        # Scales the weights instead of the hidden frames, which are more.
+        weight = self.project.weight * self.dropout.scale
+        return self.dropout(F.linear(hidden, weight, self.project.bias))
 
 
 class StridedConv(nn.Conv1d):

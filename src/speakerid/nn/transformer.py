@@ -8,8 +8,9 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from speakerid.nn.attention import MultiHeadAttention
+from speakerid.nn.dropout import Dropout
 from speakerid.nn.encoder import Encoder
-from speakerid.nn.layers import Dropout, FeedForward
+from speakerid.nn.layers import FeedForward
 
 
 class TransformerEncoderLayer(nn.Module):
