@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from speakerid.recognition.bundle import Bundle
     from speakerid.recognition.make_bundle import make_bundle
     from speakerid.recognition.recognizer import Recognizer
-    from speakerid.recognition.results import Answer, Verdict
-    from speakerid.recognition.timeline import Segment
+    from speakerid.recognition.results import Answer, Segment, Verdict
     from speakerid.training.checkpoint import Checkpoint
     from speakerid.training.run import train
 
@@ -61,7 +60,7 @@ __getattr__, __dir__ = lazy_names(
         "LogMel": "speakerid.audio.log_mel:LogMel",
         "PrepareOptions": "speakerid.preparation.prepare:Options",
         "Recognizer": "speakerid.recognition.recognizer:Recognizer",
-        "Segment": "speakerid.recognition.timeline:Segment",
+        "Segment": "speakerid.recognition.results:Segment",
         "SpeakerClassifier": "speakerid.nn.classifier:SpeakerClassifier",
         "UserError": "speakerid.base.errors:UserError",
         "Verdict": "speakerid.recognition.results:Verdict",

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,27 @@ def test_a_stranger_is_not_named_at_a_small_rate(trained: Trained, recognizer: R
     assert few < 4
 
 
+def test_a_stranger_has_one_number_in_all_recordings(
+    trained: Trained, recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest, other = sorted(
+        {path.name for path in trained.recordings.iterdir()} - set(recognizer.speakers)
+    )  # two strangers
+    pause = np.zeros(RATE, np.float32)
+    sound = np.concatenate([speech(trained, guest, 7), pause, speech(trained, other, 7), pause])
+    twice = np.concatenate([sound, sound])
+    (alone,) = recognizer.timelines([sound], RATE)
+    strangers = [s.stranger for s in alone if s.stranger is not None]
+    assert list(dict.fromkeys(strangers)) == list(range(1, max(strangers) + 1))  # numbered as they appear
+    assert alone == recognizer.timeline(sound, RATE)
+    first, second = recognizer.timelines([sound, recognizer.speech(sound, RATE)], RATE)
+    assert first == second == alone  # the same voice has the same number, and no other
+    monkeypatch.setattr(module, "PIECE_SECONDS", 16.0)
+    pieces = recognizer.timeline(twice, RATE)
+    assert [(s.name, s.stranger) for s in pieces if s.start < 16] == [(s.name, s.stranger) for s in alone]
+    assert [(s.name, s.stranger) for s in pieces if s.start >= 16] == [(s.name, s.stranger) for s in alone]
+
+
 def test_neighbours_of_one_name_are_one_segment() -> None:
     parts = [
         Segment(0, 1, "a", 0.5), Segment(1.2, 4.2, "a", 0.9), Segment(4.2, 5, "b", 1), Segment(9, 10, "b", 1),
@@ -169,6 +191,18 @@ def test_rttm_has_ten_fields_a_line() -> None:
     assert lines[0] == ["SPEAKER", "board_meeting", "1", "0.000", "1.500", "<NA>", "<NA>", "Anna", "<NA>", "<NA>"]
     assert [line[7] for line in lines] == ["Anna", "unknown", "Ben_Noé"]
     assert {len(line) for line in lines} == {10}
+
+
+def test_strangers_have_numbers_in_every_output(tmp_path: Path) -> None:
+    segments = [Segment(0, 1, None, 0.9, 2), Segment(1, 2, "Anna", 0.9), Segment(2, 3, None, 0.8, 1), SEGMENTS[1]]
+    talk = Path("a.wav")
+    assert [line.split()[7] for line in as_rttm({talk: segments}, [talk], ["Anna"]).splitlines()] == [
+        "stranger_2", "Anna", "stranger_1", "unknown",
+    ]  # fmt: skip
+    assert [line.split("  ")[-1] for line in as_text(segments)] == ["stranger 2", "Anna", "stranger 1", "unknown"]
+    draw(segments, "meeting", tmp_path / "a.svg")
+    rows = re.findall(r"<!-- (Anna|stranger \d|unknown) -->", (tmp_path / "a.svg").read_text(encoding="utf-8"))
+    assert rows == ["Anna", "stranger 1", "stranger 2", "unknown"]
 
 
 def test_lines_to_read() -> None:
@@ -196,10 +230,11 @@ def test_the_command_writes_what_it_prints(
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     written = [line.split() for line in rttm.read_text(encoding="utf-8").splitlines()]
     assert [float(line[3]) for line in written] == [segment["start"] for segment in told]
-    assert [line[7] for line in written] == [segment["name"] or "unknown" for segment in told]
+    strangers = [f"stranger_{one['stranger']}" if one["stranger"] else "unknown" for one in told]
+    assert [line[7] for line in written] == [one["name"] or label for one, label in zip(told, strangers, strict=True)]
     assert picture.stat().st_size > 1000
     assert run([*arguments, "--csv"]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "file,start,end,name,probability"
+    assert capsys.readouterr().out.splitlines()[0] == "file,start,end,name,probability,stranger"
     (tmp_path / "broken.wav").write_bytes(b"RIFF")
     assert run([*arguments[:3], str(tmp_path / "broken.wav"), "--timeline"]) == 1
     printed = capsys.readouterr()

@@ -55,3 +55,5 @@ def test_a_speaker_is_not_called_what_strangers_are() -> None:
     check_names(["Anna", "Unknown"], Path("b"))
     with pytest.raises(UserError, match=r"b: found a speaker called 'unknown'.*speakerid rename b unknown NEW"):
         check_names(["Anna", "unknown"], Path("b"))
+    with pytest.raises(UserError, match=r"called 'stranger 1'.*speakerid rename b 'stranger 1' NEW"):
+        check_names(["stranger 1"], Path("b"))

@@ -45,6 +45,9 @@ def conversation(
     features: FeatureConfig,
     number: int,
     simulated: bool = True,
+    people: int = MEMBERS,
+    guests: int = STRANGERS,
+    turns: int | None = None,
 ) -> Conversation:
     """Make a conversation of random people, each in recordings of one session without pauses, at equal levels.
 
@@ -54,27 +57,30 @@ def conversation(
         features: sample rate, level, and definition of pauses.
         number: seed of the conversation.
         simulated: pass the whole conversation through one simulated occasion, see `speakerid.audio.occasion`.
+        people: number of people, at least 2.
+        guests: number of strangers among them, if there are any.
+        turns: number of turns; by default `TURNS`.
 
     Raises:
         UserError: there are recordings of too few people.
     """
     rng = np.random.default_rng(number)
-    guests = STRANGERS if strangers else 0
-    members = [*_drawn(known, MEMBERS - guests, rng), *_drawn(strangers, guests, rng)]
-    sound, turns, now, last = list[Samples](), list[Turn](), 0.0, -1
-    for _ in range(TURNS):
+    guests = guests if strangers else 0
+    members = [*_drawn(known, people - guests, rng), *_drawn(strangers, guests, rng)]
+    sound, spoken_turns, now, last = list[Samples](), list[Turn](), 0.0, -1
+    for _ in range(turns or TURNS):
         last = int(rng.choice([index for index in range(len(members)) if index != last]))
         spoken = [members[last][index] for index in rng.integers(len(members[last]), size=rng.integers(1, LONGEST + 1))]
         speech = np.concatenate([_speech(recording, features) for recording in spoken])
         silence = np.zeros(int(rng.uniform(0, PAUSE) * features.sample_rate), np.float32)
         sound += [speech, silence]
-        turns.append((now, now + len(speech) / features.sample_rate, spoken[0].speaker))
+        spoken_turns.append((now, now + len(speech) / features.sample_rate, spoken[0].speaker))
         now += (len(speech) + len(silence)) / features.sample_rate
     waveform, rate = np.concatenate(sound), features.sample_rate
     if simulated:
         occasion = generator(number, "occasion")
         waveform, rate = Occasion.draw(occasion).record(waveform, rate, occasion)
-    return Conversation(waveform, rate, turns)
+    return Conversation(waveform, rate, spoken_turns)
 
 
 def seconds(turns: Sequence[Turn], segments: Sequence[Segment], names: Sequence[str]) -> dict[str, Counter[str]]:

@@ -2,7 +2,7 @@
 
 Both are (false alarms + missed + confused speech) / speech, in seconds. The identification error rate compares names,
 where strangers are called `unknown`; the diarization error rate compares only which segments have the same voice, with
-the best mapping of names.
+the best mapping of names, and strangers with different numbers are different voices.
 """
 
 import importlib.util
@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import cast
 
 from speakerid import Segment
+from speakerid.recognition.timeline_labels import label_of
 
 from .conversations import UNKNOWN, Turn
 
@@ -44,11 +45,13 @@ def error_rates(
             found[Stretch(start, end)] = name
         return found
 
-    said = annotation([(s.start, s.end, s.name or UNKNOWN) for s in segments])
+    said, grouped = (
+        annotation([(s.start, s.end, label(s)) for s in segments]) for label in (lambda s: s.name or UNKNOWN, label_of)
+    )
     named = annotation([(start, end, name if name in names else UNKNOWN) for start, end, name in turns])
     scored = Timeline([Stretch(0, max([end for _, end, _ in turns] + [s.end for s in segments]))])
     settings = {"collar": collar, "skip_overlap": False}
     return {
         "identification error": cast(float, IdentificationErrorRate(**settings)(named, said, uem=scored)),
-        "diarization error": cast(float, DiarizationErrorRate(**settings)(annotation(turns), said, uem=scored)),
+        "diarization error": cast(float, DiarizationErrorRate(**settings)(annotation(turns), grouped, uem=scored)),
     }

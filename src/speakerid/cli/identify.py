@@ -10,6 +10,7 @@ With --timeline: who speaks when, in recordings of any length with several speak
   speakerid identify speaker.safetensors meeting.m4a --timeline --rttm meeting.rttm --picture meeting.png
 
 A timeline gives the name of a speaker who is more probable than an unknown one, unless --false-accepts is given.
+Strangers are numbered in the order in which they appear: "stranger 1" is one voice in all recordings of a call.
 """
 
 import argparse
@@ -30,7 +31,7 @@ TOP = 3
 if TYPE_CHECKING:
     from speakerid.recognition.recognizer import Recognizer
     from speakerid.recognition.results import Answer
-    from speakerid.recognition.timeline import Segment
+    from speakerid.recognition.timeline import Speech
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -117,14 +118,16 @@ def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Seq
     from speakerid.recognition.timeline_files import as_rttm, draw
 
     _check_outputs(options, recognizer, paths)
-    found: dict[Path, list[Segment]] = {}
+    speech: dict[Path, Speech] = {}
     with Bar("Timeline", "files", len(paths), shown=len(paths) > 1) as bar:
         for path in paths:
             try:
-                found[path] = recognizer.timeline(path, false_accepts=options.false_accepts)
+                speech[path] = recognizer.speech(path, false_accepts=options.false_accepts)
             except UserError as error:
                 complain(error)
             bar.advance()
+    timelines = recognizer.timelines(speech.values(), false_accepts=options.false_accepts)
+    found = dict(zip(speech, timelines, strict=True))
     # Write the files first, so that they exist even if standard output cannot be written.
     if options.rttm is not None:
         with atomic_file(options.rttm) as partial:

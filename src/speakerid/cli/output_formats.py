@@ -10,8 +10,7 @@ from typing import Any, TextIO
 
 from speakerid.base.printing import printable, visible
 from speakerid.cli.output import json_line
-from speakerid.recognition.results import Answer
-from speakerid.recognition.timeline import Segment
+from speakerid.recognition.results import Answer, Segment
 from speakerid.recognition.timeline_files import as_text
 
 _COLUMNS = ("file", "answer", "name", "probability", "seconds", "threshold")
@@ -65,18 +64,20 @@ def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form:
             for line in as_text(segments) or ["no speech"]:
                 print(f"{printable(path)}: {line}" if many else line, file=file)
         return
-    header = ["file", "start", "end", "name", "probability"]
+    header = ["file", "start", "end", "name", "probability", "stranger"]
     turns = [(path, s) for path, segments in found.items() for s in segments]
     if form == "json":
         for path, s in turns:
-            values = [str(path), round(s.start, 3), round(s.end, 3), s.name, round(s.probability, 6)]
+            values = [str(path), round(s.start, 3), round(s.end, 3), s.name, round(s.probability, 6), s.stranger]
             print(json_line(dict(zip(header, values, strict=True))), file=file)
         return
     writer = csv.writer(file)
     writer.writerow(header)
     for path, s in turns:
         name = s.name and printable(s.name)
-        writer.writerow([printable(path), round(s.start, 3), round(s.end, 3), name, round(s.probability, 6)])
+        writer.writerow(
+            [printable(path), round(s.start, 3), round(s.end, 3), name, round(s.probability, 6), s.stranger]
+        )
 
 
 def _plain(path: Path, answer: Answer) -> dict[str, Any]:

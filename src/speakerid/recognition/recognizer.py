@@ -6,9 +6,8 @@ Shapes: N samples, B recordings, T frames, M mel bands, D width of a voice print
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,31 +16,23 @@ from speakerid.audio.decode import Sound
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
 from speakerid.recognition import FALSE_ACCEPTS
-from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
+from speakerid.recognition.bundle import Bundle, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
 from speakerid.recognition.identification import answer, verdict, verification_rule
 from speakerid.recognition.identify_files import answers_of_files
-from speakerid.recognition.results import Answer, OtherEncoder, Unheard, Verdict, Voice
-from speakerid.recognition.timeline import Segment, timeline
-from speakerid.recognition.voice_encoder import VoiceEncoder
+from speakerid.recognition.open_bundle import OpenBundle
+from speakerid.recognition.results import Answer, OtherEncoder, Segment, Unheard, Verdict, Voice
+from speakerid.recognition.timeline import Speech, segments_of, speech_in, timeline
 from speakerid.recognition.waveforms import Recording, path_of
 
 
-class Recognizer:
+class Recognizer(OpenBundle):
     """Identifies speakers, and enrolls new ones without training.
 
     Args:
         bundle: the bundle.
-        path: file of the bundle, if `enroll`, `forget` and `rename` are to change it too.
+        path: file of the bundle, if `enroll`, `forget`, `rename`, `correct` and `undo` are to change it too.
     """
-
-    def __init__(self, bundle: Bundle, path: StrPath | None = None) -> None:
-        if not isinstance(bundle, Bundle):
-            raise UserError(f"bundle: found {bundle!r:.80}, expected a Bundle; Recognizer.load(path) reads one")
-        self.bundle = bundle
-        self.path = None if path is None else Path(path)
-        self._encoder = VoiceEncoder(bundle)
-        self._version: FileVersion | None = None
 
     def __repr__(self) -> str:
         where = "" if self.path is None else f'"{self.path}", '
@@ -61,31 +52,6 @@ class Recognizer:
         recognizer = Recognizer(Bundle.load(found), found)
         recognizer._version = version
         return recognizer
-
-    def reload_if_changed(self) -> bool:
-        """Load the bundle's file again if another program has changed or replaced it.
-
-        This takes one `stat` if nothing has changed. If the encoder has changed, voices of the former bundle are
-        rejected from then on.
-
-        Returns:
-            Whether the file was loaded.
-
-        Raises:
-            UserError: see `Bundle.load`; the former content stays in use.
-        """
-        if self.path is None:
-            return False
-        version = version_of(self.path)
-        if version is not None and version == self._version:
-            return False
-        self._use(Bundle.load(self.path), version)
-        return True
-
-    def _use(self, bundle: Bundle, version: FileVersion | None) -> None:
-        if bundle.encoder != self._encoder.fingerprint:
-            self._encoder = VoiceEncoder(bundle)
-        self.bundle, self._version = bundle, version
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -160,6 +126,27 @@ class Recognizer:
             UserError: the voice was embedded by another encoder than the bundle's.
         """
         return answer(self.bundle, voice, false_accepts, top)
+
+    def timelines(
+        self,
+        recordings: Iterable[Recording | Speech],
+        sample_rate: int | None = None,
+        false_accepts: float | None = None,
+    ) -> list[list[Segment]]:
+        """`timeline` of each of several recordings, in which a stranger has the same number throughout.
+
+        Args:
+            recordings: see `listen`, or what `speech` found in them.
+            sample_rate, false_accepts: see `timeline`.
+        """
+        found = [one if isinstance(one, Speech) else self.speech(one, sample_rate, false_accepts) for one in recordings]
+        return segments_of(self.bundle, found, false_accepts)
+
+    def speech(
+        self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
+    ) -> Speech:
+        """Find the voices in a recording, for `timelines`; arguments and errors as for `timeline`."""
+        return speech_in(self.bundle, self._encoder, recording, sample_rate, false_accepts)
 
     def timeline(
         self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
@@ -269,16 +256,6 @@ class Recognizer:
     def rename(self, old: str, new: str) -> None:
         """Rename a speaker, in the bundle's file too; errors as for `Profiles.renamed`."""
         self._change(lambda bundle: bundle.renamed(old, new))
-
-    def _change(self, change: Callable[[Bundle], Bundle]) -> None:
-        if self.path is None:
-            self.bundle = change(self.bundle)
-            return
-        with locked(self.path):
-            version = version_of(self.path)
-            self._use(Bundle.load(self.path), version)
-            bundle = change(self.bundle)
-            self._use(bundle, bundle.save(self.path))
 
 
 def _several(recordings: Iterable[Recording] | Recording) -> Sequence[Recording]:

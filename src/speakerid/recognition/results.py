@@ -67,6 +67,22 @@ class Verdict:
     """Duration of the sound in the shorter of the two."""
 
 
+@dataclass(frozen=True)
+class Segment:
+    """Segment in which one person speaks, known or not."""
+
+    start: float
+    """Seconds from the beginning of the recording."""
+    end: float
+    name: str | None
+    """Name of the speaker; None for a stranger."""
+    probability: float
+    """Probability of the name, or of a stranger; 1 if the turn was corrected."""
+    stranger: int | None = None
+    """Number of the stranger, from 1 in the order of first appearance in the recordings given together; None for a
+    known speaker, and for a voice with too little sound to be recognized again."""
+
+
 class Unheard(UserError):
     """A recording has no voice that could be recognized."""
 

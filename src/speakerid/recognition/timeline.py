@@ -1,10 +1,11 @@
-"""Find out who speaks when in a recording of any length.
+"""Find out who speaks when in recordings of any length.
 
 A window slides over the sound, and windows of one voice are clustered (`speakerid.recognition.diarization`). Then the
 bundle's rule for the total duration of each voice says who it is, or that it is a stranger: a whole voice is easier to
-identify than a window.
+identify than a window. Strangers are numbered over all recordings given together
+(`speakerid.recognition.stranger_groups`).
 
-Shapes: N cells, W frames in the window around one, T frames, M mel bands, D width of a voice print.
+Shapes: N cells, V voices.
 """
 
 from __future__ import annotations
@@ -14,29 +15,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from speakerid.audio.decode import lag, pieces
-from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, sound_segments
+from speakerid.audio.log_mel import Samples
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
-from speakerid.config import FeatureConfig
 from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.diarization import clusters_of
 from speakerid.recognition.identification import answer
 from speakerid.recognition.profiles import RANKED
-from speakerid.recognition.results import Voice
+from speakerid.recognition.results import Segment, Voice
+from speakerid.recognition.sample_digest import SampleDigest
+from speakerid.recognition.stranger_groups import groups_of
+from speakerid.recognition.timeline_cells import PAUSE_SECONDS, Cells, cells_of
 from speakerid.recognition.voice_encoder import SHORTEST, VoiceEncoder, sound_of
 from speakerid.recognition.waveforms import Recording, path_of
 
-WINDOW_SECONDS = 1.5
-STEP_SECONDS = 0.25
-"""Length of a cell, the shortest segment that is given a name."""
-PAUSE_SECONDS = 0.5
-"""Shortest pause; shorter silences belong to the speech around them."""
-WORDS_PAUSE_SECONDS = 1.0
-"""Longest silence between words that are each too short to be identified, for which they are joined."""
 VOICE_SECONDS = 60.0
 """Longest duration of a voice that is embedded; a longer voice is represented by evenly spaced cells."""
 PIECE_SECONDS = 600.0
@@ -44,29 +39,30 @@ PIECE_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Segment in which one person speaks, known or not."""
+class PieceVoice:
+    """Voice of one piece of a recording."""
 
-    start: float
-    """Seconds from the beginning of the recording."""
-    end: float
+    voice: Voice
+    seconds: float
+    """Duration of all of its sound, of which the voice has at most `VOICE_SECONDS`."""
     name: str | None
-    """Name of the speaker; None for a stranger."""
+    """None for a stranger."""
     probability: float
-    """Probability of the name, or of a stranger."""
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """N consecutive short pieces of sound."""
+class Speech:
+    """Cells of a recording in temporal order, and the voices they are of.
 
-    starts: list[float]
-    """Seconds."""
-    ends: list[float]
-    frames: list[NDArray[np.float32]]
-    """(T, M) features of each."""
-    windows: list[NDArray[np.float32]]
-    """(W, M) features around each."""
+    Attributes:
+        digest: digest of the samples, see `Voice.digest`.
+        cells: start and end in seconds of N cells, and the index of the voice.
+        voices: V voices, in the order of the pieces.
+    """
+
+    digest: int
+    cells: list[tuple[float, float, int]]
+    voices: list[PieceVoice]
 
 
 def timeline(
@@ -83,8 +79,9 @@ def timeline(
         encoder: the bundle's encoder.
         recording: a file, or samples, see `Recognizer.listen`.
         sample_rate: sample rate of samples, in Hz; files have their own.
-        false_accepts: share of strangers that may be given a name; by default a name is given where it is more
-            probable than a stranger.
+        false_accepts: share of strangers that may be given a name, and of pairs of two strangers that may be taken for
+            one; by default a name is given where it is more probable than a stranger, and two voices are one stranger's
+            where that is more probable than two.
 
     Returns:
         Segments in temporal order, which do not overlap. Times are those of the original: the delay that decoding adds
@@ -93,24 +90,74 @@ def timeline(
     Raises:
         UserError: the recording cannot be decoded, or samples are not samples or lack their rate.
     """
-    rate, path = bundle.features.sample_rate, path_of(recording)
-    found, began = list[Segment](), 0.0
+    return segments_of(bundle, [speech_in(bundle, encoder, recording, sample_rate, false_accepts)], false_accepts)[0]
+
+
+def speech_in(
+    bundle: Bundle,
+    encoder: VoiceEncoder,
+    recording: Recording,
+    sample_rate: int | None = None,
+    false_accepts: float | None = None,
+) -> Speech:
+    """Find the voices in a recording, and the names of those that are known; arguments and errors as for `timeline`."""
+    cells, voices = list[tuple[float, float, int]](), list[PieceVoice]()
+    digest = SampleDigest(bundle.features.sample_rate)
+    for piece in cells_in(bundle, recording, sample_rate, digest):
+        owners = clusters_of(encoder.embed(piece.windows), bundle.profiles.plda)
+        cells += zip(piece.starts, piece.ends, (len(voices) + owners).tolist(), strict=True)
+        for mine in (owners == owner for owner in range(owners.max() + 1)):
+            voice = encoder.voice(piece.frames_of(mine, VOICE_SECONDS))
+            voices.append(PieceVoice(voice, piece.seconds(mine), *_name(bundle, voice, false_accepts)))
+    return Speech(digest.value, cells, voices)
+
+
+def cells_in(
+    bundle: Bundle, recording: Recording, sample_rate: int | None = None, digest: SampleDigest | None = None
+) -> Iterator[Cells]:
+    """Yield the cells of each piece of a recording, in the time of the original; pieces without speech are left out.
+
+    Args:
+        bundle, recording, sample_rate: see `timeline`.
+        digest: is updated with the samples.
+    """
+    rate, path, began = bundle.features.sample_rate, path_of(recording), 0.0
     try:
-        late = lag(path) if path else 0.0
+        began = -lag(path) if path else 0.0
         for waveform in _pieces_of(recording, sample_rate, rate):
-            cells = _cells(waveform, bundle.features, began)
+            if digest is not None:
+                digest.update(waveform)
+            cells = cells_of(waveform, bundle.features, began)
             began += len(waveform) / rate
             if cells.starts:
-                found += _segments(bundle, encoder, cells, false_accepts)
+                yield cells
     except UserError as error:
         if path is None:
             raise
         raise UserError(f"{path}: {error}") from error
-    return [replace(s, start=max(0.0, s.start - late), end=s.end - late) for s in merged(found) if s.end > late]
+
+
+def segments_of(
+    bundle: Bundle, recordings: Sequence[Speech], false_accepts: float | None = None
+) -> list[list[Segment]]:
+    """Timelines of recordings, in which strangers are numbered together.
+
+    Args:
+        bundle, false_accepts: see `timeline`.
+        recordings: speech of each.
+    """
+    strangers = _strangers(bundle, [one.voices for one in recordings], false_accepts)
+    found = [_segments(speech, groups) for speech, groups in zip(recordings, strangers, strict=True)]
+    appeared = dict.fromkeys(s.stranger for s in itertools.chain(*found) if s.stranger is not None)
+    numbers = {group: number for number, group in enumerate(appeared, 1)}
+    return [
+        merged(s if s.stranger is None else replace(s, stranger=numbers[s.stranger]) for s in segments)
+        for segments in found
+    ]
 
 
 def merged(segments: Iterable[Segment], pause: float = PAUSE_SECONDS) -> list[Segment]:
-    """Merge consecutive segments of the same name with less than a pause between them.
+    """Merge consecutive segments of the same speaker with less than a pause between them.
 
     Args:
         segments: in temporal order.
@@ -119,13 +166,39 @@ def merged(segments: Iterable[Segment], pause: float = PAUSE_SECONDS) -> list[Se
     result: list[Segment] = []
     for segment in segments:
         last = result[-1] if result else None
-        if last is None or last.name != segment.name or segment.start - last.end >= pause:
+        if last is None or _who(last) != _who(segment) or segment.start - last.end >= pause:
             result.append(segment)
             continue
         one, other = last.end - last.start, segment.end - segment.start
         probability = (one * last.probability + other * segment.probability) / (one + other)
-        result[-1] = Segment(last.start, segment.end, last.name, probability)
+        result[-1] = replace(last, end=segment.end, probability=probability)
     return result
+
+
+def _who(segment: Segment) -> tuple[str | None, int | None]:
+    return segment.name, segment.stranger
+
+
+def _strangers(
+    bundle: Bundle, recordings: Sequence[Sequence[PieceVoice]], false_accepts: float | None
+) -> list[list[int | None]]:
+    """Group of each voice of each recording; None for known speakers, and for voices shorter than `SHORTEST`."""
+    some = [one for voices in recordings for one in voices if one.name is None and one.seconds >= SHORTEST]
+    width = bundle.profiles.centers.shape[-1]
+    prints = np.reshape([one.voice.voice_print for one in some], (-1, width))
+    seconds = np.array([one.seconds for one in some])
+    groups = groups_of(prints, seconds, bundle.profiles.plda, bundle.verification, false_accepts)
+    of = {id(one): group for one, group in zip(some, groups.tolist(), strict=True)}
+    return [[of.get(id(one)) for one in voices] for voices in recordings]
+
+
+def _segments(speech: Speech, groups: Sequence[int | None]) -> list[Segment]:
+    """A segment for each cell, without what decoding adds before the original."""
+    return [
+        Segment(max(0.0, start), end, speech.voices[owner].name, speech.voices[owner].probability, groups[owner])
+        for start, end, owner in speech.cells
+        if end > 0
+    ]
 
 
 def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> Iterator[Samples]:
@@ -142,25 +215,6 @@ def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> It
     yield from (waveform[start : start + size] for start in range(0, len(waveform), size))
 
 
-def _segments(bundle: Bundle, encoder: VoiceEncoder, cells: _Cells, false_accepts: float | None) -> list[Segment]:
-    """One segment per cell, with the name of its voice."""
-    clusters = clusters_of(encoder.embed(cells.windows), bundle.profiles.plda)
-    voices = [encoder.voice(_frames_of(cells, clusters == c)) for c in range(clusters.max() + 1)]
-    names = [_name(bundle, voice, false_accepts) for voice in voices]
-    return [
-        Segment(start, end, *names[cluster])
-        for start, end, cluster in zip(cells.starts, cells.ends, clusters.tolist(), strict=True)
-    ]
-
-
-def _frames_of(cells: _Cells, mine: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """(T, M) frames of the chosen (N,) cells."""
-    rows = np.flatnonzero(mine)
-    most = round(VOICE_SECONDS / STEP_SECONDS)
-    chosen = rows if len(rows) <= most else rows[np.arange(most) * len(rows) // most]
-    return np.concatenate([cells.frames[row] for row in chosen.tolist()])
-
-
 def _name(bundle: Bundle, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
     """Name of a voice, None for a stranger, and its probability."""
     found = answer(bundle, voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
@@ -168,61 +222,3 @@ def _name(bundle: Bundle, voice: Voice, false_accepts: float | None) -> tuple[st
     stranger = max(0.0, 1 - sum(p for _, p in found.ranking))
     known = probability >= stranger if false_accepts is None else found.name is not None
     return (name, probability) if known else (None, stranger)
-
-
-def _cells(waveform: Samples, features: FeatureConfig, began: float) -> _Cells:
-    """Cut the (N,) samples of a piece that begins at `began` seconds at pauses, and then into cells."""
-    log_mel = LogMel(features).without_trimming()  # silence has been cut
-    cells = _Cells([], [], [], [])
-    for stretches in _speech(waveform, features.sample_rate, features.level):
-        sound = np.concatenate([waveform[stretch] for stretch in stretches])
-        count = max(1, round(len(sound) / features.sample_rate / STEP_SECONDS))
-        edges = np.linspace(0, len(sound), count + 1).round().astype(np.int64)
-        starts, ends = _cell_edges(stretches, edges)
-        cells.starts.extend((began + starts / features.sample_rate).tolist())
-        cells.ends.extend((began + ends / features.sample_rate).tolist())
-        frames = log_mel(sound, features.sample_rate)
-        bounds = edges * len(frames) // len(sound)
-        cells.frames.extend(np.split(frames, bounds[1:-1]))
-        width = min(len(frames), round(WINDOW_SECONDS * features.frames_per_second))
-        middles = (bounds[:-1] + bounds[1:]) // 2
-        windows = np.clip(middles - width // 2, 0, len(frames) - width)
-        cells.windows.extend(frames[first : first + width] for first in windows.tolist())
-    return cells
-
-
-def _speech(waveform: Samples, sample_rate: int, level: float) -> list[list[slice]]:
-    """Pieces of sound, grouped where there is no pause between them; groups too short for a name are left out."""
-    shortest = SHORTEST * sample_rate
-    sound = sound_segments(waveform, sample_rate, SILENCE_LEVEL / gain_to(waveform, level))
-    speech: list[list[slice]] = []
-    turns = _joined(([s] for s in sound if s.start < s.stop), PAUSE_SECONDS * sample_rate)
-    for short, some in itertools.groupby(turns, lambda turn: _samples(turn) < shortest):
-        speech += _joined(some, WORDS_PAUSE_SECONDS * sample_rate if short else 0)
-    return [turn for turn in speech if _samples(turn) >= shortest]
-
-
-def _joined(turns: Iterable[list[slice]], pause: float) -> list[list[slice]]:
-    """Join consecutive groups with less than a pause between them, in samples."""
-    joined: list[list[slice]] = []
-    for turn in turns:
-        if joined and turn[0].start - joined[-1][-1].stop < pause:
-            joined[-1] += turn
-        else:
-            joined.append(turn)
-    return joined
-
-
-def _samples(stretches: Sequence[slice]) -> int:
-    return sum(stretch.stop - stretch.start for stretch in stretches)
-
-
-def _cell_edges(stretches: Sequence[slice], edges: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Beginnings and ends of cells in the waveform; `edges` are positions in the concatenated pieces of sound."""
-    lengths = np.array([stretch.stop - stretch.start for stretch in stretches])
-    before = np.cumsum(lengths) - lengths
-    shifts = np.array([stretch.start for stretch in stretches]) - before
-    # An edge between two pieces is the end of one for the cell before, and the beginning of the other.
-    starts = edges[:-1] + shifts[np.searchsorted(before, edges[:-1], "right") - 1]
-    ends = edges[1:] + shifts[np.searchsorted(before, edges[1:], "left") - 1]
-    return starts, ends

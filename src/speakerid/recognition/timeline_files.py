@@ -1,5 +1,6 @@
 """Write timelines as text, as RTTM and as pictures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,8 @@ from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath, atomic_file
 from speakerid.base.palette import COLORS
 from speakerid.base.printing import printable
-from speakerid.recognition.timeline import Segment
-from speakerid.recognition.timeline_labels import UNKNOWN, file_ids, speaker_labels
+from speakerid.recognition.results import Segment
+from speakerid.recognition.timeline_labels import file_ids, label_of, speaker_labels
 
 FORMATS = (".png", ".svg", ".pdf")
 _GREY = "0.7"
@@ -21,7 +22,7 @@ _STYLE: dict[Any, Any] = {
 
 def as_text(segments: Sequence[Segment]) -> list[str]:
     """Readable lines, one per segment."""
-    return [f"{clock(s.start)} – {clock(s.end)}  {s.probability:>6.1%}  {_label(s.name)}" for s in segments]
+    return [f"{clock(s.start)} – {clock(s.end)}  {s.probability:>6.1%}  {printable(label_of(s))}" for s in segments]
 
 
 def as_rttm(timelines: Mapping[Path, Sequence[Segment]], recordings: Sequence[Path], names: Sequence[str]) -> str:
@@ -33,8 +34,12 @@ def as_rttm(timelines: Mapping[Path, Sequence[Segment]], recordings: Sequence[Pa
         names: names of all speakers, on which the speakers' labels depend in the same way.
     """
     ids, labels = file_ids(recordings), speaker_labels(names)
+
+    def label(segment: Segment) -> str:
+        return labels[segment.name] if segment.stranger is None else label_of(segment).replace(" ", "_")
+
     return "".join(
-        f"SPEAKER {ids[path]} 1 {s.start:.3f} {s.end - s.start:.3f} <NA> <NA> {labels[s.name]} <NA> <NA>\n"
+        f"SPEAKER {ids[path]} 1 {s.start:.3f} {s.end - s.start:.3f} <NA> <NA> {label(s)} <NA> <NA>\n"
         for path, segments in timelines.items()
         for s in segments
     )
@@ -66,17 +71,17 @@ def draw(segments: Sequence[Segment], title: str, path: StrPath) -> None:
     from matplotlib import rc_context, rcdefaults, rcParams  # takes half a second to import
     from matplotlib.figure import Figure
 
-    names = dict.fromkeys(s.name for s in segments if s.name is not None)
-    rows: list[str | None] = [*names, *([None] if any(s.name is None for s in segments) else [])]
+    rows = _rows(segments)
     with rc_context():
         rcdefaults()
         rcParams.update(_STYLE)
         figure = Figure(figsize=(11, 1.6 + 0.35 * len(rows)), layout="constrained")
         axes = figure.add_subplot()
-        for row, name in enumerate(rows):
-            bars = [(s.start, s.end - s.start) for s in segments if s.name == name]
-            axes.broken_barh(bars, (row - 0.35, 0.7), color=_GREY if name is None else COLORS[row % len(COLORS)])
-        axes.set_yticks(range(len(rows)), [_label(name) for name in rows])
+        for row, some in enumerate(rows.values()):
+            bars = [(s.start, s.end - s.start) for s in some]
+            color = _GREY if some[0].name is None else COLORS[row % len(COLORS)]
+            axes.broken_barh(bars, (row - 0.35, 0.7), color=color)
+        axes.set_yticks(range(len(rows)), [printable(label) for label in rows])
         axes.invert_yaxis()
         axes.xaxis.set_major_formatter(lambda seconds, _: clock(seconds)[:-3])
         axes.grid(axis="x", alpha=0.3)
@@ -92,5 +97,9 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"
 
 
-def _label(name: str | None) -> str:
-    return UNKNOWN if name is None else printable(name)
+def _rows(segments: Sequence[Segment]) -> dict[str, list[Segment]]:
+    """Segments by label, known speakers first, and strangers without a number last."""
+    rows: dict[str, list[Segment]] = {}
+    for segment in sorted(segments, key=lambda s: 0 if s.name is not None else s.stranger or math.inf):
+        rows.setdefault(label_of(segment), []).append(segment)
+    return rows

@@ -1,28 +1,41 @@
 """Make unique names of recordings and speakers for timelines and NIST's formats."""
 
 import os
+import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from speakerid.base.errors import UserError
+from speakerid.recognition.results import Segment
 
 UNKNOWN = "unknown"
-"""Label of a stranger."""
+"""Label of a stranger without a number."""
+NUMBERED = re.compile(r"stranger[ _]\d+")
+"""Labels of strangers with numbers, in text and in fields without blanks."""
 ABSENT = "<NA>"
 """Value of an empty field in RTTM and CTM."""
 
 
 def check_names(names: Sequence[str], bundle: Path) -> None:
-    """Check that no speaker has the name that timelines give to strangers.
+    """Check that no speaker has a name that timelines give to strangers.
 
     Raises:
         UserError: a speaker has; the message has the command that renames the speaker.
     """
-    if UNKNOWN in names:
-        raise UserError(
-            f"{bundle}: found a speaker called {UNKNOWN!r}, which in a timeline means a stranger; rename the speaker: "
-            f"speakerid rename {bundle} {UNKNOWN} NEW"
-        )
+    for name in names:
+        if name == UNKNOWN or NUMBERED.fullmatch(name):
+            raise UserError(
+                f"{bundle}: found a speaker called {name!r}, which in a timeline means a stranger; rename the speaker: "
+                f"speakerid rename {bundle} {shlex.quote(name)} NEW"
+            )
+
+
+def label_of(segment: Segment) -> str:
+    """Name of the speaker of a segment, or `stranger 1`, or `unknown` for a stranger without a number."""
+    if segment.name is not None:
+        return segment.name
+    return UNKNOWN if segment.stranger is None else f"stranger {segment.stranger}"
 
 
 def file_ids(paths: Sequence[Path]) -> dict[Path, str]:
@@ -51,14 +64,16 @@ def file_ids(paths: Sequence[Path]) -> dict[Path, str]:
 
 
 def speaker_labels(names: Sequence[str]) -> dict[str | None, str]:
-    """A unique label without blanks for every speaker, and for None, a stranger.
+    """A unique label without blanks for every speaker, and for None, a stranger without a number.
+
+    No label is that of a stranger with a number, `stranger_1`.
 
     Args:
         names: names of the speakers, without `UNKNOWN`, see `check_names`.
     """
     for write in (_joined, _escaped):
         labels = {name: write(name) for name in names}
-        if len({UNKNOWN, *labels.values()}) == len(labels) + 1:
+        if len({UNKNOWN, *labels.values()}) == len(labels) + 1 and not any(map(NUMBERED.fullmatch, labels.values())):
             break
     return {**labels, None: UNKNOWN}
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import blake2b
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.nn.summary import unique_parameters
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.results import Unheard, Voice
+from speakerid.recognition.sample_digest import SampleDigest
 from speakerid.recognition.waveforms import Recording, path_of, rate_of, waveform_of
 from speakerid.training.predict import CPU_FRAMES
 
@@ -58,10 +58,9 @@ class VoiceEncoder:
         frames = self.frames(waveform, rate)
         voice = self.voice(frames)
         waveform = resample(waveform, rate, self.sample_rate)  # so that samples have the same digest as their file
-        digest = blake2b(f"{self.sample_rate} ".encode() + waveform.tobytes(), digest_size=8).digest()
-        return replace(
-            voice, digest=int.from_bytes(digest, "little", signed=True), source=str(path_of(recording) or "")
-        )
+        digest = SampleDigest(self.sample_rate)
+        digest.update(waveform)
+        return replace(voice, digest=digest.value, source=str(path_of(recording) or ""))
 
     def voice(self, frames: NDArray[np.float32], voice_print: NDArray[np.float32] | None = None) -> Voice:
         """Voice in the (T, M) features of a recording, with its (D,) voice print if that has been computed."""
