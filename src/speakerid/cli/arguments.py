@@ -65,6 +65,7 @@ def checked(
 
 positive = checked(int, lambda value: value >= 1, "a whole number of at least 1")
 fraction = checked(float, lambda value: 0 <= value < 1, "a share from 0 to below 1")
+seconds = checked(float, lambda value: 1 <= value <= 3600, "seconds from 1 to 3600")
 rate = checked(float, lambda value: 0.001 <= value <= 0.5, "a share from 0.001 to 0.5")
 """The range that thresholds are fitted for."""
 

@@ -3,7 +3,11 @@
 SOURCE is a folder with a folder per speaker, in which folders are recording sessions:
   recordings/anna/monday/01.wav  recordings/anna/tuesday/01.wav  recordings/ben/monday/01.wav
 or a CSV or TSV file with the columns path, speaker and optionally session, start, end, duration (seconds), channel; or
-one of the layouts kaldi, nemo, lhotse, speechbrain, librispeech, vctk, voxceleb, cnceleb, commonvoice, cmuarctic, hw4,
+long recordings with annotations of the same name that say who speaks when:
+  meetings/monday.wav meetings/monday.rttm  meetings/tuesday.wav meetings/tuesday.TextGrid
+(.rttm with .uem, Praat's .TextGrid, ELAN's .eaf, Audacity's labels as .txt, .srt and .vtt with speakers, .json of
+whisperX and OpenAI), which are cut into utterances without overlaps, every recording a session; or one of the layouts
+kaldi, nemo, lhotse, speechbrain, librispeech, vctk, voxceleb, cnceleb, commonvoice, cmuarctic, hw4,
 which are detected. --layout folders:2 means that the second folder is the speaker. Give sessions if you can: then
 validation uses sessions that were not used for training, which is the only honest measure of accuracy.
 
@@ -20,13 +24,14 @@ from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import printable
-from speakerid.cli.arguments import fraction, positive
+from speakerid.cli.arguments import fraction, positive, seconds
 from speakerid.cli.destination import check_destination, check_folder, corpus_files, is_inside, is_same_file
 from speakerid.cli.kinds import CORPUS_REPORT
 from speakerid.cli.output import complain
 
 if TYPE_CHECKING:
     from speakerid.preparation.quality.findings import Examined, Finding
+    from speakerid.preparation.sources.annotated import TurnOptions
 
 REPORT = "report.html"
 
@@ -58,6 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split", choices=["auto", "session", "order", "random"], default="auto",
         help="how test data are chosen: auto takes whole sessions if they are known, else the last recordings",
+    )  # fmt: skip
+    turns = parser.add_argument_group("annotated recordings")
+    turns.add_argument(
+        "--turn-seconds", type=seconds, metavar="S",
+        help="join turns of a speaker up to this length, and cut longer ones (default 10)",
+    )  # fmt: skip
+    turns.add_argument(
+        "--tiers", nargs="+", metavar="NAME",
+        help="tiers of TextGrids and .eaf files to read (default: the tier `speaker`, whose labels are names, else "
+        "all, each a speaker's)",
     )  # fmt: skip
     _add_voices(parser)
     parser.add_argument(
@@ -107,6 +122,7 @@ def run(options: argparse.Namespace) -> int:
     _check_company(company, source)
     chosen = Options(
         layout=options.layout,
+        turns=_turns(options),
         layout_out=options.layout_out,
         dtype=options.dtype,
         test_fraction=options.test_fraction,
@@ -141,6 +157,15 @@ def run(options: argparse.Namespace) -> int:
         )
         return 1
     return 0
+
+
+def _turns(options: argparse.Namespace) -> TurnOptions | None:
+    """How annotated recordings are read; None if no option says so."""
+    from speakerid.preparation.sources.annotated import TurnOptions
+
+    if options.turn_seconds is None and options.tiers is None:
+        return None
+    return TurnOptions(options.turn_seconds or TurnOptions.longest, tuple(options.tiers or ()))
 
 
 def _downloaded(name: str, folder: Path) -> Path:

@@ -10,6 +10,7 @@ from speakerid.corpus.split import By
 from speakerid.corpus.store import DType
 from speakerid.corpus.utterances import Corpus
 from speakerid.preparation.quality.findings import Examined, Finding
+from speakerid.preparation.sources.annotated import TurnOptions
 from speakerid.preparation.sources.recordings import Scan
 from speakerid.preparation.write import LayoutOut
 
@@ -20,6 +21,7 @@ class Options:
 
     Attributes:
         layout: layout of the source, see `speakerid.preparation.sources.layouts.LAYOUTS`; `auto` detects it.
+        turns: how turns of annotated recordings are read; None for the defaults.
         layout_out: what to write: the packed store, HW4 files, or both.
         features: settings of the log-mels.
         dtype: type of the packed store.
@@ -37,6 +39,7 @@ class Options:
     """
 
     layout: str = "auto"
+    turns: TurnOptions | None = None
     layout_out: LayoutOut = "packed"
     features: FeatureConfig = field(default_factory=FeatureConfig)
     dtype: DType = "float16"

@@ -53,7 +53,7 @@ def prepare(source: StrPath, out: StrPath, options: Options | None = None) -> Pr
         CorpusError: lists broken recordings, if `strict`.
     """
     source, out, options = Path(source), Path(out), options or Options()
-    found = scan(source, options.layout)
+    found = scan(source, options.layout, options.turns)
     if found.layout == "hw4":
         print(f"{printable(source)}: layout hw4, features are already computed")
         return repack(source, out, options, found)
@@ -81,7 +81,8 @@ def prepare(source: StrPath, out: StrPath, options: Options | None = None) -> Pr
         examined = _examine(own, stage)
         _write(corpus, entries, stage, options)
         remove_others(out / FOLDER, recordings)
-    all_findings = findings(examined, skipped, options.features.sample_rate) + _company_finding(corpus)
+    all_findings = findings(examined, skipped, options.features.sample_rate)
+    all_findings += [*_annotation_finding(found), *_company_finding(corpus)]
     return Prepared(corpus, found, skipped, _count_out_of_memory(broken), examined, all_findings)
 
 
@@ -116,6 +117,12 @@ def _copies(arranged: Arranged) -> list[Job]:
     """Jobs for copies of the training recordings, without company, at other speeds."""
     originals = [job for job in arranged.labelled if not is_company(job)]
     return [Job(job.recording, speed) for job in originals for speed in SPEEDS]
+
+
+def _annotation_finding(found: Scan) -> list[Finding]:
+    """Finding that says what was left out of annotated recordings, if there are any."""
+    advice = "only speech of one person at a time is used; correct the annotation if too little is left"
+    return [Finding("annotations", found.left_out, (), advice)] if found.left_out else []
 
 
 def _company_finding(corpus: Corpus) -> list[Finding]:

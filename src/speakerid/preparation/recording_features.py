@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,8 @@ from speakerid.preparation.sources.recordings import Recording
 
 FORMAT = "speakerid stage 3"
 """Version of the features, part of every key. Increase it if the same recording and settings give other features."""
+LARGE = 1 << 24
+"""Size in bytes above which the content of a file is digested once for all of its segments."""
 ATTEMPTS = 3
 """Number of times to read a recording that changes while it is read."""
 
@@ -109,12 +113,30 @@ def digest_of(recording: Recording) -> str:
     digest = hashlib.sha256(repr(known).encode())
     try:
         check_regular(recording.path)
-        with recording.path.open("rb", buffering=0) as file:
-            while block := file.read(1 << 16):  # larger blocks are slower: they need fresh pages
-                digest.update(block)
+        status = recording.path.stat()
+        if recording.start is not None and status.st_size > LARGE:
+            # A long recording has hundreds of segments, so its content is read once and not for each.
+            version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            digest.update(_content_digest(recording.path, version))
+        else:
+            _update(digest, recording.path)
     except OSError as error:
         raise UserError(f"cannot be read: {error.strerror}") from error
     return digest.hexdigest()[:32]
+
+
+@lru_cache(maxsize=8)
+def _content_digest(path: Path, version: tuple[int, ...]) -> bytes:
+    """Digest of a file's content; `version` changes whenever the file does."""
+    digest = hashlib.sha256()
+    _update(digest, path)
+    return digest.digest()
+
+
+def _update(digest: hashlib._Hash, path: Path) -> None:
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(1 << 16):  # larger blocks are slower: they need fresh pages
+            digest.update(block)
 
 
 def _key(job: Job, digest: str, settings: Settings) -> str:

@@ -290,11 +290,13 @@ def test_other_json_is_refused_in_one_line(tmp_path: Path, content: str) -> None
         assert "\n" not in str(error.value)
 
 
-def test_an_rttm_is_refused_with_a_remedy(source: Path) -> None:
-    (source / "w" / "a.rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> ann <NA> <NA>\n")
-    with pytest.raises(UserError, match=r"a\.rttm: found an RTTM file, which is not read; expected a table"):
-        scan(source / "w" / "a.rttm")
-    assert any("an RTTM" in remark and "w/a.rttm" in remark for remark in scan(source).remarks)
+def test_an_rttm_among_speakers_is_reported(source: Path) -> None:
+    (source / "w" / "x.rttm").write_text("SPEAKER a 1 0 1 <NA> <NA> ann <NA> <NA>\n")
+    (source / "v").mkdir()
+    (source / "w" / "a.wav").rename(source / "v" / "a.wav")
+    found = scan(source)
+    assert found.layout == "folders"
+    assert "skipped, an annotation; to use such files, add --layout annotated: w/x.rttm" in found.remarks
 
 
 def test_a_manifest_among_speakers_is_reported_and_one_alone_is_read(source: Path) -> None:

@@ -29,6 +29,7 @@ KINDS = (
     "mostly silence",
     "quiet",
     "low sample rate",
+    "annotations",
     "company",
 )
 """Kinds of findings, the most serious first."""

@@ -20,6 +20,10 @@ _SYNONYMS = {
         "client_id", "talker", "talker_id", "reader", "reader_id", "person", "person_id", "subject", "subject_id",
         "participant", "participant_id", "user", "user_id", "voice", "speaker_label", "label", "name", "class",
     ),
+    "annotation": (
+        "annotation", "annotations", "annotation_path", "annotation_file", "annotation_filepath", "rttm", "rttm_path",
+        "rttm_file", "rttm_filepath", "textgrid", "textgrid_path", "eaf",
+    ),
     "session": ("session", "session_id", "sessionid", "occasion", "video", "video_id"),
     "start": (
         "start", "begin", "start_time", "begin_time", "time_start", "onset", "start_seconds", "start_second",
@@ -80,7 +84,8 @@ def find_columns(header: Sequence[str]) -> dict[str, int]:
 
 
 def has_required_columns(columns: Collection[str]) -> bool:
-    return "path" in columns and "speaker" in columns
+    """Whether columns are those of a table of recordings, with a speaker or an annotation each."""
+    return "path" in columns and ("speaker" in columns or "annotation" in columns)
 
 
 def unread_columns(header: Sequence[str], columns: Mapping[str, int]) -> list[str]:

@@ -6,12 +6,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from speakerid.annotations.formats import FORMATS, is_annotation
 from speakerid.audio.decode import EXTENSIONS
 from speakerid.base.errors import UserError
 from speakerid.base.printing import nfc, printable
 from speakerid.corpus.hw4_json import METADATA
 from speakerid.corpus.locate import locate
 from speakerid.corpus.utterances import PACKED, PARTS
+from speakerid.preparation.sources.annotated import AnnotationReader, TurnOptions
+from speakerid.preparation.sources.annotated_files import ENDINGS as ANNOTATION_ENDINGS
+from speakerid.preparation.sources.annotated_files import LAYOUT as ANNOTATED
+from speakerid.preparation.sources.annotated_files import (
+    find_annotated,
+    folder_of,
+    looks_annotated,
+    skip_annotations,
+)
 from speakerid.preparation.sources.commonvoice import common_voice, find_languages, is_common_voice
 from speakerid.preparation.sources.listings import LISTING_LAYOUTS, Listing, find_listings, listing_of, read_listings
 from speakerid.preparation.sources.path_rules import RULES, Rule
@@ -27,6 +37,7 @@ LAYOUTS = {
     "nemo": "a NeMo manifest: lines of JSON with audio_filepath, label, perhaps offset and duration",
     "lhotse": "lhotse's manifests: *recordings*.jsonl.gz with *supervisions*.jsonl.gz, or *cuts*.jsonl.gz",
     "speechbrain": "a SpeechBrain manifest: CSV or JSON with ID, duration, wav, spk_id, perhaps start, stop in samples",
+    "annotated": "recordings with .rttm (and .uem), .TextGrid, .eaf, Audacity labels, .srt, .vtt or .json transcripts",
     "commonvoice": "validated.tsv, or train.tsv, dev.tsv and test.tsv, next to clips/NAME.mp3",
     "librispeech": "SPEAKER/CHAPTER/SPEAKER-CHAPTER-0000.flac at any depth",
     "vctk": "p225/p225_001_mic1.flac at any depth",
@@ -38,13 +49,15 @@ LAYOUTS = {
 """Description of every layout, in the order in which they are tried.
 
 `folders:N` is `folders` with the speakers at level N: `folders:2` is ANYTHING/SPEAKER/anything.wav.
+`annotated:FORMAT` is `annotated` with annotations of one of `speakerid.annotations.formats.FORMATS`.
 """
 
+_LEVEL_OR_FORMAT = re.compile(rf"folders:[1-9]|{ANNOTATED}:({'|'.join(FORMATS)})")
 PLACEHOLDER_NAMES = {"unknown", "unk", "<unk>", "nan", "none", "null", "n/a", "?", "infer", "<na>"}
 """Lower-case names that do not identify a speaker."""
 
 
-def scan(source: Path, layout: str = "auto") -> Scan:
+def scan(source: Path, layout: str = "auto", turns: TurnOptions | None = None) -> Scan:
     """Find the recordings of a folder, a table or a manifest.
 
     Links are followed, and hidden files and folders (`.name`) are skipped silently.
@@ -52,6 +65,7 @@ def scan(source: Path, layout: str = "auto") -> Scan:
     Args:
         source: a folder or a file in one of `LAYOUTS`; the paths in a file are relative to it, or absolute.
         layout: one of `LAYOUTS`, or `auto` to detect it; `folders` if no other layout fits.
+        turns: how turns of annotated recordings are read; refused if the recordings are not annotated.
 
     Returns:
         The recordings; none for `hw4`, which already holds features.
@@ -60,43 +74,58 @@ def scan(source: Path, layout: str = "auto") -> Scan:
         UserError: nothing in the source fits the layout, or several layouts are mixed.
         CorpusError: lists every wrong row of a table or a manifest.
     """
-    if layout not in ("auto", *LAYOUTS) and not re.fullmatch("folders:[1-9]", layout):
-        raise UserError(f"layout {layout!r}: unknown; expected auto, {', '.join(LAYOUTS)}, or a level as in folders:2")
+    if layout not in ("auto", *LAYOUTS) and not _LEVEL_OR_FORMAT.fullmatch(layout):
+        raise UserError(
+            f"layout {layout!r}: unknown; expected auto, {', '.join(LAYOUTS)}, a format as in annotated:srt (one of "
+            f"{', '.join(FORMATS)}), or a level as in folders:2"
+        )
     remarks = Remarks()
+    reader = AnnotationReader(remarks, turns or TurnOptions())
     if os.path.isfile(source):  # Path.is_file raises an exception without permission
-        layout, recordings = _read_file(source, layout, remarks)
+        layout, recordings = _read_file(source, layout, remarks, reader)
     elif os.path.isdir(source):
-        layout, recordings = _read_folder(source, layout, remarks)
+        layout, recordings = _read_folder(source, layout, remarks, reader)
     else:
         found = describe_path(source).replace("no such file", "no such folder or table")
         raise UserError(f"{source}: {found}; expected {LAYOUTS['folders']}, or {TABLE}")
     if not recordings and layout != "hw4":
         expected = f"{source}: no recordings in layout {layout}; expected {_expected(layout)}, ending in "
         raise UserError("; ".join([expected + " ".join(EXTENSIONS), *remarks.lines()]))
+    if turns is not None and not reader.annotated:
+        raise UserError(f"{source}: layout {layout}: found options for annotated recordings, which these are not")
     _doubt_names(recordings, remarks)
-    return Scan(layout, sort_recordings(recordings), remarks.lines())
+    return Scan(layout, sort_recordings(recordings), remarks.lines(), reader.left_out)
 
 
 def _expected(layout: str) -> str:
     return LAYOUTS[layout.partition(":")[0]]
 
 
-def _read_file(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
+def _read_file(source: Path, layout: str, remarks: Remarks, reader: AnnotationReader) -> tuple[str, list[Recording]]:
     """Layout and recordings of a file."""
+    if layout.startswith(ANNOTATED) or (layout == "auto" and is_annotation(source)):
+        return _read_annotated([folder_of(source)], layout, source.parent, reader)
     clips = source.parent / "clips"
     common = layout == "auto" and source.suffix == ".tsv" and os.path.isdir(clips) and is_common_voice(source)
     if common or layout == "commonvoice":
         listing = sorted(os.listdir(clips)) if os.access(clips, os.R_OK) else []
-        folder = Folder(str(clips), ("clips",), listing, [])
+        folder = Folder(str(clips), ("clips",), listing, [], [])
         return "commonvoice", common_voice([folder], [(folder, [source])], remarks)
     listing = listing_of(source, layout) if layout in ("auto", *LISTING_LAYOUTS) else None
     if listing is None:
         expected = LAYOUTS["table"] if layout == "auto" else _expected(layout)
         raise UserError(f"{source}: found a file; expected {expected}, or a folder; unpack an archive first")
-    return listing.layout, read_listings([listing], listing.folder, remarks)
+    return listing.layout, read_listings([listing], listing.folder, remarks, reader)
 
 
-def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list[Recording]]:
+def _read_annotated(
+    folders: Sequence[Folder], layout: str, root: Path, reader: AnnotationReader
+) -> tuple[str, list[Recording]]:
+    chosen = layout.partition(":")[2]
+    return ANNOTATED, reader.read(find_annotated(folders, chosen, reader.remarks), root)
+
+
+def _read_folder(source: Path, layout: str, remarks: Remarks, reader: AnnotationReader) -> tuple[str, list[Recording]]:
     """Layout and recordings of a folder."""
     if layout in ("auto", "hw4") and os.path.isfile(source / METADATA):
         return "hw4", []
@@ -109,8 +138,11 @@ def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list
         if os.path.isfile(locate(source) / METADATA):
             return "hw4", []
         raise UserError(f"{source}: not in layout {layout}: expected {LAYOUTS[layout]}, found a folder without that")
-    folders = walk(source, remarks)
+    folders = walk(source, remarks, ANNOTATION_ENDINGS)
     languages = list(find_languages(folders))
+    if layout.startswith(ANNOTATED) or (layout == "auto" and not languages and looks_annotated(folders)):
+        return _read_annotated(folders, layout, source, reader)
+    skip_annotations(folders, remarks)
     if layout == "commonvoice" or (layout == "auto" and languages):
         return "commonvoice", common_voice(folders, languages, remarks)
     listings = find_listings(folders, remarks, layout in LISTING_LAYOUTS)
@@ -118,7 +150,7 @@ def _read_folder(source: Path, layout: str, remarks: Remarks) -> tuple[str, list
     if layout == "auto" and nothing and os.path.isfile(locate(source) / METADATA):
         return "hw4", []
     if layout in LISTING_LAYOUTS or (layout == "auto" and _goes_by_listings(folders, listings)):
-        return _read_listed(source, layout, listings, remarks)
+        return _read_listed(source, layout, listings, remarks, reader)
     for listing in listings:
         remarks.doubt(listing.hint())
     layout = _recognize(source, folders) if layout == "auto" else layout
@@ -140,7 +172,7 @@ def _goes_by_listings(folders: Sequence[Folder], listings: Sequence[Listing]) ->
 
 
 def _read_listed(
-    source: Path, layout: str, listings: Sequence[Listing], remarks: Remarks
+    source: Path, layout: str, listings: Sequence[Listing], remarks: Remarks, reader: AnnotationReader
 ) -> tuple[str, list[Recording]]:
     layout = layout if layout != "auto" else listings[0].layout
     chosen = [listing for listing in listings if listing.layout == layout]
@@ -152,7 +184,7 @@ def _read_listed(
     if len(chosen) > 1:
         names = ", ".join(printable(os.path.relpath(listing.path, source)) for listing in chosen)
         remarks.note(f"{names} are joined; to avoid this, prepare each one separately")
-    return layout, read_listings(chosen, source, remarks)
+    return layout, read_listings(chosen, source, remarks, reader)
 
 
 def _recognize(source: Path, folders: Sequence[Folder]) -> str:

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -128,7 +128,7 @@ class RecordingBuilder:
         Raises:
             UserError: the file is not found.
         """
-        full = self._find(text)
+        full = self.find(text)
         if full not in self._headers:
             self._headers[full] = _header(Path(full))
         return self._headers[full]
@@ -136,7 +136,7 @@ class RecordingBuilder:
     def _add(self, row: Row) -> None:
         if not row.path or not row.speaker:
             raise UserError(f"no {'speaker' if row.path else 'path'}")
-        full = self._find(row.path)
+        full = self.find(row.path)
         start, end = self._segment(row)
         below = full.startswith(self._root)
         name = printable(full[len(self._root) :] if below else os.path.relpath(full, self._root))
@@ -165,17 +165,22 @@ class RecordingBuilder:
     def _doubt(self, doubt: str, row: str) -> None:
         self._doubts.setdefault(doubt, []).append(row)
 
-    def _find(self, text: str) -> str:
-        """Absolute path of a recording; `..` is resolved without following links."""
+    def find(self, text: str, endings: Sequence[str] = EXTENSIONS) -> str:
+        """Absolute path of a recording, or of a file with other endings; `..` is resolved without following links.
+
+        Raises:
+            UserError: the file is not found, or has another ending.
+        """
         if text not in self._paths:
-            self._paths[text] = self._search(_local(text))
+            self._paths[text] = self._search(_local(text), endings)
         return self._paths[text]
 
-    def _search(self, text: str) -> str:
+    def _search(self, text: str, endings: Sequence[str]) -> str:
         ending = os.path.splitext(text)[1]
-        if ending.lower() not in EXTENSIONS:
+        if ending.lower() not in endings:
             found = printable(ending) or "none"
-            raise UserError(f"{printable(text)}: found the ending {found}, expected one such as .wav, .flac, .mp3")
+            expected = ".wav, .flac, .mp3" if endings is EXTENSIONS else ", ".join(endings)
+            raise UserError(f"{printable(text)}: found the ending {found}, expected one such as {expected}")
         for written in dict.fromkeys((text, text.replace("\\", "/"))):
             for base in self._bases:
                 full = os.path.normpath(os.path.join(base, written))

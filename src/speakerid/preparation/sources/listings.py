@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import printable
+from speakerid.preparation.sources.annotated import AnnotationReader
+from speakerid.preparation.sources.annotated_table import annotated_in_table, is_annotated
 from speakerid.preparation.sources.kaldi import read_kaldi
 from speakerid.preparation.sources.lhotse import read_lhotse, recordings_manifest
 from speakerid.preparation.sources.manifests import ENDINGS, json_table, kind_of
@@ -47,16 +49,11 @@ def listing_of(path: Path, layout: str = "auto") -> Listing | None:
         layout: layout that the user gave, or `auto`.
 
     Raises:
-        UserError: the file cannot be read, is not in the layout, or is an RTTM file.
+        UserError: the file cannot be read, or is not in the layout.
     """
     name = path.name.lower()
     if path.name in KALDI:
         found = "kaldi"
-    elif name.endswith(".rttm"):
-        raise UserError(
-            f"{path}: found an RTTM file, which is not read; expected a table: write its turns as "
-            "path,speaker,start,duration and prepare that"
-        )
     elif name.endswith(ENDINGS):
         found = kind_of(path)
         if found is None:
@@ -72,7 +69,7 @@ def listing_of(path: Path, layout: str = "auto") -> Listing | None:
 
 
 def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool = False) -> list[Listing]:
-    """Find the listings in folders; RTTM files and unreadable tables get a remark.
+    """Find the listings in folders; unreadable tables get a remark.
 
     Args:
         folders: folders of a source.
@@ -87,17 +84,16 @@ def find_listings(folders: Sequence[Folder], remarks: Remarks, everywhere: bool 
         # A speaker's folder often has a transcript for each recording; opening thousands of them is slow.
         several = not everywhere and (len(names) > MAX_OPENED or (folder.parts and folder.recordings))
         for name in names:
-            if name.lower().endswith(".rttm"):
-                reason = "an RTTM file; to use it, write its turns as path,speaker,start,duration in a table"
-                remarks.skipped(folder.name(name), reason)
-            elif several:
+            if several:
                 remarks.skipped_ending(_ending(name))
             elif listing := _listing_in(folder, name, remarks):
                 found.append(listing)
     return found
 
 
-def read_listings(listings: Sequence[Listing], root: Path, remarks: Remarks) -> list[Recording]:
+def read_listings(
+    listings: Sequence[Listing], root: Path, remarks: Remarks, reader: AnnotationReader
+) -> list[Recording]:
     """Read the recordings of several listings; a recording in two of them counts once.
 
     Raises:
@@ -106,7 +102,7 @@ def read_listings(listings: Sequence[Listing], root: Path, remarks: Remarks) -> 
     """
     recordings: dict[object, Recording] = {}
     for listing in listings:
-        for one in _read(listing, root, remarks):
+        for one in _read(listing, root, remarks, reader):
             earlier = recordings.setdefault((one.path, one.start, one.end, one.channel), one)
             if earlier is not one:
                 remarks.skipped(f"{one.name} in {printable(listing.path.name)}", "already listed in another file")
@@ -142,11 +138,13 @@ def _ending(name: str) -> str:
     return printable(os.path.splitext(stem)[1] + ending if ending == ".gz" else ending or ".(none)")
 
 
-def _read(listing: Listing, root: Path, remarks: Remarks) -> list[Recording]:
+def _read(listing: Listing, root: Path, remarks: Remarks, reader: AnnotationReader) -> list[Recording]:
     if listing.layout == "kaldi":
         return read_kaldi(listing.folder, root, remarks)
     if listing.layout == "lhotse":
         return read_lhotse(listing.path, root, remarks)
     named = listing.path.name.lower()
     table = json_table(listing.path) if named.endswith(ENDINGS) else read_text_table(listing.path)
+    if is_annotated(table):
+        return reader.read(annotated_in_table(table, root, remarks), root)
     return read_table(table, listing.layout, root, remarks)

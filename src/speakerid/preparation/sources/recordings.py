@@ -37,6 +37,8 @@ class Scan:
     """Recordings in natural order of speaker, session and name, so that take2 comes before take10."""
     remarks: list[str]
     """One line for each thing that was skipped or is doubtful."""
+    left_out: str = ""
+    """What was left out of annotated recordings, in one line; empty if there are none."""
 
 
 def normalize_name(name: str) -> str:

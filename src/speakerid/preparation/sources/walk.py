@@ -12,7 +12,7 @@ from speakerid.preparation.sources.recordings import natural_key
 
 SYSTEM_FOLDERS = {"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"}
 """Lower-case names of folders that operating systems and network drives create."""
-LISTINGS = (".csv", ".tsv", ".json", ".jsonl", ".json.gz", ".jsonl.gz", ".rttm")
+LISTINGS = (".csv", ".tsv", ".json", ".jsonl", ".json.gz", ".jsonl.gz")
 """Endings of files that may list recordings."""
 KALDI = ("wav.scp", "utt2spk", "spk2utt", "segments", "reco2file_and_channel")
 """Files of a Kaldi data directory that are read."""
@@ -61,7 +61,7 @@ class Remarks:
 
 
 class Folder(NamedTuple):
-    """A folder with recordings or listings, or any folder at the first level."""
+    """A folder with recordings, listings or annotations, or any folder at the first level."""
 
     path: str
     parts: tuple[str, ...]
@@ -69,6 +69,8 @@ class Folder(NamedTuple):
     recordings: list[str]
     listings: list[str]
     """Tables, manifests, and the files of a Kaldi data directory."""
+    annotations: list[str]
+    """Files with the endings that were asked for."""
 
     def name(self, entry: str) -> str:
         """Printable path of an entry, relative to the source."""
@@ -89,14 +91,20 @@ def recordings_below(source: Path, remarks: Remarks | None = None) -> list[Path]
     return sorted(found, key=lambda path: (natural_key(str(path)), str(path)))
 
 
-def walk(source: Path, remarks: Remarks) -> list[Folder]:
-    """Find the folders with recordings or listings, and all folders at the first level; links are followed."""
+def walk(source: Path, remarks: Remarks, annotations: tuple[str, ...] = ()) -> list[Folder]:
+    """Find the folders with recordings or listings, and all folders at the first level; links are followed.
+
+    Args:
+        source: a folder.
+        remarks: collects what is skipped.
+        annotations: endings of further files to find, in lower case.
+    """
     folders: list[Folder] = []
     followed = set[tuple[int, int]]()
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
         parts = waiting.pop()
-        folder = Folder(os.path.join(source, *parts), parts, [], [])
+        folder = Folder(os.path.join(source, *parts), parts, [], [], [])
         try:
             with os.scandir(folder.path) as listing:
                 entries = sorted((entry for entry in listing if not _hidden(entry.name)), key=lambda entry: entry.name)
@@ -112,12 +120,14 @@ def walk(source: Path, remarks: Remarks) -> list[Folder]:
                 folder.recordings.append(entry.name)
             elif kind.startswith(".") and (entry.name in KALDI or entry.name.lower().endswith(LISTINGS)):
                 folder.listings.append(entry.name)
+            elif kind in annotations:
+                folder.annotations.append(entry.name)
             elif kind.startswith("."):
                 remarks.skipped_ending(printable(kind))
             else:
                 remarks.skipped(folder.name(entry.name), kind)
         waiting += reversed(inner)
-        if folder.recordings or folder.listings or len(parts) == 1:
+        if folder.recordings or folder.listings or folder.annotations or len(parts) == 1:
             folders.append(folder)
     return folders
 
