@@ -82,5 +82,5 @@ def enroll_for_ever(path: Path) -> None:
 def with_other_encoder(bundle: Bundle) -> Bundle:
     """Bundle of another training: the same speakers, other weights."""
     weights = dict(bundle.weights)
-    weights["model.prenet.weight"] = weights["model.prenet.weight"].flip(0).contiguous()
+    weights["model.prenet.weight"] = weights["model.prenet.weight"][::-1]
     return Bundle.fitted(bundle.model, bundle.features, weights, bundle.profiles, bundle.evidence, bundle.card)

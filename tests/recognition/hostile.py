@@ -29,7 +29,7 @@ def rewrite(source: Path, target: Path, mutation: Mutation) -> None:
     mutation(content, tensors)
     try:
         checked = Content.model_validate(content)
-        content["digest"] = digest_of(checked, tensors)
+        content["digest"] = digest_of(checked, {name: value.numpy() for name, value in tensors.items()})
         content = json.loads(checked.model_copy(update={"digest": content["digest"]}).model_dump_json())
     except (ValidationError, TypeError, RecursionError, ValueError):
         pass

@@ -16,7 +16,7 @@ from speakerid.recognition.pseudo_strangers import shift
 
 
 def test_a_factor_of_one_changes_nothing() -> None:
-    assert np.allclose(shift(FeatureConfig(), 1.0).numpy(), np.eye(40), atol=1e-5)
+    assert np.allclose(shift(FeatureConfig(), 1.0), np.eye(40), atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
@@ -29,7 +29,7 @@ def test_a_resonance_moves_by_the_factor(factor: float) -> None:
         noise = rng.normal(size=len(seconds)).astype(np.float32)
         kernel = np.exp(-300 * seconds[:800]) * np.sin(2 * np.pi * hertz * seconds[:800])
         frames = LogMel(FeatureConfig())(np.convolve(noise, kernel, "same").astype(np.float32), 16_000)
-        shifted = frames @ shift(FeatureConfig(), factor).numpy() if hertz == 1500 else frames
+        shifted = frames @ shift(FeatureConfig(), factor) if hertz == 1500 else frames
         return int(shifted.mean(0).argmax())
 
     assert abs(resonance(1500) - resonance(1500.0001 / factor)) <= 1

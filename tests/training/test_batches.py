@@ -12,6 +12,7 @@ from torch import Tensor
 
 from corpora import write_corpus
 from speakerid.corpus import hw4
+from speakerid.corpus.batching import padded_length
 from speakerid.corpus.packing import packed_store
 from speakerid.corpus.store import FrameStore
 from speakerid.training.batches import (
@@ -21,7 +22,6 @@ from speakerid.training.batches import (
     PaddedBatch,
     Prefetched,
     TrainingBatches,
-    padded_length,
     utterances_in_views,
     whole_utterances,
 )

@@ -11,9 +11,9 @@ from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 from threadpoolctl import ThreadpoolController
 
+from speakerid.audio.fourier import rfft
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
@@ -141,7 +141,7 @@ class LogMel:
         windowed = np.empty((min(CHUNK, len(frames)), len(window)), np.float32)
         for start in range(0, len(frames), CHUNK):
             some = frames[start : start + CHUNK]
-            spectrum = fft.rfft(np.multiply(some, window, out=windowed[: len(some)]))
+            spectrum = rfft(np.multiply(some, window, out=windowed[: len(some)]))
             parts = spectrum.view(np.float32)  # alternating real and imaginary parts
             np.multiply(parts, parts, out=parts)
             np.matmul(parts[:, ::2] + parts[:, 1::2], self._filters, out=mel_power[start : start + CHUNK])

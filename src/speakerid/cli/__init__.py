@@ -14,6 +14,7 @@ from typing import Protocol
 
 from speakerid import __version__
 from speakerid.base.errors import MEMORY_REMEDY, LostProcess, UserError, is_memory_error, message
+from speakerid.base.extras import without_package
 from speakerid.base.printing import visible
 from speakerid.cli import (
     average,
@@ -117,6 +118,12 @@ def _status(action: Callable[[], int]) -> int:
     except UserError as error:
         time.sleep(LOST_SECONDS if isinstance(error, LostProcess) else RANK_SECONDS if rank else 0)
         print(f"error: {f'rank {rank}: ' if rank else ''}{message(error)}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        remedy = without_package(error)
+        if remedy is None:
+            raise
+        print(f"error: {remedy}", file=sys.stderr)
         return 2
     except Exception as error:
         if not is_memory_error(error):

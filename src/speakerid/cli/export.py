@@ -1,15 +1,19 @@
 """Make a bundle from a checkpoint: one file that recognizes speakers and strangers.
 
   speakerid export runs/mine/best.pt speaker.safetensors
+  speakerid export speaker.safetensors small.safetensors --to runtime
   speakerid export speaker.safetensors speaker.onnx --to onnx
 
 Voice prints are computed from the utterances that the checkpoint was trained on. Thresholds are fitted on its
 validation utterances and on the strangers of the corpus (prepare --strangers N); their expected error rates are printed
 and stored in the bundle.
 
-With --to, a bundle is exported for other programs: a model from waveform to scores with all speakers of the bundle, and
-the decision rule. The export is compared with the bundle. Its format is described in the docstrings of
-`speakerid.deployment.export`; scripts/examples/identify_onnx.py is an example.
+With --to runtime, the bundle also holds its encoder in ONNX, and works where torch is not installed. SOURCE may be a
+checkpoint or a bundle.
+
+With --to onnx or torchscript, a bundle is exported for other programs: a model from waveform to scores with all
+speakers of the bundle, and the decision rule. The export is compared with the bundle. Its format is described in the
+docstrings of `speakerid.deployment.export`; scripts/examples/identify_onnx.py is an example.
 
 A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace, because voice prints of
 different trainings cannot be compared. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/,
@@ -35,8 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="best.pt of a run; with --to, a bundle")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write, such as speaker.safetensors")
     parser.add_argument(
-        "--to", choices=["onnx", "torchscript"], help="format: for onnxruntime, or for torch.jit and C++"
-    )
+        "--to", choices=["runtime", "onnx", "torchscript"],
+        help="a bundle that needs no torch, or a format for other programs: onnxruntime, or torch.jit and C++",
+    )  # fmt: skip
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one it was trained on)")
     parser.add_argument(
         "--replace", action="store_true", help="replace a bundle in which speakers were enrolled, forgotten or renamed"
@@ -50,10 +55,14 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_destination, corpus_files
     from speakerid.cli.kinds import BUNDLE, ONNX, TORCHSCRIPT
 
-    kind = {None: BUNDLE, "onnx": ONNX, "torchscript": TORCHSCRIPT}[options.to]
+    kind = {"onnx": ONNX, "torchscript": TORCHSCRIPT}.get(options.to, BUNDLE)
     inputs = [options.source, *(corpus_files(options.data) if options.data else ())]
     check_destination(options.output, kind, inputs)
-    return _run_bundle(options) if options.to else _run_checkpoint(options)
+    if options.to in ("onnx", "torchscript"):
+        return _run_bundle(options)
+    if options.to == "runtime" and options.source.is_file() and BUNDLE.recognizes(options.source):
+        return _run_runtime(options)
+    return _run_checkpoint(options)
 
 
 def _run_checkpoint(options: argparse.Namespace) -> int:
@@ -68,6 +77,11 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
         complain(line, "note")
     check_replaceable(options.output, options.replace, again)
     bundle, enrollments = enroll_again(make_bundle(options.source, options.data), again)
+    deviation = None
+    if options.to == "runtime":
+        from speakerid.deployment.encoder import with_onnx
+
+        bundle, deviation = with_onnx(bundle)
     lost = save_new(bundle, options.output, options.replace, again)
     _say_enrolled(enrollments)
     for line in lost:
@@ -80,7 +94,13 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
     for row in bundle.expected:
         duration = f"{row.seconds:g} s"
         say(f"{duration:<10}{row.false_accepts:>17.1%}{row.identified:>22.1%}")
+    if deviation is not None:
+        _say_deviation(deviation)
     return 0
+
+
+def _say_deviation(deviation: float) -> None:
+    say(f"Encoder in ONNX: maximum difference of voice prints {deviation:.1e}.")
 
 
 def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
@@ -98,7 +118,28 @@ def _check_checkpoint(source: Path) -> None:
     from speakerid.cli.kinds import BUNDLE
 
     if source.is_file() and BUNDLE.recognizes(source):
-        raise UserError(f"{source}: found a bundle, expected a checkpoint; --to onnx or torchscript exports a bundle")
+        raise UserError(
+            f"{source}: found a bundle, expected a checkpoint; --to runtime, onnx or torchscript exports a bundle"
+        )
+
+
+def _run_runtime(options: argparse.Namespace) -> int:
+    """Add the encoder in ONNX to a bundle."""
+    for name in ("data", "enroll"):
+        if getattr(options, name):
+            raise UserError(f"--{name}: has no effect on a bundle with --to runtime; leave it out")
+    from speakerid.deployment.encoder import with_onnx
+    from speakerid.recognition.bundle import Bundle
+    from speakerid.recognition.bundle_replacement import check_replaceable, save_new
+
+    bundle = Bundle.load(options.source)
+    check_replaceable(options.output, options.replace)
+    bundle, deviation = with_onnx(bundle)
+    for line in save_new(bundle, options.output, options.replace):
+        say(f"Replaced: in the old bundle {line}.")
+    say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
+    _say_deviation(deviation)
+    return 0
 
 
 def _run_bundle(options: argparse.Namespace) -> int:

@@ -21,18 +21,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
-from torch import Tensor
 
 from speakerid.base.errors import UserError, describe
 from speakerid.base.files import check_regular
 from speakerid.config import FeatureConfig
 from speakerid.corpus.utterances import Part, Utterances
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT: Literal["speakerid store 2"] = "speakerid store 2"
 _CHECKED = b'{"checksum":"'
@@ -60,10 +61,16 @@ class FrameStore:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def utterance(self, index: int) -> Tensor:
-        """(T, M) float32 copy of the features of one utterance."""
+    def array(self, index: int) -> NDArray[np.float32]:
+        """(T, M) copy of the features of one utterance."""
         start = self.offsets[index]
-        return torch.from_numpy(np.array(self.frames[start : start + self.lengths[index]], np.float32))
+        return np.array(self.frames[start : start + self.lengths[index]], np.float32)
+
+    def utterance(self, index: int) -> "Tensor":
+        """(T, M) float32 copy of the features of one utterance, as a tensor."""
+        import torch  # what recognizes speakers works without it
+
+        return torch.from_numpy(self.array(index))
 
     @staticmethod
     def from_utterances(utterances: Sequence[NDArray[np.floating]], n_mels: int) -> "FrameStore":

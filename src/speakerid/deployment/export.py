@@ -49,9 +49,6 @@ Run = Callable[[Tensor, Tensor], Sequence[Any]]
 def export_onnx(model: WaveformModel, path: Path, speakers: Sequence[str], thresholds: Mapping[str, Any]) -> float:
     """Write a recognizer for onnxruntime, which needs neither torch nor this package.
 
-    Attention is not computed in blocks there, so its memory grows with the square of the length: split recordings of
-    many minutes.
-
     Inputs: `waveforms`, (B, N) float32 samples at the sample rate of the metadata; `lengths`, (B,) int64 samples of
     each. Outputs: `embeddings`, (B, E) of length 1, and `scores`, (B, S), both NaN for a recording without sound;
     `seconds`, (B,) durations of the sound. Metadata (`metadata_props`): `speakers`, a JSON list of S names;

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from speakerid.nn.dropout import Dropout
+from speakerid.nn.traced_attention import additive, attend_in_chunks, attend_with_positions_in_chunks
 
 Positions = Literal["relative", "rotary", "none"]
 
@@ -86,17 +87,20 @@ class RelativePositionAttention(nn.Module):
         frames, d_model = x.shape[1:]
         positions = relative_positions(frames - 1, 1 - frames, d_model, x.device, x.dtype)
         p = split_heads(self.position(positions)[None], self.nhead).transpose(2, 3)  # (1, H, E, 2T − 1)
-        # Tracing unrolls a loop for the length of its example, so there is only one chunk then.
-        chunk = frames if torch.jit.is_tracing() else QUERY_CHUNK  # type: ignore[reportPrivateImportUsage]
-        chunks = [self._attend(q, k, v, p, start, chunk, mask) for start in range(0, frames, chunk)]
+        if torch.jit.is_tracing():  # type: ignore[reportPrivateImportUsage]
+            return self.output(join_heads(self._attend_traced(q, k, v, p, mask)))
+        chunks = [self._attend(q, k, v, p, start, mask) for start in range(0, frames, QUERY_CHUNK)]
         return self.output(join_heads(chunks[0] if len(chunks) == 1 else torch.cat(chunks, 2)))
 
-    def _attend(
-        self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, chunk: int, mask: Tensor | None
-    ) -> Tensor:
-        """Attend with at most `chunk` of the (B, H, T, E) queries, from `start` on."""
+    def _attend_traced(self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend with all queries, in a loop that a trace does not unroll."""
+        content, position = q + self.content_bias[:, None], (q + self.position_bias[:, None]) / math.sqrt(q.shape[-1])
+        return attend_with_positions_in_chunks(content, position, k, v, p, additive(key_mask(mask), q), QUERY_CHUNK)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, p: Tensor, start: int, mask: Tensor | None) -> Tensor:
+        """Attend with at most `QUERY_CHUNK` of the (B, H, T, E) queries, from `start` on."""
         frames, head_width = q.shape[2:]
-        q = q[:, :, start : start + chunk]
+        q = q[:, :, start : start + QUERY_CHUNK]
         p = p[..., frames - start - q.shape[2] : 2 * frames - 1 - start]  # from (last query, first key) on
         bias = relative_shift(((q + self.position_bias[:, None]) / math.sqrt(head_width)) @ p)
         if mask is not None:  # a sum takes a fraction of the time of filling
@@ -126,6 +130,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: Dropou
     Returns:
         (B, H, Q, E).
     """
+    if torch.jit.is_tracing():  # type: ignore[reportPrivateImportUsage]
+        return attend_in_chunks(q, k, v, additive(mask, q), QUERY_CHUNK)
     if not (dropout.training and q.device.type == "cpu"):
         return F.scaled_dot_product_attention(q, k, v, mask, dropout.p if dropout.training else 0.0)
     # PyTorch's CPU version is slower with dropout, forward and backward: it draws one random number per weight.
@@ -181,8 +187,7 @@ def relative_shift(scores: Tensor) -> Tensor:
     """
     queries, distances = scores.shape[-2:]
     keys = distances - queries + 1
-    # With a single query the row is longer than K + Q − 2. A trace has to work for any Q.
-    if torch.jit.is_tracing() or queries == 1:  # type: ignore[reportPrivateImportUsage]
+    if queries == 1:  # the row is longer than K + Q − 2
         scores, distances = F.pad(scores, (0, 1)), distances + 1
     rows = scores.flatten(-2)[..., queries - 1 : queries * distances - 1].unflatten(-1, (queries, distances - 1))
     return rows[..., :keys]

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.base.errors import UserError
+from speakerid.base.extras import install, installed
 from speakerid.base.files import StrPath, atomic_file, check_regular, hidden_prefix, real_path, remove_partials
 from speakerid.base.locks import file_lock
 from speakerid.config import FeatureConfig
@@ -26,6 +26,7 @@ from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle_check import check
 from speakerid.recognition.bundle_file import (
     FORMAT,
+    Array,
     Content,
     RuleContent,
     SpeakerContent,
@@ -40,9 +41,14 @@ from speakerid.recognition.bundle_file import Content as _Content  # noqa: F401 
 from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # and this
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import Rule
-from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
+from speakerid.recognition.network import Network
+from speakerid.recognition.onnx_network import OnnxNetwork
 from speakerid.recognition.profiles import Profiles
+from speakerid.recognition.projection import Projection
+
+if TYPE_CHECKING:
+    from speakerid.recognition.embedder import Embedder
 
 FileVersion = tuple[int, int, int, int]
 """Device, inode, time of the last change and size of a file."""
@@ -62,26 +68,29 @@ class Bundle:
         verification: rule that says whether two recordings are of one speaker; None if there were too few recordings.
         expected: expected error rates of `identification`.
         card: provenance and measurements, as plain data; see `speakerid.recognition.make_bundle`.
+        onnx: the encoder in ONNX, which works without PyTorch, see `speakerid.deployment.encoder`; None without it.
     """
 
     model: ModelConfig
     features: FeatureConfig
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Array]
     profiles: Profiles
     evidence: Sequence[CalibrationSet]
     identification: Rule
     verification: Rule | None
     expected: Sequence[Expected]
     card: Mapping[str, Any]
+    onnx: NDArray[np.uint8] | None = None
 
     @staticmethod
     def fitted(
         model: ModelConfig,
         features: FeatureConfig,
-        weights: Mapping[str, Tensor],
+        weights: Mapping[str, Array],
         profiles: Profiles,
         evidence: Sequence[CalibrationSet],
         card: Mapping[str, Any],
+        onnx: NDArray[np.uint8] | None = None,
     ) -> Bundle:
         """Create a bundle, and fit thresholds and probabilities for its profiles; arguments are attributes."""
         identification, promised = fit_identification(evidence, profiles)
@@ -95,6 +104,7 @@ class Bundle:
             fit_verification(evidence, profiles.plda),
             promised,
             card,
+            onnx,
         )
 
     def __repr__(self) -> str:
@@ -106,13 +116,32 @@ class Bundle:
         return f"{len(self.profiles.names)} speakers, {self.features.sample_rate / 1000:g} kHz"
 
     def embedder(self) -> Embedder:
-        """Build the model with its weights, in evaluation mode, on the CPU."""
+        """Build the model with its weights, in evaluation mode, on the CPU; this needs PyTorch."""
+        import torch
+
+        from speakerid.recognition.embedder import Embedder
+
         embedder = Embedder(self.model, self.features.n_mels, width=len(self.weights["between"]))
         try:
-            embedder.load_state_dict(dict(self.weights))
+            embedder.load_state_dict({name: torch.from_numpy(weight.copy()) for name, weight in self.weights.items()})
         except RuntimeError as error:
             raise UserError("its weights are not those of the model that its settings describe") from error
         return embedder.eval()
+
+    def network(self) -> Network:
+        """Build the network that makes voice prints: by PyTorch if it is installed, else in ONNX.
+
+        Raises:
+            UserError: neither PyTorch nor the encoder in ONNX is there.
+        """
+        if installed("torch"):
+            return self.embedder()
+        if self.onnx is None:
+            raise UserError(
+                "the bundle has no encoder in ONNX, and torch is not installed; `speakerid export BUNDLE NEW --to "
+                f"runtime` adds it, where torch is installed; or install that: {install('train')}"
+            )
+        return OnnxNetwork(self.onnx, Projection.of(self.weights))
 
     @cached_property
     def encoder(self) -> str:
@@ -162,7 +191,7 @@ class Bundle:
         return replace(self, profiles=profiles, evidence=evidence)
 
     def _with(self, profiles: Profiles, evidence: Sequence[CalibrationSet]) -> Bundle:
-        return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card)
+        return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card, self.onnx)
 
     def save(self, path: StrPath) -> FileVersion:
         """Write the bundle atomically: to a temporary file, which is synced and renamed.
@@ -187,7 +216,8 @@ class Bundle:
             expected=list(self.expected),
             card=dict(self.card),
         )
-        blob = as_bytes(content, tensors_of(self.weights, self.profiles, self.evidence))
+        tensors = tensors_of(self.weights, self.profiles, self.evidence)
+        blob = as_bytes(content, tensors if self.onnx is None else tensors | {"onnx": self.onnx})
         with atomic_file(Path(path), mode=0o600) as partial:
             partial.write_bytes(blob)
             version = version_of(partial)
@@ -217,6 +247,7 @@ class Bundle:
             content.verification.rule() if content.verification else None,
             content.expected,
             content.card,
+            tensors.get("onnx"),
         )
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from speakerid.audio.resample import check_rate
 from speakerid.base.errors import UserError
+from speakerid.base.extras import installed
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
 from speakerid.config.settings import Settings
-from speakerid.recognition.bundle_file import Content, RuleContent
+from speakerid.recognition.bundle_file import Array, Content, RuleContent
 from speakerid.recognition.centers import CENTERS
-from speakerid.recognition.embedder import Embedder
 
 _LARGEST_WIDTH = 2**17
 """Upper bound of every width, kernel size and number of heads in the settings of a model."""
@@ -30,11 +30,12 @@ _SMALLEST_VARIANCE = 1e-31
 """Smallest variance of a voice print; squared distances divided by a smaller one overflow."""
 _LARGEST_NUMBER = 1e15
 """Largest absolute value in a rule; the scores of an untrained model are close together, so their scale is large."""
+_FLOAT = np.dtype(np.float32)
 
-Expectation = tuple[tuple[int, ...], torch.dtype]
+Expectation = tuple[tuple[int, ...], np.dtype[Any]]
 
 
-def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
+def check(content: Content, tensors: Mapping[str, Array]) -> None:
     """Refuse content that `export` cannot have written.
 
     Raises:
@@ -48,7 +49,7 @@ def check(content: Content, tensors: Mapping[str, Tensor]) -> None:
     _check_clips(content, tensors)
     _check_stranger_profiles(content, tensors)
     for name in ("within", "between"):
-        if not bool((tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all()):
+        if not (tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all():
             raise UserError(f"weights.{name}: found a variance that is not positive, or almost zero")
     if len(content.expected) > len(content.seconds):
         raise UserError(f"expected: found {len(content.expected)} rows for {len(content.seconds)} durations")
@@ -92,22 +93,22 @@ def _check_speakers(content: Content) -> None:
         raise UserError(f"evidence_speakers: found {min(unknown)!r:.60}, which is not among the speakers")
 
 
-def _check_stranger_profiles(content: Content, tensors: Mapping[str, Tensor]) -> None:
+def _check_stranger_profiles(content: Content, tensors: Mapping[str, Array]) -> None:
     for index in range(len(content.seconds)):
         name = f"evidence.{index}.stranger_profiles"
-        found = tensors.get(name, torch.tensor([-1]))
-        if not bool(((found >= -1) & (found < len(content.speakers))).all()):
+        found = tensors.get(name, np.array([-1]))
+        if not ((found >= -1) & (found < len(content.speakers))).all():
             raise UserError(f"tensor {name!r}: found an index of a speaker outside -1 to {len(content.speakers) - 1}")
 
 
-def _check_clips(content: Content, tensors: Mapping[str, Tensor]) -> None:
+def _check_clips(content: Content, tensors: Mapping[str, Array]) -> None:
     if "centre_clips" not in tensors:
         return
-    clips = torch.tensor([speaker.clips for speaker in content.speakers])
-    if bool((tensors["centre_clips"] < 0).any()) or not torch.equal(tensors["centre_clips"].sum(1), clips):
+    clips = np.array([speaker.clips for speaker in content.speakers])
+    if (tensors["centre_clips"] < 0).any() or (tensors["centre_clips"].sum(1) != clips).any():
         raise UserError("tensor 'center_clips': its sums are not the clips of the speakers")
     owners = tensors["recordings"][:, 0]
-    if not bool(((owners >= 0) & (owners < len(clips))).all()):
+    if not ((owners >= 0) & (owners < len(clips))).all():
         raise UserError(f"tensor 'recordings': found an index of a speaker outside 0 to {len(clips) - 1}")
 
 
@@ -146,40 +147,54 @@ def _check_ascending(name: str, values: Sequence[float], most: float) -> None:
         raise UserError(f"{name}: expected ascending numbers above 0, up to {most:g}")
 
 
-def _expected_tensors(content: Content, tensors: Mapping[str, Tensor]) -> dict[str, Expectation]:
+def _expected_tensors(content: Content, tensors: Mapping[str, Array]) -> dict[str, Expectation]:
     """Shapes and types of all tensors of a bundle; sizes that the JSON does not state are taken from the tensors."""
-    between = tensors.get("weights.between")  # in earlier versions as wide as the embeddings
-    width = None if between is None or between.ndim != 1 else len(between)
-    with torch.device("meta"):  # allocates no memory, whatever the settings are
-        embedder = Embedder(content.model, content.features.n_mels, width)
-    expected = {f"weights.{name}": _of(tensor) for name, tensor in embedder.state_dict().items()}
-    speakers, width = len(content.speakers), embedder.width
-    expected["centres"] = (speakers, CENTERS, width), torch.float32
+    expected = {f"weights.{name}": found for name, found in _expected_weights(content, tensors).items()}
+    speakers, (width,) = len(content.speakers), expected["weights.between"][0]
+    expected["centres"] = (speakers, CENTERS, width), _FLOAT
     if "centre_clips" in tensors:  # bundles of earlier versions lack both
-        expected["centre_clips"] = (speakers, CENTERS), torch.int64
+        expected["centre_clips"] = (speakers, CENTERS), np.dtype(np.int64)
         expected["recordings"] = (
             (*tensors["recordings"].shape[:1], 2) if "recordings" in tensors else (0, 2),
-            torch.int64,
+            np.dtype(np.int64),
         )
+    if "onnx" in tensors:
+        expected["onnx"] = (tensors["onnx"].size,), np.dtype(np.uint8)
     for index, names in enumerate(content.evidence_speakers):
         prefix = f"evidence.{index}."
         strangers = tensors[f"{prefix}strangers"].shape[:1] if f"{prefix}strangers" in tensors else (0,)
-        expected[f"{prefix}known"] = (len(names), width), torch.float16
-        expected[f"{prefix}strangers"] = (*strangers, width), torch.float16
-        expected[f"{prefix}stranger_speakers"] = (*strangers,), torch.int32
+        expected[f"{prefix}known"] = (len(names), width), np.dtype(np.float16)
+        expected[f"{prefix}strangers"] = (*strangers, width), np.dtype(np.float16)
+        expected[f"{prefix}stranger_speakers"] = (*strangers,), np.dtype(np.int32)
         if f"{prefix}stranger_profiles" in tensors:  # only with folds
-            expected[f"{prefix}stranger_profiles"] = (*strangers,), torch.int32
+            expected[f"{prefix}stranger_profiles"] = (*strangers,), np.dtype(np.int32)
         for name, shape in {"corrections": (len(names), 2), "flattery": ()}.items():
             if f"{prefix}{name}" in tensors:  # only with folds; flattery is of an earlier version
-                expected[f"{prefix}{name}"] = shape, torch.float32
+                expected[f"{prefix}{name}"] = shape, _FLOAT
     return expected
 
 
-def _of(tensor: Tensor) -> Expectation:
-    return tuple(tensor.shape), tensor.dtype
+def _expected_weights(content: Content, tensors: Mapping[str, Array]) -> dict[str, Expectation]:
+    """Shapes and types of the weights; without PyTorch, which alone uses them, those of the model may be any."""
+    between = tensors.get("weights.between")  # in earlier versions as wide as the embeddings
+    width = None if between is None or between.ndim != 1 else len(between)
+    if installed("torch"):
+        from speakerid.recognition.model_weights import expected_weights
+
+        return expected_weights(content.model, content.features.n_mels, width)
+    names = [name.removeprefix("weights.") for name in tensors if name.startswith("weights.model.")]
+    found = {name: _of(tensors[f"weights.{name}"]) for name in names}
+    mean = tensors.get("weights.mean")
+    embedding = len(mean) if mean is not None and mean.ndim == 1 else 1
+    shapes = {"mean": (embedding,), "whitening": (embedding, width or 1), "within": (), "between": (width or 1,)}
+    return found | {name: (shape, _FLOAT) for name, shape in shapes.items()}
 
 
-def _check_tensors(expected: Mapping[str, Expectation], tensors: Mapping[str, Tensor]) -> None:
+def _of(tensor: Array) -> Expectation:
+    return tensor.shape, tensor.dtype
+
+
+def _check_tensors(expected: Mapping[str, Expectation], tensors: Mapping[str, Array]) -> None:
     if expected.keys() != tensors.keys():
         name = min(expected.keys() ^ tensors.keys())
         raise UserError(f"tensor {name!r:.80}: {'missing' if name in expected else 'unknown'}; export it again")
@@ -187,10 +202,10 @@ def _check_tensors(expected: Mapping[str, Expectation], tensors: Mapping[str, Te
         if _of(tensor) != expected[name]:
             shape, dtype = expected[name]
             raise UserError(
-                f"tensor {name!r}: found {tuple(tensor.shape)} of {tensor.dtype}, expected {shape} of {dtype}, which "
+                f"tensor {name!r}: found {tensor.shape} of {tensor.dtype}, expected {shape} of {dtype}, which "
                 "the settings describe"
             )
-        if tensor.dtype.is_floating_point and not bool((tensor.abs() <= _LARGEST_VALUE).all()):
+        if tensor.dtype.kind == "f" and not (np.abs(tensor, dtype=np.float32) <= _LARGEST_VALUE).all():
             raise UserError(f"tensor {name!r}: found values that are not finite, or too large")
 
 

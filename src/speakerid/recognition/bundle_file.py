@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from pydantic import Field, JsonValue, TypeAdapter
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 import speakerid
 from speakerid.base.errors import UserError
@@ -31,11 +30,12 @@ from speakerid.config.settings import Settings, parse
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.centers import even_clips
 from speakerid.recognition.decision import Rule, Thresholds
-from speakerid.recognition.embedder import plda_in
 from speakerid.recognition.fitting import Expected
 from speakerid.recognition.profiles import Profiles
+from speakerid.recognition.projection import Projection
 
 FORMAT = "speakerid bundle 2"
+Array = NDArray[Any]
 _HEADER = "speakerid"
 _LONGEST_HEADER = 100 * 2**20
 """Bytes; safetensors itself reads no longer header."""
@@ -43,7 +43,7 @@ _LARGEST_FILE = 8 * 2**30
 """Bytes; 100,000 speakers and a large model need less than a tenth."""
 _LONGEST_ERROR = 600
 """Characters; an edited text can have any number of errors."""
-_DTYPES = {"F32": 4, "F16": 2, "I64": 8, "I32": 4}
+_DTYPES = {"F32": 4, "F16": 2, "I64": 8, "I32": 4, "U8": 1}
 """Types of tensors in a bundle, and bytes per element."""
 _FOREIGN = {
     b"": "an empty file",
@@ -120,32 +120,34 @@ class _Entry:
 _ENTRIES = TypeAdapter(dict[str, _Entry])
 
 
-def digest_of(content: Content, tensors: Mapping[str, Tensor]) -> str:
+def digest_of(content: Content, tensors: Mapping[str, Array]) -> str:
     """SHA-256 of the tensors and of the content without its digest."""
     return _digest_of_text(content.model_dump_json(), content.digest, tensors)
 
 
-def _digest_of_text(text: str, stated: str, tensors: Mapping[str, Tensor]) -> str:
+def _digest_of_text(text: str, stated: str, tensors: Mapping[str, Array]) -> str:
     """The same for the content as it was written, which lacks settings that later versions added."""
     digest = hashlib.sha256(text.replace(f'"digest":"{stated}"', '"digest":""', 1).encode())
     add_tensors(digest, tensors)
     return digest.hexdigest()
 
 
-def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Tensor]) -> None:
+def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Array]) -> None:
     """Update a digest with the names, types, shapes and values of tensors."""
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(f"{name} torch.{tensor.dtype.name} {tensor.shape}".encode())  # as bundles have always named types
+        digest.update(tensor.tobytes())
 
 
-def as_bytes(content: Content, tensors: dict[str, Tensor]) -> bytes:
+def as_bytes(content: Content, tensors: dict[str, Array]) -> bytes:
     """Content of the file, with the digest."""
+    # safetensors writes the memory behind an array, whatever its strides are.
+    tensors = {name: one if one.flags.c_contiguous else one.copy() for name, one in tensors.items()}
     content = content.model_copy(update={"digest": digest_of(content, tensors)})
     return save(tensors, {_HEADER: content.model_dump_json()})
 
 
-def read(path: Path) -> tuple[Content, dict[str, Tensor]]:
+def read(path: Path) -> tuple[Content, dict[str, Array]]:
     """Read the content and the tensors of a file, as they were written; see `bundle_check` for further checks.
 
     Raises:
@@ -243,27 +245,27 @@ def _parse(path: Path, metadata: Mapping[str, Any]) -> Content:
 
 
 def tensors_of(
-    weights: Mapping[str, Tensor], profiles: Profiles, evidence: Sequence[CalibrationSet]
-) -> dict[str, Tensor]:
+    weights: Mapping[str, Array], profiles: Profiles, evidence: Sequence[CalibrationSet]
+) -> dict[str, Array]:
     """Tensors of a bundle by their names in the file."""
-    tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in weights.items()}
-    tensors["centres"] = torch.from_numpy(np.ascontiguousarray(profiles.centers))
-    tensors["centre_clips"] = torch.from_numpy(profiles.center_clips)
+    tensors = {f"weights.{name}": tensor for name, tensor in weights.items()}
+    tensors["centres"] = profiles.centers
+    tensors["centre_clips"] = profiles.center_clips
     rows = [(index, digest) for index, some in enumerate(profiles.recordings) for digest in sorted(some)]
-    tensors["recordings"] = torch.tensor(rows, dtype=torch.int64).reshape(-1, 2)
+    tensors["recordings"] = np.array(rows, np.int64).reshape(-1, 2)
     for index, some in enumerate(evidence):
         # Half precision changes a score by at most a thousandth of their range, and halves most of the file.
-        tensors[f"evidence.{index}.known"] = torch.from_numpy(some.known.astype(np.float16))
-        tensors[f"evidence.{index}.strangers"] = torch.from_numpy(some.strangers.astype(np.float16))
-        tensors[f"evidence.{index}.stranger_speakers"] = torch.from_numpy(some.stranger_speakers.astype(np.int32))
+        tensors[f"evidence.{index}.known"] = some.known.astype(np.float16)
+        tensors[f"evidence.{index}.strangers"] = some.strangers.astype(np.float16)
+        tensors[f"evidence.{index}.stranger_speakers"] = some.stranger_speakers.astype(np.int32)
         if len(some.stranger_names):
-            tensors[f"evidence.{index}.stranger_profiles"] = torch.from_numpy(some.own_profiles(profiles)).int()
+            tensors[f"evidence.{index}.stranger_profiles"] = some.own_profiles(profiles).astype(np.int32)
         if len(some.corrections):
-            tensors[f"evidence.{index}.corrections"] = torch.from_numpy(some.corrections)
+            tensors[f"evidence.{index}.corrections"] = some.corrections
     return tensors
 
 
-def profiles_in(content: Content, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> Profiles:
+def profiles_in(content: Content, weights: Mapping[str, Array], tensors: Mapping[str, Array]) -> Profiles:
     """Profiles of a bundle that was checked."""
     clips = tuple(speaker.clips for speaker in content.speakers)
     recordings: list[set[int]] = [set() for _ in clips]
@@ -271,21 +273,21 @@ def profiles_in(content: Content, weights: Mapping[str, Tensor], tensors: Mappin
         recordings[index].add(digest)
     return Profiles(
         tuple(speaker.name for speaker in content.speakers),
-        plda_in(weights),
-        tensors["centres"].numpy(),
+        Projection.of(weights).plda,
+        tensors["centres"],
         clips,
         tuple(speaker.trained for speaker in content.speakers),
-        tensors["centre_clips"].numpy() if "centre_clips" in tensors else even_clips(clips),
+        tensors["centre_clips"] if "centre_clips" in tensors else even_clips(clips),
         tuple(map(frozenset, recordings)),
     )
 
 
-def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> CalibrationSet:
+def evidence_in(content: Content, tensors: Mapping[str, Array], index: int) -> CalibrationSet:
     """Calibration set of one duration of a bundle that was checked."""
     prefix, names = f"evidence.{index}.", [one.name for one in content.speakers]
-    known, strangers = (tensors[f"{prefix}{name}"].float().numpy() for name in ("known", "strangers"))
-    own_profiles = tensors.get(f"{prefix}stranger_profiles", torch.zeros(0)).int()
-    added = tensors.get(f"{prefix}corrections", torch.zeros(0, 2)).numpy()
+    known, strangers = (tensors[f"{prefix}{name}"].astype(np.float32) for name in ("known", "strangers"))
+    own_profiles = tensors.get(f"{prefix}stranger_profiles", np.zeros(0, np.int32))
+    added = tensors.get(f"{prefix}corrections", np.zeros((0, 2), np.float32))
     if (own := tensors.get(f"{prefix}flattery")) is not None:  # earlier format, of the utterance's speaker alone
         added = np.tile(np.array([-own.item(), 0], np.float32), (len(known), 1))
     return CalibrationSet(
@@ -293,7 +295,7 @@ def evidence_in(content: Content, tensors: Mapping[str, Tensor], index: int) -> 
         known,
         np.array(content.evidence_speakers[index], str),
         strangers,
-        tensors[f"{prefix}stranger_speakers"].numpy(),
+        tensors[f"{prefix}stranger_speakers"],
         np.array([names[row] if row >= 0 else "" for row in own_profiles.tolist()], str),
         added,
         bool(content.joined and content.joined[index]),

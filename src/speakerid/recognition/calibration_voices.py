@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.config import FeatureConfig
 from speakerid.corpus.labelled import Labelled
@@ -16,6 +13,7 @@ from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import UNKNOWN
 from speakerid.recognition.calibration_set import DURATIONS, JOINED, CalibrationSet
 from speakerid.recognition.held_out import HeldOutEmbedder, corrections
+from speakerid.recognition.network import Embeds
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.pseudo_strangers import shift
 from speakerid.recognition.simulated import evenly_spaced
@@ -24,14 +22,6 @@ MOST = 1000
 """Largest number of utterances of known speakers, and of strangers, per duration."""
 MOST_JOINED = 100
 """The same for joined utterances."""
-
-
-class Embeds(Protocol):
-    """Object that makes voice prints of utterances, see `Embedder.embed`."""
-
-    def embed(
-        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
-    ) -> NDArray[np.float32]: ...
 
 
 @dataclass(frozen=True)
@@ -147,7 +137,7 @@ def _joined(part: Labelled, embedder: Embeds, frames: int) -> tuple[Labelled, Em
                 found.append(rows)
                 rows, length = [], 0
     found = [found[index] for index in evenly_spaced(len(found), MOST_JOINED)]
-    pieces = [np.concatenate([part.store.utterance(indices[row]).numpy() for row in rows]) for rows in found]
+    pieces = [np.concatenate([part.store.array(indices[row]) for row in rows]) for rows in found]
     store = FrameStore.from_utterances(pieces, part.store.frames.shape[1])
     if isinstance(embedder, HeldOutEmbedder):
         embedder = embedder.of(indices[[rows[0] for rows in found]])

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.recognition.k_means import k_means
+
 CENTERS = 3
 """K, the same for every speaker: one with more centers would be closer to everything by chance."""
 PRIOR = 5
@@ -38,11 +40,8 @@ def centers_of(
         means, weights = points[again], clips[again]
         sizes = np.where(np.arange(CENTERS) < len(points), weights, 0)
     else:
-        from sklearn.cluster import KMeans  # slow to import
-
-        groups = KMeans(CENTERS, random_state=0)
-        sizes = np.bincount(groups.fit_predict(points, sample_weight=clips), clips, CENTERS).astype(np.int64)
-        means, weights = groups.cluster_centers_, sizes
+        means, groups = k_means(points, clips, CENTERS)
+        weights = sizes = np.bincount(groups, clips, CENTERS).astype(np.int64)
     mean = np.average(points, axis=0, weights=clips)
     return (mean + (weights / (weights + PRIOR))[:, None] * (means - mean)).astype(np.float32), sizes
 

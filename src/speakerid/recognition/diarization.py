@@ -10,6 +10,7 @@ Shapes: N windows, D width of a voice print, C clusters.
 
 from __future__ import annotations
 
+import fastcluster
 import numpy as np
 from numpy.typing import NDArray
 
@@ -95,12 +96,13 @@ def forward_backward(log_likelihoods: Array, priors: Array, stay: float) -> tupl
 
 def _first_clusters(prints: NDArray[np.floating], plda: Plda) -> NDArray[np.int64]:
     """(N,) at most `CLUSTERS` clusters of (N, D) voice prints by average linkage."""
-    from scipy.cluster.hierarchy import fcluster, linkage  # slow to import
-    from scipy.spatial.distance import squareform
-
     count = len(prints)
-    if count <= 1:
-        return np.zeros(count, np.int64)
+    if count <= CLUSTERS:
+        return np.arange(count)
     scores = plda.score_all_pairs(prints)
-    distances = squareform(scores.max() - scores, checks=False)
-    return np.asarray(fcluster(linkage(distances, "average"), CLUSTERS, "maxclust"), np.int64) - 1
+    distances = (scores.max() - scores)[np.triu_indices(count, 1)]
+    merges = fastcluster.linkage(distances, "average")
+    clusters = np.arange(2 * count - 1)  # of the prints, followed by the merged clusters
+    for row in range(count - CLUSTERS - 1, -1, -1):
+        clusters[merges[row, :2].astype(np.int64)] = clusters[count + row]
+    return np.unique(clusters[:count], return_inverse=True)[1].reshape(-1)

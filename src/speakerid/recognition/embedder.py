@@ -6,7 +6,7 @@ E width of a voice print, S speakers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
+from speakerid.corpus.batching import CPU_FRAMES
 from speakerid.corpus.store import FrameStore
 from speakerid.nn.classifier import SpeakerClassifier
-from speakerid.recognition.plda import Plda, fit_plda, whitening
+from speakerid.nn.summary import unique_parameters
+from speakerid.recognition.plda import Plda
+from speakerid.recognition.projection import Projection
 from speakerid.recognition.simulated import evenly_spaced, pieces, through_channels
 from speakerid.training.batches import whole_utterances
-from speakerid.training.predict import CPU_FRAMES
 
 if TYPE_CHECKING:
     from speakerid.training.checkpoint import Checkpoint
@@ -119,16 +121,8 @@ class Embedder(nn.Module):
         embeddings = np.concatenate([whole, *(copy[some] for copy in copies), *(self._of_all(part) for part in parts)])
         chosen = np.asarray(clips)[some]
         speakers = np.concatenate([speakers, *(speakers[chosen] for _ in copies), *(speakers[rows] for _ in parts)])
-        mean = embeddings.mean(0)
-        white = whitening(embeddings, speakers)
-        axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
-        if self.width < len(axes):  # noise along the other axes would contribute to the length
-            white = white @ axes[:, -self.width :]
-            axes, plda = fit_plda(_unit((embeddings - mean) @ white), speakers)
-        self.mean.copy_(torch.from_numpy(mean))
-        self.whitening.copy_(torch.from_numpy(white @ axes))
-        self.within.fill_(plda.within)
-        self.between.copy_(torch.from_numpy(plda.between))
+        for name, weight in Projection.fit(embeddings, speakers, self.width).weights().items():
+            self.get_buffer(name).copy_(torch.from_numpy(weight))
         return self.voice_prints(np.mean([whole[clips], *copies], axis=0))
 
     def _through_channels(
@@ -148,14 +142,14 @@ class Embedder(nn.Module):
         store: FrameStore,
         indices: Sequence[int],
         crop_frames: int | None = None,
-        bands: Tensor | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """(N, D) embeddings of the model, before the projection to voice prints; see `embed`."""
         rows: list[NDArray[np.int64]] = []
         found: list[Tensor] = []
         for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
             rows.append(batch.indices)
-            features = batch.features if bands is None else batch.features @ bands
+            features = batch.features if bands is None else batch.features @ torch.from_numpy(bands)
             found.append(self.model.embed(features, batch.mask))
         order = np.argsort(np.concatenate(rows))
         return torch.cat(found).numpy()[order]
@@ -166,16 +160,21 @@ class Embedder(nn.Module):
         return F.normalize((torch.from_numpy(embeddings) - self.mean) @ self.whitening, dim=-1).numpy()
 
     @property
+    def size(self) -> int:
+        """Number of parameters."""
+        return unique_parameters(self)
+
+    @property
     def plda(self) -> Plda:
         """Distribution of the voice prints."""
-        return plda_in(dict(self.named_buffers()))
+        return Plda(self.within.item(), self.between.double().numpy())
 
     def embed(
         self,
         store: FrameStore,
         indices: Sequence[int],
         crop_frames: int | None = None,
-        bands: Tensor | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """Voice prints of utterances.
 
@@ -189,11 +188,6 @@ class Embedder(nn.Module):
             (N, E) in the order of `indices`.
         """
         return self.voice_prints(self.embeddings(store, indices, crop_frames, bands))
-
-
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Vectors scaled to length 1."""
-    return F.normalize(torch.from_numpy(vectors), dim=-1).numpy()
 
 
 def check_embeddings(embeddings: NDArray[np.float32]) -> None:
@@ -211,8 +205,3 @@ def check_embeddings(embeddings: NDArray[np.float32]) -> None:
             "constant or the training has collapsed: look at the corpus's report and the curves of the run, and train "
             "again"
         )
-
-
-def plda_in(weights: Mapping[str, Tensor]) -> Plda:
-    """Distribution of the voice prints of an embedder with these weights."""
-    return Plda(weights["within"].item(), weights["between"].double().numpy())

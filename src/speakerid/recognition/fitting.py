@@ -24,6 +24,7 @@ from speakerid.recognition.decision import (
     Thresholds,
     log_odds,
 )
+from speakerid.recognition.minimize import minimize
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles
 
@@ -171,8 +172,6 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
         right: (N,) scores of the true speakers.
         strangers: (I, R) scores of strangers' utterances.
     """
-    from scipy.optimize import minimize  # slow to import
-
     both = np.concatenate([right, strangers.max(1)]).astype(np.float64)
     middle, unit = both.mean(), both.std()  # if a model has memorized few recordings, scores are far apart
     if unit <= ROUNDING * max(1.0, abs(middle)):
@@ -181,27 +180,30 @@ def fit_probabilities(known: Scores, right: Scores, strangers: Scores) -> tuple[
     best = strangers.max(1)
     doubt_known, doubt_strangers = 1 / (len(known) + 2), 1 / (len(strangers) + 2)
 
-    def loss(parameters: Array) -> tuple[float, Array]:
+    def loss(parameters: Array) -> tuple[float, Array, Array]:
         scale, unknown = np.exp(parameters[0]), parameters[1]
         named = (1 - doubt_known) * (right - unknown)
         rejected = doubt_strangers * (best - unknown)
-        value, slope = (
-            0.0,
-            np.array([-scale * (named.mean() + rejected.mean()), scale * (1 - doubt_known + doubt_strangers)]),
-        )
-        value -= scale * (named.mean() + rejected.mean())
+        value = -scale * (named.mean() + rejected.mean())
+        slope = np.array([value, scale * (1 - doubt_known + doubt_strangers)])
+        curvature = np.array([[slope[0], slope[1]], [slope[1], 0.0]])
         for scores in (known, strangers):
             x = scale * (scores - unknown)
             total = np.logaddexp(np.logaddexp.reduce(x, axis=1), 0)
             shares = np.exp(x - total[:, None])
+            share, first, second = shares.sum(1), (shares * x).sum(1), (shares * x**2).sum(1)
             value += total.mean()
-            slope += np.array([(shares * x).sum(1).mean(), -scale * shares.sum(1).mean()])
-        return float(value), slope
+            slope += np.array([first.mean(), -scale * share.mean()])
+            mixed = -scale * (share + first - share * first).mean()
+            curvature += np.array(
+                [[(first + second - first**2).mean(), mixed], [mixed, scale**2 * (share - share**2).mean()]]
+            )
+        return float(value), slope, curvature
 
     steepest = float(np.log(LARGEST_SCALE))
     bounds = [(-steepest, steepest), (-LARGEST_UNKNOWN, LARGEST_UNKNOWN)]
-    found = minimize(loss, np.array([np.log(3.0), 0.0]), jac=True, method="L-BFGS-B", bounds=bounds)
-    return float(np.exp(found.x[0]) / unit), float(middle + unit * found.x[1])
+    log_scale, unknown = minimize(loss, np.array([np.log(3.0), 0.0]), bounds)
+    return float(np.exp(log_scale) / unit), float(middle + unit * unknown)
 
 
 def thresholds_for(log_odds: Array, groups: NDArray[np.integer], rates: Sequence[float]) -> Array:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
@@ -89,13 +88,21 @@ class HeldOutEmbedder:
         self._alone = alone
 
     def embed(
-        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
+        self,
+        store: FrameStore,
+        indices: Sequence[int],
+        crop_frames: int | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """(N, D) voice prints of labelled utterances that a fold held out; see `Embedder.embed`."""
         return self.voice_prints(self.embeddings(store, indices, crop_frames, bands))
 
     def embeddings(
-        self, store: FrameStore, indices: Sequence[int], crop_frames: int | None = None, bands: Tensor | None = None
+        self,
+        store: FrameStore,
+        indices: Sequence[int],
+        crop_frames: int | None = None,
+        bands: NDArray[np.float32] | None = None,
     ) -> list[FoldEmbeddings]:
         """Embeddings by the models of the folds, of utterances as for `embed`."""
         return [

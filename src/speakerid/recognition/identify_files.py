@@ -47,6 +47,7 @@ def answers_of_files(
         return _answers(bundle, encoder, some, false_accepts, top)
 
     keep_freed_memory()
+    _ = encoder.network  # built once, not in each thread
     # BLAS has one number of threads for the whole process, so it must not change while other workers run.
     with encoder.threads.limit(limits=1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         try:

@@ -20,9 +20,11 @@ from speakerid.corpus.labelled import Labelled
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import UNKNOWN, Corpus, Utterances
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.calibration_voices import Embeds, Strangers, calibration_set_of
+from speakerid.recognition.calibration_voices import Strangers, calibration_set_of
 from speakerid.recognition.embedder import Embedder
 from speakerid.recognition.held_out import held_out_embedder, one_session_alone
+from speakerid.recognition.model_weights import arrays_of
+from speakerid.recognition.network import Embeds
 from speakerid.recognition.profiles import profiles_of
 from speakerid.recognition.pseudo_strangers import FACTORS
 from speakerid.recognition.simulated import evenly_spaced
@@ -77,7 +79,7 @@ def make_bundle(checkpoint: StrPath, data: StrPath | None = None, strangers: boo
             embedder_of_strangers = held_out.for_left_out(split.left_out_by)
     evidence = calibration_set_of(embedder_of_known, valid, profiles, embedder_of_strangers, others, trained.features)
     card = _card(trained, valid, others)
-    return Bundle.fitted(trained.config.model, trained.features, embedder.state_dict(), profiles, evidence, card)
+    return Bundle.fitted(trained.config.model, trained.features, arrays_of(embedder), profiles, evidence, card)
 
 
 def _check(trained: TrainedModel) -> None:

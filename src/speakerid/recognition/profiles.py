@@ -7,15 +7,14 @@ distinct numbers of clips.
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import nfc
@@ -28,7 +27,7 @@ MOST_CLIPS = 25
 RANKED = 50
 """Number of speakers, the nearest ones, that compete for a recording; the others would add little and take time."""
 MANY = 5000
-"""Number of speakers from which on they are first compared in half precision."""
+"""Number of speakers from which on they are first compared in half precision, if PyTorch is in use."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +73,15 @@ class Profiles:
 
     def ranked(self, prints: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """(N, R) indices and scores of the nearest speakers of (N, D) voice prints; R = min(S, RANKED)."""
-        if len(self.names) < MANY:
+        if len(self.names) < MANY or sys.modules.get("torch") is None:  # NumPy is slow in half precision
             return rank(self.scores(prints))
         indices, scores = zip(*map(self._ranked_among_many, prints), strict=True)
         return np.concatenate(indices), np.concatenate(scores)
 
     def _ranked_among_many(self, voice_print: NDArray[np.floating]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """`ranked` for one (D,) voice print: choose twice as many as needed in half precision, then score these."""
+        import torch
+
         scoring, x = self.scoring, torch.from_numpy(voice_print)
         lines = torch.mv(self._half, x.half()).float().view(len(self.names), -1) + torch.from_numpy(scoring.offsets)
         curves = torch.from_numpy(scoring.curvatures @ voice_print**2)
@@ -98,8 +99,10 @@ class Profiles:
         return Scoring(slopes.astype(np.float32), offsets.astype(np.float32), curvatures.astype(np.float32), curvature)
 
     @cached_property
-    def _half(self) -> Tensor:
+    def _half(self) -> Any:
         """(S · K, D) slopes in half precision: with many speakers, reading them from memory takes most of the time."""
+        import torch
+
         return torch.from_numpy(self.scoring.slopes).half().flatten(0, 1)
 
     def with_speaker(

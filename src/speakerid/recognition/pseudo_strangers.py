@@ -4,8 +4,7 @@ Shapes: M mel bands.
 """
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from speakerid.config import FeatureConfig
 
@@ -13,7 +12,7 @@ FACTORS = (0.8, 1.25)
 """About as far from a voice as other voices; closer ones are taken for it, farther ones are too easy to reject."""
 
 
-def shift(features: FeatureConfig, factor: float) -> Tensor:
+def shift(features: FeatureConfig, factor: float) -> NDArray[np.float32]:
     """Matrix that shifts every formant by a factor (vocal tract length perturbation, Jaitly and Hinton, 2013).
 
     Args:
@@ -29,7 +28,7 @@ def shift(features: FeatureConfig, factor: float) -> Tensor:
     wanted = _mel(np.minimum(_hertz(centers) * factor, nyquist))
     positions = np.interp(wanted, centers, np.arange(features.n_mels))
     bands = np.arange(features.n_mels)
-    return torch.from_numpy(np.maximum(0, 1 - np.abs(bands[:, None] - positions)).astype(np.float32))
+    return np.maximum(0, 1 - np.abs(bands[:, None] - positions)).astype(np.float32)
 
 
 def _mel(hertz: float | np.ndarray) -> np.ndarray:

@@ -62,7 +62,7 @@ def through_channels(store: FrameStore, features: FeatureConfig, seed: int, othe
             frames = torch.stack([store.utterance(row) for row in rows])
             if other_voices:
                 factors = torch.empty(len(rows)).uniform_(-LARGEST_SHIFT, LARGEST_SHIFT).exp()
-                frames = frames @ torch.stack([shift(features, factor) for factor in factors.tolist()])
+                frames = frames @ torch.from_numpy(np.stack([shift(features, factor) for factor in factors.tolist()]))
             for row, passed in zip(rows, channels(frames), strict=True):
                 found[row] = passed
     return FrameStore.from_utterances([one.numpy() for one in found], store.frames.shape[1])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,13 @@ from speakerid.audio.log_mel import LogMel, Samples
 from speakerid.audio.mixing import mixed
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
+from speakerid.corpus.batching import CPU_FRAMES
 from speakerid.corpus.store import FrameStore
-from speakerid.nn.summary import unique_parameters
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.network import Network
 from speakerid.recognition.results import Unheard, Voice
 from speakerid.recognition.sample_digest import SampleDigest
 from speakerid.recognition.waveforms import Recording, path_of, rate_of, waveform_of
-from speakerid.training.predict import CPU_FRAMES
 
 SHORTEST = 0.5
 """Shortest duration without pauses, in seconds, for which a name is given."""
@@ -47,10 +48,14 @@ class VoiceEncoder:
         self.fingerprint = bundle.encoder
         self.sample_rate = bundle.features.sample_rate
         self._features = bundle.features
-        self._embedder = bundle.embedder()
-        self._parameters = unique_parameters(self._embedder)
+        self._bundle = bundle
         self._log_mel: LogMel | None = None
         self.threads = ThreadpoolController()
+
+    @cached_property
+    def network(self) -> Network:
+        """The network, built when it is first needed: to forget a speaker it is not."""
+        return self._bundle.network()
 
     def listen(self, recording: Recording | Sound, sample_rate: int | None = None) -> Voice:
         """See `Recognizer.listen`."""
@@ -71,8 +76,8 @@ class VoiceEncoder:
         """(B, D) voice prints of (T, M) features of B recordings; each is independent of the others."""
         store = FrameStore.from_utterances(frames, self._features.n_mels)
         at_a_time = max(int(store.lengths.max()), min(len(store.frames), CPU_FRAMES))
-        with self.threads.limit(limits=1 if at_a_time * self._parameters < WORTH_THREADS else None):
-            prints = self._embedder.embed(store, range(len(store)))
+        with self.threads.limit(limits=1 if at_a_time * self.network.size < WORTH_THREADS else None):
+            prints = self.network.embed(store, range(len(store)))
         if not np.isfinite(prints).all():
             raise UserError("the bundle's model gives voice prints that are not finite numbers; export it again")
         return prints

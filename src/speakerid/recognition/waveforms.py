@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from speakerid.audio.resample import HIGHEST_RATE, LOWEST_RATE
 from speakerid.base.errors import UserError
@@ -91,16 +90,22 @@ def _as_array(samples: object) -> NDArray[Any]:
             "samples: found raw bytes, expected an array; numpy.frombuffer makes one, or write a file first"
         )
     try:
-        if isinstance(samples, Tensor):
-            samples = samples.detach().cpu()
-            samples = samples.float() if samples.dtype is torch.bfloat16 else samples  # a type that NumPy lacks
-        array = np.asarray(samples)
+        array = np.asarray(_without_torch(samples))
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"samples: found {type(samples).__name__}, expected an array of numbers ({error})") from error
     if array.ndim == 0 or array.dtype.kind not in "iuf":
         found = f"an array of {array.dtype}" if isinstance(samples, np.ndarray) else type(samples).__name__
         raise UserError(f"recording: found {found}, expected a path, or an array of samples and their sample_rate")
     return array
+
+
+def _without_torch(samples: Any) -> Any:
+    """Samples on the CPU, in a type that NumPy has, if they are a tensor of PyTorch; it is not imported for that."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(samples, torch.Tensor):
+        return samples
+    samples = samples.detach().cpu()
+    return samples.float() if samples.dtype is torch.bfloat16 else samples
 
 
 def _scaled(array: NDArray[Any]) -> NDArray[np.float32]:

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from speakerid.base.distributed import share
+from speakerid.corpus.batching import groups_by_length, middle, padded
 from speakerid.corpus.store import FrameStore
-from speakerid.nn.layers import frame_mask
 from speakerid.training.sampler import CROP, LENGTH, Sampler
 
 RESIDENT_SHARE = 0.5
@@ -210,12 +210,9 @@ def utterances_in_views(
         group; `indices` of a batch are indices into the group.
     """
     chosen = np.asarray(indices, dtype=np.int64)
-    starts, lengths = store.offsets[chosen], store.lengths[chosen]
-    if crop_frames is not None:
-        starts = starts + np.maximum(lengths - crop_frames, 0) // 2
-        lengths = np.minimum(lengths, crop_frames)
+    starts, lengths = middle(store, chosen, crop_frames)
     read = 0
-    for number, group in enumerate(_groups_by_length(lengths, frames_per_batch)):
+    for number, group in enumerate(groups_by_length(lengths, frames_per_batch)):
         if number % every == first:
             if read >= RELEASE:
                 store.release()
@@ -223,28 +220,6 @@ def utterances_in_views(
             read += len(group)
             yield group, _padded_views(store, starts[group], lengths[group], frames_per_batch, crops)
     store.release()
-
-
-def _groups_by_length(lengths: NDArray[np.integer], frames_per_batch: int) -> Iterator[NDArray[np.int64]]:
-    """Indices in the order of length, in groups of at most `frames_per_batch` padded frames or of one."""
-    order = np.argsort(lengths, kind="stable")
-    first = 0
-    while first < len(order):
-        last = first + 1
-        while last < len(order) and (last - first + 1) * padded_length(int(lengths[order[last]])) <= frames_per_batch:
-            last += 1
-        yield order[first:last]
-        first = last
-
-
-def padded_length(frames: int) -> int:
-    """Number of frames rounded up to six binary digits, by at most a thirty-second part.
-
-    On a CPU, PyTorch compiles convolutions for every new shape of a batch, which takes as long as a sixth of the batch.
-    So there are few shapes.
-    """
-    step = 1 << max(0, frames.bit_length() - 6)
-    return -(-frames // step) * step
 
 
 def _padded_views(
@@ -263,16 +238,10 @@ def _padded_views(
         indices = np.concatenate([indices, longer.repeat(crops.count)])
         starts = np.concatenate([starts, (starts[longer, None] + offsets).flatten()])
         lengths = np.concatenate([lengths, np.full(offsets.size, crops.frames)])
-    for views in _groups_by_length(lengths, frames_per_batch):
+    for views in groups_by_length(lengths, frames_per_batch):
         yield PaddedBatch(indices[views], *_pad(store, starts[views], lengths[views]))
 
 
 def _pad(store: FrameStore, starts: NDArray[np.integer], lengths: NDArray[np.integer]) -> tuple[Tensor, Tensor | None]:
-    longest = int(lengths.max())
-    if lengths.min() < longest:
-        longest = padded_length(longest)
-    features = torch.zeros(len(lengths), longest, store.frames.shape[1])
-    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        features[row, :length] = torch.from_numpy(np.array(store.frames[start : start + length], np.float32))
-    mask = None if lengths.min() == longest else frame_mask(torch.from_numpy(lengths), longest)
-    return features, mask
+    features, mask = padded(store, starts, lengths)
+    return torch.from_numpy(features), None if mask.all() else torch.from_numpy(mask)

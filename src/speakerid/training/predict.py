@@ -9,11 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from speakerid.base.distributed import gathered, rank, world_size
+from speakerid.corpus.batching import CPU_FRAMES
 from speakerid.corpus.store import FrameStore
 from speakerid.training.batches import Crops, PaddedBatch, utterances_in_views
-
-CPU_FRAMES = 2048
-"""Padded frames in a batch on a CPU, few enough for a layer's output to stay in the cache."""
 
 
 @torch.inference_mode()
