@@ -17,6 +17,7 @@ from speakerid.deployment.export import export_bundle
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.model_weights import arrays_of
 from speakerid.recognition.profiles import profiles_of
 from speakerid.recognition.recognizer import Recognizer
 
@@ -65,7 +66,7 @@ def a_bundle() -> Bundle:
         )
         for seconds in (1.0, 2.0)
     ]
-    return Bundle.fitted(MODEL, FEATURES, embedder.state_dict(), profiles, evidence, {})
+    return Bundle.fitted(MODEL, FEATURES, arrays_of(embedder), profiles, evidence, {})
 
 
 @pytest.fixture(scope="module")

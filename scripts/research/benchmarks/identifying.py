@@ -28,6 +28,7 @@ from speakerid.base.parallel import processors
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.centers import CENTERS
 from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.model_weights import arrays_of
 from speakerid.recognition.paths import find_recordings
 from speakerid.recognition.plda import Plda
 from speakerid.recognition.profiles import Profiles, profiles_of
@@ -118,7 +119,7 @@ def random_bundle() -> Bundle:
     ]
     profiles = profiles_of(names, embedder.plda, prints, labels)
     return Bundle.fitted(
-        config.model, features, embedder.state_dict(), profiles, evidence, {"fitted_on": "random numbers"}
+        config.model, features, arrays_of(embedder), profiles, evidence, {"fitted_on": "random numbers"}
     )
 
 
