@@ -22,6 +22,11 @@ check: .venv/installed
 site: .venv/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
+# The tests of the page of `export --to web` need it, and are skipped without it.
+build/onnxruntime-web-%.tgz:
+	mkdir -p build
+	npm pack --pack-destination build onnxruntime-web@$*
+
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --editable '.[dev]'

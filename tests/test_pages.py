@@ -41,7 +41,7 @@ COMMAND_LINES = sorted(
     | {(a or b).replace("\n", " ") for path in TEXTS for a, b in INLINE.findall(path.read_text(encoding="utf-8"))}
     | {command for path in TEXTS if path.suffix == ".py" for command in HELP.findall(path.read_text(encoding="utf-8"))}
 )
-HARMLESS = ("cd", "cp", "git", "ls", "mkdir", "mv", "pip", "pre-commit")
+HARMLESS = ("cd", "cp", "git", "ls", "mkdir", "mv", "npm", "pip", "pre-commit")
 """Programs that are not part of the package; their arguments are not checked."""
 
 
@@ -105,7 +105,7 @@ def test_documented_commands_parse(command: str, monkeypatch: pytest.MonkeyPatch
                 check_package_command(name, rest)
             else:
                 check_script(script, rest, monkeypatch)
-        case "python" | ".venv/bin/python", ["-m", "timeit" | "pip" | "venv" | "mkdocs" | "pytest", *_]:
+        case "python" | ".venv/bin/python", ["-m", "timeit" | "http.server" | "pip" | "venv" | "mkdocs" | "pytest", *_]:
             pass
         case "make", [target]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)

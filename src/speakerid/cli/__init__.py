@@ -26,7 +26,6 @@ from speakerid.cli import (
     forget,
     identify,
     infer,
-    label,
     prepare,
     rename,
     runs,
@@ -59,7 +58,6 @@ GROUPS: dict[str, dict[str, Command]] = {
     "use": {
         "export": export,
         "identify": identify,
-        "label": label,
         "verify": verify,
         "enroll": enroll,
         "forget": forget,

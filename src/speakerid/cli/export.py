@@ -15,6 +15,11 @@ With --to onnx or torchscript, a bundle is exported for other programs: a model 
 speakers of the bundle, and the decision rule. The export is compared with the bundle. Its format is described in the
 docstrings of `speakerid.deployment.export`; scripts/examples/identify_onnx.py is an example.
 
+With --to web, OUTPUT is a folder, a page that identifies and enrolls speakers in the browser and sends nothing. Any
+server of static files serves it. The npm package onnxruntime-web is needed; npm pack onnxruntime-web@1.30.0 fetches it.
+
+  speakerid export speaker.safetensors page/ --to web --onnxruntime-web onnxruntime-web-1.30.0.tgz
+
 A bundle in which speakers were enrolled, forgotten or renamed is replaced only with --replace, because voice prints of
 different trainings cannot be compared. --enroll FOLDER enrolls its speakers again from their recordings, FOLDER/NAME/,
 before the old bundle is replaced; if any speaker's recordings are missing, the old bundle stays.
@@ -23,6 +28,7 @@ before the old bundle is replaced; if any speaker's recordings are missing, the 
 """
 
 import argparse
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,9 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="best.pt of a run; with --to, a bundle")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write, such as speaker.safetensors")
     parser.add_argument(
-        "--to", choices=["runtime", "onnx", "torchscript"],
-        help="a bundle that needs no torch, or a format for other programs: onnxruntime, or torch.jit and C++",
+        "--to", choices=["runtime", "onnx", "torchscript", "web"],
+        help="a bundle that needs no torch, a format for other programs (onnxruntime, or torch.jit and C++), or a page",
     )  # fmt: skip
+    parser.add_argument(
+        "--onnxruntime-web", type=Path, metavar="PACKAGE", help="with --to web: the npm package, .tgz or unpacked"
+    )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one it was trained on)")
     parser.add_argument(
         "--replace", action="store_true", help="replace a bundle in which speakers were enrolled, forgotten or renamed"
@@ -55,6 +64,10 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_destination, corpus_files
     from speakerid.cli.kinds import BUNDLE, ONNX, TORCHSCRIPT
 
+    if options.onnxruntime_web and options.to != "web":
+        raise UserError("--onnxruntime-web: has an effect with --to web only; leave it out")
+    if options.to == "web":
+        return _run_page(options)
     kind = {"onnx": ONNX, "torchscript": TORCHSCRIPT}.get(options.to, BUNDLE)
     inputs = [options.source, *(corpus_files(options.data) if options.data else ())]
     check_destination(options.output, kind, inputs)
@@ -119,7 +132,7 @@ def _check_checkpoint(source: Path) -> None:
 
     if source.is_file() and BUNDLE.recognizes(source):
         raise UserError(
-            f"{source}: found a bundle, expected a checkpoint; --to runtime, onnx or torchscript exports a bundle"
+            f"{source}: found a bundle, expected a checkpoint; --to runtime, onnx, torchscript or web exports a bundle"
         )
 
 
@@ -142,7 +155,8 @@ def _run_runtime(options: argparse.Namespace) -> int:
     return 0
 
 
-def _run_bundle(options: argparse.Namespace) -> int:
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse options that have no effect with --to."""
     for name in ("replace", "enroll"):
         if getattr(options, name):
             raise UserError(
@@ -150,11 +164,41 @@ def _run_bundle(options: argparse.Namespace) -> int:
             )
     if options.data:
         raise UserError(f"--data: has no effect with --to {options.to}, which needs no corpus; leave it out")
+
+
+def _run_bundle(options: argparse.Namespace) -> int:
+    _check_options(options)
     from speakerid.deployment.export import export_bundle
     from speakerid.recognition.bundle import Bundle
 
     bundle = Bundle.load(options.source)
-    deviation = export_bundle(bundle, options.output, options.to)
-    say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
-    say(f"Maximum difference from the bundle: {deviation:.1e}, over 50 recordings of 0.5 to 10 s.")
+    _say_exported(options.output, len(bundle.profiles.names), export_bundle(bundle, options.output, options.to))
     return 0
+
+
+def _run_page(options: argparse.Namespace) -> int:
+    from speakerid.cli.destination import check_folder
+
+    _check_options(options)
+    if options.onnxruntime_web is None:
+        raise UserError(
+            "--onnxruntime-web: missing with --to web; `npm pack onnxruntime-web@1.30.0` fetches the package, and this "
+            "option names its file"
+        )
+    if options.output.exists():
+        raise UserError(f"{options.output}: already exists; choose another folder or delete this one first")
+    check_folder(options.output, [options.source, options.onnxruntime_web])
+    from speakerid.deployment.web_page import export_page
+    from speakerid.recognition.bundle import Bundle
+
+    bundle = Bundle.load(options.source)
+    deviation = export_page(bundle, options.output, options.onnxruntime_web)
+    _say_exported(options.output, len(bundle.profiles.names), deviation)
+    folder = shlex.quote(str(options.output))
+    say(f"To open it here: python -m http.server --bind 127.0.0.1 --directory {folder}")
+    return 0
+
+
+def _say_exported(output: Path, speakers: int, deviation: float) -> None:
+    say(f"{speakers} speakers: {printable(output)}")
+    say(f"Maximum difference from the bundle: {deviation:.1e}, over 50 recordings of 0.5 to 10 s.")

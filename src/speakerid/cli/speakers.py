@@ -1,14 +1,18 @@
 """List the speakers of a bundle, and information on the bundle itself.
 
-speakerid speakers speaker.safetensors
+  speakerid speakers speaker.safetensors
+  speakerid speakers page/
+
+For a page of `export --to web`, these are the speakers in its folder, without those enrolled in a browser.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle, made by `speakerid export`")
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle or page, made by `speakerid export`")
     parser.add_argument("--json", action="store_true", help="one JSON object, with the model card")
 
 
@@ -19,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.cli.output import json_line
     from speakerid.recognition.bundle import Bundle
 
+    if options.bundle.is_dir():
+        return _run_page(options)
     bundle = Bundle.load(options.bundle)
     profiles = bundle.profiles
     rows = list(zip(profiles.names, profiles.clips, profiles.trained, strict=True))
@@ -27,8 +33,26 @@ def run(options: argparse.Namespace) -> int:
         measured = [dataclasses.asdict(row) for row in bundle.expected]
         print(json_line({"speakers": speakers, "expected": measured, "card": bundle.card}))
         return 0
-    width = max(len(printable(name)) for name, _, _ in rows)
-    for name, clips, trained in rows:
-        print(f"{printable(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
+    _print(rows)
     print(f"Thresholds fitted on {printable(bundle.fitted_on)}.")
     return 0
+
+
+def _run_page(options: argparse.Namespace) -> int:
+    from speakerid.cli.output import json_line
+    from speakerid.deployment.web_page import read_page
+
+    speakers = read_page(options.bundle).speakers
+    if options.json:
+        print(json_line({"speakers": [speaker.model_dump(exclude={"centers"}) for speaker in speakers]}))
+    else:
+        _print([(speaker.name, speaker.clips, speaker.trained) for speaker in speakers])
+    return 0
+
+
+def _print(rows: Sequence[tuple[str, int, bool]]) -> None:
+    from speakerid.base.printing import printable
+
+    width = max((len(printable(name)) for name, _, _ in rows), default=0)
+    for name, clips, trained in rows:
+        print(f"{printable(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
