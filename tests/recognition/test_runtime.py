@@ -65,6 +65,8 @@ def test_every_command_answers_as_with_torch(trained: Trained, runtime: Path, tm
         copy.write_bytes(runtime.read_bytes())
     names, stranger = trained.bundle.profiles.names, trained.clips(trained.stranger)
     known = trained.clips(names[0])
+    transcript = tmp_path / "t.rttm"
+    transcript.write_text(f"SPEAKER {known[0].stem} 1 0.000 2.000 <NA> <NA> SPEAKER_00 <NA> <NA>\n")
 
     def commands(path: Path) -> list[list[object]]:
         return [
@@ -76,13 +78,14 @@ def test_every_command_answers_as_with_torch(trained: Trained, runtime: Path, tm
             ["identify", path, "--json", "--top", "9", *known, *stranger],
             ["identify", path, "--json", "--timeline", known[0], stranger[0]],
             ["speakers", path],
+            ["label", path, known[0], transcript, "--false-accepts", "0.5"],
         ]
 
     outputs, errors = without_torch(commands(copies[1]))
     for command in commands(copies[0])[:4]:
         assert run(list(map(str, command))) == 0
     assert "error" not in errors, errors
-    assert [output[-8:] for output in outputs] == ["status 0"] * 4 + [outputs[4][-8:]] + ["status 0"] * 3
+    assert [output[-8:] for output in outputs] == ["status 0"] * 4 + [outputs[4][-8:]] + ["status 0"] * 4
     ours, theirs = (Bundle.load(copy) for copy in copies)
     assert theirs.profiles.names == ours.profiles.names
     assert theirs.encoder == ours.encoder == trained.bundle.encoder

@@ -40,7 +40,7 @@ class Spoken:
         overlapping: seconds in which several people speak.
         unnamed: seconds of turns without a speaker.
         outside: seconds of speech outside the annotated regions.
-        short: seconds of speech in parts shorter than `SHORTEST`.
+        short: seconds of speech in parts that are too short.
     """
 
     utterances: list[Utterance] = field(default_factory=list)
@@ -62,7 +62,10 @@ class _Piece(NamedTuple):
 
 
 def utterances_in(
-    turns: Sequence[Turn], regions: Sequence[tuple[float, float]] | None = None, longest: float = LONGEST
+    turns: Sequence[Turn],
+    regions: Sequence[tuple[float, float]] | None = None,
+    longest: float = LONGEST,
+    shortest: float = SHORTEST,
 ) -> Spoken:
     """Cut turns into utterances.
 
@@ -70,6 +73,7 @@ def utterances_in(
         turns: of one recording and channel, in any order; they may overlap.
         regions: annotated parts of the recording, in seconds; by default all of it.
         longest: length in seconds of the longest utterance.
+        shortest: seconds of speech below which a part is left out.
     """
     spoken = Spoken()
     for turn in turns:
@@ -77,7 +81,7 @@ def utterances_in(
             spoken.annotated[turn.speaker] = spoken.annotated.get(turn.speaker, 0.0) + turn.end - turn.start
     for speaker, pieces in _runs(_pieces(turns, regions), spoken):
         for start, end, sound in _packed(pieces, round(1000 * longest)):
-            if sound < 1000 * SHORTEST:
+            if sound < 1000 * shortest:
                 spoken.short += sound / 1000
             else:
                 spoken.used[speaker] = spoken.used.get(speaker, 0.0) + sound / 1000

@@ -26,6 +26,7 @@ from speakerid.cli import (
     forget,
     identify,
     infer,
+    label,
     prepare,
     rename,
     runs,
@@ -58,6 +59,7 @@ GROUPS: dict[str, dict[str, Command]] = {
     "use": {
         "export": export,
         "identify": identify,
+        "label": label,
         "verify": verify,
         "enroll": enroll,
         "forget": forget,

@@ -108,6 +108,15 @@ def _is_rttm(path: Path) -> bool:
     return bool(lines) and lines[0].startswith(b"SPEAKER ") and len(lines[0].split()) in (9, 10)
 
 
+def _is_subtitles(path: Path) -> bool:
+    head = _head(path)
+    return any(b"-->" in line for line in head.replace(b"\0", b"").split(b"\n")[:200])
+
+
+def _is_json(path: Path) -> bool:
+    return re.match(rb"\s*[{\[]", _head(path)) is not None and b'"' in _head(path)
+
+
 def _is_figure(path: Path) -> bool:
     """Whether a file is a picture by Matplotlib, which writes its name into every format."""
     head = _head(path)
@@ -147,6 +156,10 @@ SUBMISSION = Kind(
     "a submission (Id,Category)", lambda path: re.match(rb"(\xef\xbb\xbf)?Id,Category[\r\n]", _head(path)) is not None
 )
 RTTM = Kind("an RTTM file", _is_rttm)
+TRANSCRIPT = Kind(
+    "a transcript",
+    lambda path: _is_rttm(path) or _is_subtitles(path) or (_is_json(path) and b'"segments"' in _head(path)),
+)
 FIGURE = Kind("a figure drawn by this package", _is_figure)
 PNG = Kind("a PNG picture", lambda path: _head(path).startswith(_PNG))
 PAGE_PICTURE = Kind(
@@ -158,5 +171,5 @@ SETTINGS = Kind("settings that a run wrote", _is_run_settings)
 KINDS = (
     BUNDLE, TORCHSCRIPT, ONNX, CHECKPOINT, SUBMISSION, RTTM, FIGURE, PNG, CORPUS_REPORT, EVALUATION_PAGE,
     Kind("a recording", _is_recording),
-    Kind("JSON", lambda path: re.match(rb"\s*[{\[]", _head(path)) is not None and b'"' in _head(path)),
+    Kind("JSON", _is_json),
 )  # fmt: skip
