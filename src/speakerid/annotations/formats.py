@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from speakerid.annotations.audacity import is_label_track, read_audacity
@@ -11,7 +11,7 @@ from speakerid.annotations.elan import read_elan
 from speakerid.annotations.rttm import read_rttm
 from speakerid.annotations.subtitles import read_subtitles
 from speakerid.annotations.textgrid import read_textgrid
-from speakerid.annotations.tiers import turns_of
+from speakerid.annotations.tiers import Tier, turns_of
 from speakerid.annotations.transcript_json import read_transcript
 from speakerid.annotations.turns import Annotation, read_text
 from speakerid.base.errors import UserError
@@ -86,7 +86,9 @@ def read_annotation(path: Path, tiers: Collection[str] = ()) -> Annotation:
         known = ", ".join(FORMATS.values())
         raise UserError(f"{path}: found the ending {printable(path.suffix) or 'none'}, expected one of {known}")
     if tiers and kind not in TIERED:
-        raise UserError(f"--tiers: found with {path}, which has no tiers; leave it out")
+        raise UserError(
+            f"--tiers: found with {path}, which has no tiers; leave it out, or add --layout annotated:textgrid"
+        )
     text = read_text(path).content
     try:
         return _READERS[kind](text, tiers)
@@ -94,10 +96,14 @@ def read_annotation(path: Path, tiers: Collection[str] = ()) -> Annotation:
         raise UserError(f"{path}: {error}") from error
 
 
+def _of_tiers(tiers: Sequence[Tier], names: Collection[str]) -> Annotation:
+    return Annotation(turns_of(tiers, names), (), [tier.name for tier in tiers])
+
+
 _READERS: dict[str, Callable[[str, Collection[str]], Annotation]] = {
     "rttm": lambda text, _: read_rttm(text),
-    "textgrid": lambda text, tiers: Annotation(turns_of(read_textgrid(text), tiers)),
-    "elan": lambda text, tiers: Annotation(turns_of(read_elan(text).tiers, tiers)),
+    "textgrid": lambda text, names: _of_tiers(read_textgrid(text), names),
+    "elan": lambda text, names: _of_tiers(read_elan(text).tiers, names),
     "audacity": lambda text, _: Annotation(read_audacity(text)),
     "srt": lambda text, _: read_subtitles(text),
     "vtt": lambda text, _: read_subtitles(text),

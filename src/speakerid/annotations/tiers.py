@@ -43,16 +43,16 @@ def turns_of(tiers: Sequence[Tier], names: Collection[str] = ()) -> list[Turn]:
 
     Args:
         tiers: tiers; intervals without a text are pauses.
-        names: names of the tiers to read; by default all.
+        names: names of tiers to read, of which at least one must be among them; by default all.
 
     Raises:
-        UserError: a name is not that of a tier, or an interval ends before it starts.
+        UserError: no tier has one of the names, or an interval ends before it starts.
     """
     known = [tier.name for tier in tiers]
-    for name in names:
-        if name not in known:
-            found = f"{counted(len(known), 'tier')}: {listed([printable(one) for one in known])}" if known else "none"
-            raise UserError(f"tier {printable(name)}: missing, found {found}; give one of these names to --tiers")
+    if names and not set(names) & set(known):
+        missing = listed([printable(name) for name in names])
+        found = f"{counted(len(known), 'tier')}: {listed([printable(one) for one in known])}" if known else "none"
+        raise UserError(f"tier {missing}: missing, found {found}; give one of these names to --tiers")
     turns: list[Turn] = []
     for tier in [tier for tier in tiers if tier.name in names] if names else _read_by_default(tiers):
         for one in tier.intervals:

@@ -61,6 +61,8 @@ class Annotation:
     turns: Sequence[Turn]
     labels: Sequence[Label] = field(default_factory=tuple)
     """In the order of the text; empty for formats in which labels are not replaced."""
+    tiers: Sequence[str] = ()
+    """Names of all tiers, read or not."""
 
 
 @dataclass(frozen=True)

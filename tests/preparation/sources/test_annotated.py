@@ -107,6 +107,9 @@ def test_options_are_used_or_refused(meeting: Path) -> None:
         ("Ann", 0.5, 1.75), ("Ann", 1.75, 3.0), ("Ann", 8.0, 9.5), ("Ben", 4.0, 5.75), ("Ben", 5.75, 7.5),
     ]  # fmt: skip
     assert cut(meeting, turns=TurnOptions(tiers=("Ben",))) == [("Ben", 4.0, 8.0)]
+    assert cut(meeting, turns=TurnOptions(tiers=("Ben", "Ann"))) == CUT
+    with pytest.raises(UserError, match="--tiers: found Bne, which no annotation has; expected some of Ann, Ben"):
+        scan(meeting, turns=TurnOptions(tiers=("Ann", "Bne")))
     assert cut(meeting, "annotated:srt") == [("Zoe", 1.0, 9.0)]
     write_recording(meeting / "Zoe" / "a.wav", 1, 1000)
     with pytest.raises(UserError, match="layout folders: found options for annotated recordings"):

@@ -14,7 +14,7 @@ from speakerid.annotations.rttm import read_uem
 from speakerid.annotations.speech import LONGEST, SHORTEST, Spoken, utterances_in
 from speakerid.annotations.turns import Turn, read_text
 from speakerid.base.errors import UserError
-from speakerid.base.printing import counted, printable
+from speakerid.base.printing import counted, listed, printable
 from speakerid.preparation.sources.columns import channel_indices
 from speakerid.preparation.sources.listed_recordings import RecordingBuilder, Row, Time
 from speakerid.preparation.sources.recordings import Recording, natural_key
@@ -109,6 +109,7 @@ class AnnotationReader:
     def __init__(self, remarks: Remarks, options: TurnOptions) -> None:
         self.remarks, self._options = remarks, options
         self._totals = Totals()
+        self._tiers = set[str]()
         self.annotated = 0
         """Number of annotated recordings."""
 
@@ -131,6 +132,10 @@ class AnnotationReader:
         for one in annotated:
             found += self._recordings(one, root)
             self.annotated += 1
+        for name in self._options.tiers if self.annotated else ():
+            if name not in self._tiers:
+                known = listed([printable(one) for one in sorted(self._tiers)])
+                raise UserError(f"--tiers: found {printable(name)}, which no annotation has; expected some of {known}")
         for line in self._totals.lines() if found else ():
             self.remarks.note(line)
         return found
@@ -138,6 +143,7 @@ class AnnotationReader:
     def _recordings(self, one: Annotated, root: Path) -> list[Recording]:
         builder = RecordingBuilder(one.annotation, root, self.remarks)
         read = read_annotation(one.annotation, self._options.tiers)
+        self._tiers.update(read.tiers)
         turns = [turn for turn in read.turns if _is_of(turn.recording, one)]
         if not any(turn.speaker for turn in turns):
             found = f"{counted(len(turns), 'turn')} without a speaker" if turns else "no turns"
