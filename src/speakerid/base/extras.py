@@ -7,7 +7,7 @@ from importlib.util import find_spec
 EXTRAS = {
     "av": ["av>=13"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
-    "runtime": ["onnxruntime>=1.20"],
+    "runtime": ["onnxruntime>=1.20", "kaldi-native-fbank>=1.20"],
     "serve": ["gradio>=6.26"],
     "train": [
         "torch>=2.11", "torchaudio==2.11.0", "scipy>=1.11", "scikit-learn>=1.4", "matplotlib>=3.8", "tensorboard>=2.16",

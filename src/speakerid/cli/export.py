@@ -8,6 +8,11 @@ Voice prints are computed from the utterances that the checkpoint was trained on
 validation utterances and on the strangers of the corpus (prepare --strangers N); their expected error rates are printed
 and stored in the bundle.
 
+With --encoder, an embedding model in ONNX that was trained elsewhere (WeSpeaker, 3D-Speaker, …) takes the place of a
+checkpoint, with the recordings of a prepared corpus:
+
+  speakerid export --encoder model.onnx --features kaldi80 --data data/mine speaker.safetensors
+
 With --to runtime, the bundle also holds its encoder in ONNX, and works where torch is not installed. SOURCE may be a
 checkpoint or a bundle.
 
@@ -35,6 +40,7 @@ from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
 from speakerid.base.printing import counted, printable
+from speakerid.cli.arguments import positive
 from speakerid.cli.output import complain, say
 
 if TYPE_CHECKING:
@@ -42,7 +48,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="best.pt of a run; with --to, a bundle")
+    parser.add_argument("source", type=Path, nargs="?", metavar="SOURCE", help="best.pt of a run; with --to, a bundle")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="file to write, such as speaker.safetensors")
     parser.add_argument(
         "--to", choices=["runtime", "onnx", "torchscript", "web"],
@@ -51,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--onnxruntime-web", type=Path, metavar="PACKAGE", help="with --to web: the npm package, .tgz or unpacked"
     )
+    pretrained = parser.add_argument_group("pretrained encoder")
+    pretrained.add_argument("--encoder", type=Path, metavar="FILE", help="embedding model in ONNX, instead of SOURCE")
+    pretrained.add_argument(
+        "--features", choices=["kaldi80", "kaldi80-povey", "waveform"],
+        help="input of the model: Kaldi's 80 log-mel bands as in WeSpeaker, or as in 3D-Speaker, or samples",
+    )  # fmt: skip
+    pretrained.add_argument("--sample-rate", type=positive, default=16_000, metavar="HZ", help="of the model (16000)")
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="corpus (default: the one it was trained on)")
     parser.add_argument(
         "--replace", action="store_true", help="replace a bundle in which speakers were enrolled, forgotten or renamed"
@@ -64,16 +77,22 @@ def run(options: argparse.Namespace) -> int:
     from speakerid.cli.destination import check_destination, corpus_files
     from speakerid.cli.kinds import BUNDLE, ONNX, TORCHSCRIPT
 
+    _check_source(options)
     if options.onnxruntime_web and options.to != "web":
         raise UserError("--onnxruntime-web: has an effect with --to web only; leave it out")
     if options.to == "web":
         return _run_page(options)
     kind = {"onnx": ONNX, "torchscript": TORCHSCRIPT}.get(options.to, BUNDLE)
-    inputs = [options.source, *(corpus_files(options.data) if options.data else ())]
+    inputs = [options.encoder or options.source, *(corpus_files(options.data) if options.data else ())]
     check_destination(options.output, kind, inputs)
     if options.to in ("onnx", "torchscript"):
         return _run_bundle(options)
-    if options.to == "runtime" and options.source.is_file() and BUNDLE.recognizes(options.source):
+    if (
+        options.to == "runtime"
+        and not options.encoder
+        and options.source.is_file()
+        and BUNDLE.recognizes(options.source)
+    ):
         return _run_runtime(options)
     return _run_checkpoint(options)
 
@@ -83,13 +102,20 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
     from speakerid.recognition.bundle_replacement import check_replaceable, enroll_again, recordings_again, save_new
     from speakerid.recognition.make_bundle import make_bundle
 
-    _check_checkpoint(options.source)
+    if not options.encoder:
+        _check_checkpoint(options.source)
     remarks = Remarks()
     again = recordings_again(options.output, options.enroll, remarks) if options.enroll else {}
     for line in remarks.lines():
         complain(line, "note")
     check_replaceable(options.output, options.replace, again)
-    bundle, enrollments = enroll_again(make_bundle(options.source, options.data), again)
+    if options.encoder:
+        from speakerid.recognition.make_pretrained import make_pretrained_bundle
+
+        made = make_pretrained_bundle(options.encoder, options.features, options.data, options.sample_rate)
+    else:
+        made = make_bundle(options.source, options.data)
+    bundle, enrollments = enroll_again(made, again)
     deviation = None
     if options.to == "runtime":
         from speakerid.deployment.encoder import with_onnx
@@ -124,6 +150,23 @@ def _say_enrolled(enrollments: Sequence["Enrollment"]) -> None:
             complain(line, "warning")
         recordings = counted(enrollment.added, "recording")
         say(f"{printable(enrollment.name)}: enrolled again from {recordings}")
+
+
+def _check_source(options: argparse.Namespace) -> None:
+    """Check that there is either a source or an encoder with what it needs."""
+    if options.encoder is None:
+        if options.source is None:
+            raise UserError("SOURCE: missing; expected best.pt of a run, or --encoder model.onnx")
+        if options.features is not None:
+            raise UserError("--features: found without --encoder; a checkpoint has its own, so leave it out")
+        return
+    if options.source is not None:
+        raise UserError(f"{options.source}: found a source beside --encoder, expected one of them")
+    if options.to is not None:
+        raise UserError(f"--to {options.to}: has no effect with --encoder, whose bundle needs no torch; leave it out")
+    for name in ("features", "data"):
+        if getattr(options, name) is None:
+            raise UserError(f"--{name}: missing; --encoder needs --features and the prepared corpus as --data")
 
 
 def _check_checkpoint(source: Path) -> None:

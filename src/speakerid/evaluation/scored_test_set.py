@@ -48,9 +48,9 @@ class ScoredTestSet:
         """Score all utterances, cut to a duration from their middle, or whole."""
         rate = bundle.features.frames_per_second
         frames = None if seconds is None else max(1, round(seconds * rate))
-        lengths = test_set.utterances.lengths
+        lengths = np.concatenate([store.lengths for store in test_set.stores])  # in frames of the bundle
         counted = lengths if frames is None else np.minimum(lengths, frames)
-        return ScoredTestSet(bundle, test_set, test_set.embed(bundle.embedder(), frames), counted / rate)
+        return ScoredTestSet(bundle, test_set, test_set.embed(bundle.network(), frames), counted / rate)
 
     @cached_property
     def scores(self) -> NDArray[np.float32]:

@@ -21,7 +21,8 @@ from speakerid.evaluation.trial_lists import checked_kinds, read_trials
 from speakerid.evaluation.trial_names import rows_of_names
 from speakerid.evaluation.trials import Pairs, draw_pairs
 from speakerid.recognition.bundle import Bundle
-from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.make_pretrained import frames_of
+from speakerid.recognition.network import Embeds
 from speakerid.training.trained_model import check_features
 
 MOST_TRIALS = 100_000
@@ -63,12 +64,17 @@ class TestSet:
                 utterances of the bundle's speakers.
         """
         corpus, store = open_corpus(data, "test")
-        check_features(path, bundle.features, corpus)
+        if not bundle.pretrained:
+            check_features(path, bundle.features, corpus)
         if not corpus.test:
             raise UserError(f"{data}: has no test utterances; `prepare --test-fraction` sets some aside")
         if corpus.answers is None:
             raise UserError(f"{data}: no answers.csv, so the speakers of the test utterances are unknown")
-        stores = (store, open_corpus(data, "strangers")[1]) if corpus.strangers else (store,)
+        if bundle.pretrained:
+            parts = (corpus.test, corpus.strangers) if corpus.strangers else (corpus.test,)
+            stores = tuple(frames_of(corpus, list(part.names), bundle.frontend()) for part in parts)
+        else:
+            stores = (store, open_corpus(data, "strangers")[1]) if corpus.strangers else (store,)
         utterances = Utterances.of([*corpus.test, *corpus.strangers])
         enrolled = {name: index for index, name in enumerate(bundle.profiles.names)}
         of_speaker = np.array([enrolled.get(name, UNKNOWN) for name in utterances.speaker_names])
@@ -86,7 +92,7 @@ class TestSet:
         """(U,) whether the bundle knows the speaker."""
         return self.profile_indices != UNKNOWN
 
-    def embed(self, embedder: Embedder, crop_frames: int | None) -> NDArray[np.float32]:
+    def embed(self, embedder: Embeds, crop_frames: int | None) -> NDArray[np.float32]:
         """(U, D) voice prints.
 
         Args:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speakerid.audio.frontends import Frontend, frontend_of
 from speakerid.base.errors import UserError
 from speakerid.base.extras import install, installed
 from speakerid.base.files import StrPath, atomic_file, check_regular, hidden_prefix, real_path, remove_partials
@@ -44,6 +45,7 @@ from speakerid.recognition.decision import Rule
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
 from speakerid.recognition.network import Network
 from speakerid.recognition.onnx_network import OnnxNetwork
+from speakerid.recognition.pretrained import Pretrained, PretrainedNetwork
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.projection import Projection
 
@@ -59,7 +61,7 @@ class Bundle:
     """Everything needed for recognition.
 
     Attributes:
-        model: settings of the embedder.
+        model: settings of the embedder; None with a pretrained encoder.
         features: settings of the features.
         weights: weights of the embedder.
         profiles: profiles of the known speakers.
@@ -69,9 +71,10 @@ class Bundle:
         expected: expected error rates of `identification`.
         card: provenance and measurements, as plain data; see `speakerid.recognition.make_bundle`.
         onnx: the encoder in ONNX, which works without PyTorch, see `speakerid.deployment.encoder`; None without it.
+        pretrained: description of the encoder if it is a pretrained one, which `onnx` then is.
     """
 
-    model: ModelConfig
+    model: ModelConfig | None
     features: FeatureConfig
     weights: Mapping[str, Array]
     profiles: Profiles
@@ -81,16 +84,18 @@ class Bundle:
     expected: Sequence[Expected]
     card: Mapping[str, Any]
     onnx: NDArray[np.uint8] | None = None
+    pretrained: Pretrained | None = None
 
     @staticmethod
     def fitted(
-        model: ModelConfig,
+        model: ModelConfig | None,
         features: FeatureConfig,
         weights: Mapping[str, Array],
         profiles: Profiles,
         evidence: Sequence[CalibrationSet],
         card: Mapping[str, Any],
         onnx: NDArray[np.uint8] | None = None,
+        pretrained: Pretrained | None = None,
     ) -> Bundle:
         """Create a bundle, and fit thresholds and probabilities for its profiles; arguments are attributes."""
         identification, promised = fit_identification(evidence, profiles)
@@ -105,10 +110,11 @@ class Bundle:
             promised,
             card,
             onnx,
+            pretrained,
         )
 
     def __repr__(self) -> str:
-        return f"Bundle({self.size}, {self.model.encoder.kind})"
+        return f"Bundle({self.size}, {self.model.encoder.kind if self.model else self.card.get('encoder')})"
 
     @property
     def size(self) -> str:
@@ -121,6 +127,8 @@ class Bundle:
 
         from speakerid.recognition.embedder import Embedder
 
+        if self.model is None:
+            raise UserError("found a bundle of a pretrained encoder, which has no model of torch; it works as it is")
         embedder = Embedder(self.model, self.features.n_mels, width=len(self.weights["between"]))
         try:
             embedder.load_state_dict({name: torch.from_numpy(weight.copy()) for name, weight in self.weights.items()})
@@ -134,6 +142,8 @@ class Bundle:
         Raises:
             UserError: neither PyTorch nor the encoder in ONNX is there.
         """
+        if self.pretrained and self.onnx is not None:
+            return PretrainedNetwork(self.onnx, self.pretrained, Projection.of(self.weights))
         if installed("torch"):
             return self.embedder()
         if self.onnx is None:
@@ -143,10 +153,16 @@ class Bundle:
             )
         return OnnxNetwork(self.onnx, Projection.of(self.weights))
 
+    def frontend(self) -> Frontend:
+        """Front end that turns samples into the frames of the encoder."""
+        return frontend_of(self.features, self.pretrained.features if self.pretrained else None)
+
     @cached_property
     def encoder(self) -> str:
         """Fingerprint of features, model settings and weights; only voice prints of one encoder can be compared."""
-        digest = hashlib.sha256(f"{self.features.model_dump_json()} {self.model.model_dump_json()}".encode())
+        model = self.model or self.pretrained
+        assert model is not None
+        digest = hashlib.sha256(f"{self.features.model_dump_json()} {model.model_dump_json()}".encode())
         add_tensors(digest, self.weights)
         return digest.hexdigest()[:32]
 
@@ -191,7 +207,9 @@ class Bundle:
         return replace(self, profiles=profiles, evidence=evidence)
 
     def _with(self, profiles: Profiles, evidence: Sequence[CalibrationSet]) -> Bundle:
-        return Bundle.fitted(self.model, self.features, self.weights, profiles, evidence, self.card, self.onnx)
+        return Bundle.fitted(
+            self.model, self.features, self.weights, profiles, evidence, self.card, self.onnx, self.pretrained
+        )
 
     def save(self, path: StrPath) -> FileVersion:
         """Write the bundle atomically: to a temporary file, which is synced and renamed.
@@ -215,6 +233,7 @@ class Bundle:
             verification=RuleContent.of(self.verification) if self.verification else None,
             expected=list(self.expected),
             card=dict(self.card),
+            pretrained=self.pretrained,
         )
         tensors = tensors_of(self.weights, self.profiles, self.evidence)
         blob = as_bytes(content, tensors if self.onnx is None else tensors | {"onnx": self.onnx})
@@ -248,6 +267,7 @@ class Bundle:
             content.expected,
             content.card,
             tensors.get("onnx"),
+            content.pretrained,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from itertools import pairwise
 from typing import Any
 
@@ -41,13 +42,18 @@ def check(content: Content, tensors: Mapping[str, Array]) -> None:
     Raises:
         UserError: names the field, what was found and what was expected, but not the file.
     """
-    _check_model(content.model)
+    if content.model is not None:
+        _check_model(content.model)
+    if (content.model is None) == (content.pretrained is None):
+        raise UserError("model: found both or neither of a model and a pretrained encoder, expected one")
     _check_features(content.features)
     _check_speakers(content)
     _check_rules(content)
     _check_tensors(_expected_tensors(content, tensors), tensors)
     _check_clips(content, tensors)
     _check_stranger_profiles(content, tensors)
+    if content.pretrained and sha256(tensors["onnx"].tobytes()).hexdigest() != content.pretrained.sha256:
+        raise UserError("tensor 'onnx': is not the encoder of the checksum; export it again")
     for name in ("within", "between"):
         if not (tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all():
             raise UserError(f"weights.{name}: found a variance that is not positive, or almost zero")
@@ -158,8 +164,8 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Array]) -> dict[st
             (*tensors["recordings"].shape[:1], 2) if "recordings" in tensors else (0, 2),
             np.dtype(np.int64),
         )
-    if "onnx" in tensors:
-        expected["onnx"] = (tensors["onnx"].size,), np.dtype(np.uint8)
+    if "onnx" in tensors or content.pretrained:
+        expected["onnx"] = (tensors["onnx"].size if "onnx" in tensors else 0,), np.dtype(np.uint8)
     for index, names in enumerate(content.evidence_speakers):
         prefix = f"evidence.{index}."
         strangers = tensors[f"{prefix}strangers"].shape[:1] if f"{prefix}strangers" in tensors else (0,)
@@ -178,11 +184,12 @@ def _expected_weights(content: Content, tensors: Mapping[str, Array]) -> dict[st
     """Shapes and types of the weights; without PyTorch, which alone uses them, those of the model may be any."""
     between = tensors.get("weights.between")  # in earlier versions as wide as the embeddings
     width = None if between is None or between.ndim != 1 else len(between)
-    if installed("torch"):
+    if content.model is not None and installed("torch"):
         from speakerid.recognition.model_weights import expected_weights
 
         return expected_weights(content.model, content.features.n_mels, width)
-    names = [name.removeprefix("weights.") for name in tensors if name.startswith("weights.model.")]
+    prefix = "weights.model."
+    names = [name.removeprefix("weights.") for name in tensors if content.model and name.startswith(prefix)]
     found = {name: _of(tensors[f"weights.{name}"]) for name in names}
     mean = tensors.get("weights.mean")
     embedding = len(mean) if mean is not None and mean.ndim == 1 else 1

@@ -31,6 +31,7 @@ from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.centers import even_clips
 from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.fitting import Expected
+from speakerid.recognition.pretrained import Pretrained
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.projection import Projection
 
@@ -93,7 +94,8 @@ class Content(Settings, frozen=True):
     format: str
     digest: str
     """SHA-256 of everything else."""
-    model: ModelConfig
+    model: ModelConfig | None
+    """None with a pretrained encoder."""
     features: FeatureConfig
     speakers: list[SpeakerContent]
     seconds: list[float]
@@ -106,6 +108,7 @@ class Content(Settings, frozen=True):
     verification: RuleContent | None
     expected: list[Expected]
     card: dict[str, JsonValue]
+    pretrained: Pretrained | None = None
 
 
 @dataclass(frozen=True)

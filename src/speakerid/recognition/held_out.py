@@ -5,7 +5,7 @@ Shapes: N utterances, T frames, M mel bands, D width of a voice print.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,9 @@ from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
 from speakerid.corpus.store import FrameStore
 from speakerid.corpus.utterances import UNKNOWN, Utterances
-from speakerid.recognition.alignment import Alignment, fit_alignment
+from speakerid.recognition.alignment import fit_alignment
 from speakerid.recognition.embedder import Embedder
+from speakerid.recognition.network import Fitted
 from speakerid.recognition.profiles import Profiles, profiles_of
 from speakerid.recognition.simulated import pieces, through_channels
 from speakerid.training.trained_model import TrainedModel
@@ -41,8 +42,8 @@ class Fold:
         speakers: indices of these among all speakers, ascending.
     """
 
-    embedder: Embedder
-    alignment: Alignment
+    embedder: Fitted
+    alignment: Callable[[NDArray[np.float32]], NDArray[np.float32]]
     profiles: Profiles
     speakers: NDArray[np.int64]
 
@@ -75,7 +76,7 @@ class HeldOutEmbedder:
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: Fitted,
         folds: Sequence[Fold],
         features: FeatureConfig,
         fold_of: NDArray[np.integer],

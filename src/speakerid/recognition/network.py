@@ -1,6 +1,6 @@
 """Interface of the networks that make voice prints, by PyTorch or in ONNX.
 
-Shapes: N utterances, M mel bands, E width of a voice print.
+Shapes: N utterances, M mel bands, D width of the model's embeddings, E width of a voice print.
 """
 
 from __future__ import annotations
@@ -35,6 +35,29 @@ class Embeds(Protocol):
         Returns:
             (N, E) in the order of `indices`.
         """
+        ...
+
+
+class Fitted(Embeds, Protocol):
+    """Encoder whose embeddings and projection can be had one after the other."""
+
+    @property
+    def width(self) -> int:
+        """E."""
+        ...
+
+    def embeddings(
+        self,
+        store: FrameStore,
+        indices: Sequence[int],
+        crop_frames: int | None = None,
+        bands: NDArray[np.float32] | None = None,
+    ) -> NDArray[np.float32]:
+        """(N, D) embeddings before the projection; arguments as for `embed`."""
+        ...
+
+    def voice_prints(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Project (N, D) embeddings to (N, E) voice prints."""
         ...
 
 

@@ -127,7 +127,7 @@ def cells_in(
         for waveform in _pieces_of(recording, sample_rate, rate):
             if digest is not None:
                 digest.update(waveform)
-            cells = cells_of(waveform, bundle.features, began)
+            cells = cells_of(waveform, bundle.frontend(), began)
             began += len(waveform) / rate
             if cells.starts:
                 yield cells

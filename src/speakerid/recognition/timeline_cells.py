@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, sound_segments
-from speakerid.config import FeatureConfig
+from speakerid.audio.frontends import Frontend
+from speakerid.audio.log_mel import SILENCE_LEVEL, Samples, gain_to, sound_segments
 from speakerid.recognition.voice_encoder import SHORTEST
 
 WINDOW_SECONDS = 1.5
@@ -50,9 +50,9 @@ class Cells:
         return np.concatenate([self.frames[row] for row in some.tolist()])
 
 
-def cells_of(waveform: Samples, features: FeatureConfig, began: float) -> Cells:
+def cells_of(waveform: Samples, frontend: Frontend, began: float) -> Cells:
     """Cut the (N,) samples of a piece that begins at `began` seconds at pauses, and then into cells."""
-    log_mel = LogMel(features).without_trimming()  # silence has been cut
+    features, frames_of = frontend.features, frontend.without_trimming()  # silence has been cut
     cells = Cells([], [], [], [], features.frames_per_second)
     for stretches in _speech(waveform, features.sample_rate, features.level):
         sound = np.concatenate([waveform[stretch] for stretch in stretches])
@@ -61,7 +61,7 @@ def cells_of(waveform: Samples, features: FeatureConfig, began: float) -> Cells:
         starts, ends = _cell_edges(stretches, edges)
         cells.starts.extend((began + starts / features.sample_rate).tolist())
         cells.ends.extend((began + ends / features.sample_rate).tolist())
-        frames = log_mel(sound, features.sample_rate)
+        frames = frames_of(sound, features.sample_rate)
         bounds = edges * len(frames) // len(sound)
         cells.frames.extend(np.split(frames, bounds[1:-1]))
         width = min(len(frames), round(WINDOW_SECONDS * features.frames_per_second))

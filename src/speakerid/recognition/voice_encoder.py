@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from speakerid.audio.decode import Sound, decode
-from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.audio.frontends import Frontend
+from speakerid.audio.log_mel import Samples
 from speakerid.audio.mixing import mixed
 from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
@@ -49,13 +50,17 @@ class VoiceEncoder:
         self.sample_rate = bundle.features.sample_rate
         self._features = bundle.features
         self._bundle = bundle
-        self._log_mel: LogMel | None = None
         self.threads = ThreadpoolController()
 
     @cached_property
     def network(self) -> Network:
         """The network, built when it is first needed: to forget a speaker it is not."""
         return self._bundle.network()
+
+    @cached_property
+    def frontend(self) -> Frontend:
+        """Front end of the bundle."""
+        return self._bundle.frontend()
 
     def listen(self, recording: Recording | Sound, sample_rate: int | None = None) -> Voice:
         """See `Recognizer.listen`."""
@@ -88,8 +93,6 @@ class VoiceEncoder:
         Raises:
             Unheard: there is no voice in the samples.
         """
-        if self._log_mel is None:
-            self._log_mel = LogMel(self._features)
         seconds = len(waveform) / sample_rate
         if not len(waveform):
             raise Unheard("too short", "holds no samples", 0.0)
@@ -99,7 +102,7 @@ class VoiceEncoder:
         if peak <= SILENT:
             raise Unheard("silent", f"{seconds:.2f} s of silence", 0.0)
         try:
-            frames = self._log_mel(waveform, sample_rate)
+            frames = self.frontend(waveform, sample_rate)
         except UserError as error:
             raise Unheard("too short" if seconds < SHORTEST else "broken", str(error), seconds) from error
         duration = len(frames) / self._features.frames_per_second
