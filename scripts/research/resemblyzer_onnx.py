@@ -64,7 +64,7 @@ class Resemblyzer(nn.Module):
         count = (steps + STEP - 1) // STEP
         covered = (length - (count - 1) * STEP * HOP).float() / (PARTIAL * HOP)
         count = count - ((covered < COVERAGE) & (count > 1)).long()
-        rows = torch.arange(count)[:, None] * STEP + torch.arange(PARTIAL)
+        rows = torch.arange(count)[:, None] * STEP + torch.arange(PARTIAL)  # pyright: ignore[reportArgumentType, reportCallIssue]
         _, (hidden, _) = self.lstm(mels[rows])
         partials = F.normalize(torch.relu(self.linear(hidden[-1])), dim=1)
         return F.normalize(partials.mean(0, keepdim=True), dim=1)

@@ -6,9 +6,7 @@ Shapes: N utterances of known speakers, I of strangers, D width of a voice print
 from __future__ import annotations
 
 import hashlib
-import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +18,7 @@ from numpy.typing import NDArray
 from speakerid.audio.frontends import Frontend, frontend_of
 from speakerid.base.errors import UserError
 from speakerid.base.extras import install, installed
-from speakerid.base.files import StrPath, atomic_file, check_regular, hidden_prefix, real_path, remove_partials
-from speakerid.base.locks import file_lock
+from speakerid.base.files import StrPath, atomic_file
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle_check import check
@@ -40,6 +37,8 @@ from speakerid.recognition.bundle_file import (
 )
 from speakerid.recognition.bundle_file import Content as _Content  # noqa: F401  # scripts that edit bundles use it
 from speakerid.recognition.bundle_file import digest_of as _digest  # noqa: F401  # and this
+from speakerid.recognition.bundle_lock import FileVersion, version_of
+from speakerid.recognition.bundle_lock import locked as locked  # part of this module as before
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
@@ -51,9 +50,6 @@ from speakerid.recognition.projection import Projection
 
 if TYPE_CHECKING:
     from speakerid.recognition.embedder import Embedder
-
-FileVersion = tuple[int, int, int, int]
-"""Device, inode, time of the last change and size of a file."""
 
 
 @dataclass(frozen=True)
@@ -269,42 +265,3 @@ class Bundle:
             tensors.get("onnx"),
             content.pretrained,
         )
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Block other writers of a bundle while the block runs, and remove files that killed writers left.
-
-    The lock file is beside the bundle that `path` leads to and has its owner and its permissions.
-
-    Raises:
-        UserError: the folder is not writable, or `path` is not a regular file.
-    """
-    real, mode, owner = real_path(path), 0o600, None
-    try:
-        check_regular(real)
-        status = real.stat()
-        # The owner of a write-protected bundle may replace it, and so may lock it.
-        mode, owner = stat.S_IMODE(status.st_mode) & 0o666 | 0o600, (status.st_uid, status.st_gid)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    except OSError:
-        pass  # a new bundle
-    with file_lock(real.with_name(f"{hidden_prefix(real)}lock"), wait=True, mode=mode, owner=owner):
-        try:
-            remove_partials(real.parent, of=real)
-        except OSError as error:
-            raise UserError(
-                f"{error.filename}: cannot be removed: {error.strerror}; a writer that was killed left it, and it may "
-                "hold voice prints"
-            ) from error
-        yield
-
-
-def version_of(path: Path) -> FileVersion | None:
-    """Version of a bundle's file, which changes whenever it is written or replaced; None if the file does not exist."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError):  # ValueError: a NUL in the name
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size

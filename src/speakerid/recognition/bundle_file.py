@@ -31,6 +31,7 @@ from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.centers import even_clips
 from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.fitting import Expected
+from speakerid.recognition.foreign_files import foreign
 from speakerid.recognition.pretrained import Pretrained
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.projection import Projection
@@ -46,17 +47,6 @@ _LONGEST_ERROR = 600
 """Characters; an edited text can have any number of errors."""
 _DTYPES = {"F32": 4, "F16": 2, "I64": 8, "I32": 4, "U8": 1}
 """Types of tensors in a bundle, and bytes per element."""
-_FOREIGN = {
-    b"": "an empty file",
-    b"version https://git-lfs": "a Git LFS pointer instead of the file; `git lfs pull` fetches it",
-    b"<!": "an HTML page; download the file itself",
-    b"<html": "an HTML page; download the file itself",
-    b"PK\x03\x04": "a file of torch.save or another zip archive; `speakerid export` makes a bundle of a checkpoint",
-    b"RIFF": "a recording",
-    b"fLaC": "a recording",
-    b"OggS": "a recording",
-    b"ID3": "a recording",
-}
 
 
 class SpeakerContent(Settings, frozen=True):
@@ -144,7 +134,7 @@ def add_tensors(digest: hashlib._Hash, tensors: Mapping[str, Array]) -> None:
 
 def as_bytes(content: Content, tensors: dict[str, Array]) -> bytes:
     """Content of the file, with the digest."""
-    # safetensors writes the memory behind an array, whatever its strides are.
+    # safetensors 0.8 writes the memory behind an array, whatever its strides are (its issue 825).
     tensors = {name: one if one.flags.c_contiguous else one.copy() for name, one in tensors.items()}
     content = content.model_copy(update={"digest": digest_of(content, tensors)})
     return save(tensors, {_HEADER: content.model_dump_json()})
@@ -200,14 +190,14 @@ def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
     start = file.read(32)
     length = int.from_bytes(start[:8], "little")
     if size > _LARGEST_FILE or not 2 <= length <= min(_LONGEST_HEADER, size - 8):
-        raise UserError(_foreign(start))
+        raise UserError(foreign(start))
     file.seek(8)
     try:
         header = dict(json.loads(file.read(length)))
         metadata = header.pop("__metadata__", {})
         entries = _ENTRIES.validate_python(header)
     except (ValueError, TypeError, RecursionError) as error:
-        raise UserError(_foreign(start)) from error
+        raise UserError(foreign(start)) from error
     if not isinstance(metadata, dict) or not isinstance(metadata.get(_HEADER), str):
         raise UserError(f"found a safetensors file without a {_HEADER!r} text; expected a bundle, see `export`")
     for name, entry in entries.items():
@@ -223,14 +213,6 @@ def _check_header(path: Path, file: BinaryIO) -> Mapping[str, Any]:
             "copy or export it again"
         )
     return metadata
-
-
-def _foreign(start: bytes) -> str:
-    """Describe a file that begins with these bytes and is not a safetensors file."""
-    for beginning, kind in _FOREIGN.items():
-        if start == beginning or (beginning and start.lstrip().lower().startswith(beginning.lower())):
-            return f"found {kind}; expected a bundle"
-    return "damaged, or not a safetensors file; expected a bundle, which `speakerid export` makes of a checkpoint"
 
 
 def _parse(path: Path, metadata: Mapping[str, Any]) -> Content:
