@@ -58,7 +58,7 @@ function recorder(button, report, use) {
     const tick = () => {
       const seconds = Math.floor((performance.now() - start) / 1000);
       button.textContent = `Stop (${seconds} s)`;
-      if (seconds >= LONGEST && running) later(report, stop);
+      if (seconds >= LONGEST - 1 && running) later(report, stop);
     };
     tick();
     clock = setInterval(tick, 250);

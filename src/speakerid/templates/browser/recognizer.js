@@ -5,7 +5,7 @@ import { centersOf, decoded, encoded, logOdds, probability, score, threshold } f
 import { samplesOf } from "./sound.js";
 
 const FORMAT = "speakerid people 1", KEY = "speakerid people ";
-export const LONGEST = 60; // seconds; the memory of attention grows with the square of the length
+export const LONGEST = 120; // seconds
 const own = (name) => new URL(name, import.meta.url);
 
 /** Voice prints are not kept in the browser's cache, so that those of a forgotten speaker are gone. */
@@ -21,7 +21,10 @@ export class Recognizer {
     const model = await (await fetched("encoder.onnx", "default")).arrayBuffer();
     ort.env.wasm.numThreads = 1;
     ort.env.wasm.wasmPaths = { wasm: own("onnxruntime-web/ort-wasm-simd-threaded.wasm").href };
-    return new Recognizer(profiles, await ort.InferenceSession.create(model, { executionProviders: ["wasm"] }));
+    const recognizer = new Recognizer(profiles, await ort.InferenceSession.create(model, { executionProviders: ["wasm"] }));
+    const noise = Float32Array.from({ length: 2 * profiles.sample_rate }, () => Math.random() - 0.5);
+    await recognizer.run(noise); // the first run is slow
+    return recognizer;
   }
 
   constructor(profiles, session) {
@@ -34,17 +37,19 @@ export class Recognizer {
   /** Voice in the bytes of a file: { print, seconds, took }, the time to compute it in seconds. */
   async listen(bytes) {
     const start = performance.now();
-    const { sample_rate: rate, silent, shortest } = this.profiles, samples = await samplesOf(bytes, rate);
-    if (samples.length > LONGEST * rate) throw new Error(`is longer than ${LONGEST} s`);
+    const { sample_rate: rate, silent, shortest } = this.profiles, samples = await samplesOf(bytes, rate, LONGEST);
     if (!samples.length) throw new Error("holds no samples");
     if (samples.every((x) => Math.abs(x) <= silent)) throw new Error("is silent");
-    const { embeddings, seconds } = await this.session.run({
-      waveforms: new ort.Tensor("float32", samples, [1, samples.length]),
-      lengths: new ort.Tensor("int64", [BigInt(samples.length)], [1]),
-    }, ["embeddings", "seconds"]);
+    const { embeddings, seconds } = await this.run(samples);
     const duration = seconds.data[0];
     if (!(duration >= shortest)) throw new Error(`${duration.toFixed(2)} s of sound, expected ${shortest} at least`);
     return { print: Float32Array.from(embeddings.data), seconds: duration, took: (performance.now() - start) / 1000 };
+  }
+
+  run(samples) {
+    const waveforms = new ort.Tensor("float32", samples, [1, samples.length]);
+    const lengths = new ort.Tensor("int64", [BigInt(samples.length)], [1]);
+    return this.session.run({ waveforms, lengths }, ["embeddings", "seconds"]);
   }
 
   /** Who speaks: { name or null, probability, ranking of { name, score, probability }, threshold, seconds }. */
