@@ -3,6 +3,10 @@
   speakerid enroll speaker.safetensors Anna anna1.wav anna2.wav anna3.wav
   speakerid enroll speaker.safetensors --add Anna another_day.wav
 
+A stranger of a timeline is enrolled by the number that `identify --timeline` gives for the same recordings:
+
+  speakerid enroll speaker.safetensors Ben --from meeting.wav --speaker "stranger 1"
+
 With --add, the recordings are added to a speaker who is already in the bundle, trained or enrolled, for example from
 another day or microphone. A recording that was added before does not count twice.
 """
@@ -11,13 +15,21 @@ import argparse
 from pathlib import Path
 
 from speakerid.base.errors import UserError
+from speakerid.cli.arguments import rate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="bundle to change, made by `speakerid export`")
     parser.add_argument("name", metavar="NAME", help="name of the speaker")
     parser.add_argument("--add", action="store_true", help="add more recordings of a speaker who is in the bundle")
-    parser.add_argument("recordings", nargs="+", metavar="FILE", help="recordings, folders of them, or patterns")
+    parser.add_argument("recordings", nargs="*", metavar="FILE", help="recordings, folders of them, or patterns")
+    parser.add_argument(
+        "--from", nargs="+", dest="timelines", metavar="FILE", help="recordings of the timeline, instead of FILE"
+    )
+    parser.add_argument("--speaker", metavar="STRANGER", help='stranger of the timeline to enroll: "stranger 1"')
+    parser.add_argument(
+        "--false-accepts", type=rate, metavar="R", help="as for the timeline with the stranger, if given"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,10 +41,15 @@ def run(options: argparse.Namespace) -> int:
 
     _check_name(options)
     recognizer = Recognizer.load(options.bundle)
-    paths = named_recordings(options.recordings)
+    paths = named_recordings(options.timelines or options.recordings)
     check_destination(options.bundle, BUNDLE, paths, "BUNDLE")
     with replacing(options.bundle):
-        enrollment = recognizer.enroll(options.name, paths, add=options.add)
+        if options.speaker is None:
+            enrollment = recognizer.enroll(options.name, paths, add=options.add)
+        else:
+            enrollment = recognizer.enroll_stranger(
+                options.name, paths, options.speaker, add=options.add, false_accepts=options.false_accepts
+            )
     for line in enrollment.skipped:
         complain(line, "skipped")
     for line in enrollment.warnings:
@@ -46,13 +63,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_name(options: argparse.Namespace) -> None:
-    """Refuse a name that is a recording, because the speaker's name was left out.
+    """Refuse a name that is a recording, because the speaker's name was left out, and options that do not fit.
 
     Raises:
-        UserError: the name is that of a recording.
+        UserError: the name is that of a recording, or the recordings or the stranger are missing.
     """
     from speakerid.audio.decode import EXTENSIONS
 
+    if (options.timelines is None) != (options.speaker is None):
+        given, missing = ("--from", "--speaker") if options.speaker is None else ("--speaker", "--from")
+        raise UserError(f'{given}: found without {missing}; expected both: --from meeting.wav --speaker "stranger 1"')
+    if bool(options.recordings) == bool(options.timelines):
+        raise UserError("FILE: expected recordings of the speaker, or --from and --speaker instead")
+    if options.false_accepts is not None and options.timelines is None:
+        raise UserError("--false-accepts: found without --from; add it, or leave this out")
     name = Path(options.name)
     if name.suffix.lower() in EXTENSIONS or name.is_file():
         raise UserError(

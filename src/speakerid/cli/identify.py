@@ -110,11 +110,14 @@ def _check_outputs(options: argparse.Namespace, recognizer: "Recognizer", paths:
 
 
 def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Sequence[Path]) -> int:
+    import os
     import sys
 
     from speakerid.base.files import atomic_file
+    from speakerid.base.printing import counted
     from speakerid.base.progress import Bar
     from speakerid.cli.output_formats import write_timelines
+    from speakerid.recognition.corrections import changed_since
     from speakerid.recognition.timeline_files import as_rttm, draw
 
     _check_outputs(options, recognizer, paths)
@@ -128,6 +131,9 @@ def _timelines(options: argparse.Namespace, recognizer: "Recognizer", paths: Seq
             bar.advance()
     timelines = recognizer.timelines(speech.values(), false_accepts=options.false_accepts)
     found = dict(zip(speech, timelines, strict=True))
+    for path, one in speech.items():
+        if changed := changed_since(recognizer.bundle, os.path.abspath(path), one.digest):
+            complain(f"{path}: has changed; {counted(changed, 'correction')} of its former content left out", "note")
     # Write the files first, so that they exist even if standard output cannot be written.
     if options.rttm is not None:
         with atomic_file(options.rttm) as partial:

@@ -7,7 +7,7 @@ For a page of `export --to web`, these are the speakers in its folder, without t
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     import dataclasses
+    from collections import Counter
 
     from speakerid.base.printing import printable
     from speakerid.cli.output import json_line
@@ -28,12 +29,17 @@ def run(options: argparse.Namespace) -> int:
     bundle = Bundle.load(options.bundle)
     profiles = bundle.profiles
     rows = list(zip(profiles.names, profiles.clips, profiles.trained, strict=True))
+    corrections = Counter(one.name for one in bundle.kept.corrections)
+    prints = Counter(one.name for one in bundle.kept.prints)
     if options.json:
-        speakers = [{"name": name, "clips": clips, "trained": trained} for name, clips, trained in rows]
+        speakers = [
+            {"name": name, "clips": clips, "trained": trained, "prints": prints[name], "corrections": corrections[name]}
+            for name, clips, trained in rows
+        ]
         measured = [dataclasses.asdict(row) for row in bundle.expected]
         print(json_line({"speakers": speakers, "expected": measured, "card": bundle.card}))
         return 0
-    _print(rows)
+    _print(rows, corrections)
     print(f"Thresholds fitted on {printable(bundle.fitted_on)}.")
     return 0
 
@@ -50,9 +56,11 @@ def _run_page(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print(rows: Sequence[tuple[str, int, bool]]) -> None:
-    from speakerid.base.printing import printable
+def _print(rows: Sequence[tuple[str, int, bool]], corrections: Mapping[str, int] | None = None) -> None:
+    from speakerid.base.printing import counted, printable
 
     width = max((len(printable(name)) for name, _, _ in rows), default=0)
     for name, clips, trained in rows:
-        print(f"{printable(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}")
+        turns = (corrections or {}).get(name, 0)
+        corrected = f", {counted(turns, 'turn')} corrected" if turns else ""
+        print(f"{printable(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}{corrected}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from speakerid.base.extras import install, installed
 from speakerid.base.files import StrPath, atomic_file
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
-from speakerid.recognition.bundle_check import check
+from speakerid.recognition.bundle_changes import Known, enrolled
+from speakerid.recognition.bundle_check import check, kept_arrays
 from speakerid.recognition.bundle_file import (
     FORMAT,
     Array,
@@ -42,6 +43,7 @@ from speakerid.recognition.bundle_lock import locked as locked  # part of this m
 from speakerid.recognition.calibration_set import CalibrationSet
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.fitting import Expected, fit_identification, fit_verification
+from speakerid.recognition.kept_prints import KeptPrints, prints_of
 from speakerid.recognition.network import Network
 from speakerid.recognition.onnx_network import OnnxNetwork
 from speakerid.recognition.pretrained import Pretrained, PretrainedNetwork
@@ -68,6 +70,7 @@ class Bundle:
         card: provenance and measurements, as plain data; see `speakerid.recognition.make_bundle`.
         onnx: the encoder in ONNX, which works without PyTorch, see `speakerid.deployment.encoder`; None without it.
         pretrained: description of the encoder if it is a pretrained one, which `onnx` then is.
+        kept: single voice prints of enrolled recordings and turns, and corrections.
     """
 
     model: ModelConfig | None
@@ -81,6 +84,7 @@ class Bundle:
     card: Mapping[str, Any]
     onnx: NDArray[np.uint8] | None = None
     pretrained: Pretrained | None = None
+    kept: KeptPrints = field(default_factory=KeptPrints)
 
     @staticmethod
     def fitted(
@@ -170,17 +174,17 @@ class Bundle:
     def enrolled(
         self, name: str, prints: NDArray[np.floating], recordings: Iterable[int] = (), add: bool = False
     ) -> Bundle:
-        """Bundle with one more speaker, or with more recordings of one.
+        """Bundle with one more speaker, or with `add` with more recordings of one.
 
-        Args:
-            name, prints, recordings: see `Profiles.with_speaker`.
-            add: add to an existing speaker, see `Profiles.with_more`.
-
-        Raises:
-            UserError: as for these methods.
+        Arguments and errors are those of `Profiles.with_speaker` and `Profiles.with_more`.
         """
-        change = self.profiles.with_more if add else self.profiles.with_speaker
-        return self._with(change(name, prints, recordings), self.evidence)
+        digests = list(recordings)
+        kept = prints_of(name, prints, digests)
+        return self.changed(enrolled(Known(self.profiles, self.kept), kept, digests, add))
+
+    def changed(self, known: Known) -> Bundle:
+        """Bundle with other profiles, and the prints that they follow from."""
+        return replace(self._with(known.profiles, self.evidence), kept=known.kept)
 
     def forgotten(self, name: str) -> Bundle:
         """Bundle without a speaker, and without any of the speaker's voice prints.
@@ -194,13 +198,14 @@ class Bundle:
             raise UserError(
                 f"{name!r}: found the last speaker whose recordings thresholds are fitted on; delete the bundle instead"
             )
-        return self._with(profiles, evidence)
+        return replace(self._with(profiles, evidence), kept=self.kept.without(name))
 
     def renamed(self, old: str, new: str) -> Bundle:
         """Bundle with another name for a speaker; errors as for `Profiles.renamed`."""
         profiles, index = self.profiles.renamed(old, new), self.profiles.index(old)
-        evidence = [some.renamed(self.profiles.names[index], profiles.names[index]) for some in self.evidence]
-        return replace(self, profiles=profiles, evidence=evidence)
+        old, new = self.profiles.names[index], profiles.names[index]
+        evidence = [some.renamed(old, new) for some in self.evidence]
+        return replace(self, profiles=profiles, evidence=evidence, kept=self.kept.renamed(old, new))
 
     def _with(self, profiles: Profiles, evidence: Sequence[CalibrationSet]) -> Bundle:
         return Bundle.fitted(
@@ -230,9 +235,11 @@ class Bundle:
             expected=list(self.expected),
             card=dict(self.card),
             pretrained=self.pretrained,
+            corrections=list(self.kept.corrections),
         )
         tensors = tensors_of(self.weights, self.profiles, self.evidence)
-        blob = as_bytes(content, tensors if self.onnx is None else tensors | {"onnx": self.onnx})
+        kept = self.kept.arrays(self.profiles.names)
+        blob = as_bytes(content, tensors | kept if self.onnx is None else tensors | kept | {"onnx": self.onnx})
         with atomic_file(Path(path), mode=0o600) as partial:
             partial.write_bytes(blob)
             version = version_of(partial)
@@ -264,4 +271,5 @@ class Bundle:
             content.card,
             tensors.get("onnx"),
             content.pretrained,
+            KeptPrints.of_arrays(kept_arrays(tensors), [one.name for one in content.speakers], content.corrections),
         )

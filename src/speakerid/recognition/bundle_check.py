@@ -18,6 +18,8 @@ from speakerid.config.model import ModelConfig
 from speakerid.config.settings import Settings
 from speakerid.recognition.bundle_file import Array, Content, RuleContent
 from speakerid.recognition.centers import CENTERS
+from speakerid.recognition.kept_check import check_kept
+from speakerid.recognition.kept_prints import KEPT, shapes
 
 _LARGEST_WIDTH = 2**17
 """Upper bound of every width, kernel size and number of heads in the settings of a model."""
@@ -54,11 +56,17 @@ def check(content: Content, tensors: Mapping[str, Array]) -> None:
     _check_stranger_profiles(content, tensors)
     if content.pretrained and sha256(tensors["onnx"].tobytes()).hexdigest() != content.pretrained.sha256:
         raise UserError("tensor 'onnx': is not the encoder of the checksum; export it again")
+    check_kept(content, kept_arrays(tensors))
     for name in ("within", "between"):
         if not (tensors[f"weights.{name}"] >= _SMALLEST_VARIANCE).all():
             raise UserError(f"weights.{name}: found a variance that is not positive, or almost zero")
     if len(content.expected) > len(content.seconds):
         raise UserError(f"expected: found {len(content.expected)} rows for {len(content.seconds)} durations")
+
+
+def kept_arrays(tensors: Mapping[str, Array]) -> dict[str, Array]:
+    """Arrays of the kept prints among the tensors."""
+    return {name: tensors[name] for name in KEPT if name in tensors}
 
 
 def _check_model(model: ModelConfig) -> None:
@@ -166,6 +174,8 @@ def _expected_tensors(content: Content, tensors: Mapping[str, Array]) -> dict[st
         )
     if "onnx" in tensors or content.pretrained:
         expected["onnx"] = (tensors["onnx"].size if "onnx" in tensors else 0,), np.dtype(np.uint8)
+    for name, shape in shapes(kept_arrays(tensors), width).items():
+        expected[name] = shape, _FLOAT if name in ("prints", "base_centers") else np.dtype(np.int64)
     for index, names in enumerate(content.evidence_speakers):
         prefix = f"evidence.{index}."
         strangers = tensors[f"{prefix}strangers"].shape[:1] if f"{prefix}strangers" in tensors else (0,)

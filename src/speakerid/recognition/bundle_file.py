@@ -32,6 +32,7 @@ from speakerid.recognition.centers import even_clips
 from speakerid.recognition.decision import Rule, Thresholds
 from speakerid.recognition.fitting import Expected
 from speakerid.recognition.foreign_files import foreign
+from speakerid.recognition.kept_prints import Correction
 from speakerid.recognition.pretrained import Pretrained
 from speakerid.recognition.profiles import Profiles
 from speakerid.recognition.projection import Projection
@@ -99,6 +100,7 @@ class Content(Settings, frozen=True):
     expected: list[Expected]
     card: dict[str, JsonValue]
     pretrained: Pretrained | None = None
+    corrections: list[Correction] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -145,14 +145,12 @@ class Embedder(nn.Module):
         bands: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """(N, D) embeddings of the model, before the projection to voice prints; see `embed`."""
-        rows: list[NDArray[np.int64]] = []
-        found: list[Tensor] = []
+        # Written into one array: a small tensor kept from every batch would split the memory that batches share.
+        found = np.empty((len(indices), self.model.embedding_width), np.float32)
         for batch in whole_utterances(store, indices, CPU_FRAMES, crop_frames):
-            rows.append(batch.indices)
             features = batch.features if bands is None else batch.features @ torch.from_numpy(bands)
-            found.append(self.model.embed(features, batch.mask))
-        order = np.argsort(np.concatenate(rows))
-        return torch.cat(found).numpy()[order]
+            found[batch.indices] = self.model.embed(features, batch.mask).numpy()
+        return found
 
     @torch.no_grad()
     def voice_prints(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:

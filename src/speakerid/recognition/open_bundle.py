@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from speakerid.base.errors import UserError
 from speakerid.base.files import StrPath
 from speakerid.recognition.bundle import Bundle, FileVersion, locked, version_of
 from speakerid.recognition.voice_encoder import VoiceEncoder
+
+Result = TypeVar("Result")
 
 
 class OpenBundle:
@@ -51,6 +54,18 @@ class OpenBundle:
         if bundle.encoder != self._encoder.fingerprint:
             self._encoder = VoiceEncoder(bundle)
         self.bundle, self._version = bundle, version
+
+    def _changed(self, change: Callable[[Bundle], tuple[Bundle, Result]]) -> Result:
+        """Change the bundle, and return the result of the change."""
+        results = list[Result]()
+
+        def changed(bundle: Bundle) -> Bundle:
+            new, result = change(bundle)
+            results.append(result)
+            return new
+
+        self._change(changed)
+        return results[0]
 
     def _change(self, change: Callable[[Bundle], Bundle]) -> None:
         if self.path is None:

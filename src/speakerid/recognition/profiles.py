@@ -159,15 +159,31 @@ class Profiles:
         Raises:
             UserError: no speaker has this name.
         """
+        base = self.centers[self.index(name)], self.center_clips[self.index(name)]
+        return self.remade(name, base, np.unique(prints, axis=0), recordings)
+
+    def remade(
+        self,
+        name: str,
+        base: tuple[NDArray[np.float32], NDArray[np.int64]] | None,
+        prints: NDArray[np.floating],
+        recordings: Iterable[int] = (),
+    ) -> Profiles:
+        """Copy with other centers of a speaker, by name: those of (C, D) distinct voice prints and of a base.
+
+        The base, if any, is (K, D) centers and (K,) their numbers of clips. `recordings` are digests of further ones.
+        """
         index = self.index(name)
-        prints = np.unique(prints, axis=0)
-        former, sizes = means_of(self.centers[index], self.center_clips[index])
-        points = np.concatenate([former, prints.astype(np.float64)])
-        centers, sizes = centers_of(points, np.concatenate([sizes, np.ones(len(prints), np.int64)]))
+        if base is not None and not len(prints):
+            centers, sizes = base
+        else:
+            former, counts = means_of(*base) if base else (np.zeros((0, prints.shape[1])), np.zeros(0, np.int64))
+            points = np.concatenate([former, prints.astype(np.float64)])
+            centers, sizes = centers_of(points, np.concatenate([counts, np.ones(len(prints), np.int64)]))
         return replace(
             self,
             centers=_replaced(self.centers, index, centers),
-            clips=(*self.clips[:index], self.clips[index] + len(prints), *self.clips[index + 1 :]),
+            clips=(*self.clips[:index], int(sizes.sum()), *self.clips[index + 1 :]),
             center_clips=_replaced(self.center_clips, index, sizes),
             recordings=(
                 *self.recordings[:index],

@@ -20,13 +20,12 @@ from speakerid.recognition.bundle import Bundle, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
 from speakerid.recognition.identification import answer, verdict, verification_rule
 from speakerid.recognition.identify_files import answers_of_files
-from speakerid.recognition.open_bundle import OpenBundle
-from speakerid.recognition.results import Answer, OtherEncoder, Segment, Unheard, Verdict, Voice
-from speakerid.recognition.timeline import Speech, segments_of, speech_in, timeline
-from speakerid.recognition.waveforms import Recording, path_of
+from speakerid.recognition.results import Answer, OtherEncoder, Unheard, Verdict, Voice
+from speakerid.recognition.timelines import Timelines
+from speakerid.recognition.waveforms import Recording, path_of, several
 
 
-class Recognizer(OpenBundle):
+class Recognizer(Timelines):
     """Identifies speakers, and enrolls new ones without training.
 
     Args:
@@ -127,33 +126,6 @@ class Recognizer(OpenBundle):
         """
         return answer(self.bundle, voice, false_accepts, top)
 
-    def timelines(
-        self,
-        recordings: Iterable[Recording | Speech],
-        sample_rate: int | None = None,
-        false_accepts: float | None = None,
-    ) -> list[list[Segment]]:
-        """`timeline` of each of several recordings, in which a stranger has the same number throughout.
-
-        Args:
-            recordings: see `listen`, or what `speech` found in them.
-            sample_rate, false_accepts: see `timeline`.
-        """
-        found = [one if isinstance(one, Speech) else self.speech(one, sample_rate, false_accepts) for one in recordings]
-        return segments_of(self.bundle, found, false_accepts)
-
-    def speech(
-        self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
-    ) -> Speech:
-        """Find the voices in a recording, for `timelines`; arguments and errors as for `timeline`."""
-        return speech_in(self.bundle, self._encoder, recording, sample_rate, false_accepts)
-
-    def timeline(
-        self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
-    ) -> list[Segment]:
-        """Who speaks when in a recording of any length; see `speakerid.recognition.timeline.timeline`."""
-        return timeline(self.bundle, self._encoder, recording, sample_rate, false_accepts)
-
     def verify(
         self,
         first: Recording,
@@ -201,7 +173,7 @@ class Recognizer(OpenBundle):
         Raises:
             UserError: none of the recordings can be used, the name is taken or reserved, or does not exist with `add`.
         """
-        some = _several(recordings)
+        some = several(recordings)
         self._check_name(name, add)
         # Try again only if another training was exported over the bundle while the recordings were read.
         for last in (False, True):
@@ -215,13 +187,6 @@ class Recognizer(OpenBundle):
                 if last:
                     raise
         raise AssertionError("unreachable")
-
-    def _check_name(self, name: str, add: bool) -> None:
-        """Check a name before the recordings are read, which takes time."""
-        if add:
-            self.bundle.profiles.index(name)
-        else:
-            self.bundle.profiles.check_new(name)
 
     def _voices_in(self, recordings: Sequence[Recording], sample_rate: int | None) -> tuple[list[Voice], list[str]]:
         voices, passed = [], []
@@ -239,15 +204,7 @@ class Recognizer(OpenBundle):
             OtherEncoder: a voice was embedded by another encoder, for example before an export of another training.
             UserError: see `Bundle.enrolled`.
         """
-        enrollments = []
-
-        def enrolled(bundle: Bundle) -> Bundle:
-            changed, enrollment = enroll(bundle, name, voices, add)
-            enrollments.append(enrollment)
-            return changed
-
-        self._change(enrolled)
-        return enrollments[0]
+        return self._changed(lambda bundle: enroll(bundle, name, voices, add))
 
     def forget(self, name: str) -> None:
         """Delete every voice print of a speaker, in the bundle's file too; errors as for `Bundle.forgotten`."""
@@ -256,10 +213,3 @@ class Recognizer(OpenBundle):
     def rename(self, old: str, new: str) -> None:
         """Rename a speaker, in the bundle's file too; errors as for `Profiles.renamed`."""
         self._change(lambda bundle: bundle.renamed(old, new))
-
-
-def _several(recordings: Iterable[Recording] | Recording) -> Sequence[Recording]:
-    """List of recordings; a single one need not be in a list."""
-    if path_of(recordings) is not None or isinstance(recordings, np.ndarray) or hasattr(recordings, "detach"):
-        return [recordings]  # type: ignore[list-item]
-    return list(recordings)  # type: ignore[arg-type]

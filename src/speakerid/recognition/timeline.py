@@ -22,6 +22,7 @@ from speakerid.audio.resample import resample
 from speakerid.base.errors import UserError
 from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
+from speakerid.recognition.corrected_turns import honored
 from speakerid.recognition.diarization import clusters_of
 from speakerid.recognition.identification import answer
 from speakerid.recognition.profiles import RANKED
@@ -140,14 +141,17 @@ def cells_in(
 def segments_of(
     bundle: Bundle, recordings: Sequence[Speech], false_accepts: float | None = None
 ) -> list[list[Segment]]:
-    """Timelines of recordings, in which strangers are numbered together.
+    """Timelines of recordings, in which strangers are numbered together and corrected turns have their names.
 
     Args:
         bundle, false_accepts: see `timeline`.
         recordings: speech of each.
     """
     strangers = _strangers(bundle, [one.voices for one in recordings], false_accepts)
-    found = [_segments(speech, groups) for speech, groups in zip(recordings, strangers, strict=True)]
+    found = [
+        honored(_segments(speech, groups), bundle.kept.of_recording(speech.digest))
+        for speech, groups in zip(recordings, strangers, strict=True)
+    ]
     appeared = dict.fromkeys(s.stranger for s in itertools.chain(*found) if s.stranger is not None)
     numbers = {group: number for number, group in enumerate(appeared, 1)}
     return [

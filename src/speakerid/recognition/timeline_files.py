@@ -10,7 +10,7 @@ from speakerid.base.files import StrPath, atomic_file
 from speakerid.base.palette import COLORS
 from speakerid.base.printing import printable
 from speakerid.recognition.results import Segment
-from speakerid.recognition.timeline_labels import file_ids, label_of, speaker_labels
+from speakerid.recognition.timeline_labels import clock, file_ids, label_of, speaker_labels
 
 FORMATS = (".png", ".svg", ".pdf")
 _GREY = "0.7"
@@ -88,13 +88,6 @@ def draw(segments: Sequence[Segment], title: str, path: StrPath) -> None:
         axes.set_title(printable(title))
         with atomic_file(path) as partial:
             figure.savefig(partial, format=path.suffix.lower()[1:], dpi=150)
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes and seconds with two decimals."""
-    hundredths = round(seconds * 100)
-    minutes, rest = divmod(hundredths, 6000)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"
 
 
 def _rows(segments: Sequence[Segment]) -> dict[str, list[Segment]]:

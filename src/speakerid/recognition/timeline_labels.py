@@ -1,4 +1,4 @@
-"""Make unique names of recordings and speakers for timelines and NIST's formats."""
+"""Write times, and make unique names of recordings and speakers, for timelines and NIST's formats."""
 
 import os
 import re
@@ -36,6 +36,13 @@ def label_of(segment: Segment) -> str:
     if segment.name is not None:
         return segment.name
     return UNKNOWN if segment.stranger is None else f"stranger {segment.stranger}"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds with two decimals."""
+    hundredths = round(seconds * 100)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest // 100:02d}.{rest % 100:02d}"
 
 
 def file_ids(paths: Sequence[Path]) -> dict[Path, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,13 @@ def path_of(recording: object) -> Path | None:
     if isinstance(recording, str | os.PathLike):
         return Path(os.fsdecode(recording))
     return None
+
+
+def several(recordings: Iterable[Recording] | Recording) -> Sequence[Recording]:
+    """List of recordings; a single one need not be in a list."""
+    if path_of(recordings) is not None or isinstance(recordings, np.ndarray) or hasattr(recordings, "detach"):
+        return [recordings]  # type: ignore[list-item]
+    return list(recordings)  # type: ignore[arg-type]
 
 
 def rate_of(sample_rate: object) -> int | None:
