@@ -14,19 +14,28 @@ recordings whose sessions are real).
 Shares are of the time in which a known speaker or a stranger speaks: mean over the conversations, in brackets the 95 %
 interval of a bootstrap over them. The identification and the diarization error rate are those of pyannote.metrics (the
 extra `compare`), without a collar and with one of 0.25 s on either side of a turn's boundaries.
+
+With `--people`, the diarization error rate alone is measured, with the collar, for conversations of these numbers of
+people of whom none, half or all are known: with all strangers as one voice, with strangers distinguished, and with
+Resemblyzer's pretrained encoder and the same clustering (`open_set/pretrained_timelines.py`).
+
+  python scripts/research/timelines.py voices.safetensors data/voices --strangers OTHERS --people 2 4 6
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from speakerid import UserError
 from speakerid.cli import exit_with
 from speakerid.cli.arguments import positive
 
 if TYPE_CHECKING:
     from open_set.conversations import Conversation
     from speakerid import Recognizer
+    from speakerid.preparation.sources.recordings import Recording
 
 
 def main() -> int:
@@ -46,6 +55,8 @@ def main() -> int:
     tests = open_corpus(options.corpus, "test")[0].test
     known = [recordings[one.feature_path] for one in tests if one.speaker in recognizer.speakers]
     strangers = scan(options.strangers).recordings if options.strangers else []
+    if options.people:
+        return _by_people(options, recognizer, known, strangers)
     numbers = range(options.first, options.first + options.conversations)
     features = recognizer.bundle.features
     talks = [conversation(known, strangers, features, number, not options.clean) for number in numbers]
@@ -56,6 +67,49 @@ def main() -> int:
         _measure(recognizer, talks, false_accepts)
     if not installed():
         print(f"\nidentification and diarization error rates need {NEEDED}; pip install -e '.[compare]'")
+    return 0
+
+
+def _by_people(
+    options: argparse.Namespace, recognizer: "Recognizer", known: "list[Recording]", strangers: "list[Recording]"
+) -> int:
+    """Print diarization error rates by the number of people and of strangers among them."""
+    from dataclasses import replace
+
+    from open_set.conversations import conversation
+    from open_set.error_rates import NEEDED, error_rates, installed
+    from open_set.pretrained_timelines import PretrainedTimelines, corpus_recordings
+    from open_set.tables import interval
+    from result_tables import markdown
+    from speakerid.base.extras import installed as has
+
+    if not (installed() and has("resemblyzer") and strangers):
+        raise UserError(f"--people: needs --strangers, {NEEDED} and resemblyzer; pip install -e '.[compare]'")
+    training = [corpus_recordings(options.corpus, part) for part in ("labelled", "strangers")]
+    pretrained = PretrainedTimelines(*training, recognizer.bundle)
+    numbers = range(options.first, options.first + options.conversations)
+    rows = []
+    for people in options.people:
+        for who, guests in {"none": people, "half": people // 2, "all": 0}.items():
+            found: list[list[float]] = []
+            for number in numbers:
+                settings = recognizer.bundle.features, number, not options.clean, people, guests, options.turns
+                talk = conversation(known, strangers, *settings)
+                mine = recognizer.timeline(talk.waveform, talk.sample_rate)
+                one = [replace(segment, stranger=None) for segment in mine]
+                said = one, mine, pretrained(talk.waveform, talk.sample_rate)
+                rates = [error_rates(talk.turns, some, recognizer.speakers)["diarization error"] for some in said]
+                counted = [len({segment.stranger for segment in some} - {None}) for some in said[1:]]
+                found.append([*rates, *counted])
+            cells = [interval([row[column] for row in found]) for column in range(3)]
+            counts = [f"{sum(row[column] for row in found) / len(found):.1f}" for column in (3, 4)]
+            rows.append([str(people), who, *cells, str(guests), *counts])
+            print(" ".join(rows[-1]), file=sys.stderr)
+    head = [
+        "people", "known", "strangers one voice", "strangers distinguished", "Resemblyzer", "strangers",
+        "found", "voices found by Resemblyzer",
+    ]  # fmt: skip
+    print(markdown(head, rows))
     return 0
 
 
@@ -81,6 +135,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--strangers", type=Path, metavar="OTHERS", help="recordings of people who are not in CORPUS")
     parser.add_argument("--conversations", type=positive, default=20, metavar="N", help="default 20")
     parser.add_argument("--first", type=positive, default=1, metavar="N", help="number of the first one (default 1)")
+    parser.add_argument("--people", type=positive, nargs="+", metavar="N", help="measure the diarization error rate")
+    parser.add_argument("--turns", type=positive, metavar="N", help="turns of a conversation, with --people")
     parser.add_argument("--clean", action="store_true", help="no simulated occasions")
     return parser
 

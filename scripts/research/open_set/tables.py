@@ -44,7 +44,7 @@ def shares(talks: Sequence[Mapping[str, Counter[str]]]) -> str:
     rows = []
     for said in SAID:
         cells = (
-            _interval([talk[who][said] / talk[who].total() for talk in talks if talk[who]]) for who in (KNOWN, STRANGER)
+            interval([talk[who][said] / talk[who].total() for talk in talks if talk[who]]) for who in (KNOWN, STRANGER)
         )
         rows.append([said, *cells])
     return markdown(["outcome", KNOWN, STRANGER], rows)
@@ -52,10 +52,10 @@ def shares(talks: Sequence[Mapping[str, Counter[str]]]) -> str:
 
 def rates(talks: Sequence[Mapping[str, float]]) -> str:
     """Error rates of conversations by name, in percent of the speech."""
-    return "; ".join(f"{name} {_interval([talk[name] for talk in talks])}" for name in talks[0])
+    return "; ".join(f"{name} {interval([talk[name] for talk in talks])}" for name in talks[0])
 
 
-def _interval(shares: Sequence[float]) -> str:
+def interval(shares: Sequence[float]) -> str:
     """Mean over conversations and the 95 % interval of a bootstrap over them, in percent."""
     if not shares:
         return ""
