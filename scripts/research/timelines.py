@@ -85,8 +85,8 @@ def _by_people(
 
     if not (installed() and has("resemblyzer") and strangers):
         raise UserError(f"--people: needs --strangers, {NEEDED} and resemblyzer; pip install -e '.[compare]'")
-    training = [corpus_recordings(options.corpus, part) for part in ("labelled", "strangers")]
-    pretrained = PretrainedTimelines(*training, recognizer.bundle)
+    training, others = (corpus_recordings(options.corpus, part) for part in ("labelled", "strangers"))
+    pretrained = PretrainedTimelines(training, others, recognizer.bundle)
     numbers = range(options.first, options.first + options.conversations)
     rows = []
     for people in options.people:

@@ -46,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
         else:
             path, moment, name = options.recording, seconds_of(options.time), options.name
             one = recognizer.correct(path, moment, name, new=options.new, false_accepts=options.false_accepts)
-    where = f"{printable(one.source)}: {clock(one.start)} – {clock(one.end)}"
+    path = one.source or "samples" if options.undo else str(options.recording)
+    where = f"{printable(path)}: {clock(one.start)} – {clock(one.end)}"
     name, former = printable(one.name), "a stranger" if one.former is None else printable(one.former)
     print(f"{where}: no longer {name}" if options.undo else f"{where}: {name}, was {former}")
     return 0

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from speakerid.base.errors import UserError
-from speakerid.base.printing import nfc
+from speakerid.base.printing import counted, nfc
 from speakerid.preparation.sources.walk import Remarks, recordings_below
 from speakerid.recognition.bundle import Bundle, locked
 from speakerid.recognition.enrollment import Enrollment
@@ -118,8 +118,12 @@ def _lost(former: Bundle, new: Bundle | None, again: Collection[str]) -> list[st
             lost.append(f"{name!r} is enrolled ({clips} recording{'' if clips == 1 else 's'})")
         elif recordings:
             lost.append(f"{name!r} has {len(recordings)} added recording{'' if len(recordings) == 1 else 's'}")
+        elif former.kept.active(name):
+            lost.append(f"{name!r} has added turns of recordings")
         elif new and name not in new.profiles.names:
             lost.append(f"{name!r} was renamed or is not in the new training")
+    if corrections := [one for one in former.kept.corrections if one.name not in again]:
+        lost.append(f"{counted(len(corrections), 'corrected turn')}")
     if new:
         back = [name for name in new.profiles.names if name not in profiles.names]
         lost += [f"{name!r} was forgotten or renamed, or is new, and would be there" for name in back]
