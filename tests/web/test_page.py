@@ -212,7 +212,7 @@ def test_voices_of_the_former_encoder_are_not_mixed_with_a_new_one(
     clip = trained.clips(trained.stranger)[0]
     voice, _ = page.identify(sent(clip, tmp_path), 50)
     assert voice is not None
-    weights = {name: np.float32(1.01) * tensor if tensor.dtype.kind == "f" else tensor for name, tensor in
+    weights = {name: np.asarray(np.float32(1.01) * tensor) if tensor.dtype.kind == "f" else tensor for name, tensor in
                trained.bundle.weights.items()}  # fmt: skip
     exported = replace(trained.bundle, weights=weights)
     bundle.unlink()

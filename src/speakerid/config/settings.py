@@ -151,7 +151,7 @@ def _walk(settings: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[list[s
             continue
         keys.append(str(part))
         home = below
-        annotation = home.model_fields[str(part)].annotation if part in home.model_fields else None
+        annotation = _not_none(home.model_fields[str(part)].annotation) if part in home.model_fields else None
         kinds = _kinds(annotation)
         if _is_section(annotation):
             below = annotation
@@ -190,6 +190,13 @@ def _kinds(annotation: Any) -> dict[str, type[BaseModel]]:
     sections = [choice for choice in typing.get_args(annotation) if _is_section(choice)]
     kinds = {choice: choice.model_fields["kind"].annotation for choice in sections if "kind" in choice.model_fields}
     return {typing.get_args(kind)[0]: choice for choice, kind in kinds.items()}
+
+
+def _not_none(annotation: Any) -> Any:
+    """The type T of `T | None`; any other type as it is."""
+    choices = [choice for choice in typing.get_args(annotation) if choice is not type(None)]
+    optional = len(choices) == 1 and type(None) in typing.get_args(annotation)
+    return choices[0] if optional else annotation
 
 
 def _is_section(annotation: Any) -> typing.TypeGuard[type[BaseModel]]:
