@@ -14,13 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.base.printing import printable
+    from speakerid.base.printing import counted, printable
     from speakerid.corpus.check import check_corpus
 
     corpus = check_corpus(options.data)
     labelled = int((~corpus.labelled.company).sum())
     print(
-        f"{printable(options.data)}: valid; {len(corpus.speakers)} speakers, {labelled} labelled and "
+        f"{printable(options.data)}: valid; {counted(len(corpus.speakers), 'speaker')}, {labelled} labelled and "
         f"{len(corpus.test)} test utterances, {corpus.features.n_mels} mel bands"
     )
     if corpus.company:

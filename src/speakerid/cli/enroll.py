@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.add:
         print(f"{name}: {recordings} added, {enrollment.recordings} in all")
     else:
-        print(f"{name}: enrolled from {recordings}; {len(recognizer.speakers)} speakers in all")
+        print(f"{name}: enrolled from {recordings}; {counted(len(recognizer.speakers), 'speaker')} in all")
     return 0
 
 

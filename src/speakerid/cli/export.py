@@ -127,7 +127,7 @@ def _run_checkpoint(options: argparse.Namespace) -> int:
         say(f"Replaced: in the old bundle {line}.")
     if lost:
         say("Enroll the missing speakers again from their recordings; forget and rename again.")
-    say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
+    say(f"{counted(len(bundle.profiles.names), 'speaker')}: {printable(options.output)}")
     say(f"Thresholds fitted on {printable(bundle.fitted_on)}. At 1 % false accepts:")
     say(f"{'duration':<10}{'strangers named':>17}{'speakers identified':>22}")
     for row in bundle.expected:
@@ -193,7 +193,7 @@ def _run_runtime(options: argparse.Namespace) -> int:
     bundle, deviation = with_onnx(bundle)
     for line in save_new(bundle, options.output, options.replace):
         say(f"Replaced: in the old bundle {line}.")
-    say(f"{len(bundle.profiles.names)} speakers: {printable(options.output)}")
+    say(f"{counted(len(bundle.profiles.names), 'speaker')}: {printable(options.output)}")
     _say_deviation(deviation)
     return 0
 
@@ -243,5 +243,5 @@ def _run_page(options: argparse.Namespace) -> int:
 
 
 def _say_exported(output: Path, speakers: int, deviation: float) -> None:
-    say(f"{speakers} speakers: {printable(output)}")
+    say(f"{counted(speakers, 'speaker')}: {printable(output)}")
     say(f"Maximum difference from the bundle: {deviation:.1e}, over 50 recordings of 0.5 to 10 s.")

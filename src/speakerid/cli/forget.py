@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    from speakerid.base.printing import printable
+    from speakerid.base.printing import counted, printable
     from speakerid.cli.output import replacing
 
     if options.bundle.is_dir():
@@ -34,5 +34,5 @@ def run(options: argparse.Namespace) -> int:
         with replacing(options.bundle):
             recognizer.forget(options.name)
         left = len(recognizer.speakers)
-    print(f"{printable(options.name)}: forgotten; {left} speakers are left")
+    print(f"{printable(options.name)}: forgotten; {counted(left, 'speaker')} {'is' if left == 1 else 'are'} left")
     return 0

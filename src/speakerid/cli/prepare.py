@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
-from speakerid.base.printing import printable
+from speakerid.base.printing import counted, printable
 from speakerid.cli.arguments import fraction, positive, seconds
 from speakerid.cli.destination import check_destination, check_folder, corpus_files, is_inside, is_same_file
 from speakerid.cli.kinds import CORPUS_REPORT
@@ -145,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
         _report(options.out, prepared.examined, prepared.findings)
     labelled = int((~corpus.labelled.company).sum())
     print(
-        f"{printable(options.out)}: {len(corpus.speakers)} speakers, {labelled} labelled and "
+        f"{printable(options.out)}: {counted(len(corpus.speakers), 'speaker')}, {labelled} labelled and "
         f"{len(corpus.test)} test utterances, {len(corpus.strangers)} of strangers; {len(prepared.skipped)} left out"
     )
     if corpus.company:

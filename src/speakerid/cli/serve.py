@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     import sys
     import threading
 
+    from speakerid.base.printing import counted
     from speakerid.recognition.recognizer import Recognizer
     from speakerid.web.hosts import is_loopback
     from speakerid.web.page import Limits, Page
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(ending, signal.default_int_handler)
     try:
         with serving(page, options.host, options.port) as address:
-            print(f"{len(recognizer.speakers)} speakers: {address} (Ctrl-C to stop)", flush=True)
+            print(f"{counted(len(recognizer.speakers), 'speaker')}: {address} (Ctrl-C to stop)", flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:
         return 0

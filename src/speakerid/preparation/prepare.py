@@ -16,7 +16,7 @@ from speakerid.audio.log_mel import LogMel
 from speakerid.audio.speed import SPEEDS
 from speakerid.base.errors import CorpusError, UserError
 from speakerid.base.files import StrPath
-from speakerid.base.printing import printable
+from speakerid.base.printing import counted, printable
 from speakerid.corpus import hw4
 from speakerid.corpus.utterances import PACKED, Corpus, Utterance
 from speakerid.preparation import recordings_table
@@ -138,7 +138,7 @@ def _find_company(options: Options) -> list[Recording]:
     """Find the recordings of company, and print a line for each source."""
     found = scan_company(options.company)
     for source, scanned in found:
-        _print_scan(source, scanned, "people of company")
+        _print_scan(source, scanned, "company speaker")
     return [recording for _, scanned in found for recording in scanned.recordings]
 
 
@@ -146,9 +146,10 @@ def _lines(broken: Mapping[Job, UserError]) -> list[str]:
     return [f"{job.name}: {problem}" for job, problem in broken.items()]
 
 
-def _print_scan(source: Path, found: Scan, who: str = "speakers") -> None:
+def _print_scan(source: Path, found: Scan, who: str = "speaker") -> None:
     people = len({recording.speaker for recording in found.recordings})
-    print(f"{printable(source)}: layout {found.layout}, {len(found.recordings)} recordings of {people} {who}")
+    recordings = counted(len(found.recordings), "recording")
+    print(f"{printable(source)}: layout {found.layout}, {recordings} of {counted(people, who)}")
     for remark in found.remarks:
         print(f"  {remark}")
 

@@ -19,6 +19,7 @@ from speakerid.audio.frontends import Frontend, frontend_of
 from speakerid.base.errors import UserError
 from speakerid.base.extras import install, installed
 from speakerid.base.files import StrPath, atomic_file
+from speakerid.base.printing import counted
 from speakerid.config import FeatureConfig
 from speakerid.config.model import ModelConfig
 from speakerid.recognition.bundle_changes import Known, enrolled
@@ -119,7 +120,7 @@ class Bundle:
     @property
     def size(self) -> str:
         """Number of speakers and sample rate, in words."""
-        return f"{len(self.profiles.names)} speakers, {self.features.sample_rate / 1000:g} kHz"
+        return f"{counted(len(self.profiles.names), 'speaker')}, {self.features.sample_rate / 1000:g} kHz"
 
     def embedder(self) -> Embedder:
         """Build the model with its weights, in evaluation mode, on the CPU; this needs PyTorch."""

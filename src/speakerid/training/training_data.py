@@ -7,6 +7,7 @@ import torch
 
 from speakerid.base.distributed import first_on_each_machine, world_size
 from speakerid.base.errors import UserError
+from speakerid.base.printing import counted
 from speakerid.base.progress import Progress
 from speakerid.config import DEMO_ROOT, Config
 from speakerid.corpus.check import open_corpus
@@ -41,7 +42,7 @@ class TrainingData:
         corpus, parts = self.corpus, self.split.of_model(fold)
         own = int((~corpus.labelled.company[parts.train]).sum())
         progress.say(
-            f"{corpus.root}: {len(corpus.speakers)} speakers, {own} utterances to train, "
+            f"{corpus.root}: {counted(len(corpus.speakers), 'speaker')}, {counted(own, 'utterance')} to train, "
             f"{len(parts.valid)} to validate ({parts.how})"
         )
         if corpus.company:
