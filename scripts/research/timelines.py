@@ -9,7 +9,8 @@ Test utterances of CORPUS, which the bundle was not trained on, are combined int
 them a stranger if there are any: 40 turns of one to three random utterances of one session of the speaker, with up to
 a second of silence in between, without the pauses in the utterances and without overlapping speech. Each conversation
 then passes through its own simulated occasion: a room, a microphone, noise and a codec (`--clean` omits that, for
-recordings whose sessions are real).
+recordings whose sessions are real). `--live` feeds them to `speakerid listen` as well, faster than they were spoken:
+what it shows at a moment is compared with who speaks then, so its delay counts as an error.
 
 Shares are of the time in which a known speaker or a stranger speaks: mean over the conversations, in brackets the 95 %
 interval of a bootstrap over them. The identification and the diarization error rate are those of pyannote.metrics (the
@@ -65,6 +66,8 @@ def main() -> int:
     for rule, false_accepts in {"default": None, "--false-accepts 0.01": 0.01}.items():
         print(f"\n{rule}:\n")
         _measure(recognizer, talks, false_accepts)
+        if options.live:
+            _measure_live(recognizer, talks, false_accepts)
     if not installed():
         print(f"\nidentification and diarization error rates need {NEEDED}; pip install -e '.[compare]'")
     return 0
@@ -127,6 +130,18 @@ def _measure(recognizer: "Recognizer", talks: "Sequence[Conversation]", false_ac
         print(f"\ncollar {collar / 2:g} s to either side: {rates(by)}")
 
 
+def _measure_live(recognizer: "Recognizer", talks: "Sequence[Conversation]", false_accepts: float | None) -> None:
+    """Print how well a stream labels the conversations, and how late."""
+    from open_set.conversations import seconds
+    from open_set.live import changes_of, delay_table, shown
+    from open_set.tables import shares
+
+    said = [shown(changes_of(recognizer.live(false_accepts), talk), talk.turns[-1][1]) for talk in talks]
+    pairs = list(zip(talks, said, strict=True))
+    print(f"\nlive:\n\n{shares([seconds(talk.turns, shown, recognizer.speakers) for talk, shown in pairs])}\n")
+    print(delay_table(pairs, recognizer))
+
+
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
@@ -138,6 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--people", type=positive, nargs="+", metavar="N", help="measure the diarization error rate")
     parser.add_argument("--turns", type=positive, metavar="N", help="turns of a conversation, with --people")
     parser.add_argument("--clean", action="store_true", help="no simulated occasions")
+    parser.add_argument("--live", action="store_true", help="also measure `speakerid listen`")
     return parser
 
 

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 EXTRAS = {
     "av": ["av>=13"],
+    "listen": ["sounddevice>=0.5"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.20"],
     "runtime": ["onnxruntime>=1.20", "kaldi-native-fbank>=1.20"],
     "serve": ["gradio>=6.26"],

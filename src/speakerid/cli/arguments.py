@@ -105,7 +105,7 @@ def chosen_crops(options: argparse.Namespace) -> Crops | None:
     return Crops(options.crops, options.crop_frames)
 
 
-def add_false_accepts(parser: argparse.ArgumentParser, of: str = "strangers who may be given a name") -> None:
+def add_false_accepts(parser: _Arguments, of: str = "strangers who may be given a name") -> None:
     """Add the option for the rate of false accepts, which determines the threshold."""
     parser.add_argument(
         "--false-accepts", type=rate, default=FALSE_ACCEPTS, metavar="R",

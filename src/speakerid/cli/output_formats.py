@@ -10,8 +10,10 @@ from typing import Any, TextIO
 
 from speakerid.base.printing import printable, visible
 from speakerid.cli.output import json_line
+from speakerid.recognition.live import Change
 from speakerid.recognition.results import Answer, Segment
-from speakerid.recognition.timeline_files import as_text
+from speakerid.recognition.timeline_files import as_text, clock
+from speakerid.recognition.timeline_labels import UNKNOWN
 
 _COLUMNS = ("file", "answer", "name", "probability", "seconds", "threshold")
 
@@ -78,6 +80,23 @@ def write_timelines(file: TextIO, found: Mapping[Path, Sequence[Segment]], form:
         writer.writerow(
             [printable(path), round(s.start, 3), round(s.end, 3), name, round(s.probability, 6), s.stranger]
         )
+
+
+def write_changes(file: TextIO, changes: Iterable[Change], as_json: bool) -> None:
+    """Write every change of speaker as soon as it is found, as text or JSON.
+
+    Args:
+        file: file to write to.
+        changes: see `speakerid.recognition.live.LiveTimeline.feed`.
+        as_json: whether to write JSON objects with `start`, `said`, `name` and `probability`.
+    """
+    for change in changes:
+        name = UNKNOWN if change.name is None else printable(change.name)
+        line = f"{clock(change.start)}  {change.probability:>6.1%}  {name}"
+        if as_json:
+            times = {"start": round(change.start, 3), "said": round(change.said, 3)}
+            line = json_line(times | {"name": change.name, "probability": round(change.probability, 6)})
+        print(line, file=file, flush=True)
 
 
 def _plain(path: Path, answer: Answer) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def speech_in(
         cells += zip(piece.starts, piece.ends, (len(voices) + owners).tolist(), strict=True)
         for mine in (owners == owner for owner in range(owners.max() + 1)):
             voice = encoder.voice(piece.frames_of(mine, VOICE_SECONDS))
-            voices.append(PieceVoice(voice, piece.seconds(mine), *_name(bundle, voice, false_accepts)))
+            voices.append(PieceVoice(voice, piece.seconds(mine), *name_of(bundle, voice, false_accepts)))
     return Speech(digest.value, cells, voices)
 
 
@@ -219,7 +219,7 @@ def _pieces_of(recording: Recording, sample_rate: int | None, target: int) -> It
     yield from (waveform[start : start + size] for start in range(0, len(waveform), size))
 
 
-def _name(bundle: Bundle, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
+def name_of(bundle: Bundle, voice: Voice, false_accepts: float | None) -> tuple[str | None, float]:
     """Name of a voice, None for a stranger, and its probability."""
     found = answer(bundle, voice, FALSE_ACCEPTS if false_accepts is None else false_accepts, RANKED)
     name, probability = found.ranking[0]
