@@ -20,17 +20,10 @@ from speakerid.recognition.bundle import Bundle, version_of
 from speakerid.recognition.enrollment import Enrollment, enroll
 from speakerid.recognition.identification import answer, verdict, verification_rule
 from speakerid.recognition.identify_files import answers_of_files
-<<<<<<< HEAD
+from speakerid.recognition.live import LiveTimeline
 from speakerid.recognition.results import Answer, OtherEncoder, Unheard, Verdict, Voice
 from speakerid.recognition.timelines import Timelines
 from speakerid.recognition.waveforms import Recording, path_of, several
-=======
-from speakerid.recognition.live import LiveTimeline
-from speakerid.recognition.open_bundle import OpenBundle
-from speakerid.recognition.results import Answer, OtherEncoder, Segment, Unheard, Verdict, Voice
-from speakerid.recognition.timeline import Speech, segments_of, speech_in, timeline
-from speakerid.recognition.waveforms import Recording, path_of
->>>>>>> 9d1f61b (Say live who speaks, from a microphone or a pipe)
 
 
 class Recognizer(Timelines):
@@ -134,40 +127,10 @@ class Recognizer(Timelines):
         """
         return answer(self.bundle, voice, false_accepts, top)
 
-<<<<<<< HEAD
-=======
-    def timelines(
-        self,
-        recordings: Iterable[Recording | Speech],
-        sample_rate: int | None = None,
-        false_accepts: float | None = None,
-    ) -> list[list[Segment]]:
-        """`timeline` of each of several recordings, in which a stranger has the same number throughout.
-
-        Args:
-            recordings: see `listen`, or what `speech` found in them.
-            sample_rate, false_accepts: see `timeline`.
-        """
-        found = [one if isinstance(one, Speech) else self.speech(one, sample_rate, false_accepts) for one in recordings]
-        return segments_of(self.bundle, found, false_accepts)
-
-    def speech(
-        self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
-    ) -> Speech:
-        """Find the voices in a recording, for `timelines`; arguments and errors as for `timeline`."""
-        return speech_in(self.bundle, self._encoder, recording, sample_rate, false_accepts)
-
-    def timeline(
-        self, recording: Recording, sample_rate: int | None = None, false_accepts: float | None = None
-    ) -> list[Segment]:
-        """Who speaks when in a recording of any length; see `speakerid.recognition.timeline.timeline`."""
-        return timeline(self.bundle, self._encoder, recording, sample_rate, false_accepts)
-
     def live(self, false_accepts: float | None = None) -> LiveTimeline:
         """Who speaks in a stream, while it arrives; see `speakerid.recognition.live.LiveTimeline`."""
         return LiveTimeline(self.bundle, self._encoder, false_accepts)
 
->>>>>>> 9d1f61b (Say live who speaks, from a microphone or a pipe)
     def verify(
         self,
         first: Recording,
