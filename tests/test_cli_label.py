@@ -167,6 +167,17 @@ def test_overlapping_speech_is_no_evidence(
     assert found[1].seconds == 0
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_progress_counts_turns_however_many_parts_they_have(
+    count: int, meeting: tuple[Path, list[writing.Turn]], bundle: Path, tmp_path: Path
+) -> None:
+    recording, turns = meeting
+    path, calls = tmp_path / "t.rttm", list[int]()
+    path.write_text(writing.rttm([(0.0, turns[-1][1], f"S{index}") for index in range(count)]))  # all, or no speech
+    name_voices(Recognizer.load(bundle), recording, read_annotation(path).turns, advance=lambda: calls.append(1))
+    assert len(calls) == count
+
+
 MISTAKES = {
     "t.eaf": ("", r"found the ending \.eaf, expected \.json, \.srt, \.vtt or \.rttm"),
     "t.srt": (

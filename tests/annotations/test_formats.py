@@ -223,6 +223,18 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, name: str, text: str
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("form", ["rttm", "whisperX", "OpenAI", "audacity", "long TextGrid"])
+def test_a_turn_longer_than_any_recording_is_named_and_not_cut_into_parts(tmp_path: Path, form: str) -> None:
+    ending, write_ = WRITERS[form]
+    path = write(tmp_path, f"m{ending}", write_([(0.5, 2.25, "Zoë"), (5.0, 1e9, "Ann")]))
+    with pytest.raises(UserError, match=r"end: found 1e\+09 s, expected at most 1000 hours; give times in seconds"):
+        read_annotation(path)
+
+
+def test_a_region_may_end_later_than_any_recording() -> None:
+    assert read_uem("m 1 0.5 1e12\n") == {"m": [(0.5, 3.6e6)]}
+
+
 def test_an_unknown_tier_or_encoding_or_ending_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "m.TextGrid", writing.textgrid([(1, 2, "Ann"), (2, 3, "Ben")]))
     with pytest.raises(

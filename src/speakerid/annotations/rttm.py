@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from speakerid.annotations.turns import Annotation, Label, Turn, lines_of, number, turn
+from speakerid.annotations.turns import LATEST, Annotation, Label, Turn, lines_of, number, turn
 from speakerid.base.errors import UserError
 from speakerid.base.printing import short
 
@@ -59,7 +59,8 @@ def read_uem(text: str) -> dict[str, list[tuple[float, float]]]:
         fields = line.rsplit(None, 3)
         if len(fields) < 4:
             raise UserError(f"{where}: found {short(line)}, expected FILE CHANNEL START END")
-        if one := turn(number(fields[2], where, "start"), number(fields[3], where, "end"), None, where):
+        start, end = number(fields[2], where, "start"), number(fields[3], where, "end")
+        if one := turn(start, min(end, LATEST), None, where):  # some write a large number for the end of a recording
             regions.setdefault(fields[0].strip(), []).append((one.start, one.end))
     return regions
 

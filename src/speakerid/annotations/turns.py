@@ -15,6 +15,8 @@ from speakerid.base.printing import printable
 
 MAX_BYTES = 1 << 28
 """Largest annotation file to read."""
+LATEST = 3.6e6
+"""Seconds after which no turn ends: 1000 hours. A later end is a mistake, and would be cut into millions of parts."""
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -109,7 +111,7 @@ def turn(
     """A turn with plausible times; None if it has no length, as a mark has.
 
     Raises:
-        UserError: a time is not finite or negative, or the end is before the start.
+        UserError: a time is not finite or negative, the end is before the start, or it is after `LATEST`.
     """
     for field_, value in (("start", start), ("end", end)):
         if not (math.isfinite(value) and value >= 0):
@@ -118,6 +120,8 @@ def turn(
         raise UserError(
             f"{where}: end: found {end:g} s, expected more than the start, {start:g} s; correct the annotation"
         )
+    if end > LATEST:
+        raise UserError(f"{where}: end: found {end:g} s, expected at most 1000 hours; give times in seconds")
     name = speaker.strip() if speaker else None
     return Turn(start, end, name or None, where, recording, channel) if end > start else None
 

@@ -53,21 +53,25 @@ def parts_of(
         path: the recording.
         turns: turns of the transcript.
         features: settings of the features.
-        advance: called after every part.
+        advance: called once for every turn.
 
     Raises:
         UserError: the recording cannot be decoded, or a turn begins after its end.
     """
     single = [replace(turn, speaker=str(index)) for index, turn in enumerate(turns)]
     spans = utterances_in(single, None, PART_SECONDS, SHORTEST_PART).utterances
-    log_mel, found = LogMel(features), list[Part]()
+    log_mel, found, begun = LogMel(features), list[Part](), set[str]()
     for (start, end, index), waveform in zip(spans, _cut(path, spans, turns, features.sample_rate), strict=True):
-        advance()
+        if index not in begun:
+            begun.add(index)
+            advance()
         if len(waveform) and float(np.abs(waveform).max()) > SILENT:
             try:
                 found.append(Part(int(index), start, end, log_mel(waveform, features.sample_rate)))
             except UserError:  # without sound, or too short
                 continue
+    for _ in range(len(turns) - len(begun)):  # turns over which others speak
+        advance()
     return found
 
 

@@ -75,7 +75,7 @@ def name_voices(
         turns: turns of the transcript.
         false_accepts: share of strangers that may be given a name.
         each_turn: name every turn on its own, whatever its label.
-        advance: called after every part of a turn that was read.
+        advance: called once for every turn.
 
     Returns:
         One voice for each label in the order of their first turns, or several for a label of several people; with
