@@ -1,6 +1,8 @@
 """Names for the labels of a transcript: `speakerid label`."""
 
 import json
+import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -91,6 +93,49 @@ def test_labels_become_names_and_a_stranger_keeps_the_label(
     assert [line.split()[0] for line in lines[-3:]] == list(names)
     assert run([*arguments[:-1], "0.001"]) == 0
     assert "SPEAKER_02" in capsys.readouterr().out
+
+
+def test_a_label_is_enrolled_and_the_transcript_then_has_the_name(
+    meeting: tuple[Path, list[writing.Turn]], people: list[str], bundle: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    recording, turns = meeting
+    mine, transcript = tmp_path / "mine.safetensors", tmp_path / "t.rttm"
+    shutil.copy(bundle, mine)
+    transcript.write_text(writing.WRITERS["rttm"][1](labeled(turns, people)), encoding="utf-8")
+    source = ["--from", str(recording), "--transcript", str(transcript)]
+    assert run(["enroll", str(mine), "Zoë", *source, "--speaker", "SPEAKER_02"]) == 0
+    count = len(Recognizer.load(bundle).speakers) + 1
+    assert capsys.readouterr().out == f"Zoë: enrolled from 1 recording; {count} speakers in all\n"
+    kept = [one for one in Recognizer.load(mine).bundle.kept.prints if one.name == "Zoë"]
+    times = {(round(start, 2), round(end, 2)) for start, end, name in turns if name == people[2]}
+    found = {(round(one.start, 2), round(one.end, 2)) for one in kept}
+    assert found <= times
+    assert len(found) >= EACH - 2  # turns with little sound are left out
+    assert run(["label", str(mine), str(recording), str(transcript), "--false-accepts", "0.5"]) == 0
+    assert " Zoë " in capsys.readouterr().out
+    assert run(["forget", str(mine), "Zoë"]) == 0
+    assert not Recognizer.load(mine).bundle.kept.prints
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--speaker", "SPEAKER_07"], "--speaker: found SPEAKER_07, expected a label of {transcript}: SPEAKER_00"),
+        (["--speaker", "SPEAKER_00", "--false-accepts", "0.1"], "--false-accepts: expected a stranger of a timeline"),
+        (["{recording}", "--speaker", "SPEAKER_00"], "--transcript: expected its one recording"),
+    ],
+)
+def test_what_cannot_be_enrolled_from_a_transcript_is_refused(
+    arguments: list[str], said: str, meeting: tuple[Path, list[writing.Turn]], people: list[str], bundle: Path,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    recording, turns = meeting
+    transcript = tmp_path / "t.rttm"
+    transcript.write_text(writing.WRITERS["rttm"][1](labeled(turns, people)), encoding="utf-8")
+    first = ["enroll", str(bundle), "Zoë", "--transcript", str(transcript), "--from", str(recording)]
+    with pytest.raises(UserError, match="^" + re.escape(said.format(transcript=transcript))):
+        run([*first, *(argument.format(recording=recording) for argument in arguments)])
 
 
 def some_parts(who: Sequence[int], seconds: float = 3.0) -> list[Part]:

@@ -7,6 +7,10 @@ A stranger of a timeline is enrolled by the number that `identify --timeline` gi
 
   speakerid enroll speaker.safetensors Ben --from meeting.wav --speaker "stranger 1"
 
+A speaker of a transcript or another annotation is enrolled by the label, from the turns in which no one else speaks:
+
+  speakerid enroll speaker.safetensors Ben --from meeting.wav --transcript meeting.json --speaker SPEAKER_01
+
 With --add, the recordings are added to a speaker who is already in the bundle, trained or enrolled, for example from
 another day or microphone. A recording that was added before does not count twice.
 """
@@ -26,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", nargs="+", dest="timelines", metavar="FILE", help="recordings of the timeline, instead of FILE"
     )
-    parser.add_argument("--speaker", metavar="STRANGER", help='stranger of the timeline to enroll: "stranger 1"')
+    parser.add_argument("--transcript", type=Path, metavar="FILE", help="turns of the recording of --from")
+    parser.add_argument(
+        "--speaker", metavar="LABEL", help='whom to enroll: "stranger 1" of the timeline, or a label of the transcript'
+    )
     parser.add_argument(
         "--false-accepts", type=rate, metavar="R", help="as for the timeline with the stranger, if given"
     )
@@ -46,6 +53,9 @@ def run(options: argparse.Namespace) -> int:
     with replacing(options.bundle):
         if options.speaker is None:
             enrollment = recognizer.enroll(options.name, paths, add=options.add)
+        elif options.transcript is not None:
+            turns = _turns_of(options.transcript, paths[0], options.speaker)
+            enrollment = recognizer.enroll_turns(options.name, paths[0], turns, add=options.add)
         else:
             enrollment = recognizer.enroll_stranger(
                 options.name, paths, options.speaker, add=options.add, false_accepts=options.false_accepts
@@ -62,6 +72,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _turns_of(transcript: Path, recording: Path, label: str) -> list[tuple[float, float]]:
+    """Start and end in seconds of the turns of a label in which no one else speaks.
+
+    Raises:
+        UserError: the transcript cannot be read, or has no such label.
+    """
+    from speakerid.annotations.formats import read_annotation
+    from speakerid.annotations.speech import utterances_in
+    from speakerid.base.printing import listed, printable
+    from speakerid.cli.label import of_recording
+    from speakerid.recognition.voice_encoder import SHORTEST
+
+    turns = of_recording(read_annotation(transcript), recording, transcript).turns
+    labels = list(dict.fromkeys(turn.speaker for turn in turns if turn.speaker is not None))
+    if label not in labels:
+        there = listed([printable(one) for one in labels]) or "none"
+        raise UserError(f"--speaker: found {printable(label)}, expected a label of {transcript}: {there}")
+    utterances = utterances_in(turns, shortest=SHORTEST).utterances
+    return [(start, end) for start, end, speaker in utterances if speaker == label]
+
+
 def _check_name(options: argparse.Namespace) -> None:
     """Refuse a name that is a recording, because the speaker's name was left out, and options that do not fit.
 
@@ -75,8 +106,10 @@ def _check_name(options: argparse.Namespace) -> None:
         raise UserError(f'{given}: found without {missing}; expected both: --from meeting.wav --speaker "stranger 1"')
     if bool(options.recordings) == bool(options.timelines):
         raise UserError("FILE: expected recordings of the speaker, or --from and --speaker instead")
-    if options.false_accepts is not None and options.timelines is None:
-        raise UserError("--false-accepts: found without --from; add it, or leave this out")
+    if options.transcript is not None and len(options.timelines or ()) != 1:
+        raise UserError("--transcript: expected its one recording: --from meeting.wav --speaker SPEAKER_01")
+    if options.false_accepts is not None and (options.timelines is None or options.transcript is not None):
+        raise UserError("--false-accepts: expected a stranger of a timeline, --from without --transcript; leave it out")
     name = Path(options.name)
     if name.suffix.lower() in EXTENSIONS or name.is_file():
         raise UserError(

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     path, kind = options.transcript, format_of(options.transcript)
     _check(options, kind)
     text = read_text(path)
-    annotation = _of_recording(read_annotation(path), options.recording, path)
+    annotation = of_recording(read_annotation(path), options.recording, path)
     if not options.each_turn and not any(turn.speaker for turn in annotation.turns):
         remedy = "to name every turn on its own, add --each-turn" if annotation.labels else "diarize it first"
         raise UserError(f"{path}: found no labels to replace; {remedy}")
@@ -101,7 +101,7 @@ def _check(options: argparse.Namespace, kind: str | None) -> None:
     check_destination(options.out, TRANSCRIPT, [options.bundle, options.recording, options.transcript], "--out")
 
 
-def _of_recording(annotation: Annotation, recording: Path, path: Path) -> Annotation:
+def of_recording(annotation: Annotation, recording: Path, path: Path) -> Annotation:
     """Turns and labels of the recording, if the transcript is of several.
 
     Raises:

@@ -63,4 +63,6 @@ def _print(rows: Sequence[tuple[str, int, bool]], corrections: Mapping[str, int]
     for name, clips, trained in rows:
         turns = (corrections or {}).get(name, 0)
         corrected = f", {counted(turns, 'turn')} corrected" if turns else ""
-        print(f"{printable(name):<{width}}  {clips:>5} recordings, {'trained' if trained else 'enrolled'}{corrected}")
+        recordings = "recording" if clips == 1 else "recordings"
+        origin = "trained" if trained else "enrolled"
+        print(f"{printable(name):<{width}}  {clips:>5} {recordings}, {origin}{corrected}")

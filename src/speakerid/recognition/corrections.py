@@ -120,6 +120,16 @@ def voices_in(
     Raises:
         UserError: the recording is not the expected one any more.
     """
+    found, digest = voices_and_digest(bundle, encoder, recording, sample_rate, spans)
+    if digest != expected:
+        raise UserError(f"{path_of(recording)}: changed while it was read; run the command again")
+    return found
+
+
+def voices_and_digest(
+    bundle: Bundle, encoder: VoiceEncoder, recording: Recording, sample_rate: int | None, spans: Sequence[Span]
+) -> tuple[list[Voice | None], int]:
+    """`voices_in` any recording, with its digest."""
     found: list[list[NDArray[np.float32]]] = [[] for _ in spans]
     digest = SampleDigest(bundle.features.sample_rate)
     for cells in cells_in(bundle, recording, sample_rate, digest):
@@ -127,9 +137,7 @@ def voices_in(
         for frames, (start, end) in zip(found, spans, strict=True):
             inside = (middles >= start) & (middles < end)
             frames.extend(cells.frames[row] for row in np.flatnonzero(inside).tolist())
-    if digest.value != expected:
-        raise UserError(f"{path_of(recording)}: changed while it was read; run the command again")
-    return [_voice(encoder, frames, bundle.features.frames_per_second) for frames in found]
+    return [_voice(encoder, frames, bundle.features.frames_per_second) for frames in found], digest.value
 
 
 def correct(bundle: Bundle, turn: Turn, name: str, new: bool = False) -> tuple[Bundle, Correction]:

@@ -1,4 +1,4 @@
-"""Enroll a stranger of a timeline."""
+"""Enroll a stranger of a timeline, or the speaker of turns whose times are known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from speakerid.base.errors import UserError
+from speakerid.base.printing import counted
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_changes import Known, enrolled
-from speakerid.recognition.corrections import Span, voices_in
+from speakerid.recognition.corrections import Span, voices_and_digest, voices_in
 from speakerid.recognition.enrollment import Enrollment, doubts
 from speakerid.recognition.identification import check_encoder
 from speakerid.recognition.kept_prints import KeptPrint, mean_of
@@ -73,6 +74,28 @@ def stranger_in(
             found += _stranger(spans, voices, one.digest, str(path_of(recording) or ""))
     if not found:
         raise UserError(_missing(number, [s for segments in timelines for s in segments]))
+    return found
+
+
+def speaker_in(
+    bundle: Bundle, encoder: VoiceEncoder, recording: Recording, spans: Sequence[Span], sample_rate: int | None = None
+) -> list[Stranger]:
+    """Turns of one speaker in a recording, by their times.
+
+    Args:
+        bundle, encoder, recording, sample_rate: see `speakerid.recognition.timeline.timeline`.
+        spans: start and end of each turn in seconds; no one else speaks in them.
+
+    Raises:
+        UserError: there is too little sound in the turns, or the recording cannot be read.
+    """
+    voices, digest = voices_and_digest(bundle, encoder, recording, sample_rate, spans)
+    found = _stranger(spans, voices, digest, str(path_of(recording) or ""))
+    if not found:
+        raise UserError(
+            f"{path_of(recording) or 'recording'}: found no turn with {SHORTEST:g} s of sound or more among "
+            f"{counted(len(spans), 'turn')}, too little to enroll"
+        )
     return found
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from speakerid.recognition.corrections import correct, named, turn_at, undo
 from speakerid.recognition.enrollment import Enrollment
 from speakerid.recognition.kept_prints import Correction
 from speakerid.recognition.open_bundle import OpenBundle
 from speakerid.recognition.results import Segment
-from speakerid.recognition.stranger_enrollment import enroll_stranger, number_of, stranger_in
+from speakerid.recognition.stranger_enrollment import enroll_stranger, number_of, speaker_in, stranger_in
 from speakerid.recognition.timeline import Speech, segments_of, speech_in, timeline
 from speakerid.recognition.waveforms import Recording, several
 
@@ -66,6 +66,28 @@ class Timelines(OpenBundle):
         self._check_name(name, add)
         some, number = several(recordings), number_of(stranger)
         found = stranger_in(self.bundle, self._encoder, some, number, sample_rate, false_accepts)
+        return self._changed(lambda bundle: enroll_stranger(bundle, name, found, add))
+
+    def enroll_turns(
+        self,
+        name: str,
+        recording: Recording,
+        turns: Sequence[tuple[float, float]],
+        sample_rate: int | None = None,
+        add: bool = False,
+    ) -> Enrollment:
+        """Enroll the speaker of turns of a recording, in the bundle's file too.
+
+        Args:
+            name, add: see `enroll`.
+            recording, sample_rate: see `timeline`.
+            turns: start and end of each turn in seconds; no one else speaks in them.
+
+        Raises:
+            UserError: there is too little sound in the turns; or as for `enroll`.
+        """
+        self._check_name(name, add)
+        found = speaker_in(self.bundle, self._encoder, recording, turns, sample_rate)
         return self._changed(lambda bundle: enroll_stranger(bundle, name, found, add))
 
     def correct(
