@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from speakerid.base.errors import UserError
-from speakerid.cli.arguments import add_false_accepts, checked
+from speakerid.cli.arguments import checked, rate
 
 if TYPE_CHECKING:
     from speakerid.audio.capture import Source
@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--stdin", action="store_true", help="raw samples: signed 16 bits, little-endian, mono")
     source.add_argument("--rate", type=_sample_rate, metavar="HZ", help="sample rate of --stdin (default 16000)")
     answers = parser.add_argument_group("answers")
-    add_false_accepts(answers)
-    parser.set_defaults(false_accepts=None)
+    answers.add_argument(
+        "--false-accepts", type=rate, metavar="R",
+        help="share of strangers who may be given a name (default: a name is given where it is more probable)",
+    )  # fmt: skip
     answers.add_argument("--json", action="store_true", help="one JSON object per line")
 
 
