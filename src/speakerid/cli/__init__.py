@@ -29,6 +29,7 @@ from speakerid.cli import (
     infer,
     label,
     listen,
+    plan,
     prepare,
     rename,
     runs,
@@ -56,7 +57,7 @@ class Command(Protocol):
 
 
 GROUPS: dict[str, dict[str, Command]] = {
-    "data": {"prepare": prepare, "check": check, "synthesize": synthesize},
+    "data": {"prepare": prepare, "check": check, "plan": plan, "synthesize": synthesize},
     "train": {"train": train, "configs": configs, "runs": runs, "average": average, "infer": infer},
     "use": {
         "export": export,
