@@ -81,7 +81,7 @@ def test_the_distribution_has_a_name_of_its_own() -> None:
     content = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (name,) = re.findall(r'^name = "(.*)"', content, re.MULTILINE)
     assert name != "speakerid"
-    assert f'"{name}[av,onnx,runtime,serve,train]"' in content
+    assert f'"{name}[av,listen,onnx,runtime,serve,train]"' in content
     assert f"`{name}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
