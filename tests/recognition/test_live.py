@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -210,11 +211,17 @@ def test_a_rate_without_stdin_is_refused(trained: Trained) -> None:
 
 def test_ctrl_c_ends_with_a_summary(trained: Trained) -> None:
     command = [sys.executable, "-m", "speakerid", "listen", str(trained.path), "--stdin"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+
+    def restore() -> None:  # a shell's background jobs ignore the signal, and so would their processes
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=restore
+    ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
         introduction = process.stderr.readline()
-        process.send_signal(2)
+        process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
         assert introduction.startswith("standard input, 16,000 Hz; 6 speakers; window 1.5 s, step 0.25 s, ")
         # The signal may interrupt the write of the first line, which is then written twice.

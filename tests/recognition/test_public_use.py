@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from recognition.bundles import Trained
 from speakerid import (
@@ -110,6 +111,9 @@ def test_documented_python_runs(
     shutil.copy("hello.wav", "meeting.wav")
     for index in (1, 2):
         shutil.copy(trained.clips(trained.stranger)[index], f"anna{index}.wav")
+    clips = [decode(path) for path in trained.clips(trained.stranger)]
+    for day in ("monday", "tuesday"):
+        soundfile.write(f"{day}.wav", np.concatenate([clip.waveform for clip in clips]), clips[0].sample_rate)
     for snippet in SNIPPETS[page]:
         exec(snippet, {})
         assert len(capsys.readouterr().out.splitlines()) >= snippet.count("print(")
