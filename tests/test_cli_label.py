@@ -120,6 +120,21 @@ def test_a_label_is_enrolled_and_is_then_the_nearest_speaker(
     assert not Recognizer.load(mine).bundle.kept.prints
 
 
+def test_turns_of_two_people_under_one_name_cost_a_warning(
+    meeting: tuple[Path, list[writing.Turn]], people: list[str], trained: Trained
+) -> None:
+    recording, turns = meeting
+
+    def warnings(*names: str) -> list[str]:
+        times = [(start, end) for start, end, name in turns if name in names]
+        said = Recognizer(trained.bundle).enroll_turns("Zoë", recording, times).warnings
+        return [line for line in said if "one speaker" in line or "speaker of the others" in line]
+
+    assert not warnings(people[0])
+    assert not warnings(people[1])
+    assert warnings(people[0], people[1])
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

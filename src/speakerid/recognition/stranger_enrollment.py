@@ -5,20 +5,30 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
+
+import numpy as np
 
 from speakerid.base.errors import UserError
-from speakerid.base.printing import counted
+from speakerid.base.printing import counted, listed
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_changes import Known, enrolled
 from speakerid.recognition.corrections import Span, voices_and_digest, voices_in
 from speakerid.recognition.enrollment import Enrollment, doubts
-from speakerid.recognition.identification import check_encoder
+from speakerid.recognition.identification import check_encoder, verdict
 from speakerid.recognition.kept_prints import KeptPrint, mean_of
 from speakerid.recognition.results import Segment, Voice
+from speakerid.recognition.stranger_groups import groups_of
 from speakerid.recognition.timeline import segments_of, speech_in
+from speakerid.recognition.timeline_labels import clock
 from speakerid.recognition.voice_encoder import SHORTEST, VoiceEncoder
 from speakerid.recognition.waveforms import Recording, path_of
 
+COMPARED_SECONDS = 2.0
+"""Shortest turn that is compared with the others; voice prints of shorter ones are too uncertain."""
+VOICE_SECONDS, MIXED = 5.0, 0.1
+"""Least sound of another voice among the turns, and probability of one speaker below which it is clearly another's; as
+in `speakerid.recognition.turn_names`."""
 _LABEL = re.compile(r"(?:stranger[ _]?)?([0-9]{1,9})", re.IGNORECASE)
 
 
@@ -123,11 +133,34 @@ def enroll_stranger(bundle: Bundle, name: str, found: Sequence[Stranger], add: b
     ]
     warnings, skipped = list[str](), [f"these turns are {name!r}'s already; they count once"]
     if prints:
-        warnings, skipped = doubts(bundle, name, [one.voice for one in found]), []
+        warnings, skipped = [*doubts(bundle, name, [one.voice for one in found]), *_turn_doubts(bundle, found)], []
         bundle = bundle.changed(enrolled(Known(bundle.profiles, bundle.kept), prints, (), add))
     clips = bundle.profiles.clips[bundle.profiles.index(name)]
     added = len({turn.recording for turn in prints})
     return bundle, Enrollment(name, added, clips, tuple(skipped), tuple(warnings))
+
+
+def _turn_doubts(bundle: Bundle, found: Sequence[Stranger]) -> list[str]:
+    """A warning for each recording whose turns are clearly of several voices."""
+    rule, warnings = bundle.verification, list[str]()
+    for one in found if rule is not None else ():
+        turns = [turn for turn in one.turns if turn.seconds >= COMPARED_SECONDS]
+        if len(turns) < 2:
+            continue
+        prints, seconds = np.stack([turn.voice_print for turn in turns]), np.array([turn.seconds for turn in turns])
+        groups = groups_of(prints, seconds, bundle.profiles.plda, rule)
+        large = [group for group in range(groups.max() + 1) if seconds[groups == group].sum() >= VOICE_SECONDS]
+        some = [[turn for turn, group in zip(turns, groups.tolist(), strict=True) if group == one] for one in large]
+        voices = [Voice(sum(t.seconds for t in mine), mean_of(mine), one.voice.encoder) for mine in some]
+        if len(voices) > 1 and all(
+            verdict(bundle, first, other).probability < MIXED for first, other in combinations(voices, 2)
+        ):
+            times = listed([f"{clock(turn.start)} – {clock(turn.end)}" for turn in min(some, key=len)])
+            warnings.append(
+                f"{one.voice.source or 'recording'}: the turns at {times} do not sound like the speaker of the others; "
+                "forget the name and enroll the right turns: --transcript FILE --speaker LABEL"
+            )
+    return warnings
 
 
 def _stranger(spans: Sequence[Span], voices: Sequence[Voice | None], recording: int, source: str) -> list[Stranger]:
