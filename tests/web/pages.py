@@ -1,9 +1,10 @@
 """Serve a page while a test runs."""
 
 import gc
+import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -44,4 +45,10 @@ def port_of(address: str) -> int:
 
 def contents(folder: Path) -> list[Path]:
     """Files that are not empty; Gradio makes an empty one beside each file that it passes on."""
-    return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
+    found = list[Path]()
+    for parent, _, names in os.walk(folder):  # does not fail if a folder is deleted while it runs, as rglob does
+        for name in names:
+            with suppress(FileNotFoundError):
+                path = Path(parent, name)
+                found += [path] if path.stat().st_size else []
+    return found
