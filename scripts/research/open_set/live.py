@@ -19,7 +19,7 @@ def changes_of(live: LiveTimeline, talk: Conversation) -> list[Change]:
 
 
 def shown(changes: Sequence[Change], end: float) -> list[Segment]:
-    """What is shown at any time: every name from the moment it was given to the next, not from where it applies."""
+    """Names by the time at which they were shown, each until the next one, not by the time to which they apply."""
     ends = [*(change.said for change in changes[1:]), end]
     return [
         Segment(one.said, until, one.name, one.probability)

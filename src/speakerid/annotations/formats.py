@@ -79,7 +79,7 @@ def read_annotation(path: Path, tiers: Collection[str] = ()) -> Annotation:
         tiers: names of the tiers to read; by default all, see `turns_of`.
 
     Raises:
-        UserError: the file cannot be read, is damaged, is of no known format, or has no such tiers.
+        UserError: the file cannot be read, is damaged, has an unknown format, or lacks a tier.
     """
     kind = format_of(path)
     if kind is None:

@@ -14,7 +14,7 @@ from speakerid.base.printing import short
 _TIME = r"(?:(\d+):)?([0-5]?\d):([0-5]?\d)[.,](\d{1,3})"
 _TIMING = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?")
 _OPENING = r"\s*(?:(?:</?[ibuc](?:\.[\w.]+)?>|\{\\\w+\}|[-–—‐>]+)\s*)*"
-"""What may be before a name: markup, and the dash or arrow of a new speaker."""
+"""Characters allowed before a name: markup, and the dash or arrow of a new speaker."""
 _WORD = r"[^\W_][\w.'’-]*"
 _CAPITALIZED = r"(?:(?![a-z])[^\W_][\w.'’-]*)"
 _COLON = rf"^{_OPENING}\[?(?P<name>{_WORD}|{_CAPITALIZED}(?: {_CAPITALIZED}){{1,3}})\]?:(?=\s|<|$)"
@@ -43,7 +43,7 @@ def read_subtitles(text: str) -> Annotation:
     A cue without a speaker is a turn of an unknown one, and has a label without a name where one may be added.
 
     Raises:
-        UserError: there are no cues, or the times of one cannot be read.
+        UserError: the text has no cues, or a cue has unreadable times.
     """
     cues = _cues(text)
     if not cues:

@@ -164,7 +164,7 @@ def _sounddevice() -> Any:
 
 
 def _inputs(sounddevice: Any) -> str:
-    """What can be given as a device."""
+    """List of the input devices, for an error message."""
     devices = enumerate(sounddevice.query_devices())
     names = [f"{number} ({device['name']})" for number, device in devices if device["max_input_channels"]]
     if not names:

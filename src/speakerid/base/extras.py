@@ -40,7 +40,7 @@ def install(extra: str) -> str:
 
 
 def without_package(error: ModuleNotFoundError) -> str | None:
-    """What to do about a package of the extra `train` that is missing; None for any other package."""
+    """Remedy for a missing package of the extra `train`; None for any other package."""
     missing = (error.name or "").partition(".")[0]
     for requirement in EXTRAS["train"]:
         name = re.split("[=<>]", requirement)[0]

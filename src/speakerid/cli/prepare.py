@@ -160,7 +160,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _turns(options: argparse.Namespace) -> TurnOptions | None:
-    """How annotated recordings are read; None if no option says so."""
+    """Options for reading annotated recordings; None if none is given."""
     from speakerid.preparation.sources.annotated import TurnOptions
 
     if options.turn_seconds is None and options.tiers is None:

@@ -156,7 +156,7 @@ def forget_in_page(folder: Path, name: str) -> int:
 
 
 def _write_encoder(bundle: Bundle, path: Path) -> float:
-    """Export a recognizer of no speakers, so that all that is known of them is in one other file."""
+    """Export a recognizer without speakers, so that a single other file holds their data."""
     from speakerid.deployment.export import export_onnx  # needs torch, which listing and forgetting do not
     from speakerid.deployment.waveform_model import WaveformModel
 

@@ -32,7 +32,7 @@ STEPS = (1, 2, 3, 5, 8, 12, 20, 30, 50, 80)
 
 @dataclass(frozen=True)
 class Amount:
-    """What is recorded of each speaker."""
+    """Amount of recordings of each speaker."""
 
     days: int
     each: float

@@ -1,4 +1,4 @@
-"""What more recordings would bring: a learning curve of a corpus, predictions, and a sentence.
+"""Estimate the gain from more recordings: a learning curve of a corpus, predictions, and a sentence.
 
 Shapes: N recordings, A amounts, R resamples, P plans.
 """
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """What was measured, and what is predicted."""
+    """Measured and predicted accuracies."""
 
     title: str
     measured: Sequence[Row]

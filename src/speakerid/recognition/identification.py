@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from speakerid.recognition import FALSE_ACCEPTS
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.decision import Rule
 from speakerid.recognition.results import Answer, OtherEncoder, Verdict, Voice
+
+MIXED = 0.1
+"""Probability of one speaker below which two voices are clearly of two."""
 
 
 def check_encoder(bundle: Bundle, voices: Iterable[Voice]) -> None:
@@ -66,6 +70,12 @@ def verdict(bundle: Bundle, one: Voice, other: Voice, false_accepts: float = FAL
     threshold = rule.thresholds.at(seconds, false_accepts)
     probability, least = _probability(np.array([odds, threshold])).tolist()
     return Verdict(bool(odds >= threshold), score, probability, least, seconds)
+
+
+def clearly_apart(bundle: Bundle, voices: Sequence[Voice]) -> bool:
+    """Whether there are several voices, and every two of them are clearly of two speakers."""
+    pairs = combinations(voices, 2)
+    return len(voices) > 1 and all(verdict(bundle, one, other).probability < MIXED for one, other in pairs)
 
 
 def verification_rule(bundle: Bundle) -> Rule:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.bundle_changes import Known, enrolled
 from speakerid.recognition.corrections import Span, voices_and_digest, voices_in
 from speakerid.recognition.enrollment import Enrollment, doubts
-from speakerid.recognition.identification import check_encoder, verdict
+from speakerid.recognition.identification import check_encoder, clearly_apart
 from speakerid.recognition.kept_prints import KeptPrint, mean_of
 from speakerid.recognition.results import Segment, Voice
 from speakerid.recognition.stranger_groups import groups_of
@@ -26,9 +25,8 @@ from speakerid.recognition.waveforms import Recording, path_of
 
 COMPARED_SECONDS = 2.0
 """Shortest turn that is compared with the others; voice prints of shorter ones are too uncertain."""
-VOICE_SECONDS, MIXED = 5.0, 0.1
-"""Least sound of another voice among the turns, and probability of one speaker below which it is clearly another's; as
-in `speakerid.recognition.turn_names`."""
+VOICE_SECONDS = 5.0
+"""Least sound of a voice among the turns, as in `speakerid.recognition.turn_names`."""
 _LABEL = re.compile(r"(?:stranger[ _]?)?([0-9]{1,9})", re.IGNORECASE)
 
 
@@ -142,25 +140,32 @@ def enroll_stranger(bundle: Bundle, name: str, found: Sequence[Stranger], add: b
 
 def _turn_doubts(bundle: Bundle, found: Sequence[Stranger]) -> list[str]:
     """A warning for each recording whose turns are clearly of several voices."""
-    rule, warnings = bundle.verification, list[str]()
-    for one in found if rule is not None else ():
-        turns = [turn for turn in one.turns if turn.seconds >= COMPARED_SECONDS]
-        if len(turns) < 2:
-            continue
-        prints, seconds = np.stack([turn.voice_print for turn in turns]), np.array([turn.seconds for turn in turns])
-        groups = groups_of(prints, seconds, bundle.profiles.plda, rule)
-        large = [group for group in range(groups.max() + 1) if seconds[groups == group].sum() >= VOICE_SECONDS]
-        some = [[turn for turn, group in zip(turns, groups.tolist(), strict=True) if group == one] for one in large]
-        voices = [Voice(sum(t.seconds for t in mine), mean_of(mine), one.voice.encoder) for mine in some]
-        if len(voices) > 1 and all(
-            verdict(bundle, first, other).probability < MIXED for first, other in combinations(voices, 2)
-        ):
-            times = listed([f"{clock(turn.start)} – {clock(turn.end)}" for turn in min(some, key=len)])
+    warnings = list[str]()
+    for stranger in found if bundle.verification is not None else ():
+        groups = _large_groups(bundle, [turn for turn in stranger.turns if turn.seconds >= COMPARED_SECONDS])
+        if clearly_apart(bundle, [_voice_of(group, stranger.voice.encoder) for group in groups]):
+            times = listed([f"{clock(turn.start)} – {clock(turn.end)}" for turn in min(groups, key=len)])
             warnings.append(
-                f"{one.voice.source or 'recording'}: the turns at {times} do not sound like the speaker of the others; "
-                "forget the name and enroll the right turns: --transcript FILE --speaker LABEL"
+                f"{stranger.voice.source or 'recording'}: the turns at {times} do not sound like the speaker of the "
+                "others; forget the name and enroll the right turns: --transcript FILE --speaker LABEL"
             )
     return warnings
+
+
+def _large_groups(bundle: Bundle, turns: Sequence[KeptPrint]) -> list[list[KeptPrint]]:
+    """Turns by voice, without voices of less than `VOICE_SECONDS`."""
+    if not turns:
+        return []
+    prints, seconds = np.stack([turn.voice_print for turn in turns]), np.array([turn.seconds for turn in turns])
+    groups: dict[int, list[KeptPrint]] = {}
+    for turn, group in zip(turns, groups_of(prints, seconds, bundle.profiles.plda, bundle.verification), strict=True):
+        groups.setdefault(int(group), []).append(turn)
+    return [mine for mine in groups.values() if sum(turn.seconds for turn in mine) >= VOICE_SECONDS]
+
+
+def _voice_of(turns: Sequence[KeptPrint], encoder: str, source: str = "") -> Voice:
+    """Turns of one speaker as one voice."""
+    return Voice(sum(turn.seconds for turn in turns), mean_of(turns), encoder, source=source)
 
 
 def _stranger(spans: Sequence[Span], voices: Sequence[Voice | None], recording: int, source: str) -> list[Stranger]:
@@ -169,8 +174,7 @@ def _stranger(spans: Sequence[Span], voices: Sequence[Voice | None], recording: 
     if not pairs:
         return []
     turns = [KeptPrint("", voice.voice_print, recording, *span, voice.seconds) for span, voice in pairs]
-    seconds = sum(turn.seconds for turn in turns)
-    return [Stranger(turns, Voice(seconds, mean_of(turns), pairs[0][1].encoder, source=source))]
+    return [Stranger(turns, _voice_of(turns, pairs[0][1].encoder, source))]
 
 
 def _missing(number: int, segments: Sequence[Segment]) -> str:

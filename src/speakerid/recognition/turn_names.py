@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from speakerid.annotations.turns import Turn
 from speakerid.recognition import FALSE_ACCEPTS
-from speakerid.recognition.identification import verdict
+from speakerid.recognition.identification import clearly_apart
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.recognition.results import Answer, Voice
 from speakerid.recognition.stranger_groups import groups_of
@@ -34,8 +34,6 @@ COMPARED_SECONDS = 1.0
 """Shortest part that is compared with others."""
 VOICE_SHARE, VOICE_LEAST = 0.1, 5.0
 """Share and seconds of a label's speech that make a voice of its own."""
-MIXED = 0.1
-"""Probability of one speaker below which two voices in a label are clearly of two."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +140,7 @@ def _divided(recognizer: Recognizer, parts: Sequence[Part]) -> list[list[Part]]:
     voices = sorted((some for some in voices if _seconds(recognizer, some) >= enough), key=lambda some: some[0].start)
     if len(voices) < 2:
         return [list(parts)]
-    prints = [_voice(recognizer, some) for some in voices]
-    apart = all(
-        verdict(recognizer.bundle, one, other).probability < MIXED
-        for index, one in enumerate(prints)
-        for other in prints[:index]
-    )
+    apart = clearly_apart(recognizer.bundle, [_voice(recognizer, some) for some in voices])
     return voices if apart else [list(parts)]
 
 
