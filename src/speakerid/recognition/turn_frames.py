@@ -19,17 +19,15 @@ from speakerid.audio.decode import lag, pieces
 from speakerid.audio.log_mel import LogMel, Samples
 from speakerid.base.errors import UserError
 from speakerid.config import FeatureConfig
+from speakerid.recognition.timeline import PIECE_SECONDS
+from speakerid.recognition.voice_encoder import SILENT
 
-PIECE_SECONDS = 600.0
-"""Duration of the recording that is read at a time."""
 PART_SECONDS = 10.0
 """Longest part of a turn; one voice print is computed for each."""
 SHORTEST_PART = 0.1
 """Seconds below which a part of a turn is left out: it is hardly a frame."""
 BEYOND = 1.0
 """Seconds by which a turn may begin after the recording ends."""
-SILENT = 1e-4
-"""Largest sample, as a share of full scale, of a part that counts as silent: −80 dB."""
 
 
 class Part(NamedTuple):

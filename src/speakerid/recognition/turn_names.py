@@ -22,14 +22,11 @@ from speakerid.recognition.identification import clearly_apart
 from speakerid.recognition.recognizer import Recognizer
 from speakerid.recognition.results import Answer, Voice
 from speakerid.recognition.stranger_groups import groups_of
+from speakerid.recognition.timeline import VOICE_SECONDS
+from speakerid.recognition.timeline_cells import STEP_SECONDS
 from speakerid.recognition.turn_frames import Part, parts_of
+from speakerid.recognition.voice_encoder import SHORTEST
 
-VOICE_SECONDS = 60.0
-"""Longest duration of a voice that is embedded; a longer one is represented by evenly spaced cells."""
-CELL_SECONDS = 0.25
-"""Length of such a cell."""
-SHORTEST = 0.5
-"""Shortest speech in seconds for which a name is given."""
 COMPARED_SECONDS = 1.0
 """Shortest part that is compared with others."""
 VOICE_SHARE, VOICE_LEAST = 0.1, 5.0
@@ -119,7 +116,7 @@ def _voice(recognizer: Recognizer, parts: Sequence[Part]) -> Voice:
     frames = np.concatenate([part.frames for part in parts])
     per_second = recognizer.bundle.features.frames_per_second
     if len(frames) > VOICE_SECONDS * per_second:
-        cell, most = round(CELL_SECONDS * per_second), round(VOICE_SECONDS / CELL_SECONDS)
+        cell, most = round(STEP_SECONDS * per_second), round(VOICE_SECONDS / STEP_SECONDS)
         cells = frames[: len(frames) // cell * cell].reshape(-1, cell, frames.shape[1])
         frames = cells[np.arange(most) * len(cells) // most].reshape(-1, frames.shape[1])
     return recognizer.voice(frames)
