@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from recognition.bundles import KNOWN, STRANGERS, Trained
 from recognition.test_runtime import without_torch
+from speakerid.annotations.turns import Turn
 from speakerid.audio.decode import decode
 from speakerid.audio.frontends import Kind, features_of, frontend_of
 from speakerid.audio.log_mel import trim
@@ -28,6 +29,8 @@ from speakerid.preparation.prepare import Options, prepare
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.make_pretrained import FOLDS, held_out_by
 from speakerid.recognition.recognizer import Recognizer
+from speakerid.recognition.turn_names import name_voices
+from speakerid.recognition.voice_encoder import VoiceEncoder
 
 
 class OfFrames(nn.Module):
@@ -144,6 +147,27 @@ def test_it_does_what_a_trained_bundle_does(made: Made, trained: Trained, kind: 
     assert loaded.bundle.encoder == Bundle.load(made.bundles[kind]).encoder
     assert loaded.identify(stranger[0]) == recognizer.identify(stranger[0])
     assert loaded.timeline(clips[names[1]][0])
+
+
+def test_label_and_listen_embed_its_own_frames(made: Made, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = Recognizer.load(made.bundles["waveform"])
+    clip = trained.clips(recognizer.speakers[0])[0]
+    sound = decode(clip, sample_rate=recognizer.bundle.features.sample_rate).waveform
+    frames: list[NDArray[np.float32]] = []
+    embed = VoiceEncoder.embed
+
+    def recorded(self: VoiceEncoder, some: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        frames.extend(some)
+        return embed(self, some)
+
+    monkeypatch.setattr(VoiceEncoder, "embed", recorded)
+    name_voices(recognizer, clip, [Turn(0.0, len(sound) / 16_000, "A")])
+    labeled = len(frames)
+    live = recognizer.live()
+    list(live.feed(sound))
+    live.finish()
+    assert 0 < labeled < len(frames)
+    assert all(np.abs(some).max() <= 1 for some in frames)  # samples; log-mels are below
 
 
 def test_without_torch_its_answers_are_the_same(made: Made, trained: Trained, capsys: pytest.CaptureFixture) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speakerid.audio.log_mel import SILENCE_LEVEL, LogMel, Samples, gain_to, peak_of, sound_segments
+from speakerid.audio.log_mel import SILENCE_LEVEL, Samples, gain_to, peak_of, sound_segments
 from speakerid.recognition.bundle import Bundle
 from speakerid.recognition.online_voices import PATIENCE, OnlineVoices
 from speakerid.recognition.timeline import name_of
@@ -76,7 +76,7 @@ class LiveTimeline:
         self.sample_rate = bundle.features.sample_rate
         self._bundle, self._encoder, self._false_accepts = bundle, encoder, false_accepts
         self._voices = OnlineVoices(bundle.profiles.plda) if voices is None else voices
-        self._log_mel = LogMel(bundle.features).without_trimming()  # silence has been cut
+        self._frontend = bundle.frontend().without_trimming()  # silence has been cut
         self._step = round(STEP_SECONDS * self.sample_rate)
         self._rest = np.empty(0, np.float32)
         self._peak, self._quiet = 0.0, 0.0
@@ -176,7 +176,7 @@ class LiveTimeline:
         if len(window) < SHORTEST * self.sample_rate:
             return None
         before = self._voices.current
-        (voice_print,) = self._encoder.embed([self._log_mel(window, self.sample_rate)])
+        (voice_print,) = self._encoder.embed([self._frontend(window, self.sample_rate)])
         self._voices.add(voice_print, self._after_pause)
         if self._voices.current != before and not self._after_pause:
             self._start = max(self._start, self.seconds - WINDOW_SECONDS / 2 - STEP_SECONDS * self._voices.won)
@@ -214,9 +214,9 @@ class LiveTimeline:
         return Change(self._start, self.seconds, *self._next)
 
     def _compute_once(self, window: Samples, sound: Samples) -> None:
-        self._encoder.embed([self._log_mel(window, self.sample_rate)])
+        self._encoder.embed([self._frontend(window, self.sample_rate)])
         self._name(sound)
 
     def _name(self, sound: Samples) -> tuple[str | None, float]:
-        voice = self._encoder.voice(self._log_mel(sound, self.sample_rate))
+        voice = self._encoder.voice(self._frontend(sound, self.sample_rate))
         return name_of(self._bundle, voice, self._false_accepts)

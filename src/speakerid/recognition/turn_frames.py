@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from speakerid.annotations.speech import utterances_in
 from speakerid.annotations.turns import Turn
 from speakerid.audio.decode import lag, pieces
-from speakerid.audio.log_mel import LogMel, Samples
+from speakerid.audio.frontends import Frontend
+from speakerid.audio.log_mel import Samples
 from speakerid.base.errors import UserError
-from speakerid.config import FeatureConfig
 from speakerid.recognition.timeline import PIECE_SECONDS
 from speakerid.recognition.voice_encoder import SILENT
 
@@ -43,14 +43,14 @@ class Part(NamedTuple):
 
 
 def parts_of(
-    path: Path, turns: Sequence[Turn], features: FeatureConfig, advance: Callable[[], None] = lambda: None
+    path: Path, turns: Sequence[Turn], frontend: Frontend, advance: Callable[[], None] = lambda: None
 ) -> list[Part]:
     """Compute the features of turns where they do not overlap, in the order of time.
 
     Args:
         path: the recording.
         turns: turns of the transcript.
-        features: settings of the features.
+        frontend: front end of the bundle.
         advance: called once for every turn.
 
     Raises:
@@ -58,14 +58,14 @@ def parts_of(
     """
     single = [replace(turn, speaker=str(index)) for index, turn in enumerate(turns)]
     spans = utterances_in(single, None, PART_SECONDS, SHORTEST_PART).utterances
-    log_mel, found, begun = LogMel(features), list[Part](), set[str]()
-    for (start, end, index), waveform in zip(spans, _cut(path, spans, turns, features.sample_rate), strict=True):
+    rate, found, begun = frontend.features.sample_rate, list[Part](), set[str]()
+    for (start, end, index), waveform in zip(spans, _cut(path, spans, turns, rate), strict=True):
         if index not in begun:
             begun.add(index)
             advance()
         if len(waveform) and float(np.abs(waveform).max()) > SILENT:
             try:
-                found.append(Part(int(index), start, end, log_mel(waveform, features.sample_rate)))
+                found.append(Part(int(index), start, end, frontend(waveform, rate)))
             except UserError:  # without sound, or too short
                 continue
     for _ in range(len(turns) - len(begun)):  # turns over which others speak

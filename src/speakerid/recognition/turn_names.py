@@ -79,7 +79,7 @@ def name_voices(
     Raises:
         UserError: the recording cannot be decoded, or a turn begins after its end.
     """
-    parts = parts_of(recording, turns, recognizer.bundle.features, advance)
+    parts = parts_of(recording, turns, recognizer.bundle.frontend(), advance)
     if each_turn:
         return [
             _named(recognizer, turn.speaker, [one for one in parts if one.turn == index], false_accepts, turn=index)
